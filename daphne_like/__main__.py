@@ -1,0 +1,6 @@
+"""`python -m daphne_like` is the `daphne-like` command."""
+
+from daphne_like.cli import CommandLineInterface
+
+if __name__ == "__main__":
+    CommandLineInterface.entrypoint()

@@ -1,0 +1,155 @@
+"""The lifespan of an application: startup before the first request, shutdown after the last."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+from typing import Any
+
+from daphne_like.asgi.application import Application
+from daphne_like.asgi.instance import run_instance
+from daphne_like.asgi.queue import InputQueue
+from daphne_like.exceptions import ApplicationError, ConfigurationError
+
+log = logging.getLogger("daphne_like.server")
+
+MODES = ("auto", "on", "off")
+STARTUP_FAILED_STATUS = 3
+
+
+class Stage(enum.Enum):
+    """Where the lifespan stands."""
+
+    STARTING = enum.auto()
+    RUNNING = enum.auto()
+    STOPPING = enum.auto()
+    ENDED = enum.auto()
+
+
+# Which message an application may send at which stage, and the stage it leads to.
+REPLIES = {
+    (Stage.STARTING, "lifespan.startup.complete"): Stage.RUNNING,
+    (Stage.STARTING, "lifespan.startup.failed"): Stage.ENDED,
+    (Stage.STOPPING, "lifespan.shutdown.complete"): Stage.ENDED,
+    (Stage.STOPPING, "lifespan.shutdown.failed"): Stage.ENDED,
+}
+
+
+class Lifespan:
+    """One run of the lifespan protocol (ASGI lifespan 2.0, rules L01 to L13).
+
+    Args:
+        application: an ASGI 3 application.
+        mode: `auto` goes on without when the application raises; `on` makes that a start-up
+            failure; `off` never calls it.
+
+    Attributes:
+        state: the namespace of which every scope gets a shallow copy (L11).
+    """
+
+    def __init__(self, application: Application, mode: str) -> None:
+        self.state: dict[str, Any] = {}
+        self._application = application
+        self._mode = mode
+        self._stage = Stage.STARTING
+        self._queue = InputQueue()
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._failure: str | None = None
+        self._exception: BaseException | None = None
+
+    async def startup(self, timeout: float) -> None:
+        """Run `lifespan.startup` to its answer.
+
+        Args:
+            timeout: seconds to wait for the answer.
+        Raises:
+            ConfigurationError: with exit status 3: startup failed, took too long, or mode is
+                `on` and the application does not take part.
+        """
+        if self._mode == "off":
+            self._stage = Stage.ENDED
+            return
+        scope = {
+            "type": "lifespan",
+            "asgi": {"version": "3.0", "spec_version": "2.0"},
+            "state": self.state,
+        }
+        self._queue.put_nowait({"type": "lifespan.startup"})
+        self._task = asyncio.get_running_loop().create_task(
+            run_instance(
+                self._application, scope, self._queue.get, self._send, self, self._instance_ended
+            )
+        )
+        if not await self._answered(timeout):
+            raise ConfigurationError(
+                f"Application startup took longer than {timeout:g} seconds",
+                exit_status=STARTUP_FAILED_STATUS,
+            )
+        if self._failure is not None:
+            raise ConfigurationError(
+                f"Application startup failed: {self._failure}".rstrip(": "),
+                exit_status=STARTUP_FAILED_STATUS,
+            )
+
+    async def shutdown(self, timeout: float) -> None:
+        """Run `lifespan.shutdown` to its answer, or to the deadline; failures are logged."""
+        if self._stage is not Stage.RUNNING:
+            return
+        self._stage = Stage.STOPPING
+        self._changed.clear()
+        self._queue.put_nowait({"type": "lifespan.shutdown"})
+        if not await self._answered(timeout):
+            log.warning("Application shutdown took longer than %g seconds; going on", timeout)
+        elif self._failure is not None:
+            log.error("Application shutdown failed: %s", self._failure)
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+
+    async def _answered(self, timeout: float) -> bool:
+        try:
+            await asyncio.wait_for(self._changed.wait(), timeout)
+        except asyncio.TimeoutError:
+            return False
+        return True
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        kind = message.get("type")
+        following = REPLIES.get((self._stage, str(kind)))
+        if following is None:
+            raise ApplicationError(f"lifespan: {kind!r} may not be sent while {self._stage.name}")
+        if str(kind).endswith(".failed"):
+            self._failure = str(message.get("message", ""))
+        self._stage = following
+        self._changed.set()
+
+    def application_returned(self) -> None:
+        if self._stage is Stage.STARTING and self._mode == "on":
+            self._failure = "it returned without answering lifespan.startup"
+        elif self._stage is Stage.STOPPING:
+            log.warning("The application returned without answering lifespan.shutdown")
+
+    def application_failed(self, exception: BaseException) -> None:
+        if self._stage is Stage.STARTING:
+            # L04: an application that raises does not support the protocol; serve it anyway.
+            if self._mode == "on":
+                self._failure = f"{type(exception).__name__}: {exception}"
+                log.error("The application raised during startup", exc_info=exception)
+            else:
+                log.info(
+                    "The application does not support lifespan (%s: %s); serving without",
+                    type(exception).__name__,
+                    exception,
+                )
+                log.debug("What it raised", exc_info=exception)
+        elif self._failure is None:
+            log.error("The application raised in its lifespan", exc_info=exception)
+
+    def application_cancelled(self) -> None:
+        if self._stage is Stage.STARTING:
+            self._failure = "it was cancelled"
+
+    def _instance_ended(self, _owner: object) -> None:
+        self._stage = Stage.ENDED
+        self._changed.set()

@@ -1,0 +1,213 @@
+"""The `daphne-like` command."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import sys
+from typing import Any, NoReturn
+
+from twisted.python import log as twisted_log
+
+from daphne_like import __version__
+from daphne_like import reactor as reactors
+from daphne_like.asgi.application import import_application
+from daphne_like.endpoints import endpoint_strings
+from daphne_like.exceptions import ConfigurationError
+from daphne_like.observe import access
+from daphne_like.observe.banner import banner
+from daphne_like.options import FOREVER, Options
+from daphne_like.server import Server
+
+LEVELS = {0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG, 3: logging.DEBUG}
+DEMO = "daphne_like.demo:application"
+
+EPILOG = """examples:
+  daphne-like                                    the demo, at http://127.0.0.1:8000/
+  daphne-like mysite.asgi:application            a Django project's application
+  daphne-like -b 0.0.0.0 -p 80 main:app          every IPv4 address, port 80
+  daphne-like -u /run/site.sock main:app         a UNIX socket, for nginx
+  daphne-like -e tcp:80 -e unix:/run/s main:app  several endpoints at once
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, without the usage in front of it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} ({self.prog} --help lists the options)\n")
+
+
+def make_parser(description: str) -> argparse.ArgumentParser:
+    """The command line for Options."""
+    parser = Parser(
+        prog="daphne-like",
+        description=description,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"daphne-like {__version__}")
+    parser.add_argument(
+        "application",
+        nargs="?",
+        default=DEMO,
+        metavar="module:application",
+        help="the ASGI application to serve; the built-in demo when left out",
+    )
+    groups: dict[str, Any] = {}
+    for field in dataclasses.fields(Options):
+        metadata = field.metadata
+        if not metadata["flags"]:
+            continue
+        name = metadata["group"]
+        group = groups.setdefault(name, None) or parser.add_argument_group(name)
+        groups[name] = group
+        add_option(group, field)
+    return parser
+
+
+def add_option(group: Any, field: dataclasses.Field[Any]) -> None:
+    """One option, from its field."""
+    metadata = field.metadata
+    settings: dict[str, Any] = {"dest": field.name, "help": metadata["help"].replace("%", "%%")}
+    if field.default is False:
+        settings |= {"action": "store_true", "default": False}
+    elif metadata.get("repeated"):
+        settings |= {"action": "append", "default": None, "metavar": metadata["metavar"]}
+    else:
+        settings |= {"default": field.default, "type": metadata["kind"] or str}
+        if metadata.get("choices"):
+            settings["choices"] = metadata["choices"]
+        elif metadata["kind"] is int:
+            settings["metavar"] = "N"
+        elif "metavar" in metadata:
+            settings["metavar"] = metadata["metavar"]
+        if field.default not in (None, ""):
+            settings["help"] += f" (default: {field.default})".replace("%", "%%")
+    group.add_argument(*metadata["flags"], **settings)
+    if metadata.get("off"):
+        group.add_argument(
+            metadata["off"],
+            dest=field.name,
+            action="store_const",
+            const=None,
+            help=f"without {metadata['flags'][-1]}",
+        )
+
+
+def options_from(parsed: argparse.Namespace) -> Options:
+    """Options of a parsed command line; here alone -1, and 0 where Daphne says so, become None.
+
+    Raises:
+        ConfigurationError: a value out of range.
+    """
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(Options):
+        if not field.metadata["flags"]:
+            continue
+        value = getattr(parsed, field.name)
+        if field.metadata.get("forever") and value in (FOREVER, 0):
+            value = None
+        elif field.metadata.get("repeated"):
+            value = tuple(value or ())
+        values[field.name] = value
+    return Options(**values)
+
+
+def with_dashes(arguments: list[str]) -> list[str]:
+    """Daphne's spellings with underscores (`--websocket_timeout`) as ours."""
+    changed = []
+    for position, argument in enumerate(arguments):
+        if argument == "--":
+            return changed + arguments[position:]
+        if argument.startswith("--"):
+            name, equals, value = argument.partition("=")
+            argument = name.replace("_", "-") + equals + value
+        changed.append(argument)
+    return changed
+
+
+class CommandLineInterface:
+    """The command, with the names that Daphne's has for people who subclass it."""
+
+    description = "Serve an ASGI application over HTTP, on any Twisted endpoint."
+    server_class = Server
+
+    def __init__(self) -> None:
+        self.parser = make_parser(self.description)
+        self.server: Server | None = None
+
+    @classmethod
+    def entrypoint(cls) -> NoReturn:
+        """The console script."""
+        sys.exit(cls().run(sys.argv[1:]))
+
+    def run(self, args: list[str]) -> int:
+        """Serve as the arguments say.
+
+        Returns:
+            The exit status: 0 after a stop, 1 for a taken port, 2 for a bad option or import,
+            3 when the application's startup failed.
+        """
+        parsed = self.parser.parse_args(with_dashes(args))
+        try:
+            return self._serve(parsed.application, options_from(parsed))
+        except ConfigurationError as error:
+            detail = f"{error.detail}\n" if error.detail else ""
+            sys.stderr.write(f"{detail}{self.parser.prog}: {error}\n")
+            return error.exit_status
+
+    def load_asgi_app(self, path: str) -> Any:
+        """Import the application, from the working directory too."""
+        sys.path.insert(0, ".")
+        return import_application(path)
+
+    def _serve(self, path: str, options: Options) -> int:
+        start_logging(options)
+        loop = reactors.install().loop
+        loop.set_debug(options.verbosity >= 3)
+        application = self.load_asgi_app(path)
+        actions = open_access_log(options)
+        self.server = self.server_class(
+            application,
+            endpoints=endpoint_strings(options),
+            action_logger=actions,
+            ready_callable=lambda server: logging.getLogger("daphne_like.server").info(
+                "%s", banner(server, path)
+            ),
+            options=options,
+        )
+        try:
+            self.server.run()
+        finally:
+            if actions is not None:
+                actions.flush()
+        return self.server.exit_status
+
+
+def start_logging(options: Options) -> None:
+    """Everything to standard error, from `-v` up; Twisted's own log too from -v 2."""
+    logging.basicConfig(level=LEVELS[options.verbosity], format=options.log_fmt)
+    if options.verbosity >= 2:
+        twisted_log.PythonLoggingObserver(loggerName="twisted").start()
+
+
+def open_access_log(options: Options) -> access.AccessLog | None:
+    """The access log that the options ask for.
+
+    Raises:
+        ConfigurationError: its file cannot be opened.
+    """
+    if options.access_log in (None, "-"):
+        if options.access_log is None and options.verbosity < 1:
+            return None
+        access.write_to(sys.stdout)
+    else:
+        try:
+            access.write_to(open(str(options.access_log), "a", buffering=1))  # noqa: SIM115
+        except OSError as error:
+            raise ConfigurationError(
+                f"--access-log: cannot append to {options.access_log}: {error.strerror}"
+            )
+    return access.AccessLog()

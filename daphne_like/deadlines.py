@@ -1,0 +1,77 @@
+"""When somebody has waited long enough: one coarse timer for every wait of the server."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+log = logging.getLogger("daphne_like.server")
+
+NEVER = float("inf")
+
+TICK = 0.5
+"""Seconds between two looks; a deadline is enforced at most this much late."""
+
+
+class Waiting(Protocol):
+    """What can be late: a connection, a session, an application after its disconnect."""
+
+    deadline: float
+    """When `deadline_passed` is due, in seconds of the clock; NEVER for no wait."""
+
+    looked_at: float
+    """When the wheel looks next; the wheel's own, NEVER while it is not on the wheel."""
+
+    def deadline_passed(self) -> None:
+        """Called once when `deadline` lies in the past."""
+
+
+class Deadlines:
+    """A wheel of ticks. Moving a deadline later is one store, without calling the wheel.
+
+    What stands on the wheel is looked at when its first deadline was; if that has moved on, it
+    is put where the new one is. So ten thousand idle connections cost a few hundred looks a
+    second instead of ten thousand.
+
+    Args:
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.now = clock()
+        """The time of the last tick: early by a TICK at most, and free to read."""
+        self._slots: dict[int, list[Waiting]] = {}
+        self._next = int(self.now / TICK)
+
+    def add(self, waiting: Waiting) -> None:
+        """Look after something whose `deadline` is set and earlier than its `looked_at`."""
+        waiting.looked_at = waiting.deadline
+        slot = max(int(waiting.deadline / TICK) + 1, self._next)
+        self._slots.setdefault(slot, []).append(waiting)
+
+    def tick(self) -> None:
+        """Enforce what is due. May be called at any time, twice too."""
+        self.now = now = self.clock()
+        if not self._slots:
+            self._next = int(now / TICK)
+            return
+        while self._next * TICK <= now:
+            for waiting in self._slots.pop(self._next, ()):
+                # A thing stands in two slots after its deadline was moved earlier: the later
+                # slot finds it looked at already.
+                if waiting.looked_at <= now:
+                    self._look(waiting, now)
+            self._next += 1
+
+    def _look(self, waiting: Waiting, now: float) -> None:
+        waiting.looked_at = NEVER
+        if waiting.deadline <= now:
+            waiting.deadline = NEVER
+            try:
+                waiting.deadline_passed()
+            except Exception:
+                log.exception("Enforcing a deadline failed for %r", waiting)
+        elif waiting.deadline != NEVER:
+            self.add(waiting)

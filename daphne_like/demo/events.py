@@ -1,0 +1,75 @@
+"""`GET /events`: server-sent events, one a second, that go on where a returning peer left off."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import TYPE_CHECKING
+
+from daphne_like.demo.answers import UNBUFFERED, proceed, start
+from daphne_like.demo.departure import Departure
+
+if TYPE_CHECKING:
+    from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
+
+INTERVAL_SECONDS = 1.0
+"""From one event to the next."""
+
+EVENTS_PER_ANSWER = 12
+"""Then the answer ends, and the browser comes back by itself with Last-Event-ID.
+
+This shows the part of the protocol that one would otherwise never see, and keeps many tabs from
+holding all six connections of a browser for good.
+"""
+
+RETRY_MS = 1000
+"""How long the browser is asked to wait before it comes back: the same as between two events."""
+
+MAX_ID_DIGITS = 15
+"""An event's number stays below 2**53, so that JavaScript can count on from it."""
+
+
+def last_event_id(scope: HTTPScope) -> int:
+    """The number of the last event that the peer has seen; 0 if it has seen none.
+
+    A browser tells it in Last-Event-ID when it comes back by itself; the page in the query when its
+    reader presses "Resume", since no page may set that field of an EventSource. What is not a plain
+    number is as if not sent.
+    """
+    told = [value for name, value in scope["headers"] if name.lower() == b"last-event-id"]
+    query = scope.get("query_string", b"")
+    told += [pair[6:] for pair in query.split(b"&") if pair.startswith(b"after=")]
+    numbers = (int(text) for text in told if text.isdigit() and len(text) <= MAX_ID_DIGITS)
+    return next(numbers, 0)
+
+
+def format_event(number: int, late_ms: float) -> bytes:
+    """One event in the text/event-stream format (HTML Standard, 9.2).
+
+    Args:
+        number: its id.
+        late_ms: milliseconds between its due time and the event loop's coming round to it.
+    """
+    content = json.dumps({"n": number, "late_ms": round(late_ms, 2)})
+    return f"id: {number}\ndata: {content}\n\n".encode("ascii")
+
+
+async def send_events(
+    scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
+) -> None:
+    """Answer with EVENTS_PER_ANSWER events, the first at once; stop when the peer leaves."""
+    clock = asyncio.get_running_loop().time
+    first = last_event_id(scope) + 1
+    async with Departure(receive) as departure:
+        await start(send, 200, b"text/event-stream", fields=UNBUFFERED)
+        await proceed(send, f"retry: {RETRY_MS}\n\n".encode("ascii"))
+        began = clock()
+        for index in range(EVENTS_PER_ANSWER):
+            pause = max(0.0, began + index * INTERVAL_SECONDS - clock())
+            asked = time.perf_counter()  # uvloop's clock knows whole milliseconds only
+            if await departure.within(pause):
+                return
+            late_ms = max(0.0, time.perf_counter() - asked - pause) * 1000
+            event = format_event(first + index, late_ms)
+            await proceed(send, event, more=index < EVENTS_PER_ANSWER - 1)

@@ -1,0 +1,54 @@
+"""Which path and method belongs to which part of the demo.
+
+One table; no answers of its own but 404 and 405.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from daphne_like.demo.answers import TEXT, answer
+from daphne_like.demo.events import send_events
+from daphne_like.demo.page import show_page
+from daphne_like.demo.scope_view import show_scope
+from daphne_like.demo.stream import send_stream
+from daphne_like.demo.upload import take_upload
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
+
+    Endpoint = Callable[[HTTPScope, ASGIReceiveCallable, ASGISendCallable], Awaitable[None]]
+
+ROUTES: dict[str, dict[str, Endpoint]] = {
+    "/": {"GET": show_page, "HEAD": show_page},
+    "/scope": {"GET": show_scope, "HEAD": show_scope},
+    "/stream": {"GET": send_stream},
+    "/upload": {"POST": take_upload},
+    "/events": {"GET": send_events},
+}
+
+
+def local_path(scope: HTTPScope) -> str:
+    """The path below `root_path`, which servers include in `path` or not (ASGI H08)."""
+    path, root_path = scope["path"], scope.get("root_path", "").rstrip("/")
+    if root_path and path.startswith(root_path + "/"):
+        return path[len(root_path) :]
+    return path
+
+
+async def serve(scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    """Answer one request: by its route, or 404, or 405 with Allow (RFC 9110, 15.5.6)."""
+    methods = ROUTES.get(local_path(scope))
+    head_only = scope["method"] == "HEAD"
+    if methods is None:
+        await answer(send, 404, TEXT, b"There is nothing at this path.\n", head_only=head_only)
+        return
+    endpoint = methods.get(scope["method"])
+    if endpoint is None:
+        allow = (b"allow", ", ".join(methods).encode("ascii"))
+        content = b"This path does not take that method.\n"
+        await answer(send, 405, TEXT, content, fields=[allow], head_only=head_only)
+        return
+    await endpoint(scope, receive, send)

@@ -1,0 +1,51 @@
+"""Octets of HTTP/1.1 answers: status lines, and the short answers that the server makes itself."""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+
+from daphne_like.exceptions import PeerError
+
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+CLOSE = b"Connection: close\r\n"
+KEEP_ALIVE = b"Connection: keep-alive\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+STATUS_LINES = {
+    status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode())
+    for status in HTTPStatus
+}
+
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def status_line(status: int) -> bytes:
+    """The status line with its CRLF; an unregistered status has an empty reason phrase."""
+    return STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+
+
+def date_line(seconds: float) -> bytes:
+    """The Date field (RFC 9110, 5.6.7) for a time in seconds since the epoch."""
+    t = time.gmtime(seconds)
+    return (
+        f"Date: {DAYS[t.tm_wday]}, {t.tm_mday:02} {MONTHS[t.tm_mon - 1]} {t.tm_year} "
+        f"{t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02} GMT\r\n"
+    ).encode()
+
+
+def short_answer(error: PeerError, default_fields: bytes, *, head_only: bool = False) -> bytes:
+    """A whole answer that the server makes itself, after which the connection closes (S11).
+
+    Args:
+        error: its status and text; nothing of the request is in it.
+        default_fields: Date and Server lines.
+        head_only: the request was HEAD.
+    """
+    body = error.text.encode("ascii") + b"\n"
+    retry = b"Retry-After: 1\r\n" if error.status == 503 else b""
+    head = (
+        b"%bContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n%b%b%b\r\n"
+    ) % (status_line(error.status), len(body), retry, default_fields, CLOSE)
+    return head if head_only else head + body

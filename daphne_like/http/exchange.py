@@ -1,0 +1,304 @@
+"""One request and its response as ASGI has them; does not know which HTTP version carries it."""
+
+from __future__ import annotations
+
+import enum
+import logging
+from asyncio import Future
+from typing import TYPE_CHECKING, Any, Protocol
+
+from daphne_like.asgi import fields
+from daphne_like.asgi.queue import HIGH_WATER, InputQueue
+from daphne_like.exceptions import ApplicationError, ConnectionClosed, PeerError
+
+if TYPE_CHECKING:
+    from daphne_like.server import Server
+
+log = logging.getLogger("daphne_like.http")
+
+DISCONNECT = {"type": "http.disconnect"}
+
+
+class State(enum.Enum):
+    """Where the response stands."""
+
+    EXPECTED = enum.auto()  # nothing sent by the application
+    HELD = enum.auto()  # http.response.start came; no octet is out
+    STREAMING = enum.auto()  # the head is out
+    COMPLETE = enum.auto()  # the response is whole (ASGI H26: what follows is ignored)
+    CLOSED = enum.auto()  # the connection is gone, or was given up
+
+
+EXPECTED, HELD, STREAMING, COMPLETE, CLOSED = State
+
+START = "http.response.start"
+BODY = "http.response.body"
+BODILESS = (204, 304)
+
+
+class Carrier(Protocol):
+    """The connection, of whatever HTTP version, as an exchange sees it."""
+
+    def respond(self, exchange: Exchange, body: bytes, more: bool) -> Future[None] | None:
+        """Write the head that the exchange holds, and the first of its body."""
+
+    def write_body(self, exchange: Exchange, body: bytes, more: bool) -> Future[None] | None:
+        """Write a further part of the body; a future where the application must wait."""
+
+    def answer(self, exchange: Exchange, error: PeerError) -> None:
+        """Answer in the application's place; nothing of its answer is out."""
+
+    def abort(self, exchange: Exchange) -> None:
+        """End the exchange so that the peer sees its answer is not whole."""
+
+    def input_wanted(self, exchange: Exchange) -> None:
+        """The application asks for the body: send 100 (Continue) if the peer waits for it."""
+
+    def input_read(self) -> None:
+        """The application has caught up with the body: the peer may be read again."""
+
+
+class Exchange:
+    """One request, one response, one application instance.
+
+    Args:
+        server: runs the application.
+        carrier: the connection.
+        scope: of the request.
+        keep_alive: the peer allows another request on the connection.
+
+    Attributes:
+        status, lines, specials, length: the response's head, from HELD on: checked field lines
+            without Content-Length's relatives; which special fields the application set; the
+            declared length, or None.
+        written: octets of body written so far.
+        request_complete: the whole request body has arrived.
+        head_only: the method is HEAD: no octet of a body goes out (ASGI H32).
+        http_10: the peer knows no chunked coding.
+        method, target, started: for the access log, if there is one.
+        received, received_at_look, received_at_end: octets of the request body: so far, when
+            their rate was looked at last, when the response was complete.
+    """
+
+    status = 0
+    length: int | None = None
+    specials = 0
+    written = 0
+    request_complete = False
+    expects_continue = False
+    head_only = False
+    http_10 = False
+    received = 0
+    received_at_look = 0
+    received_at_end = 0
+    queue: InputQueue | None = None
+    method = ""
+    target = b""
+    started = 0.0
+    chunked = False
+    lines: list[bytes]
+
+    def __init__(
+        self, server: Server, carrier: Carrier, scope: dict[str, Any], keep_alive: bool
+    ) -> None:
+        self.server = server
+        self.carrier = carrier
+        self.scope = scope
+        self.keep_alive = keep_alive
+        self.state = EXPECTED
+        self._parts: list[bytes] = []
+
+    # The request.
+
+    def start(self) -> None:
+        """Run the application; what has arrived of the body is its first event."""
+        self.queue = queue = self.server.create_application(self, self.scope)
+        if not self.request_complete:
+            queue.reader = self
+        if self._parts or self.request_complete:
+            self.flush_body()
+
+    def body_received(self, data: bytes) -> None:
+        """Octets of the request body; the application gets them at the next `flush_body`."""
+        self._parts.append(data)
+
+    def flush_body(self) -> None:
+        """Give the application what has arrived since the last time, as one event."""
+        queue = self.queue
+        if queue is None:
+            return
+        parts = self._parts
+        body = b"" if not parts else parts[0] if len(parts) == 1 else b"".join(parts)
+        self._parts = []
+        size = self.server.options.request_buffer_size
+        if size and len(body) > size:
+            while len(body) > size:
+                queue.put_nowait({"type": "http.request", "body": body[:size], "more_body": True})
+                body = body[size:]
+        queue.put_nowait(
+            {"type": "http.request", "body": body, "more_body": not self.request_complete}
+        )
+
+    @property
+    def unread(self) -> int:
+        """Octets of the request body that the application has not taken."""
+        waiting = sum(map(len, self._parts))
+        return waiting if self.queue is None else waiting + self.queue.unread
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the peer is read no further for now."""
+        return self.state is not COMPLETE and self.unread >= HIGH_WATER
+
+    def input_wanted(self) -> None:
+        """See Carrier."""
+        if self.expects_continue:
+            self.expects_continue = False
+            self.carrier.input_wanted(self)
+
+    def input_read(self) -> None:
+        """See Carrier."""
+        self.carrier.input_read()
+
+    # The response.
+
+    def handle_reply(self, message: dict[str, Any]) -> Future[None] | None:
+        """Take one message of the application.
+
+        Returns:
+            A future to wait for when the peer does not read fast enough (ASGI C09), else None.
+        Raises:
+            ApplicationError: the message is none that ASGI allows here; nothing of it is out.
+            ConnectionClosed: the connection is gone (ASGI H30).
+        """
+        state = self.state
+        try:
+            kind = message["type"]
+        except (KeyError, TypeError):
+            raise ApplicationError(f"send: expected a dict with 'type', got {message!r}")
+        if state is COMPLETE:
+            return None
+        if state is CLOSED:
+            raise ConnectionClosed("The connection was closed before the response was complete")
+        if kind == BODY:
+            body = message.get("body", b"")
+            if type(body) is not bytes:
+                raise ApplicationError(
+                    f"{BODY}: expected bytes as body, got {type(body).__name__} {body!r:.80}"
+                )
+            more = bool(message.get("more_body", False))
+            if state is HELD:
+                return self.carrier.respond(self, body, more)
+            if state is STREAMING:
+                return self.carrier.write_body(self, body, more)
+            raise ApplicationError(f"{BODY}: expected {START} first")
+        if kind == START:
+            if state is not EXPECTED:
+                raise ApplicationError(f"{START}: expected once, got a second one")
+            self._take_head(message)
+            return None
+        raise ApplicationError(f"send: expected {START} or {BODY}, got {kind!r}")
+
+    def _take_head(self, message: dict[str, Any]) -> None:
+        status = message.get("status")
+        if type(status) is not int and not isinstance(status, int):
+            raise ApplicationError(
+                f"{START}: expected an int as status, got {type(status).__name__} {status!r}"
+            )
+        if not 200 <= status <= 999:
+            raise ApplicationError(f"{START}: expected a final status, 200 to 999, got {status}")
+        known = fields.lines
+        lines: list[bytes] = []
+        self.specials = 0
+        self.length = None
+        headers = message.get("headers", ())
+        try:
+            # Flat on purpose: this loop and the one that reads the request's fields are most of
+            # what a response costs.
+            for pair in headers:
+                try:
+                    octets, special, value = known[pair]
+                except (KeyError, TypeError):
+                    octets, special, value = fields.line_of(pair, len(lines), START)
+                if special:
+                    octets = self._take_special(octets, special, value)
+                lines.append(octets)
+        except TypeError:
+            raise ApplicationError(f"{START}: expected an iterable of headers, got {headers!r}")
+        self.status = int(status)
+        self.lines = lines
+        self.state = HELD
+
+    def _take_special(self, octets: bytes, special: int, value: bytes) -> bytes:
+        """The line to write for a field whose meaning is the server's business, b"" for none."""
+        if special == fields.CONTENT_LENGTH:
+            if not value.isdigit() or len(value) > 18 or self.length not in (None, int(value)):
+                raise ApplicationError(
+                    f"{START}: expected one Content-Length of plain digits, got {value!r}"
+                )
+            repeated = self.length is not None
+            self.length = int(value)
+            return b"" if repeated else octets
+        if special == fields.CONNECTION:
+            # `close` is heeded; whatever else is for the server to say (RFC 9110, 7.6.1).
+            if b"close" in value.lower():
+                self.keep_alive = False
+            return b""
+        if special == fields.TRANSFER_ENCODING:  # ASGI H22
+            return b""
+        self.specials |= 1 << special
+        return octets
+
+    def complete(self) -> None:
+        """The response is whole: from now on the application's input says so (ASGI H28)."""
+        self.state = COMPLETE
+        self._end_input()
+
+    def close(self, *, keep_unread: bool = False) -> None:
+        """The connection is gone before the response was complete.
+
+        Args:
+            keep_unread: only the peer's sending side is closed: what it sent stays readable.
+        """
+        if not keep_unread:
+            self.state = CLOSED
+        self._end_input(keep_unread=keep_unread)
+
+    def _end_input(self, *, keep_unread: bool = False) -> None:
+        # Lets go of the queue: exchange, queue and application form no cycle for the collector.
+        queue = self.queue
+        if queue is not None:
+            queue.end(DISCONNECT, keep_unread=keep_unread)
+            if not keep_unread:
+                self.queue = None
+                self._parts = []
+
+    # How the application instance ended.
+
+    def application_returned(self) -> None:
+        state = self.state
+        if state is COMPLETE or state is CLOSED:
+            return
+        log.error("%s returned without completing its response", self)
+        self._fail()
+
+    def application_failed(self, exception: BaseException) -> None:
+        log.error("%s raised %s", self, type(exception).__name__, exc_info=exception)
+        self._fail()
+
+    def application_cancelled(self) -> None:
+        if self.state is not COMPLETE and self.state is not CLOSED:
+            log.error("%s was cancelled before its response was complete", self)
+            self._fail()
+
+    def _fail(self) -> None:
+        """C12: whatever the application did not finish ends now."""
+        if self.state is EXPECTED or self.state is HELD:
+            self.carrier.answer(self, PeerError(500, "Internal Server Error"))
+        elif self.state is STREAMING:
+            self.carrier.abort(self)
+
+    def __str__(self) -> str:
+        """For log lines: never an octet that a terminal would obey (S06)."""
+        method = self.scope["method"]
+        return f"Application for {method} {self.scope['path']!r:.200}"

@@ -1,0 +1,548 @@
+"""The reading half of an HTTP/1.1 connection: the order of requests and answers (RFC 9112).
+
+What a request head must not be is in request.py, what an exchange is in exchange.py, how a
+response is framed in output.py.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import httptools
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IProtocol,
+    IPushProducer,
+    ISSLTransport,
+)
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from daphne_like.deadlines import NEVER
+from daphne_like.exceptions import PeerError
+from daphne_like.http import request
+from daphne_like.http.exchange import COMPLETE, EXPECTED, HELD, Exchange
+from daphne_like.http.output import HTTP1Output
+from daphne_like.http.waits import Wait
+
+if TYPE_CHECKING:
+    from daphne_like.server import Server
+
+log = logging.getLogger("daphne_like.http")
+
+END_OF_HEAD = b"\r\n\r\n"
+USUAL_HEAD = 16384
+MOST_AHEAD = 16
+"""Requests parsed ahead of the one that is answered; then the peer is read no further."""
+MOST_DISCARDED = 262144
+"""Octets of an unread request body that are read and dropped to keep a connection."""
+MOST_OVERHEAD = 65536
+"""Octets of chunk sizes, extensions and trailers without an octet of body between them."""
+MOST_LINGERING = 16777216
+"""Octets dropped after the last answer, so that the peer can read it (RFC 9112, 9.6)."""
+LINGER_SECONDS = 2.0
+
+
+class Input(enum.Enum):
+    """What happens to what the peer sends."""
+
+    PARSED = enum.auto()
+    KEPT = enum.auto()  # parsed when the requests before it are answered
+    IGNORED = enum.auto()  # the connection ends with the answers that are owed
+    DROPPED = enum.auto()  # all answers are out, the connection lingers
+    CLOSED = enum.auto()
+
+
+PARSED, KEPT, IGNORED, DROPPED, CLOSED = Input
+
+
+@implementer(IProtocol, IHalfCloseableProtocol, IPushProducer)
+class HTTP1Connection(HTTP1Output):
+    """A connection; a Twisted protocol below, a carrier of exchanges above.
+
+    Args:
+        server: whose application is served.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_ahead",
+        "_body_left",
+        "_exchange",
+        "_fields",
+        "_head_octets",
+        "_idle",
+        "_input",
+        "_kept",
+        "_octets",
+        "_overhead",
+        "_ows",
+        "_parser",
+        "_reading",
+        "_receiving",
+        "_refusal",
+        "_requests",
+        "_target",
+        "_upgrading",
+        "addresses",
+    )
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server)
+        self.addresses: request.Addresses | None = None
+        self._reading = True
+        self._parser: Any = None
+        self._input = PARSED
+        self._exchange: Exchange | None = None  # the one that is answered
+        self._receiving: Exchange | None = None  # the one whose body arrives
+        self._ahead: deque[Exchange] | None = None
+        self._fields: request.Fields = []
+        self._target = b""
+        self._head_octets = 0  # of a head that is not whole yet
+        self._body_left: int | None = 0  # of a Content-Length; None in a chunked body
+        self._overhead = 0  # octets of chunked framing without body in between
+        self._octets = 0  # dropped
+        self._requests = 0
+        self._kept = b""
+        self._refusal: PeerError | None = None
+        self._idle = False  # between two requests, and nothing owed
+        self._ows = False  # a field value may end in white space
+        self._upgrading = False  # the parser has stopped for another protocol
+
+    # What Twisted calls.
+
+    def makeConnection(self, transport: Any) -> None:
+        self.transport = transport
+        transport.registerProducer(self, True)
+        if self.server.connection_made(self):
+            self._become_idle()
+        else:
+            self._refuse(PeerError(503, "Too many connections; try again."))
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._input is not PARSED:
+            self._not_parsed(data)
+            return
+        # The usual case, one whole head on an idle connection, is fed as it came: it holds no
+        # second head, for that would end in a second empty line.
+        if self._idle and len(data) <= USUAL_HEAD and data.count(END_OF_HEAD) == 1:
+            self._ows = b" \r\n" in data or b"\t\r\n" in data
+            self._idle = False
+            self.deadline = NEVER
+            self._parse(data)
+        else:
+            self._idle = False
+            self._ows = True
+            self._parse_in_pieces(data)
+        self._after_parsing()
+
+    def readConnectionLost(self) -> None:
+        """The peer's FIN: no more requests; what is owed is answered as long as it reads."""
+        exchange = self._exchange
+        receiving, self._receiving = self._receiving, None
+        if exchange is None or exchange is receiving:
+            # Nothing is owed, or the body it is owed for will never be whole.
+            self._lose_connection()
+            return
+        if receiving is not None and self._ahead:
+            self._ahead.pop()
+        self._input = IGNORED
+        exchange.keep_alive = bool(self._ahead)
+        exchange.close(keep_unread=True)
+        self.server.disconnected(exchange)
+
+    def writeConnectionLost(self) -> None:
+        """Our own half-close of a lingering connection is out."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        self._input = CLOSED
+        self._parser = None  # its callbacks are bound to this object
+        self.forget()
+        exchange, self._exchange = self._exchange, None
+        self._receiving = None
+        self._ahead = None
+        self._kept = b""
+        self._out = None
+        self._paused = False
+        self._release_writers()
+        self.server.connection_lost(self)
+        if exchange is not None:
+            exchange.close()
+            self.server.disconnected(exchange)
+
+    # Reading.
+
+    def _parse(self, octets: bytes | memoryview) -> None:
+        parser = self._parser
+        if parser is None:
+            parser = self._parser = httptools.HttpRequestParser(self)
+        try:
+            parser.feed_data(octets)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(octets[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            if self._input is PARSED:  # else `Connection: close` came before it
+                self._refuse(request.refusal(error, octets))
+
+    def _parse_in_pieces(self, data: bytes) -> None:
+        """Feed at most one end of a head at a time: parsing can stop after each request."""
+        start, size = 0, len(data)
+        view = memoryview(data)
+        while start < size and self._input is PARSED:
+            if self._ahead is not None and len(self._ahead) >= MOST_AHEAD:
+                self._input = KEPT
+                self._kept = data[start:]
+                self._pause_reading()
+                return
+            if self._body_left:
+                end = min(size, start + self._body_left)
+            else:
+                end = data.find(END_OF_HEAD, start) + 4
+                end = size if end < 4 else end
+                if self._body_left is None:
+                    self._count_overhead(end - start)
+                else:
+                    self._head_octets += end - start
+                    if self._head_octets > self.server.options.max_head:
+                        self._refuse(request.too_large(data[start:], self._fields))
+                        return
+            self._parse(view[start:end])
+            start = end
+
+    def _count_overhead(self, octets: int) -> None:
+        self._overhead += octets
+        if self._overhead > MOST_OVERHEAD:
+            self._refuse(PeerError(400, "Too much between the octets of a chunked body."))
+
+    def _not_parsed(self, data: bytes) -> None:
+        if self._input is KEPT:
+            self._kept += data
+        elif self._input is DROPPED:
+            self._octets += len(data)
+            if self._octets > MOST_LINGERING:
+                self.transport.abortConnection()
+
+    def _ignore_upgrade(self, rest: bytes | memoryview) -> None:
+        """Go on in HTTP/1.1 (RFC 9110, 7.8) after a request that asks for another protocol.
+
+        httptools takes such a request to have no body, so a new parser is led to where the body
+        begins: by a head of ours with the same framing, whose callbacks count for nothing.
+        """
+        self._parser = httptools.HttpRequestParser(self)
+        if self._receiving is not None:
+            framing = b"Transfer-Encoding: chunked"
+            if self._body_left is not None:
+                framing = b"Content-Length: %d" % self._body_left
+            self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
+            self._fields = []
+            self._target = b""
+        self._upgrading = False
+        if rest:
+            self._parse(rest)
+
+    def _after_parsing(self) -> None:
+        exchange = self._exchange
+        if exchange is not None and exchange.queue is None and exchange.state is EXPECTED:
+            self._start(exchange)
+        receiving = self._receiving
+        if receiving is not None:
+            receiving.flush_body()
+            if receiving.is_full:
+                self._pause_reading()
+            elif not self.waits_for(Wait.BODY):
+                self._wait_for_body()
+        elif self._head_octets and not self.waits_for(Wait.HEAD):
+            self.wait(Wait.HEAD, self.server.options.header_timeout)
+
+    # What httptools calls.
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the request target."""
+        self._target += url
+        if len(self._target) > self.server.options.max_request_line:
+            raise PeerError(414, "The request line is too long.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One field of the head, or of the trailers, which are dropped."""
+        try:
+            self._fields.append((request.names[name], value))
+        except KeyError:
+            self._fields.append((request.lower(name), value))
+
+    def on_headers_complete(self) -> None:
+        """The head is whole: check it, and make its exchange."""
+        if self._upgrading:
+            return
+        fields, self._fields = self._fields, []
+        target, self._target = self._target, b""
+        octets, self._head_octets = self._head_octets, 0
+        if self._ows:
+            fields = [(name, value.rstrip(b" \t")) for name, value in fields]
+            request.check_nel(fields)
+        known = dict(fields)
+        exchange = request.make_exchange(self, fields, target, octets, known)
+        if b"content-length" in known or b"transfer-encoding" in known:
+            self._body_left = request.body_length(exchange.http_10, known)
+            if self._body_left != 0:
+                self._expect_body(exchange, known)
+        if b"upgrade" in known and self._parser.should_upgrade():
+            self._upgrading = True
+        self._requests += 1
+        if self._requests == self.server.options.max_requests_per_connection:
+            exchange.keep_alive = False
+        self._receiving = exchange
+        if self._exchange is None:
+            self._exchange = exchange
+        elif self._ahead is None:
+            self._ahead = deque((exchange,))
+        else:
+            self._ahead.append(exchange)
+
+    def _expect_body(self, exchange: Exchange, known: dict[bytes, bytes]) -> None:
+        self._overhead = 0
+        most = self.server.options.max_body_size
+        if most and self._body_left is not None and self._body_left > most:
+            raise PeerError(413, "The body is too large.")
+        expectation = known.get(b"expect")
+        if expectation is not None and not exchange.http_10:
+            if expectation.lower() != b"100-continue":
+                raise PeerError(417, "The only expectation met is 100-continue.")
+            exchange.expects_continue = True
+
+    def on_body(self, data: bytes) -> None:
+        """A part of the body, without its framing."""
+        exchange = self._receiving
+        if exchange is None:
+            return
+        if self._body_left is None:
+            self._overhead = 0
+        else:
+            self._body_left -= len(data)
+        exchange.received += len(data)
+        exchange.expects_continue = False  # it did not wait for us
+        if exchange.state is COMPLETE:
+            if exchange.received - exchange.received_at_end > MOST_DISCARDED:
+                self._input = IGNORED
+        else:
+            most = self.server.options.max_body_size
+            if most and exchange.received > most:
+                raise PeerError(413, "The body is too large.")
+            exchange.body_received(data)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        exchange = self._receiving
+        if exchange is None or (self._upgrading and self._body_left != 0):
+            return
+        self._receiving = None
+        self._body_left = 0
+        if self._fields:
+            self._fields = []
+        if self._due is not None:
+            self.arrived(Wait.HEAD)
+            self.arrived(Wait.BODY)
+        exchange.request_complete = True
+        if not exchange.keep_alive:
+            self._input = IGNORED
+        if exchange.state is COMPLETE:
+            self._proceed(exchange)
+        elif exchange.queue is not None:
+            exchange.flush_body()
+
+    # The order of exchanges.
+
+    def _start(self, exchange: Exchange) -> None:
+        options = self.server.options
+        if options.http_timeout:
+            self.wait(Wait.ANSWER, options.http_timeout)
+        exchange.start()
+
+    def _become_idle(self) -> None:
+        self._idle = self._head_octets == 0
+        self.wait_for_next(self.server.options.keep_alive_timeout)
+
+    def may_keep_alive(self, exchange: Exchange) -> bool:
+        if self.server.stopping:
+            return False
+        # What is left of the body is read and dropped, if it is short and on its way already.
+        return exchange.request_complete or (
+            not exchange.expects_continue
+            and self._body_left is not None
+            and self._body_left <= MOST_DISCARDED
+        )
+
+    def exchange_over(self, exchange: Exchange) -> None:
+        self._exchange = None
+        if self._due is not None:
+            self.arrived(Wait.ANSWER)
+        if self.server.action_logger is not None:
+            self.server.log_exchange(exchange)
+        if exchange.request_complete:
+            self._proceed(exchange)
+        elif not exchange.keep_alive:
+            self._linger()
+        else:
+            exchange.received_at_end = exchange.received
+            self._resume_reading()
+
+    def _proceed(self, exchange: Exchange) -> None:
+        """Request and response are whole: on to what comes next on the connection."""
+        if not exchange.keep_alive and not self._ahead:
+            self._finish()
+        elif self._ahead:
+            following = self._exchange = self._ahead.popleft()
+            self._start(following)
+            if self._input is KEPT and len(self._ahead) <= MOST_AHEAD // 2:
+                self._parse_kept()
+        elif self._refusal is not None:
+            self._answer_refusal(self._refusal)
+        elif self._input is KEPT:
+            self._parse_kept()
+        else:
+            self._become_idle()
+
+    def _parse_kept(self) -> None:
+        kept, self._kept = self._kept, b""
+        self._input = PARSED
+        self._parse_in_pieces(kept)
+        if self._input is PARSED:
+            self._resume_reading()
+        self._after_parsing()
+
+    def _refuse(self, error: PeerError) -> None:
+        """Answer what is no request, in its turn, and close: never two answers to one request."""
+        log.debug("! refused with %s", error)
+        self._input = IGNORED
+        receiving, self._receiving = self._receiving, None
+        if receiving is None:
+            self._refusal = error
+            if self._exchange is None:
+                self._answer_refusal(error)
+        elif receiving is self._exchange:
+            state = receiving.state
+            self.server.disconnected(receiving)
+            if state is EXPECTED or state is HELD:
+                self.answer(receiving, error)
+            else:
+                self.abort(receiving)
+        elif self._ahead and receiving is self._ahead[-1]:
+            self._ahead.pop()
+            self._refusal = error
+        else:  # answered already, and its body goes on wrongly
+            self._linger()
+
+    def _answer_refusal(self, error: PeerError) -> None:
+        self._write_answer(error)
+        self._linger()
+
+    # Closing.
+
+    def _finish(self) -> None:
+        """Close after the last answer."""
+        if self._kept or self._refusal is not None:
+            self._linger()
+        else:
+            self._lose_connection()
+
+    def _lose_connection(self) -> None:
+        self._input = DROPPED
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+        self.wait(Wait.WRITE, self.server.options.write_timeout)
+
+    def _linger(self) -> None:
+        """Close so that the peer can read the answer though it still sends (RFC 9112, 9.6)."""
+        if self._input is DROPPED or self._input is CLOSED:
+            return
+        self._input = DROPPED
+        self._octets = 0
+        self._kept = b""
+        self._resume_reading()
+        if not ISSLTransport.providedBy(self.transport):
+            self.transport.loseWriteConnection()
+        self.wait(Wait.LINGER, LINGER_SECONDS)
+
+    def close_if_idle(self) -> None:
+        """The server stops: an idle connection has nothing left to do."""
+        if self._exchange is None and self._receiving is None and self._input is PARSED:
+            self._lose_connection()
+
+    def disconnect_application(self) -> None:
+        """The server stops and has waited long enough: tell the application (design, 4)."""
+        if self._exchange is not None:
+            self._exchange.keep_alive = False
+            self._exchange.close(keep_unread=True)
+
+    def waited_too_long(self, wait: Wait) -> None:
+        log.debug("%% waited too long for %s", wait.name)
+        if wait is Wait.NEXT:
+            self._lose_connection()
+        elif wait is Wait.HEAD:
+            self._refuse(PeerError(408, "The request head took too long."))
+        elif wait is Wait.BODY:
+            self._look_at_body_rate()
+        elif wait is Wait.ANSWER:
+            exchange = self._exchange
+            if exchange is not None:
+                self._application_too_slow(exchange)
+        elif wait is Wait.LINGER:
+            self._lose_connection()
+        else:
+            self.transport.abortConnection()
+
+    def _application_too_slow(self, exchange: Exchange) -> None:
+        state = exchange.state
+        self.server.application_too_slow(exchange)
+        if state is EXPECTED or state is HELD:
+            text = "Application failed to respond within time limit."
+            self.answer(exchange, PeerError(503, text))
+        else:
+            self.abort(exchange)
+
+    # Reading and not reading.
+
+    def _wait_for_body(self) -> None:
+        receiving = self._receiving
+        if receiving is not None:
+            receiving.received_at_look = receiving.received
+            self.wait(Wait.BODY, self.server.options.body_timeout)
+
+    def _look_at_body_rate(self) -> None:
+        receiving = self._receiving
+        if receiving is None:
+            return
+        options = self.server.options
+        waits_for_us = not self._reading or receiving.expects_continue
+        got = receiving.received - receiving.received_at_look
+        if waits_for_us or got >= options.body_minimum_rate * options.body_timeout:
+            self._wait_for_body()
+        else:
+            self._refuse(PeerError(408, "The request body came too slowly."))
+
+    def input_read(self) -> None:
+        """See Carrier."""
+        if self._input is not KEPT:
+            self._resume_reading()
+
+    def _pause_reading(self) -> None:
+        if self._reading:
+            self._reading = False
+            self.transport.pauseProducing()
+
+    def _resume_reading(self) -> None:
+        if not self._reading:
+            self._reading = True
+            self.transport.resumeProducing()
+
+    def find_addresses(self) -> request.Addresses:
+        """Both ends, from the first request on."""
+        self.addresses = request.find_addresses(self.transport)
+        return self.addresses
+
+    @property
+    def parser(self) -> Any:
+        """The httptools parser, while it tells of one head."""
+        return self._parser

@@ -1,0 +1,305 @@
+"""From a parsed request head to an exchange: what RFC 9112 forbids and httptools lets through."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
+
+import httptools
+from twisted.internet.address import UNIXAddress
+from twisted.internet.interfaces import ISSLTransport
+
+from daphne_like.exceptions import PeerError
+from daphne_like.http.exchange import Exchange
+
+if TYPE_CHECKING:
+    from daphne_like.http.h1 import HTTP1Connection
+
+log = logging.getLogger("daphne_like.http")
+
+Fields = list[tuple[bytes, bytes]]
+
+TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# RFC 3986, 3.2.2 and 3.2.3: reg-name, IPv4address or IP-literal, and a port.
+HOST = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=%]*|\[[0-9A-Fa-f:.]+(?:%25[\w.~-]+)?\])(?::\d*)?")
+ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]*)(/[^?#]*)?(\?[^#]*)?")
+
+ONCE = (b"host", b"content-length", b"transfer-encoding")
+
+USUAL_LINE = 16384
+
+MOST_NAMES = 1024
+names: dict[bytes, bytes] = {}
+"""Field names seen lately, in lower case; bounded, because peers choose them."""
+
+MOST_HOSTS = 256
+hosts: set[bytes] = set()
+"""Host values found good lately; bounded likewise."""
+
+
+METHODS = {
+    method: method.decode()
+    for method in (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS")
+}
+
+
+class Addresses(NamedTuple):
+    """What every scope of one connection says about its ends."""
+
+    scheme: str
+    client: list[Any] | None
+    server: list[Any] | None
+
+
+class Target(NamedTuple):
+    """A request target, split."""
+
+    path: str
+    raw_path: bytes
+    query_string: bytes
+    authority: bytes | None
+
+
+def lower(name: bytes) -> bytes:
+    """The field name in lower case, from the cache or into it."""
+    lowered = name.lower()
+    if len(names) >= MOST_NAMES:
+        names.clear()
+    names[name] = lowered
+    return lowered
+
+
+def split_target(method: bytes, target: bytes) -> Target:
+    """Split a request target (RFC 9112, 3.2) into what the scope wants.
+
+    Escapes in the path are decoded as UTF-8, what is none is replaced (ASGI H05); the query
+    stays as received. Dot segments stay: resolving them is the application's business.
+
+    Args:
+        method: for `OPTIONS *` and CONNECT.
+        target: octets between the two spaces of the request line, as httptools let them through.
+    Returns:
+        `authority` is None for the origin form; in absolute form it takes the place of Host
+        (RFC 9112, 3.2.2). The path of `*` is "*".
+    Raises:
+        PeerError: 400 for a fragment, a foreign scheme, an authority with a user; 501 for
+            CONNECT, which an origin server does not have to serve.
+    """
+    if method == b"CONNECT":
+        raise PeerError(501, "CONNECT is not served here.")
+    if b"#" in target:
+        raise PeerError(400, "A request target has no fragment.")
+    authority = None
+    if target[:1] == b"/":
+        raw_path, _, query_string = target.partition(b"?")
+    elif target == b"*" and method == b"OPTIONS":
+        return Target("*", b"*", b"", None)
+    else:
+        absolute = ABSOLUTE.fullmatch(target)
+        if absolute is None or not absolute[1] or HOST.fullmatch(absolute[1]) is None:
+            raise PeerError(400, "The request target has no valid form.")
+        authority = absolute[1]
+        raw_path = absolute[2] or b"/"
+        query_string = (absolute[3] or b"?")[1:]
+    path = raw_path.decode("ascii")
+    if "%" in path:
+        path = unquote(path)
+    return Target(path, raw_path, query_string, authority)
+
+
+def check_repeated(fields: Fields) -> None:
+    """Refuse a field that may stand once only (RFC 9112, 3.2 and 6.3; advisory S08, S34).
+
+    Raises:
+        PeerError: 400.
+    """
+    seen = [name for name, _ in fields]
+    for name in ONCE:
+        if seen.count(name) > 1:
+            raise PeerError(400, f"More than one {name.decode().title()} field.")
+
+
+def check_host(value: bytes) -> None:
+    """Refuse a Host that is no host and port (RFC 9112, 3.2).
+
+    Raises:
+        PeerError: 400.
+    """
+    if HOST.fullmatch(value) is None:
+        raise PeerError(400, "The Host field is not a host and port.")
+    if len(hosts) >= MOST_HOSTS:
+        hosts.clear()
+    hosts.add(value)
+
+
+def check_nel(fields: Fields) -> None:
+    """Refuse NEL that is not part of a UTF-8 character (advisory S02).
+
+    httptools refuses every other control octet. A stray 0x85 ends a line for software that
+    splits text as Unicode does; inside of a UTF-8 character (the second octet of "Å") it is
+    none, and names in fields of identity-aware proxies are UTF-8.
+
+    Raises:
+        PeerError: 400.
+    """
+    for _, value in fields:
+        if b"\x85" in value:
+            try:
+                text = value.decode("utf-8")
+            except UnicodeDecodeError:
+                text = "\x85"
+            if "\x85" in text:
+                raise PeerError(400, "A control character in a field value.")
+
+
+def body_length(http_10: bool, known: dict[bytes, bytes]) -> int | None:
+    """How long the body is (RFC 9112, 6.3).
+
+    Args:
+        http_10: the request is of HTTP/1.0.
+        known: the request's fields; none of ONCE stood twice.
+    Returns:
+        Octets of the body; None for a chunked one.
+    Raises:
+        PeerError: 400 for both framings at once, a transfer coding in HTTP/1.0, or a length that
+            is not plain digits; 501 for a transfer coding other than `chunked` alone.
+    """
+    coding = known.get(b"transfer-encoding")
+    length = known.get(b"content-length")
+    if coding is not None:
+        if http_10:
+            raise PeerError(400, "HTTP/1.0 has no transfer codings.")
+        if length is not None:
+            raise PeerError(400, "Both Content-Length and Transfer-Encoding.")
+        if coding.strip(b" \t").lower() != b"chunked":
+            raise PeerError(501, "The only transfer coding served is chunked.")
+        return None
+    if length is None:
+        return 0
+    digits = length.strip(b" \t")
+    # S21: a number of thousands of digits is refused before it is converted.
+    if not digits.isdigit() or len(digits) > 18:
+        raise PeerError(400, "Content-Length is not a plain number.")
+    return int(digits)
+
+
+def find_addresses(transport: Any) -> Addresses:
+    """Scheme, client and server of a connection (ASGI H04, H12, H13).
+
+    Asked for at the first request, not earlier: behind a PROXY protocol wrapper the transport
+    learns the client's address with the first octets.
+    """
+    ends: list[list[Any] | None] = []
+    peer, host = transport.getPeer(), transport.getHost()
+    for address in (peer, host):
+        if getattr(address, "host", None) is not None and getattr(address, "port", None) is not None:
+            ends.append([str(address.host), int(address.port)])
+        elif address is host and isinstance(address, UNIXAddress) and address.name:
+            ends.append([address.name.decode("utf-8", "surrogateescape"), None])
+        else:
+            ends.append(None)
+    scheme = "https" if ISSLTransport.providedBy(transport) else "http"
+    return Addresses(scheme, *ends)
+
+
+def make_exchange(
+    connection: HTTP1Connection, fields: Fields, target: bytes, octets: int, known: dict[bytes, bytes]
+) -> Exchange:
+    """Check a request head and make its exchange.
+
+    Flat because it runs for every request; the checks that are rarely due are the functions
+    above.
+
+    Args:
+        connection: has parsed the head and not yet the next.
+        fields: names in lower case, values without white space around them.
+        target: as on the request line.
+        octets: of the head, as far as it came in more than one read; else 0.
+        known: the same fields by name.
+    Raises:
+        PeerError: the head is not to be served.
+    """
+    server = connection.server
+    options = server.options
+    parser = connection.parser
+    if len(known) != len(fields):
+        check_repeated(fields)
+    if octets > options.max_field_section + len(target) or len(fields) > options.max_fields:
+        raise PeerError(431, "The header section is too large.")
+    version: str = parser.get_http_version()
+    if version != "1.1" and version != "1.0":
+        raise PeerError(400 if version == "0.9" else 505, "Only HTTP/1.0 and HTTP/1.1 here.")
+    host = known.get(b"host")
+    if host not in hosts:
+        if host is not None:
+            check_host(host)
+        elif version == "1.1":
+            raise PeerError(400, "A request in HTTP/1.1 has a Host field.")
+    method: bytes = parser.get_method()
+    if target[:1] != b"/" or b"%" in target or b"#" in target:
+        path, raw_path, query_string, authority = split_target(method, target)
+        if authority is not None:
+            fields = [(n, authority if n == b"host" else v) for n, v in fields]
+    else:
+        raw_path, _, query_string = target.partition(b"?")
+        path = raw_path.decode("ascii")
+    if not options.keep_underscores:
+        # S03: X_Y and X-Y are one name to CGI and in Django's META.
+        for name in known:
+            if b"_" in name:
+                fields = [field for field in fields if b"_" not in field[0]]
+                break
+    scheme, client, own = connection.addresses or connection.find_addresses()
+    scope: dict[str, Any] = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.5"},
+        "http_version": version,
+        "method": METHODS.get(method) or method.decode("ascii"),
+        "scheme": scheme,
+        "path": path,
+        "raw_path": raw_path,
+        "query_string": query_string,
+        "root_path": options.root_path,
+        "headers": fields,
+        "client": client and client[:],
+        "server": own and own[:],
+        "state": server.lifespan_state.copy(),
+        "extensions": {},
+    }
+    if server.proxies is not None:
+        server.proxies.apply(scope)
+    exchange = Exchange(server, connection, scope, parser.should_keep_alive())
+    if server.action_logger is not None:
+        # Not from the scope, which is the application's to change.
+        exchange.method = scope["method"]
+        exchange.target = target
+        exchange.started = server.loop.time()
+    if version == "1.0":
+        exchange.http_10 = True
+    if method == b"HEAD":
+        exchange.head_only = True
+    return exchange
+
+
+def refusal(error: httptools.HttpParserError, octets: bytes | memoryview) -> PeerError:
+    """What a peer is owed for what httptools, or a callback of ours, did not take."""
+    cause = error.__context__
+    if isinstance(cause, PeerError):
+        return cause
+    if isinstance(error, httptools.HttpParserCallbackError):
+        log.error("Reading a request failed", exc_info=cause or error)
+        return PeerError(500, "Internal Server Error")
+    if isinstance(error, httptools.HttpParserInvalidMethodError):
+        method = bytes(octets[:64]).lstrip(b"\r\n").partition(b" ")[0]
+        if TOKEN.fullmatch(method):
+            return PeerError(501, "The method is not known here.")
+    return PeerError(400, "The request is not valid HTTP/1.1.")
+
+
+def too_large(octets: bytes, fields: Fields) -> PeerError:
+    """What a peer is owed for a head over the limit: 414 where its first line alone is."""
+    if not fields and b"\r\n" not in octets[:USUAL_LINE]:
+        return PeerError(414, "The request line is too long.")
+    return PeerError(431, "The header section is too large.")

@@ -1,0 +1,77 @@
+"""The access log: a line per request in NCSA's form, written when the event loop has time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any, TextIO
+
+log = logging.getLogger("daphne_like.access")
+
+MOST_HELD = 512
+HOLD_SECONDS = 0.25
+
+ACTIONS = {"connecting": "WSCONNECTING", "rejected": "WSREJECT", "connected": "WSCONNECT",
+           "disconnected": "WSDISCONNECT"}  # fmt: skip
+
+
+class AccessLog:
+    """An action logger (`server.log_action`) that writes lines through `logging`.
+
+    Entries are held for a quarter of a second and written together: formatting and output are
+    not part of the time of any request.
+
+    Args:
+        logger: gets one INFO record per entry.
+    """
+
+    def __init__(self, logger: logging.Logger = log) -> None:
+        self._logger = logger
+        self._held: list[tuple[float, str, str, dict[str, Any]]] = []
+
+    def __call__(self, protocol: str, action: str, details: dict[str, Any]) -> None:
+        """Log something that happened.
+
+        Args:
+            protocol: "http" or "websocket".
+            action: "complete" for HTTP.
+            details: path, client ("host:port" or None), for HTTP method, status and size too.
+        """
+        held = self._held
+        held.append((time.time(), protocol, action, details))
+        if len(held) == 1:
+            try:
+                asyncio.get_running_loop().call_later(HOLD_SECONDS, self.flush)
+            except RuntimeError:  # no loop runs: nothing to keep from waiting
+                self.flush()
+        elif len(held) >= MOST_HELD:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is held."""
+        held, self._held = self._held, []
+        second, stamp = 0, ""
+        for moment, protocol, action, details in held:
+            if int(moment) != second:
+                second = int(moment)
+                stamp = time.strftime("%d/%b/%Y:%H:%M:%S", time.localtime(second))
+            http = protocol == "http"
+            self._logger.info(
+                '%s - - [%s] "%s %s" %s %s',
+                details.get("client") or "-",
+                stamp,
+                details.get("method") if http else ACTIONS.get(action, action.upper()),
+                details["path"],
+                details.get("status", "-") if http else "-",
+                details.get("size", "-") if http else "-",
+            )
+
+
+def write_to(stream: TextIO) -> None:
+    """Send the access log to a stream, and nowhere else."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log.handlers[:] = [handler]
+    log.propagate = False
+    log.setLevel(logging.INFO)

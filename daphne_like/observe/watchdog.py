@@ -1,0 +1,71 @@
+"""Says what blocks the event loop while it is blocked, from a thread that is not."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+
+from daphne_like.asgi.stack import place
+
+log = logging.getLogger("daphne_like.server")
+
+DEEPEST = 12
+
+
+class Watchdog:
+    """Warns when the event loop has not come round for some seconds.
+
+    An application that blocks (a synchronous call in an `async def`) stops everybody; the
+    warning has the place where the loop's thread is, once per stall.
+
+    Args:
+        seconds: without a `beat` until the warning.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._thread_id = threading.get_ident()
+        self._beaten = time.monotonic()
+        self._warned = False
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="daphne-like-watchdog", daemon=True)
+
+    def start(self) -> None:
+        """Start to watch the thread that made this object."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Watch no more."""
+        self._stopped.set()
+
+    def beat(self) -> None:
+        """The event loop has come round."""
+        if self._warned:
+            self._warned = False
+            blocked = time.monotonic() - self._beaten
+            log.warning("The event loop runs again after %.1f seconds", blocked)
+        self._beaten = time.monotonic()
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(self._seconds / 2):
+            blocked = time.monotonic() - self._beaten
+            if blocked >= self._seconds and not self._warned:
+                self._warned = True
+                log.warning(
+                    "The event loop has been blocked for %.1f seconds; nothing else is served. "
+                    "It is in:\n%s",
+                    blocked,
+                    stack_of_thread(self._thread_id),
+                )
+
+
+def stack_of_thread(thread_id: int) -> str:
+    """Where a thread is now, the innermost frames last, a line each."""
+    frame = sys._current_frames().get(thread_id)
+    places: list[str] = []
+    while frame is not None and len(places) < DEEPEST:
+        places.append(f"  {place(frame)}")
+        frame = frame.f_back
+    return "\n".join(reversed(places)) or "  (the thread has ended)"

@@ -1,0 +1,316 @@
+"""Every option of the server once: default, unit, help text, check.
+
+The command line, the twistd plug-in, Django and the documentation are derived from this class.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from daphne_like.asgi.lifespan import MODES
+from daphne_like.exceptions import ConfigurationError
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8000
+FOREVER = -1
+"""Daphne's way to write "no limit" on the command line; in Options it is None."""
+
+
+def option(
+    default: Any,
+    help_: str,
+    *flags: str,
+    group: str,
+    kind: Callable[[str], Any] | None = None,
+    **more: Any,
+) -> Any:
+    """A field of Options.
+
+    Args:
+        default: the one place where it is written.
+        help_: a sentence for `--help` and the documentation, with the unit.
+        flags: as on the command line; none for what only the constructor takes.
+        group: heading in `--help`.
+        kind: makes the value of the text; None for a switch or text.
+        more: `choices`, `metavar`, `least` (the least number that makes sense), `forever`
+            (-1 or 0 on the command line means no limit), `const`, `repeated`.
+    """
+    metadata = {"help": help_, "flags": flags, "group": group, "kind": kind, **more}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+LISTEN = "where to listen"
+LOG = "what to tell"
+HTTP = "HTTP"
+LIMITS = "limits (a peer over one gets the status in brackets)"
+TIMES = "times, in seconds"
+PROXY = "behind a proxy"
+WEBSOCKET = "WebSocket"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What can be chosen about a server; None is "no limit" or "not given" throughout."""
+
+    host: str | None = option(
+        None,
+        f"address to listen on ({DEFAULT_HOST} when nothing is given)",
+        "-b",
+        "--bind",
+        group=LISTEN,
+        metavar="HOST",
+    )
+    port: int | None = option(
+        None,
+        f"TCP port to listen on ({DEFAULT_PORT}); 0 picks a free one and prints it",
+        "-p",
+        "--port",
+        group=LISTEN,
+        kind=int,
+        least=0,
+        most=65535,
+    )
+    unix_socket: str | None = option(
+        None, "UNIX socket to listen on", "-u", "--unix-socket", group=LISTEN, metavar="PATH"
+    )
+    file_descriptor: int | None = option(
+        None,
+        "descriptor of a socket that listens already",
+        "--fd",
+        group=LISTEN,
+        kind=int,
+        least=0,
+    )
+    endpoints: tuple[str, ...] = option(
+        (),
+        "Twisted endpoint string, for example ssl:443:privateKey=key.pem:certKey=crt.pem, "
+        "systemd:domain=INET:index=0 or haproxy:tcp:8000; may be given several times",
+        "-e",
+        "--endpoint",
+        group=LISTEN,
+        metavar="STRING",
+        repeated=True,
+    )
+    backlog: int = option(
+        2048,
+        "connections that the system may keep waiting to be accepted, for -b, -p and -u",
+        "--backlog",
+        group=LISTEN,
+        kind=int,
+        least=1,
+    )
+    verbosity: int = option(
+        1,
+        "0 warnings, 1 start, stop and requests, 2 the wire, 3 asyncio's debug mode too",
+        "-v",
+        "--verbosity",
+        group=LOG,
+        kind=int,
+        choices=(0, 1, 2, 3),
+    )
+    access_log: str | None = option(
+        None,
+        "file to append a line per request to, - for standard output "
+        "(which it is anyway with -v 1 or more)",
+        "--access-log",
+        group=LOG,
+        metavar="FILE",
+    )
+    log_fmt: str = option(
+        "%(asctime)-15s %(levelname)-8s %(message)s",
+        "format of the log, as Python's logging has it",
+        "--log-fmt",
+        group=LOG,
+        metavar="FORMAT",
+    )
+    server_name: str | None = option(
+        "daphne-like",
+        "value of the Server field, unless the application sets its own",
+        "-s",
+        "--server-name",
+        group=HTTP,
+        metavar="NAME",
+        off="--no-server-name",
+    )
+    root_path: str = option(
+        "", "path below which the application is mounted (scope's root_path)", "--root-path",
+        group=HTTP, metavar="PATH",
+    )  # fmt: skip
+    lifespan: str = option(
+        "auto",
+        "lifespan events: auto goes on without when the application raises, "
+        "on makes that an error, off sends none",
+        "--lifespan",
+        group=HTTP,
+        choices=MODES,
+    )
+    keep_underscores: bool = option(
+        False,
+        "keep request fields with an underscore in their name, which WSGI, CGI and Django cannot "
+        "tell from the ones with a dash",
+        "--keep-underscores",
+        group=HTTP,
+    )
+    max_request_line: int = option(
+        16384, "octets of a request target (414)", "--max-request-line", group=LIMITS,
+        kind=int, least=128,
+    )  # fmt: skip
+    max_field_section: int = option(
+        65536, "octets of all request fields together (431)", "--max-field-section",
+        group=LIMITS, kind=int, least=256,
+    )  # fmt: skip
+    max_fields: int = option(
+        100, "request fields (431)", "--max-fields", group=LIMITS, kind=int, least=1
+    )
+    max_body_size: int | None = option(
+        None, "octets of a request body (413), without limit by default", "--max-body-size",
+        group=LIMITS, kind=int, least=1, forever=True,
+    )  # fmt: skip
+    max_requests_per_connection: int | None = option(
+        None, "requests on one connection, without limit by default",
+        "--max-requests-per-connection", group=LIMITS, kind=int, least=1, forever=True,
+    )  # fmt: skip
+    max_connections: int | None = option(
+        None, "connections at the same time (503), without limit by default", "--max-connections",
+        group=LIMITS, kind=int, least=1, forever=True,
+    )  # fmt: skip
+    http_timeout: int | None = option(
+        None, "for the application to finish its response (503), without limit by default",
+        "-t", "--http-timeout", group=TIMES, kind=int, least=1, forever=True,
+    )  # fmt: skip
+    application_close_timeout: int = option(
+        10, "for an application to end after its peer has gone; then it is cancelled",
+        "--application-close-timeout", group=TIMES, kind=int, least=0,
+    )  # fmt: skip
+    graceful_timeout: int = option(
+        10, "for requests in flight to be answered when the server stops",
+        "--graceful-timeout", group=TIMES, kind=int, least=0,
+    )  # fmt: skip
+    lifespan_timeout: int = option(
+        60, "for the application's startup, and for its shutdown", "--lifespan-timeout",
+        group=TIMES, kind=int, least=1,
+    )  # fmt: skip
+    keep_alive_timeout: int = option(
+        60, "for the next request on an idle connection", "--keep-alive-timeout",
+        group=TIMES, kind=int, least=1,
+    )  # fmt: skip
+    header_timeout: int = option(
+        10, "for a whole request head (408)", "--header-timeout", group=TIMES, kind=int, least=1
+    )
+    body_timeout: int = option(
+        30, "in which a request body must make progress at the least rate (408)",
+        "--body-timeout", group=TIMES, kind=int, least=1,
+    )  # fmt: skip
+    body_minimum_rate: int = option(
+        240, "octets a second that a request body must come at", "--body-minimum-rate",
+        group=TIMES, kind=int, least=0,
+    )  # fmt: skip
+    write_timeout: int = option(
+        60, "for a peer to read what is waiting for it; then the connection is cut",
+        "--write-timeout", group=TIMES, kind=int, least=1,
+    )  # fmt: skip
+    stall_warning: int | None = option(
+        5, "without a turn of the event loop until a warning says what blocks it; 0 for never",
+        "--stall-warning", group=TIMES, kind=int, least=1, forever=True,
+    )  # fmt: skip
+    proxy_headers: bool = option(
+        False,
+        "take client address, port and scheme from X-Forwarded-For, -Port and -Proto of "
+        "trusted proxies",
+        "--proxy-headers",
+        group=PROXY,
+    )
+    proxy_headers_host: str | None = option(
+        None, "the field to take the address from instead of X-Forwarded-For",
+        "--proxy-headers-host", group=PROXY, metavar="FIELD",
+    )  # fmt: skip
+    proxy_headers_port: str | None = option(
+        None, "the field to take the port from instead of X-Forwarded-Port",
+        "--proxy-headers-port", group=PROXY, metavar="FIELD",
+    )  # fmt: skip
+    trusted_proxies: str = option(
+        "127.0.0.1,::1,unix",
+        "addresses and networks of the proxies whose fields count, separated by commas; unix "
+        "for peers on a UNIX socket, * for everybody",
+        "--trusted-proxies",
+        group=PROXY,
+        metavar="LIST",
+    )
+    websocket_timeout: int | None = option(
+        86400, "seconds that a WebSocket may live", "--websocket-timeout",
+        group=WEBSOCKET, kind=int, least=1, forever=True,
+    )  # fmt: skip
+    websocket_connect_timeout: int | None = option(
+        5, "seconds for the application to accept a WebSocket", "--websocket-connect-timeout",
+        group=WEBSOCKET, kind=int, least=1, forever=True,
+    )  # fmt: skip
+    ping_interval: int | None = option(
+        20, "seconds between two pings", "--ping-interval",
+        group=WEBSOCKET, kind=int, least=1, forever=True,
+    )  # fmt: skip
+    ping_timeout: int | None = option(
+        30, "seconds for the answer to a ping, 0 for ever", "--ping-timeout",
+        group=WEBSOCKET, kind=int, least=1, forever=True,
+    )  # fmt: skip
+    websocket_max_message_size: int | None = option(
+        1048576, "octets of a message (1009), 0 for no limit", "--websocket-max-message-size",
+        group=WEBSOCKET, kind=int, least=1, forever=True,
+    )  # fmt: skip
+    websocket_max_frame_size: int | None = option(
+        1048576, "octets of a frame (1009), 0 for no limit", "--websocket-max-frame-size",
+        group=WEBSOCKET, kind=int, least=1, forever=True,
+    )  # fmt: skip
+    websocket_handshake_timeout: int | None = option(
+        5, "seconds for the opening handshake", group=WEBSOCKET
+    )
+    request_buffer_size: int | None = option(
+        None, "octets of body in one http.request event, as they arrive by default", group=HTTP
+    )
+    proxy_forwarded_address_header: str | None = option(
+        None, "the field with the client's address", group=PROXY
+    )
+    proxy_forwarded_port_header: str | None = option(
+        None, "the field with the client's port", group=PROXY
+    )
+    proxy_forwarded_proto_header: str | None = option(
+        None, "the field with the client's scheme", group=PROXY
+    )
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            check(field, getattr(self, field.name))
+        if (self.proxy_headers_host or self.proxy_headers_port) and not self.proxy_headers:
+            raise ConfigurationError(
+                "--proxy-headers-host and --proxy-headers-port need --proxy-headers"
+            )
+
+    @property
+    def max_head(self) -> int:
+        """Octets of a whole request head."""
+        return self.max_request_line + self.max_field_section
+
+
+def check(field: dataclasses.Field[Any], value: Any) -> None:
+    """Refuse a value that makes no sense for its option.
+
+    Raises:
+        ConfigurationError: says what is expected.
+    """
+    metadata = field.metadata
+    if value is None or not metadata["flags"]:
+        return
+    name = metadata["flags"][-1]
+    choices = metadata.get("choices")
+    if choices and value not in choices:
+        expected = ", ".join(map(str, choices))
+        raise ConfigurationError(f"{name}: expected one of {expected}, got {value!r}")
+    if metadata["kind"] is int:
+        least, most = metadata.get("least", 0), metadata.get("most")
+        if not isinstance(value, int):
+            raise ConfigurationError(f"{name}: expected a whole number, got {value!r}")
+        if value < least or (most is not None and value > most):
+            limit = f"{least} to {most}" if most is not None else f"{least} or more"
+            raise ConfigurationError(f"{name}: expected {limit}, got {value}")

@@ -1,0 +1,90 @@
+"""The native Twisted reactor: listens and reads through the event loop's own transports.
+
+`install` is the one place in the package that touches the process's reactor and event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+from daphne_like.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from daphne_like.reactor.core import NativeReactor
+
+__all__ = ["install", "new_event_loop", "require"]
+
+WAYS_OUT = (
+    "call daphne_like.reactor.install() before anything imports twisted.internet.reactor, "
+    "or install twisted.internet.asyncioreactor yourself"
+)
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """A new uvloop event loop, or asyncio's own where uvloop does not exist (Windows, PyPy)."""
+    try:
+        import uvloop
+    except ImportError:
+        # Twisted's file descriptors need a selector; the proactor is Windows' default.
+        return asyncio.SelectorEventLoop()
+    return uvloop.new_event_loop()
+
+
+def install(loop: asyncio.AbstractEventLoop | None = None) -> NativeReactor:
+    """Install the native reactor as the process's reactor and its loop as the current one.
+
+    Does nothing when the native reactor is installed already.
+
+    Args:
+        loop: an event loop that does not run yet; a new one by default.
+    Returns:
+        The process's reactor.
+    Raises:
+        ConfigurationError: another reactor is installed already.
+    """
+    from daphne_like.reactor.core import NativeReactor
+
+    installed = sys.modules.get("twisted.internet.reactor")
+    if installed is not None:
+        if isinstance(installed, NativeReactor):
+            return installed
+        raise ConfigurationError(
+            f"{type(installed).__name__} is installed as Twisted's reactor already: {WAYS_OUT}"
+        )
+    from twisted.internet.main import installReactor
+
+    reactor = NativeReactor(loop or new_event_loop())
+    asyncio.set_event_loop(reactor.loop)
+    installReactor(reactor)
+    return reactor
+
+
+def require() -> None:
+    """Install the native reactor unless the process has a reactor on an asyncio loop already.
+
+    Raises:
+        ConfigurationError: the process's reactor does not run on an asyncio event loop.
+    """
+    installed = sys.modules.get("twisted.internet.reactor")
+    if installed is None:
+        install()
+        return
+    event_loop(installed)
+
+
+def event_loop(reactor: object) -> asyncio.AbstractEventLoop:
+    """The asyncio event loop under a reactor.
+
+    Raises:
+        ConfigurationError: the reactor does not run on an asyncio event loop.
+    """
+    # Twisted publishes no accessor for the loop (twisted 26.10); this is the one place
+    # where its private name is read.
+    loop = getattr(reactor, "_asyncioEventloop", None)
+    if not isinstance(loop, asyncio.AbstractEventLoop):
+        raise ConfigurationError(
+            f"{type(reactor).__name__} does not run on an asyncio event loop: {WAYS_OUT}"
+        )
+    return loop

@@ -1,0 +1,89 @@
+"""Listening ports: Twisted's own binding, locks and addresses; accepting by the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet import tcp
+
+from daphne_like.reactor.transport import NativeTransport
+
+if TYPE_CHECKING:
+    from daphne_like.reactor.core import NativeReactor
+
+if os.name == "posix":
+    from twisted.internet import unix
+
+
+def run_to_end(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Drive a coroutine that yields at most bare turns of the loop, without running the loop.
+
+    `create_server` for a bound socket is one: `listenTCP` must be listening when it returns.
+    """
+    try:
+        while True:
+            awaited = coroutine.send(None)
+            if awaited is not None:
+                coroutine.close()
+                raise RuntimeError(f"create_server waits for {awaited!r}")
+    except StopIteration as stop:
+        return stop.value
+
+
+class AcceptsNatively(tcp.Port):  # type: ignore[misc] # twisted's Port is not typed
+    """What both kinds of port do instead of watching the listening socket."""
+
+    reactor: NativeReactor
+    socket: socket.socket
+    _server: asyncio.AbstractServer | None = None
+
+    def startReading(self) -> None:
+        # The loop closes the socket it is given, Twisted closes its own: each has one.
+        sock = self.socket.dup()
+        sock.setblocking(False)
+        # An adopted socket came with its own backlog; Twisted knows none for it, and the
+        # kernel takes the last call's.
+        backlog = self.backlog or socket.SOMAXCONN
+        self._server = run_to_end(
+            self.reactor.loop.create_server(
+                lambda: NativeTransport(self), sock=sock, backlog=backlog
+            )
+        )
+
+    def stopReading(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def build_address(self, address: Any) -> Any:
+        """The Twisted address of a peer or host, from what the socket module gives."""
+        return self._buildAddr(address)
+
+
+class NativePort(AcceptsNatively):
+    """A TCP port, IPv4 or IPv6."""
+
+    def build_address(self, address: Any) -> Any:
+        return address_of(address)
+
+
+def address_of(address: tuple[Any, ...]) -> Any:
+    """IPv4Address or IPv6Address (scope in the host, as Twisted's own ports write it)."""
+    from twisted.internet.address import IPv4Address, IPv6Address
+
+    if len(address) == 2:
+        return IPv4Address("TCP", *address)
+    if address[3]:  # a scope: fe80::1%eth0
+        host = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]
+        address = (host, *address[1:])
+    return IPv6Address("TCP", *address)
+
+
+if os.name == "posix":
+
+    class NativeUNIXPort(AcceptsNatively, unix.Port):  # type: ignore[misc] # not typed either
+        """A UNIX port; path, mode, lock and stale socket are handled by Twisted's port."""

@@ -1,0 +1,384 @@
+"""The Server: listens, keeps the live connections and applications, starts and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from asgiref.compatibility import guarantee_single_callable
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+
+from daphne_like import reactor as reactors
+from daphne_like.asgi import fields
+from daphne_like.asgi.application import Application
+from daphne_like.asgi.instance import run_instance
+from daphne_like.asgi.lifespan import Lifespan
+from daphne_like.asgi.queue import InputQueue
+from daphne_like.asgi.stack import waiting_at
+from daphne_like.deadlines import TICK, Deadlines
+from daphne_like.endpoints import endpoints_from
+from daphne_like.exceptions import ConfigurationError
+from daphne_like.http.answers import date_line
+from daphne_like.http.exchange import Exchange
+from daphne_like.http.factory import HTTPFactory
+from daphne_like.http.h1 import HTTP1Connection
+from daphne_like.observe.watchdog import Watchdog
+from daphne_like.options import Options
+from daphne_like.proxies import TrustedProxies
+from daphne_like.stopping import Stopping
+
+log = logging.getLogger("daphne_like.server")
+
+CANNOT_LISTEN_STATUS = 1
+
+
+class Server:
+    """An ASGI server in a process with a Twisted reactor on an asyncio event loop.
+
+    Args:
+        application: ASGI 3 or ASGI 2.
+        endpoints: Twisted endpoint strings, at least one.
+        signal_handlers: let SIGINT and SIGTERM stop the server; not outside the main thread.
+        action_logger: called with ("http", "complete", details) for each exchange.
+        ready_callable: called with the server when it listens.
+        options: everything that can be chosen; default values where left out.
+        settings: single options by name, as Daphne's constructor takes them.
+
+    Attributes:
+        listening_addresses: (host, port) or (path, None) for each port, once it listens.
+        connections: live ones.
+        instances: exchange or session -> the task of its application.
+        exit_status: for the process, after `run`.
+    """
+
+    def __init__(
+        self,
+        application: Any,
+        endpoints: Iterable[str] | None = None,
+        signal_handlers: bool = True,
+        action_logger: Callable[[str, str, dict[str, Any]], None] | None = None,
+        ready_callable: Callable[[Server], None] | None = None,
+        options: Options | None = None,
+        **settings: Any,
+    ) -> None:
+        self.options = options = replace(options or Options(), **settings)
+        self.application: Application = guarantee_single_callable(application)
+        self.endpoints = list(endpoints or ())
+        self.signal_handlers = signal_handlers
+        self.action_logger = action_logger
+        self.ready_callable = ready_callable
+        self.proxies = _proxies(options)
+        self.http_factory = HTTPFactory(self)
+        self.listeners: list[Any] = []
+        self.listening_addresses: list[tuple[str, int | None]] = []
+        self.connections: set[HTTP1Connection] = set()
+        self.instances: dict[Any, asyncio.Task[None]] = {}
+        self.lifespan_state: dict[str, Any] = {}
+        self.stopping = False
+        self.abort_start = False
+        self.exit_status = 0
+        self.default_fields: dict[int, bytes] = {}
+        self.loop: asyncio.AbstractEventLoop
+        self.deadlines: Deadlines
+        self.reactor: Any = None
+        self._leaving: dict[Any, float] = {}
+        self._lifespan: Lifespan | None = None
+        self._watchdog: Watchdog | None = None
+        self._stop: Stopping | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        # Daphne's Server has every option as an attribute.
+        if name != "options" and hasattr(Options, "__dataclass_fields__"):
+            if name in Options.__dataclass_fields__:
+                return getattr(self.options, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    # Running.
+
+    def run(self) -> None:
+        """Serve until the reactor stops; then `exit_status` tells how it went.
+
+        Raises:
+            ConfigurationError: no endpoints, an unusable one, or a reactor on no asyncio loop.
+        """
+        if not self.endpoints:
+            raise ConfigurationError("No endpoints: a server needs at least one to listen on")
+        reactors.require()
+        from twisted.internet import reactor
+
+        self.attach(reactor)
+        self._stop = stop = Stopping(self)
+        parsed = endpoints_from(self.endpoints, reactor)
+        self.reactor.callWhenRunning(self._spawn, self._start(parsed))
+        self.reactor.addSystemEventTrigger("before", "shutdown", self._deferred, stop.drain)
+        if self.signal_handlers:
+            self.reactor.callWhenRunning(stop.handle_signals)
+        self.reactor.run(installSignalHandlers=self.signal_handlers)
+        stop.forget_signals()
+
+    def attach(self, reactor: Any) -> None:
+        """Take the reactor, its loop and its clock; nothing runs yet."""
+        self.reactor = reactor
+        self.loop = reactors.event_loop(reactor)
+        asyncio.set_event_loop(self.loop)
+        self.deadlines = Deadlines(self.loop.time)
+        self._refresh_fields()
+
+    async def end_lifespan(self, timeout: float) -> None:
+        """The last thing a server does: lifespan shutdown (ASGI L08)."""
+        if self._lifespan is not None:
+            await self._lifespan.shutdown(timeout)
+        if self._watchdog is not None:
+            self._watchdog.stop()
+
+    def stop(self) -> None:
+        """Stop the reactor; what is in flight is finished first."""
+        if self.reactor is not None and self.reactor.running:
+            self.reactor.callFromThread(self._stop_reactor)
+
+    def _stop_reactor(self) -> None:
+        from twisted.internet.error import ReactorNotRunning
+
+        try:
+            self.reactor.stop()
+        except ReactorNotRunning:
+            pass  # on its way already
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self._starting = self.loop.create_task(coroutine)
+
+    def _deferred(self, function: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
+        return Deferred.fromFuture(self.loop.create_task(function()))
+
+    async def _start(self, endpoints: list[Any]) -> None:
+        """Lifespan startup, then listen, then say so (ASGI L05, L06)."""
+        try:
+            self._tick()
+            if self.options.stall_warning:
+                self._watchdog = Watchdog(self.options.stall_warning)
+                self._watchdog.start()
+            self._lifespan = Lifespan(self.application, self.options.lifespan)
+            self.lifespan_state = self._lifespan.state
+            await self._lifespan.startup(self.options.lifespan_timeout)
+            if self.stopping:
+                return
+            for endpoint in endpoints:
+                self.listen_success(await endpoint.listen(self.http_factory).asFuture(self.loop))
+            if self.ready_callable is not None:
+                self.ready_callable(self)
+        except ConfigurationError as error:
+            self._give_up(str(error), error.exit_status)
+        except CannotListenError as error:
+            self._give_up(_why_not(error), CANNOT_LISTEN_STATUS)
+        except Exception as error:
+            log.debug("Starting failed", exc_info=True)
+            self._give_up(f"Cannot start: {error}", CANNOT_LISTEN_STATUS)
+
+    def _give_up(self, sentence: str, exit_status: int) -> None:
+        log.critical("%s", sentence)
+        self.abort_start = True
+        self.exit_status = exit_status
+        self.stop()
+
+    def listen_success(self, port: Any) -> None:
+        """A port listens; later ones for a socket-activated descriptor come the same way."""
+        self.listeners.append(port)
+        address = port.getHost()
+        host = getattr(address, "host", None)
+        if host is not None:
+            where: tuple[str, int | None] = (host, address.port)
+        else:
+            where = (address.name.decode("utf-8", "replace") if address.name else "", None)
+        self.listening_addresses.append(where)
+
+    # What connections tell.
+
+    def connection_made(self, connection: HTTP1Connection) -> bool:
+        """A connection is there; False when there is no room for it."""
+        most = self.options.max_connections
+        self.connections.add(connection)
+        return not most or len(self.connections) <= most
+
+    def connection_lost(self, connection: HTTP1Connection) -> None:
+        """A connection is gone."""
+        self.connections.discard(connection)
+        if self.stopping and self._stop is not None:
+            self._stop.look()
+
+    def disconnected(self, exchange: Exchange) -> None:
+        """The peer is gone before its response was complete: its application may end now."""
+        if exchange in self.instances and exchange not in self._leaving:
+            timeout = self.options.application_close_timeout
+            self._leaving[exchange] = self.loop.time() + timeout
+
+    def application_too_slow(self, exchange: Exchange) -> None:
+        """`--http-timeout` has passed without a whole response."""
+        log.warning(
+            "%s took longer than %s seconds for its response%s",
+            exchange,
+            self.options.http_timeout,
+            self._stuck(exchange),
+        )
+        self.disconnected(exchange)
+
+    # Applications.
+
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> InputQueue:
+        """Run an application instance for a scope; what is put into the queue, it receives.
+
+        Args:
+            protocol: an exchange, or a session: takes the messages, and is told the end.
+            scope: a fresh dict.
+        Returns:
+            The instance's input, an asyncio.Queue of ASGI events.
+        """
+        queue = InputQueue()
+        self.instances[protocol] = self.loop.create_task(
+            run_instance(
+                self.application,
+                scope,
+                queue.get,
+                partial(self.handle_reply, protocol),
+                protocol,
+                self._instance_ended,
+            )
+        )
+        return queue
+
+    async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
+        """Carry one message of an application to its exchange or session.
+
+        Returns when the transport has room again, or the connection is closed (ASGI C09).
+
+        Raises:
+            ApplicationError: the message is none that ASGI allows here.
+            ConnectionClosed: the connection is gone.
+        """
+        waiting = protocol.handle_reply(message)
+        if waiting is not None:
+            await waiting
+
+    def _instance_ended(self, protocol: Any) -> None:
+        # Absent when application_checker has reaped it before.
+        self.instances.pop(protocol, None)
+        if self._leaving:
+            self._leaving.pop(protocol, None)
+        if self.stopping and self._stop is not None:
+            self._stop.look()
+
+    def application_checker(self) -> None:
+        """Cancel applications that stay after their peer has gone; reap what ended unseen.
+
+        May be called at any time, twice too.
+        """
+        now = self.loop.time()
+        for protocol, deadline in list(self._leaving.items()):
+            if deadline > now:
+                continue
+            task = self.instances.get(protocol)
+            if task is None or task.done():
+                self._leaving.pop(protocol, None)
+                self.instances.pop(protocol, None)
+                continue
+            log.warning(
+                "%s still runs %.0f seconds after its peer has gone; cancelling it%s",
+                protocol,
+                now - deadline + self.options.application_close_timeout,
+                self._stuck(protocol),
+            )
+            # One that swallows its cancellation is cancelled, and told of, again.
+            self._leaving[protocol] = now + max(1, self.options.application_close_timeout)
+            task.cancel()
+
+    def timeout_checker(self) -> None:
+        """Enforce the deadlines of all connections. May be called at any time, twice too."""
+        self.deadlines.tick()
+
+    def _stuck(self, protocol: Any) -> str:
+        """Where the application of an exchange waits, as the end of a log line."""
+        task = self.instances.get(protocol)
+        if task is None:
+            return ""
+        places = waiting_at(task)[1:]  # the first is our own run_instance
+        return "; it waits at\n" + "\n".join(f"  {place}" for place in places)
+
+    def _tick(self) -> None:
+        """Twice a second: deadlines, reaping, the date."""
+        self.loop.call_later(TICK, self._tick)
+        if self._watchdog is not None:
+            self._watchdog.beat()
+        for check in (self._refresh_fields, self.timeout_checker, self.application_checker):
+            try:
+                check()
+            except Exception:
+                log.exception("A periodic check failed; it goes on with the next one")
+
+    def _refresh_fields(self) -> None:
+        """Date and Server lines, for each set of the two that an application sets itself."""
+        date = date_line(time.time())
+        name = self.options.server_name
+        server = f"Server: {name}\r\n".encode("latin-1") if name else b""
+        own_date, own_server = 1 << fields.DATE, 1 << fields.SERVER
+        self.default_fields = {
+            0: date + server,
+            own_date: server,
+            own_server: date,
+            own_date | own_server: b"",
+        }
+
+    # The access log.
+
+    def log_exchange(self, exchange: Exchange) -> None:
+        """An exchange is over."""
+        scope = exchange.scope
+        client = scope.get("client")
+        target = exchange.target.decode("ascii", "backslashreplace")
+        self.log_action(
+            "http",
+            "complete",
+            {
+                "path": target,
+                "status": exchange.status,
+                "method": exchange.method,
+                "client": f"{client[0]}:{client[1]}" if client else None,
+                "time_taken": self.loop.time() - exchange.started,
+                "size": exchange.written,
+            },
+        )
+
+    def log_action(self, protocol: str, action: str, details: dict[str, Any]) -> None:
+        """Tell the action logger, if there is one."""
+        if self.action_logger is not None:
+            self.action_logger(protocol, action, details)
+
+
+def _proxies(options: Options) -> TrustedProxies | None:
+    address = options.proxy_forwarded_address_header
+    port = options.proxy_forwarded_port_header
+    proto = options.proxy_forwarded_proto_header
+    if options.proxy_headers:
+        address = address or options.proxy_headers_host or "X-Forwarded-For"
+        port = port or options.proxy_headers_port or "X-Forwarded-Port"
+        proto = proto or "X-Forwarded-Proto"
+    if address is None and port is None and proto is None:
+        return None
+    return TrustedProxies(options.trusted_proxies, address, port, proto)
+
+
+def _why_not(error: CannotListenError) -> str:
+    """One sentence for a port that cannot be had."""
+    where = error.port
+    if isinstance(where, bytes):
+        where = where.decode("utf-8", "replace")
+    elif error.interface:
+        where = f"{error.interface}:{where}"
+    reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
+    return f"Cannot listen on {where}: {reason}"
+
+

@@ -1,0 +1,135 @@
+"""How a server stops: nothing new, what is in flight finished, the rest told, then cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from daphne_like.asgi.stack import waiting_at
+from daphne_like.observe.watchdog import stack_of_thread
+
+if TYPE_CHECKING:
+    from daphne_like.server import Server
+
+log = logging.getLogger("daphne_like.server")
+
+LEAVE_SECONDS = 3.0
+"""For applications to end after they were told, and once more after they were cancelled."""
+
+MARGIN_SECONDS = 5.0
+
+
+class Stopping:
+    """One stop, from the signal to the end; bounded as a whole.
+
+    Args:
+        server: to stop.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._quiet = asyncio.Event()
+        self._forced = False
+        self._signals = 0
+        self._before: dict[int, Any] = {}
+        self._last_resort: threading.Timer | None = None
+
+    # Signals.
+
+    def handle_signals(self) -> None:
+        """From now on SIGINT and SIGTERM stop the server, and a second one forces it."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._signalled)
+
+    def forget_signals(self) -> None:
+        """Put back the handlers from before, as the server has ended."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if self._last_resort is not None:
+            self._last_resort.cancel()
+
+    def _signalled(self, number: int, _frame: FrameType | None) -> None:
+        # Runs between two instructions of whatever runs: an application that blocks the event
+        # loop does not keep it from running.
+        self._signals += 1
+        if self._signals == 1:
+            self._last_resort = threading.Timer(self._longest(), self._exit, (number,))
+            self._last_resort.daemon = True
+            self._last_resort.start()
+            self._server.stop()
+        elif self._server.stopping:
+            self._server.reactor.callFromThread(self._force)
+        else:  # the event loop has not even come round to the first one
+            self._exit(number)
+
+    def _longest(self) -> float:
+        options = self._server.options
+        return (
+            options.graceful_timeout + options.lifespan_timeout + 2 * LEAVE_SECONDS + MARGIN_SECONDS
+        )
+
+    def _exit(self, number: int) -> None:
+        main = threading.main_thread().ident or 0
+        log.critical("The event loop does not stop; ending the process. It is in:\n%s",
+                     stack_of_thread(main))  # fmt: skip
+        logging.shutdown()
+        os._exit(128 + number)
+
+    def _force(self) -> None:
+        log.warning("Second signal: stopping without waiting any longer")
+        self._forced = True
+        self._quiet.set()
+
+    # The stop.
+
+    def look(self) -> None:
+        """Something has ended; perhaps it was the last."""
+        if not self._server.instances and not self._server.connections:
+            self._quiet.set()
+
+    async def drain(self) -> None:
+        """Run the whole stop; the reactor waits for it."""
+        server = self._server
+        server.stopping = True
+        for port in server.listeners:
+            try:
+                await port.stopListening().asFuture(server.loop)
+            except Exception:
+                log.exception("A port did not stop listening")
+        for connection in list(server.connections):
+            connection.close_if_idle()
+        if not await self._until_quiet(server.options.graceful_timeout):
+            log.warning(
+                "%d request(s) unanswered after %s seconds; disconnecting them",
+                len(server.instances), server.options.graceful_timeout,
+            )  # fmt: skip
+            for connection in list(server.connections):
+                connection.disconnect_application()
+            if not await self._until_quiet(LEAVE_SECONDS):
+                self._cancel()
+                await self._until_quiet(LEAVE_SECONDS)
+        for connection in list(server.connections):
+            connection.transport.abortConnection()
+        await server.end_lifespan(0 if self._forced else server.options.lifespan_timeout)
+
+    async def _until_quiet(self, seconds: float) -> bool:
+        if self._forced:
+            return False
+        self._quiet.clear()
+        self.look()
+        try:
+            await asyncio.wait_for(self._quiet.wait(), seconds)
+        except asyncio.TimeoutError:
+            return False
+        return not self._forced
+
+    def _cancel(self) -> None:
+        for owner, task in list(self._server.instances.items()):
+            places = "\n".join(f"  {place}" for place in waiting_at(task)[1:])
+            log.warning("%s does not end; cancelling it. It waits at\n%s", owner, places)
+            task.cancel()
