@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -67,12 +67,15 @@ class Server:
         options: Options | None = None,
         **settings: Any,
     ) -> None:
-        self.options = options = replace(options or Options(), **settings)
+        self.options = options = dataclasses.replace(options or Options(), **settings)
         self.application: Application = guarantee_single_callable(application)
         self.endpoints = list(endpoints or ())
         self.signal_handlers = signal_handlers
         self.action_logger = action_logger
         self.ready_callable = ready_callable
+        for option in dataclasses.fields(options):
+            # Daphne's Server has every option as an attribute.
+            self.__dict__.setdefault(option.name, getattr(options, option.name))
         self.proxies = _proxies(options)
         self.http_factory = HTTPFactory(self)
         self.listeners: list[Any] = []
@@ -87,17 +90,11 @@ class Server:
         self.loop: asyncio.AbstractEventLoop
         self.deadlines: Deadlines
         self.reactor: Any = None
+        self._create_task: Callable[..., asyncio.Task[None]]
         self._leaving: dict[Any, float] = {}
         self._lifespan: Lifespan | None = None
         self._watchdog: Watchdog | None = None
         self._stop: Stopping | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        # Daphne's Server has every option as an attribute.
-        if name != "options" and hasattr(Options, "__dataclass_fields__"):
-            if name in Options.__dataclass_fields__:
-                return getattr(self.options, name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # Running.
 
@@ -128,6 +125,10 @@ class Server:
         self.loop = reactors.event_loop(reactor)
         asyncio.set_event_loop(self.loop)
         self.deadlines = Deadlines(self.loop.time)
+        self._create_task = self.loop.create_task
+        if self.loop.get_task_factory() is None:
+            # A task that is given its name does not format one ("Task-4711"; 3 % of a request).
+            self._create_task = partial(asyncio.Task, loop=self.loop, name="application")
         self._refresh_fields()
 
     async def end_lifespan(self, timeout: float) -> None:
@@ -239,7 +240,7 @@ class Server:
             The instance's input, an asyncio.Queue of ASGI events.
         """
         queue = InputQueue()
-        self.instances[protocol] = self.loop.create_task(
+        self.instances[protocol] = self._create_task(
             run_instance(
                 self.application,
                 scope,

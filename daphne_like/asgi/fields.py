@@ -22,6 +22,7 @@ KINDS = {
     b"server": SERVER,
 }
 
+MOST_DIGITS = 18
 MOST_LINES = 4096
 LONGEST_LINE = 512
 
@@ -31,7 +32,8 @@ class Line(NamedTuple):
 
     octets: bytes
     kind: int
-    value: bytes
+    value: bytes | int
+    """The number for Content-Length, else the bare value."""
 
 
 # The same field lines come back with every response; checking them again costs more than
@@ -47,10 +49,11 @@ def line_of(pair: Any, index: int, event: str) -> Line:
         index: its place in the list, from 0, for the message.
         event: the message's type, for the message.
     Returns:
-        The line with its CRLF, what kind of field it is, and the bare value.
+        The line with its CRLF, what kind of field it is, and what it says.
     Raises:
         ApplicationError: not two byte strings; a name that is no token, or a value with CR, LF,
-            NUL or another control octet (RFC 9110, 5.1 and 5.5; advisories S05, S12).
+            NUL or another control octet (RFC 9110, 5.1 and 5.5; advisories S05, S12); a
+            Content-Length that is no number.
     """
     try:
         name, value = pair
@@ -75,7 +78,12 @@ def line_of(pair: Any, index: int, event: str) -> Line:
         raise ApplicationError(
             f"{event}: control character in the value of header {index} {name!r}: {value!r}"
         )
-    line = Line(b"%b: %b\r\n" % (name, value), KINDS.get(name.lower(), PLAIN), value)
+    kind = KINDS.get(name.lower(), PLAIN)
+    if kind == CONTENT_LENGTH and not (value.isdigit() and len(value) <= MOST_DIGITS):
+        raise ApplicationError(f"{event}: expected plain digits as Content-Length, got {value!r}")
+    line = Line(
+        b"%b: %b\r\n" % (name, value), kind, int(value) if kind == CONTENT_LENGTH else value
+    )
     if len(line.octets) <= LONGEST_LINE:
         if len(lines) >= MOST_LINES:
             lines.clear()

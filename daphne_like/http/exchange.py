@@ -76,6 +76,7 @@ class Exchange:
         head_only: the method is HEAD: no octet of a body goes out (ASGI H32).
         http_10: the peer knows no chunked coding.
         method, target, started: for the access log, if there is one.
+        disconnect_told: the application's input says that the peer is gone.
         received, received_at_look, received_at_end: octets of the request body: so far, when
             their rate was looked at last, when the response was complete.
     """
@@ -92,6 +93,8 @@ class Exchange:
     received_at_look = 0
     received_at_end = 0
     queue: InputQueue | None = None
+    disconnect_told = False
+    _parts: list[bytes] | None = None
     method = ""
     target = b""
     started = 0.0
@@ -106,7 +109,6 @@ class Exchange:
         self.scope = scope
         self.keep_alive = keep_alive
         self.state = EXPECTED
-        self._parts: list[bytes] = []
 
     # The request.
 
@@ -115,21 +117,27 @@ class Exchange:
         self.queue = queue = self.server.create_application(self, self.scope)
         if not self.request_complete:
             queue.reader = self
-        if self._parts or self.request_complete:
+            self.flush_body()
+        elif self._parts is None:
+            queue.put_nowait({"type": "http.request", "body": b"", "more_body": False})
+        else:
             self.flush_body()
 
     def body_received(self, data: bytes) -> None:
         """Octets of the request body; the application gets them at the next `flush_body`."""
-        self._parts.append(data)
+        if self._parts is None:
+            self._parts = [data]
+        else:
+            self._parts.append(data)
 
     def flush_body(self) -> None:
         """Give the application what has arrived since the last time, as one event."""
         queue = self.queue
-        if queue is None:
-            return
         parts = self._parts
-        body = b"" if not parts else parts[0] if len(parts) == 1 else b"".join(parts)
-        self._parts = []
+        if queue is None or (parts is None and not self.request_complete):
+            return
+        body = b"" if parts is None else parts[0] if len(parts) == 1 else b"".join(parts)
+        self._parts = None
         size = self.server.options.request_buffer_size
         if size and len(body) > size:
             while len(body) > size:
@@ -142,7 +150,7 @@ class Exchange:
     @property
     def unread(self) -> int:
         """Octets of the request body that the application has not taken."""
-        waiting = sum(map(len, self._parts))
+        waiting = sum(map(len, self._parts or ()))
         return waiting if self.queue is None else waiting + self.queue.unread
 
     @property
@@ -201,77 +209,72 @@ class Exchange:
 
     def _take_head(self, message: dict[str, Any]) -> None:
         status = message.get("status")
-        if type(status) is not int and not isinstance(status, int):
+        if not isinstance(status, int) or not 200 <= status <= 999:
             raise ApplicationError(
-                f"{START}: expected an int as status, got {type(status).__name__} {status!r}"
+                f"{START}: expected an int from 200 to 999 as status, got {status!r}"
             )
-        if not 200 <= status <= 999:
-            raise ApplicationError(f"{START}: expected a final status, 200 to 999, got {status}")
         known = fields.lines
         lines: list[bytes] = []
-        self.specials = 0
-        self.length = None
+        length: int | None = None
+        specials = 0
         headers = message.get("headers", ())
         try:
-            # Flat on purpose: this loop and the one that reads the request's fields are most of
-            # what a response costs.
+            # Flat on purpose: this loop runs for every field of every response.
             for pair in headers:
                 try:
                     octets, special, value = known[pair]
                 except (KeyError, TypeError):
                     octets, special, value = fields.line_of(pair, len(lines), START)
                 if special:
-                    octets = self._take_special(octets, special, value)
+                    if special == fields.CONTENT_LENGTH:
+                        if length is None:
+                            length = value
+                        elif length == value:
+                            octets = b""
+                        else:
+                            raise ApplicationError(f"{START}: two different Content-Lengths")
+                    elif special == fields.CONNECTION:
+                        # `close` is heeded; the rest is the server's to say (RFC 9110, 7.6.1).
+                        if b"close" in value.lower():
+                            self.keep_alive = False
+                        octets = b""
+                    elif special == fields.TRANSFER_ENCODING:  # ASGI H22
+                        octets = b""
+                    else:
+                        specials |= 1 << special
                 lines.append(octets)
         except TypeError:
             raise ApplicationError(f"{START}: expected an iterable of headers, got {headers!r}")
         self.status = int(status)
         self.lines = lines
+        self.length = length
+        self.specials = specials
         self.state = HELD
-
-    def _take_special(self, octets: bytes, special: int, value: bytes) -> bytes:
-        """The line to write for a field whose meaning is the server's business, b"" for none."""
-        if special == fields.CONTENT_LENGTH:
-            if not value.isdigit() or len(value) > 18 or self.length not in (None, int(value)):
-                raise ApplicationError(
-                    f"{START}: expected one Content-Length of plain digits, got {value!r}"
-                )
-            repeated = self.length is not None
-            self.length = int(value)
-            return b"" if repeated else octets
-        if special == fields.CONNECTION:
-            # `close` is heeded; whatever else is for the server to say (RFC 9110, 7.6.1).
-            if b"close" in value.lower():
-                self.keep_alive = False
-            return b""
-        if special == fields.TRANSFER_ENCODING:  # ASGI H22
-            return b""
-        self.specials |= 1 << special
-        return octets
 
     def complete(self) -> None:
         """The response is whole: from now on the application's input says so (ASGI H28)."""
         self.state = COMPLETE
-        self._end_input()
-
-    def close(self, *, keep_unread: bool = False) -> None:
-        """The connection is gone before the response was complete.
-
-        Args:
-            keep_unread: only the peer's sending side is closed: what it sent stays readable.
-        """
-        if not keep_unread:
-            self.state = CLOSED
-        self._end_input(keep_unread=keep_unread)
-
-    def _end_input(self, *, keep_unread: bool = False) -> None:
-        # Lets go of the queue: exchange, queue and application form no cycle for the collector.
         queue = self.queue
         if queue is not None:
-            queue.end(DISCONNECT, keep_unread=keep_unread)
-            if not keep_unread:
-                self.queue = None
-                self._parts = []
+            # Letting go of the queue keeps exchange, queue and task from forming a cycle.
+            self.queue = None
+            queue.end(DISCONNECT)
+
+    def close(self) -> None:
+        """The connection is gone, or given up, before the response was complete."""
+        if self.state is not COMPLETE:
+            self.state = CLOSED
+        self.disconnect_told = True
+        self._parts = None
+        queue, self.queue = self.queue, None
+        if queue is not None:
+            queue.end(DISCONNECT)
+
+    def end_input(self) -> None:
+        """The peer has closed its side: what it sent stays readable, then `http.disconnect`."""
+        self.disconnect_told = True
+        if self.queue is not None:
+            self.queue.end(DISCONNECT, keep_unread=True)
 
     # How the application instance ended.
 
@@ -279,7 +282,8 @@ class Exchange:
         state = self.state
         if state is COMPLETE or state is CLOSED:
             return
-        log.error("%s returned without completing its response", self)
+        if not self.disconnect_told:  # else it rightly saw no use in going on
+            log.error("%s returned without completing its response", self)
         self._fail()
 
     def application_failed(self, exception: BaseException) -> None:
@@ -288,7 +292,8 @@ class Exchange:
 
     def application_cancelled(self) -> None:
         if self.state is not COMPLETE and self.state is not CLOSED:
-            log.error("%s was cancelled before its response was complete", self)
+            if not self.disconnect_told:
+                log.error("%s was cancelled before its response was complete", self)
             self._fail()
 
     def _fail(self) -> None:

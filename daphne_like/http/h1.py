@@ -71,6 +71,7 @@ class HTTP1Connection(HTTP1Output):
         "__weakref__",
         "_ahead",
         "_body_left",
+        "_doubtful",
         "_exchange",
         "_fields",
         "_head_octets",
@@ -79,7 +80,6 @@ class HTTP1Connection(HTTP1Output):
         "_kept",
         "_octets",
         "_overhead",
-        "_ows",
         "_parser",
         "_reading",
         "_receiving",
@@ -88,6 +88,7 @@ class HTTP1Connection(HTTP1Output):
         "_target",
         "_upgrading",
         "addresses",
+        "whole_head",
     )
 
     def __init__(self, server: Server) -> None:
@@ -109,7 +110,8 @@ class HTTP1Connection(HTTP1Output):
         self._kept = b""
         self._refusal: PeerError | None = None
         self._idle = False  # between two requests, and nothing owed
-        self._ows = False  # a field value may end in white space
+        self._doubtful = False  # a value may end in white space, or hold NEL
+        self.whole_head = b""  # the octets of the head, when they came alone and at once
         self._upgrading = False  # the parser has stopped for another protocol
 
     # What Twisted calls.
@@ -129,15 +131,21 @@ class HTTP1Connection(HTTP1Output):
         # The usual case, one whole head on an idle connection, is fed as it came: it holds no
         # second head, for that would end in a second empty line.
         if self._idle and len(data) <= USUAL_HEAD and data.count(END_OF_HEAD) == 1:
-            self._ows = b" \r\n" in data or b"\t\r\n" in data
+            self._doubtful = b" \r\n" in data or b"\t\r\n" in data or b"\x85" in data
             self._idle = False
             self.deadline = NEVER
+            self.whole_head = data
             self._parse(data)
         else:
             self._idle = False
-            self._ows = True
+            self._doubtful = True
+            self.whole_head = b""
             self._parse_in_pieces(data)
-        self._after_parsing()
+        exchange = self._exchange
+        if exchange is not None and exchange.queue is None and exchange.state is EXPECTED:
+            self._start(exchange)
+        if self._receiving is not None or self._head_octets:
+            self._wait_for_rest()
 
     def readConnectionLost(self) -> None:
         """The peer's FIN: no more requests; what is owed is answered as long as it reads."""
@@ -150,8 +158,7 @@ class HTTP1Connection(HTTP1Output):
         if receiving is not None and self._ahead:
             self._ahead.pop()
         self._input = IGNORED
-        exchange.keep_alive = bool(self._ahead)
-        exchange.close(keep_unread=True)
+        exchange.end_input()
         self.server.disconnected(exchange)
 
     def writeConnectionLost(self) -> None:
@@ -243,10 +250,8 @@ class HTTP1Connection(HTTP1Output):
         if rest:
             self._parse(rest)
 
-    def _after_parsing(self) -> None:
-        exchange = self._exchange
-        if exchange is not None and exchange.queue is None and exchange.state is EXPECTED:
-            self._start(exchange)
+    def _wait_for_rest(self) -> None:
+        """What was read last is no whole request."""
         receiving = self._receiving
         if receiving is not None:
             receiving.flush_body()
@@ -254,7 +259,7 @@ class HTTP1Connection(HTTP1Output):
                 self._pause_reading()
             elif not self.waits_for(Wait.BODY):
                 self._wait_for_body()
-        elif self._head_octets and not self.waits_for(Wait.HEAD):
+        elif not self.waits_for(Wait.HEAD):
             self.wait(Wait.HEAD, self.server.options.header_timeout)
 
     # What httptools calls.
@@ -279,7 +284,7 @@ class HTTP1Connection(HTTP1Output):
         fields, self._fields = self._fields, []
         target, self._target = self._target, b""
         octets, self._head_octets = self._head_octets, 0
-        if self._ows:
+        if self._doubtful:
             fields = [(name, value.rstrip(b" \t")) for name, value in fields]
             request.check_nel(fields)
         known = dict(fields)
@@ -361,8 +366,11 @@ class HTTP1Connection(HTTP1Output):
         exchange.start()
 
     def _become_idle(self) -> None:
-        self._idle = self._head_octets == 0
-        self.wait_for_next(self.server.options.keep_alive_timeout)
+        if self._head_octets:  # of the next request's, which came with this one
+            self._wait_for_rest()
+        else:
+            self._idle = True
+            self.wait_for_next(self.server.options.keep_alive_timeout)
 
     def may_keep_alive(self, exchange: Exchange) -> bool:
         if self.server.stopping:
@@ -390,8 +398,8 @@ class HTTP1Connection(HTTP1Output):
 
     def _proceed(self, exchange: Exchange) -> None:
         """Request and response are whole: on to what comes next on the connection."""
-        if not exchange.keep_alive and not self._ahead:
-            self._finish()
+        if self._input is PARSED and not self._ahead and exchange.keep_alive:
+            self._become_idle()
         elif self._ahead:
             following = self._exchange = self._ahead.popleft()
             self._start(following)
@@ -399,10 +407,10 @@ class HTTP1Connection(HTTP1Output):
                 self._parse_kept()
         elif self._refusal is not None:
             self._answer_refusal(self._refusal)
-        elif self._input is KEPT:
+        elif self._input is KEPT and exchange.keep_alive:
             self._parse_kept()
         else:
-            self._become_idle()
+            self._finish()
 
     def _parse_kept(self) -> None:
         kept, self._kept = self._kept, b""
@@ -410,7 +418,8 @@ class HTTP1Connection(HTTP1Output):
         self._parse_in_pieces(kept)
         if self._input is PARSED:
             self._resume_reading()
-        self._after_parsing()
+        if self._receiving is not None or self._head_octets:
+            self._wait_for_rest()
 
     def _refuse(self, error: PeerError) -> None:
         """Answer what is no request, in its turn, and close: never two answers to one request."""
@@ -473,8 +482,7 @@ class HTTP1Connection(HTTP1Output):
     def disconnect_application(self) -> None:
         """The server stops and has waited long enough: tell the application (design, 4)."""
         if self._exchange is not None:
-            self._exchange.keep_alive = False
-            self._exchange.close(keep_unread=True)
+            self._exchange.end_input()
 
     def waited_too_long(self, wait: Wait) -> None:
         log.debug("%% waited too long for %s", wait.name)

@@ -1,0 +1,166 @@
+"""The ASGI application that every contender serves, one path for each workload.
+
+It runs inside the peers' interpreters too, so it imports the standard library only. Nothing here is
+tuned to a server: messages are built per request, as applications do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from asgiref.typing import (
+        ASGIReceiveCallable,
+        ASGISendCallable,
+        HTTPResponseBodyEvent,
+        HTTPResponseStartEvent,
+        Scope,
+    )
+
+    Route = Callable[[ASGIReceiveCallable, ASGISendCallable], Awaitable[None]]
+
+HELLO_BODY = b"Hello, world!"
+STREAM_CHUNK = b"0123456789" * 10
+STREAM_CHUNKS = 10
+BIG_BODY = b"0123456789abcdef" * 6250
+"""100 kB."""
+GIGABYTE = 1_000_000_000
+SLOW_READER_CHUNK_OCTETS = 100_000
+SLOW_APPLICATION_PAUSE_SECONDS = 1.0
+
+
+async def application(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    """Answer lifespan, and each path of :data:`ROUTES`; other paths are 404.
+
+    Paths are compared decoded, so a server that decodes escapes wrongly fails the check made before
+    the measurement.
+    """
+    if scope["type"] == "http":
+        await ROUTES.get(scope["path"], _not_found)(receive, send)
+    elif scope["type"] == "lifespan":
+        await _lifespan(receive, send)
+    else:
+        raise NotImplementedError(f"scope type: expected http or lifespan, got {scope['type']}")
+
+
+async def _lifespan(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    while True:
+        event = await receive()
+        if event["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        elif event["type"] == "lifespan.shutdown":
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+def _start(content_type: bytes, length: int | None, status: int = 200) -> HTTPResponseStartEvent:
+    headers = [(b"content-type", content_type)]
+    if length is not None:
+        headers.append((b"content-length", b"%d" % length))
+    return {
+        "type": "http.response.start",
+        "status": status,
+        "headers": headers,
+        "trailers": False,
+    }
+
+
+def _body(body: bytes, more_body: bool = False) -> HTTPResponseBodyEvent:
+    return {"type": "http.response.body", "body": body, "more_body": more_body}
+
+
+async def _not_found(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    await send(_start(b"text/plain", 0, status=404))
+    await send(_body(b""))
+
+
+async def _hello(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    # Written out, so that the application adds as little as it can to what is measured.
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [(b"content-type", b"text/plain"), (b"content-length", b"13")],
+            "trailers": False,
+        }
+    )
+    await send({"type": "http.response.body", "body": HELLO_BODY, "more_body": False})
+
+
+async def _json(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    body = b""
+    more_body = True
+    while more_body:
+        event = await receive()
+        if event["type"] != "http.request":
+            return
+        body += event.get("body", b"")
+        more_body = event.get("more_body", False)
+    order = json.loads(body)
+    total = sum(line["price"] * line["count"] for line in order["lines"])
+    answer = json.dumps({"customer": order["customer"], "total": total}).encode()
+    await send(_start(b"application/json", len(answer)))
+    await send(_body(answer))
+
+
+async def _stream(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    await send(_start(b"text/plain", None))
+    for _ in range(STREAM_CHUNKS):
+        await send(_body(STREAM_CHUNK, more_body=True))
+    await send(_body(b""))
+
+
+async def _big(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    await send(_start(b"application/octet-stream", len(BIG_BODY)))
+    await send(_body(BIG_BODY))
+
+
+async def _upload(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    count = 0
+    more_body = True
+    while more_body:
+        event = await receive()
+        if event["type"] != "http.request":
+            return
+        count += len(event.get("body", b""))
+        more_body = event.get("more_body", False)
+    answer = b"%d" % count
+    await send(_start(b"text/plain", len(answer)))
+    await send(_body(answer))
+
+
+async def _slow_reader(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    """Offer a gigabyte; each chunk is fresh memory, so what a server keeps shows in its RSS."""
+    await send(_start(b"application/octet-stream", GIGABYTE))
+    for _ in range(GIGABYTE // SLOW_READER_CHUNK_OCTETS):
+        await send(_body(b"x" * SLOW_READER_CHUNK_OCTETS, more_body=True))
+    await send(_body(b""))
+
+
+async def _slow_application(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    """Take one chunk a second, whatever the client offers."""
+    more_body = True
+    while more_body:
+        event = await receive()
+        if event["type"] != "http.request":
+            return
+        more_body = event.get("more_body", False)
+        await asyncio.sleep(SLOW_APPLICATION_PAUSE_SECONDS)
+    await send(_start(b"text/plain", 0))
+    await send(_body(b""))
+
+
+ROUTES: dict[str, Route] = {
+    "/": _hello,
+    "/menu/caf\u00e9 cr\u00e8me": _hello,
+    "/json": _json,
+    "/stream": _stream,
+    "/big": _big,
+    "/upload": _upload,
+    "/slow-reader": _slow_reader,
+    "/slow-application": _slow_application,
+}

@@ -1,0 +1,41 @@
+"""What the event loop costs alone: a fixed answer on raw uvloop, no parsing, no application.
+
+``python floor.py PORT``. It runs in the peers' interpreter and imports nothing but uvloop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import cast
+
+import uvloop
+
+END_OF_HEAD = b"\r\n\r\n"
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, world!"
+
+
+class Floor(asyncio.Protocol):
+    """Answer once for each end of a request head within the octets received.
+
+    A head cut between two reads goes unanswered: wrk writes each request at once.
+    """
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports do not derive from asyncio's.
+        self._write = cast("asyncio.Transport", transport).write
+
+    def data_received(self, data: bytes) -> None:
+        heads = data.count(END_OF_HEAD)
+        if heads:
+            self._write(ANSWER * heads)
+
+
+async def serve(port: int) -> None:
+    """Serve on 127.0.0.1 until the process is ended."""
+    server = await asyncio.get_running_loop().create_server(Floor, "127.0.0.1", port)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(int(sys.argv[1])))

@@ -1,0 +1,127 @@
+"""Load by wrk: the script it runs, the line it prints, and one slice of measurement."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.results import Sample
+from benchmarks.serving import HOST, Server
+from benchmarks.workloads import Workload
+
+MIB = 1 << 20
+SETTLE_SECONDS = 0.05
+TIMEOUT_SECONDS = 30
+
+# wrk's own text rounds what it prints, so the script prints a line of its own.
+_DONE = """
+done = function(summary, latency, requests)
+   local e = summary.errors
+   print(string.format(
+      "summary: requests=%d microseconds=%d connect=%d read=%d write=%d status=%d timeout=%d",
+      summary.requests, summary.duration, e.connect, e.read, e.write, e.status, e.timeout))
+end
+"""
+_SUMMARY = re.compile(r"^summary: (.*)$", re.MULTILINE)
+_ERRORS = ("connect", "read", "write", "status", "timeout")
+
+
+class LoadError(Exception):
+    """wrk saw errors, or could not run; the message says which."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What wrk reports of one run without errors."""
+
+    requests: int
+    seconds: float
+
+
+def lua_string(text: str) -> str:
+    """Quote a text for Lua 5.1: every octet but letters and digits is a decimal escape."""
+    # Three digits, so that a digit after the escape stays a digit.
+    escaped = (
+        chr(octet) if chr(octet).isascii() and chr(octet).isalnum() else f"\\{octet:03d}"
+        for octet in text.encode()
+    )
+    return f'"{"".join(escaped)}"'
+
+
+def lua_script(workload: Workload, body: Path) -> str:
+    """Return wrk's script for a workload whose request body, if any, is in the file `body`."""
+    lines = [f"wrk.method = {lua_string(workload.method)}"]
+    lines += [
+        f"wrk.headers[{lua_string(name)}] = {lua_string(value)}" for name, value in workload.fields
+    ]
+    if workload.body:
+        lines.append(f'wrk.body = io.open({lua_string(str(body))}, "rb"):read("*a")')
+    return "\n".join(lines) + "\n" + _DONE
+
+
+def parse(output: str) -> Summary:
+    """Read the line that the script printed.
+
+    Raises:
+        LoadError: no such line, an error of any kind, or no request done.
+    """
+    match = _SUMMARY.search(output)
+    if match is None:
+        raise LoadError(f"wrk: expected a summary line, got {output.strip()[-200:]!r}")
+    counts = {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", match[1])}
+    errors = ", ".join(f"{counts[name]} {name}" for name in _ERRORS if counts[name])
+    if errors:
+        raise LoadError(f"errors seen by wrk: {errors}")
+    if not counts["requests"]:
+        raise LoadError("no request was answered")
+    return Summary(counts["requests"], counts["microseconds"] / 1e6)
+
+
+@dataclass(frozen=True)
+class Wrk:
+    """How wrk is run: on which core, how long, with how many connections."""
+
+    core: int
+    seconds: int
+    connections: int
+
+    def run(self, port: int, workload: Workload) -> Summary:
+        """Load a port for the time given.
+
+        Raises:
+            LoadError: see :func:`parse`.
+        """
+        connections = min(self.connections, workload.connections or self.connections)
+        with tempfile.TemporaryDirectory(prefix="benchmarks-wrk-") as name:
+            script, body = Path(name, "request.lua"), Path(name, "body")
+            body.write_bytes(workload.body)
+            script.write_text(lua_script(workload, body))
+            command = ["taskset", "--cpu-list", str(self.core), "wrk", "--threads", "1"]
+            command += ["--connections", str(connections), "--duration", f"{self.seconds}s"]
+            command += ["--script", str(script), f"http://{HOST}:{port}{workload.target}"]
+            output = subprocess.run(
+                command, capture_output=True, text=True, timeout=self.seconds + TIMEOUT_SECONDS
+            )
+        return parse(output.stdout + output.stderr)
+
+
+def measure(server: Server, workload: Workload, wrk: Wrk) -> Sample:
+    """Measure one slice: the server's processor time for each request that wrk saw answered.
+
+    Raises:
+        LoadError: see :func:`parse`.
+    """
+    before = server.cpu_seconds()
+    summary = wrk.run(server.port, workload)
+    # The server sees wrk's connections close; that time is the requests' too.
+    time.sleep(SETTLE_SECONDS)
+    used = server.cpu_seconds() - before
+    return Sample(
+        figure=used * 1e6 / summary.requests,
+        requests_per_second=summary.requests / summary.seconds,
+        resident_mib=server.resident_octets() / MIB,
+    )

@@ -1,0 +1,52 @@
+"""Facts of the machine that a reader needs to judge the figures."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import peers
+from benchmarks.contenders import OURS, Contender
+
+
+def facts() -> dict[str, str]:
+    """Return processor, cores, kernel, Python, load tool and day, by name."""
+    return {
+        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "kernel": f"{platform.system()} {platform.release()}",
+        "Python": f"{platform.python_implementation()} {platform.python_version()}",
+        "load": _wrk(),
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.machine()
+
+
+def _wrk() -> str:
+    # `wrk --version` ends with status 1.
+    output = subprocess.run(["wrk", "--version"], capture_output=True, text=True)
+    return (output.stdout + output.stderr).partition("[")[0].strip()
+
+
+def versions(
+    contenders: Sequence[Contender], python: str, peers_folder: Path
+) -> dict[str, str | None]:
+    """Return each contender's version, ours asked of `python`, the others of the peers'."""
+    ours = [one for one in contenders if one.name == OURS]
+    others = [one for one in contenders if one.name != OURS]
+    found: dict[str, str | None] = {}
+    for interpreter, group in ((python, ours), (peers_folder / "bin" / "python", others)):
+        if group:
+            answers = peers.versions(interpreter, [one.distribution for one in group])
+            found.update({one.name: answers[one.distribution] for one in group})
+    return found

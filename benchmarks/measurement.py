@@ -1,0 +1,147 @@
+"""The order of measuring: short slices over all contenders by turns, for several rounds.
+
+A machine's speed drifts; contenders measured by turns drift together. Each round begins with
+another contender, so none is always the one that follows the slowest.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from benchmarks import load, memory
+from benchmarks.checks import WrongAnswerError, check
+from benchmarks.contenders import Contender
+from benchmarks.results import Outcome, Sample
+from benchmarks.serving import Server, StartError, serving
+from benchmarks.workloads import Workload
+
+MEMORY_ROUNDS = 3
+"""Most rounds of a memory workload: each needs servers just started, and they vary little."""
+WARM_UP_SECONDS = 1
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+FAILURES = (StartError, WrongAnswerError, load.LoadError, subprocess.TimeoutExpired, OSError)
+"""What puts a contender out of a workload, and nobody else."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to measure."""
+
+    rounds: int
+    slice_seconds: int
+    connections: int
+    server_core: int
+    load_core: int
+    peers: Path
+
+
+def rotated(sequence: Sequence[T], places: int) -> list[T]:
+    """Return the sequence beginning `places` later, the beginning moved to its end."""
+    cut = places % len(sequence) if sequence else 0
+    return [*sequence[cut:], *sequence[:cut]]
+
+
+def progress(text: str) -> None:
+    """Say on stderr what is going on."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(error) or type(error).__name__
+
+
+class Trial:
+    """One workload over all contenders; who fails is out, with the reason."""
+
+    def __init__(
+        self, workload: Workload, contenders: Sequence[Contender], settings: Settings
+    ) -> None:
+        self._workload = workload
+        self._contenders = contenders
+        self._settings = settings
+        self._samples: dict[str, list[Sample]] = {one.name: [] for one in contenders}
+        self._refusals = {
+            one.name: one.refusals[workload.name]
+            for one in contenders
+            if workload.name in one.refusals
+        }
+
+    def run(self) -> list[Outcome]:
+        """Measure, and return one outcome for each contender, in the order given."""
+        progress(f"{self._workload.name}: {self._workload.title}")
+        if memory.is_memory(self._workload):
+            self._measure_memory()
+        else:
+            self._measure_load()
+        return [
+            Outcome(one.name, tuple(self._samples[one.name]), self._refusals.get(one.name))
+            for one in self._contenders
+        ]
+
+    def _attempt(
+        self, name: str, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T | None:
+        """Do something with a contender; if that fails, the contender is out."""
+        try:
+            return act(*args, **kwargs)
+        except FAILURES as error:
+            self._refusals[name] = _reason(error)
+            progress(f"  {name}: n/a, {self._refusals[name]}")
+            return None
+
+    def _record(self, round_number: int, name: str, sample: Sample | None) -> None:
+        if sample is not None:
+            self._samples[name].append(sample)
+            progress(f"  round {round_number + 1}: {name:12} {sample.figure:9.2f}")
+
+    def _in_turn(self, round_number: int) -> list[Contender]:
+        order = rotated(self._contenders, round_number)
+        return [one for one in order if one.name not in self._refusals]
+
+    def _measure_load(self) -> None:
+        """Start all servers once; load them by turns."""
+        settings, workload = self._settings, self._workload
+        warm_up = load.Wrk(settings.load_core, WARM_UP_SECONDS, settings.connections)
+        wrk = load.Wrk(settings.load_core, settings.slice_seconds, settings.connections)
+        with ExitStack() as stack:
+            servers: dict[str, Server] = {}
+            for one in self._in_turn(0):
+                started = self._attempt(one.name, self._start, stack, one, warm_up)
+                if started is not None:
+                    servers[one.name] = started
+            for round_number in range(settings.rounds):
+                for one in self._in_turn(round_number):
+                    server = servers[one.name]
+                    with server.awake():
+                        sample = self._attempt(one.name, load.measure, server, workload, wrk)
+                    self._record(round_number, one.name, sample)
+
+    def _start(self, stack: ExitStack, contender: Contender, warm_up: load.Wrk) -> Server:
+        settings = self._settings
+        server = stack.enter_context(serving(contender, settings.peers, settings.server_core))
+        check(server.port, self._workload)
+        warm_up.run(server.port, self._workload)
+        server.pause()
+        return server
+
+    def _measure_memory(self) -> None:
+        """Start each server for each of its turns, so that none remembers the last one."""
+        for round_number in range(min(self._settings.rounds, MEMORY_ROUNDS)):
+            for one in self._in_turn(round_number):
+                sample = self._attempt(one.name, self._measure_memory_of, one)
+                self._record(round_number, one.name, sample)
+
+    def _measure_memory_of(self, contender: Contender) -> Sample:
+        with serving(contender, self._settings.peers, self._settings.server_core) as server:
+            return memory.measure(server, self._workload)

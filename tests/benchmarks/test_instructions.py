@@ -1,0 +1,37 @@
+"""Instructions per request are held: they do not depend on the machine's load."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+
+import pytest
+
+from benchmarks import instructions
+
+
+def skip_or_fail(reason: str) -> None:
+    if "CI" in os.environ:
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+class TestInstructions:
+    """The issue: user-space instructions per `hello` request, under callgrind."""
+
+    def test_recorded_figure_does_not_grow(self) -> None:
+        """A `hello` request takes at most 3 % more instructions than recorded.
+
+        Where the growth is worth it: ``python -m benchmarks.instructions --record``.
+        """
+        recorded = instructions.recorded()
+        if recorded is None:
+            pytest.skip(
+                f"nothing is recorded for Python {platform.python_version()}: "
+                "run python -m benchmarks.instructions --record"
+            )
+        if shutil.which("valgrind") is None:
+            skip_or_fail("valgrind is missing: apt install valgrind")
+        counted = instructions.instructions_per_request(instructions.our_command())
+        assert counted <= recorded.instructions * (1 + instructions.ALLOWED_GROWTH)
