@@ -27,7 +27,7 @@ from daphne_like.exceptions import ConfigurationError
 from daphne_like.http.answers import date_line
 from daphne_like.http.exchange import Exchange
 from daphne_like.http.factory import HTTPFactory
-from daphne_like.http.h1 import HTTP1Connection
+from daphne_like.http.h1 import USUAL_HEAD, HTTP1Connection
 from daphne_like.observe.watchdog import Watchdog
 from daphne_like.options import Options
 from daphne_like.proxies import TrustedProxies
@@ -87,7 +87,9 @@ class Server:
         self.abort_start = False
         self.exit_status = 0
         self.default_fields: dict[int, bytes] = {}
+        self.usual_head = min(USUAL_HEAD, options.max_request_line, options.max_field_section)
         self.loop: asyncio.AbstractEventLoop
+        self.clock: Callable[[], float]
         self.deadlines: Deadlines
         self.reactor: Any = None
         self._create_task: Callable[..., asyncio.Task[None]]
@@ -120,15 +122,26 @@ class Server:
         stop.forget_signals()
 
     def attach(self, reactor: Any) -> None:
-        """Take the reactor, its loop and its clock; nothing runs yet."""
+        """Take the reactor and its event loop; nothing runs yet."""
         self.reactor = reactor
-        self.loop = reactors.event_loop(reactor)
-        asyncio.set_event_loop(self.loop)
-        self.deadlines = Deadlines(self.loop.time)
-        self._create_task = self.loop.create_task
-        if self.loop.get_task_factory() is None:
+        loop = reactors.event_loop(reactor)
+        asyncio.set_event_loop(loop)
+        self.use_loop(loop, loop.time)
+
+    def use_loop(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float]) -> None:
+        """Run applications on this event loop, and deadlines by this clock.
+
+        Args:
+            loop: of the reactor.
+            clock: seconds, monotonic.
+        """
+        self.loop = loop
+        self.clock = clock
+        self.deadlines = Deadlines(clock)
+        self._create_task = loop.create_task
+        if loop.get_task_factory() is None:
             # A task that is given its name does not format one ("Task-4711"; 3 % of a request).
-            self._create_task = partial(asyncio.Task, loop=self.loop, name="application")
+            self._create_task = partial(asyncio.Task, loop=loop, name="application")
         self._refresh_fields()
 
     async def end_lifespan(self, timeout: float) -> None:
@@ -209,14 +222,12 @@ class Server:
     def connection_lost(self, connection: HTTP1Connection) -> None:
         """A connection is gone."""
         self.connections.discard(connection)
-        if self.stopping and self._stop is not None:
-            self._stop.look()
 
     def disconnected(self, exchange: Exchange) -> None:
         """The peer is gone before its response was complete: its application may end now."""
         if exchange in self.instances and exchange not in self._leaving:
             timeout = self.options.application_close_timeout
-            self._leaving[exchange] = self.loop.time() + timeout
+            self._leaving[exchange] = self.clock() + timeout
 
     def application_too_slow(self, exchange: Exchange) -> None:
         """`--http-timeout` has passed without a whole response."""
@@ -247,7 +258,7 @@ class Server:
                 queue.get,
                 partial(self.handle_reply, protocol),
                 protocol,
-                self._instance_ended,
+                self.instances,
             )
         )
         return queue
@@ -265,20 +276,12 @@ class Server:
         if waiting is not None:
             await waiting
 
-    def _instance_ended(self, protocol: Any) -> None:
-        # Absent when application_checker has reaped it before.
-        self.instances.pop(protocol, None)
-        if self._leaving:
-            self._leaving.pop(protocol, None)
-        if self.stopping and self._stop is not None:
-            self._stop.look()
-
     def application_checker(self) -> None:
         """Cancel applications that stay after their peer has gone; reap what ended unseen.
 
         May be called at any time, twice too.
         """
-        now = self.loop.time()
+        now = self.clock()
         for protocol, deadline in list(self._leaving.items()):
             if deadline > now:
                 continue
@@ -348,7 +351,7 @@ class Server:
                 "status": exchange.status,
                 "method": exchange.method,
                 "client": f"{client[0]}:{client[1]}" if client else None,
-                "time_taken": self.loop.time() - exchange.started,
+                "time_taken": self.clock() - exchange.started,
                 "size": exchange.written,
             },
         )

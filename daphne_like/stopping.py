@@ -22,6 +22,7 @@ LEAVE_SECONDS = 3.0
 """For applications to end after they were told, and once more after they were cancelled."""
 
 MARGIN_SECONDS = 5.0
+LOOK_SECONDS = 0.01
 
 
 class Stopping:
@@ -33,7 +34,6 @@ class Stopping:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._quiet = asyncio.Event()
         self._forced = False
         self._signals = 0
         self._before: dict[int, Any] = {}
@@ -83,14 +83,8 @@ class Stopping:
     def _force(self) -> None:
         log.warning("Second signal: stopping without waiting any longer")
         self._forced = True
-        self._quiet.set()
 
     # The stop.
-
-    def look(self) -> None:
-        """Something has ended; perhaps it was the last."""
-        if not self._server.instances and not self._server.connections:
-            self._quiet.set()
 
     async def drain(self) -> None:
         """Run the whole stop; the reactor waits for it."""
@@ -118,15 +112,15 @@ class Stopping:
         await server.end_lifespan(0 if self._forced else server.options.lifespan_timeout)
 
     async def _until_quiet(self, seconds: float) -> bool:
-        if self._forced:
-            return False
-        self._quiet.clear()
-        self.look()
-        try:
-            await asyncio.wait_for(self._quiet.wait(), seconds)
-        except asyncio.TimeoutError:
-            return False
-        return not self._forced
+        """Wait until no connection and no application is left; False at the deadline."""
+        server = self._server
+        deadline = server.loop.time() + seconds
+        # Looking every few milliseconds while stopping spares every request a notification.
+        while server.connections or server.instances:
+            if self._forced or server.loop.time() >= deadline:
+                return False
+            await asyncio.sleep(LOOK_SECONDS)
+        return True
 
     def _cancel(self) -> None:
         for owner, task in list(self._server.instances.items()):

@@ -28,7 +28,7 @@ async def run_instance(
     receive: Callable[[], Awaitable[dict[str, Any]]],
     send: Callable[[dict[str, Any]], Awaitable[None]],
     owner: Owner,
-    ended: Callable[[Owner], None],
+    instances: dict[Any, Any],
 ) -> None:
     """Call the application and report its end exactly once; never raises.
 
@@ -41,7 +41,7 @@ async def run_instance(
         receive: the queue's `get`.
         send: takes one message.
         owner: told how it ended.
-        ended: called with the owner, last of all.
+        instances: the register of what runs, by owner; left at the end.
     """
     try:
         await application(scope, receive, send)
@@ -54,4 +54,4 @@ async def run_instance(
     else:
         owner.application_returned()
     finally:
-        ended(owner)
+        instances.pop(owner, None)

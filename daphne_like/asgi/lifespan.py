@@ -79,9 +79,10 @@ class Lifespan:
         self._queue.put_nowait({"type": "lifespan.startup"})
         self._task = asyncio.get_running_loop().create_task(
             run_instance(
-                self._application, scope, self._queue.get, self._send, self, self._instance_ended
+                self._application, scope, self._queue.get, self._send, self, {}
             )
         )
+        self._task.add_done_callback(self._instance_ended)
         if not await self._answered(timeout):
             raise ConfigurationError(
                 f"Application startup took longer than {timeout:g} seconds",
@@ -150,6 +151,6 @@ class Lifespan:
         if self._stage is Stage.STARTING:
             self._failure = "it was cancelled"
 
-    def _instance_ended(self, _owner: object) -> None:
+    def _instance_ended(self, _task: object) -> None:
         self._stage = Stage.ENDED
         self._changed.set()

@@ -5,9 +5,16 @@ from __future__ import annotations
 import enum
 import logging
 from asyncio import Future
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from daphne_like.asgi import fields
+from daphne_like.asgi.fields import (
+    CONNECTION,
+    CONTENT_LENGTH,
+    TRANSFER_ENCODING,
+    line_of,
+    lines as known_lines,
+)
 from daphne_like.asgi.queue import HIGH_WATER, InputQueue
 from daphne_like.exceptions import ApplicationError, ConnectionClosed, PeerError
 
@@ -34,6 +41,8 @@ EXPECTED, HELD, STREAMING, COMPLETE, CLOSED = State
 START = "http.response.start"
 BODY = "http.response.body"
 BODILESS = (204, 304)
+LARGEST_WRITE = 131072
+"""Octets of body handed to the transport at once; it would buffer all it is given."""
 
 
 class Carrier(Protocol):
@@ -119,7 +128,7 @@ class Exchange:
             queue.reader = self
             self.flush_body()
         elif self._parts is None:
-            queue.put_nowait({"type": "http.request", "body": b"", "more_body": False})
+            queue.bodiless = True
         else:
             self.flush_body()
 
@@ -170,42 +179,59 @@ class Exchange:
 
     # The response.
 
-    def handle_reply(self, message: dict[str, Any]) -> Future[None] | None:
+    def handle_reply(self, message: dict[str, Any]) -> Awaitable[None] | None:
         """Take one message of the application.
 
         Returns:
-            A future to wait for when the peer does not read fast enough (ASGI C09), else None.
+            What to wait for when the peer does not read fast enough (ASGI C09), else None.
         Raises:
             ApplicationError: the message is none that ASGI allows here; nothing of it is out.
             ConnectionClosed: the connection is gone (ASGI H30).
         """
-        state = self.state
         try:
             kind = message["type"]
         except (KeyError, TypeError):
-            raise ApplicationError(f"send: expected a dict with 'type', got {message!r}")
+            raise ApplicationError(f"send: expected a dict with 'type', got {message!r:.80}")
+        state = self.state
+        if kind == BODY:
+            body = message.get("body", b"")
+            more = message.get("more_body", False)
+            # Flat on purpose: this is the way of every response.
+            if type(body) is not bytes:
+                raise ApplicationError(
+                    f"{BODY}: expected bytes as body, got {type(body).__name__} {body!r:.80}"
+                )
+            if state is HELD or state is STREAMING:
+                if len(body) > LARGEST_WRITE:
+                    return self._write_in_parts(body, more)
+                if state is HELD:
+                    return self.carrier.respond(self, body, more)
+                return self.carrier.write_body(self, body, more)
+        elif kind == START and state is EXPECTED:
+            self._take_head(message)
+            return None
         if state is COMPLETE:
             return None
         if state is CLOSED:
             raise ConnectionClosed("The connection was closed before the response was complete")
         if kind == BODY:
-            body = message.get("body", b"")
-            if type(body) is not bytes:
-                raise ApplicationError(
-                    f"{BODY}: expected bytes as body, got {type(body).__name__} {body!r:.80}"
-                )
-            more = bool(message.get("more_body", False))
-            if state is HELD:
-                return self.carrier.respond(self, body, more)
-            if state is STREAMING:
-                return self.carrier.write_body(self, body, more)
             raise ApplicationError(f"{BODY}: expected {START} first")
         if kind == START:
-            if state is not EXPECTED:
-                raise ApplicationError(f"{START}: expected once, got a second one")
-            self._take_head(message)
-            return None
+            raise ApplicationError(f"{START}: expected once, got a second one")
         raise ApplicationError(f"send: expected {START} or {BODY}, got {kind!r}")
+
+    async def _write_in_parts(self, body: bytes, more: bool) -> None:
+        """Write a large body as the peer reads it: then its progress can be seen, too."""
+        if self.state is HELD and self.length is None and not more:
+            self.length = len(body)
+            self.lines.append(b"Content-Length: %d\r\n" % self.length)
+        for start in range(0, len(body), LARGEST_WRITE):
+            end = start + LARGEST_WRITE
+            waiting = self.handle_reply(
+                {"type": BODY, "body": body[start:end], "more_body": more or end < len(body)}
+            )
+            if waiting is not None:
+                await waiting
 
     def _take_head(self, message: dict[str, Any]) -> None:
         status = message.get("status")
@@ -213,7 +239,7 @@ class Exchange:
             raise ApplicationError(
                 f"{START}: expected an int from 200 to 999 as status, got {status!r}"
             )
-        known = fields.lines
+        known = known_lines
         lines: list[bytes] = []
         length: int | None = None
         specials = 0
@@ -224,21 +250,21 @@ class Exchange:
                 try:
                     octets, special, value = known[pair]
                 except (KeyError, TypeError):
-                    octets, special, value = fields.line_of(pair, len(lines), START)
+                    octets, special, value = line_of(pair, len(lines), START)
                 if special:
-                    if special == fields.CONTENT_LENGTH:
+                    if special == CONTENT_LENGTH:
                         if length is None:
                             length = value
                         elif length == value:
                             octets = b""
                         else:
                             raise ApplicationError(f"{START}: two different Content-Lengths")
-                    elif special == fields.CONNECTION:
+                    elif special == CONNECTION:
                         # `close` is heeded; the rest is the server's to say (RFC 9110, 7.6.1).
                         if b"close" in value.lower():
                             self.keep_alive = False
                         octets = b""
-                    elif special == fields.TRANSFER_ENCODING:  # ASGI H22
+                    elif special == TRANSFER_ENCODING:  # ASGI H22
                         octets = b""
                     else:
                         specials |= 1 << special

@@ -69,33 +69,39 @@ class HTTP1Connection(HTTP1Output):
 
     __slots__ = (
         "__weakref__",
+        "_again",
         "_ahead",
         "_body_left",
-        "_doubtful",
         "_exchange",
         "_fields",
         "_head_octets",
+        "_http_timeout",
         "_idle",
         "_input",
+        "_keep_alive_timeout",
         "_kept",
+        "_known",
         "_octets",
         "_overhead",
-        "_parser",
         "_reading",
         "_receiving",
         "_refusal",
+        "_max_requests",
         "_requests",
         "_target",
         "_upgrading",
         "addresses",
+        "parser",
         "whole_head",
     )
 
     def __init__(self, server: Server) -> None:
         super().__init__(server)
         self.addresses: request.Addresses | None = None
+        self._http_timeout = server.options.http_timeout
+        self._keep_alive_timeout = server.options.keep_alive_timeout
         self._reading = True
-        self._parser: Any = None
+        self.parser: Any = None
         self._input = PARSED
         self._exchange: Exchange | None = None  # the one that is answered
         self._receiving: Exchange | None = None  # the one whose body arrives
@@ -106,11 +112,13 @@ class HTTP1Connection(HTTP1Output):
         self._body_left: int | None = 0  # of a Content-Length; None in a chunked body
         self._overhead = 0  # octets of chunked framing without body in between
         self._octets = 0  # dropped
+        self._max_requests = server.options.max_requests_per_connection
         self._requests = 0
         self._kept = b""
         self._refusal: PeerError | None = None
         self._idle = False  # between two requests, and nothing owed
-        self._doubtful = False  # a value may end in white space, or hold NEL
+        self._known: request.FieldSection | None = None  # of the last request, if repeatable
+        self._again = False  # the request that is parsed has the same
         self.whole_head = b""  # the octets of the head, when they came alone and at once
         self._upgrading = False  # the parser has stopped for another protocol
 
@@ -128,19 +136,35 @@ class HTTP1Connection(HTTP1Output):
         if self._input is not PARSED:
             self._not_parsed(data)
             return
-        # The usual case, one whole head on an idle connection, is fed as it came: it holds no
-        # second head, for that would end in a second empty line.
-        if self._idle and len(data) <= USUAL_HEAD and data.count(END_OF_HEAD) == 1:
-            self._doubtful = b" \r\n" in data or b"\t\r\n" in data or b"\x85" in data
-            self._idle = False
-            self.deadline = NEVER
-            self.whole_head = data
-            self._parse(data)
+        if not self._idle:
+            self._parse_in_pieces(data)
         else:
             self._idle = False
-            self._doubtful = True
-            self.whole_head = b""
-            self._parse_in_pieces(data)
+            self.deadline = NEVER
+            known = self._known
+            if known is not None and data.endswith(known.octets):
+                line_end = len(data) - len(known.octets)
+                if data.find(b"\r\n") == line_end:
+                    # The fields of the last request again, octet for octet: what httptools and
+                    # the checks said of them holds, and only the request line is parsed.
+                    self._again = True
+                    self.whole_head = data
+                    self._parse(data[:line_end] + END_OF_HEAD)
+                    self._again = False
+                    exchange = self._exchange
+                    if exchange is not None:
+                        if self._http_timeout:
+                            self.wait(Wait.ANSWER, self._http_timeout)
+                        exchange.start()
+                    return
+                self._parse_in_pieces(data)
+            elif len(data) <= self.server.usual_head and data.count(END_OF_HEAD) == 1:
+                # One head as it came; it holds no second one, for that would end in a second
+                # empty line.
+                self.whole_head = data
+                self._parse(data)
+            else:
+                self._parse_in_pieces(data)
         exchange = self._exchange
         if exchange is not None and exchange.queue is None and exchange.state is EXPECTED:
             self._start(exchange)
@@ -166,7 +190,7 @@ class HTTP1Connection(HTTP1Output):
 
     def connectionLost(self, reason: Failure) -> None:
         self._input = CLOSED
-        self._parser = None  # its callbacks are bound to this object
+        self.parser = None  # its callbacks are bound to this object
         self.forget()
         exchange, self._exchange = self._exchange, None
         self._receiving = None
@@ -183,9 +207,9 @@ class HTTP1Connection(HTTP1Output):
     # Reading.
 
     def _parse(self, octets: bytes | memoryview) -> None:
-        parser = self._parser
+        parser = self.parser
         if parser is None:
-            parser = self._parser = httptools.HttpRequestParser(self)
+            parser = self.parser = httptools.HttpRequestParser(self)
         try:
             parser.feed_data(octets)
         except httptools.HttpParserUpgrade as upgrade:
@@ -196,6 +220,7 @@ class HTTP1Connection(HTTP1Output):
 
     def _parse_in_pieces(self, data: bytes) -> None:
         """Feed at most one end of a head at a time: parsing can stop after each request."""
+        self.whole_head = b""
         start, size = 0, len(data)
         view = memoryview(data)
         while start < size and self._input is PARSED:
@@ -238,12 +263,12 @@ class HTTP1Connection(HTTP1Output):
         httptools takes such a request to have no body, so a new parser is led to where the body
         begins: by a head of ours with the same framing, whose callbacks count for nothing.
         """
-        self._parser = httptools.HttpRequestParser(self)
+        self.parser = httptools.HttpRequestParser(self)
         if self._receiving is not None:
             framing = b"Transfer-Encoding: chunked"
             if self._body_left is not None:
                 framing = b"Content-Length: %d" % self._body_left
-            self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
             self._fields = []
             self._target = b""
         self._upgrading = False
@@ -267,8 +292,6 @@ class HTTP1Connection(HTTP1Output):
     def on_url(self, url: bytes) -> None:
         """A part of the request target."""
         self._target += url
-        if len(self._target) > self.server.options.max_request_line:
-            raise PeerError(414, "The request line is too long.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One field of the head, or of the trailers, which are dropped."""
@@ -281,30 +304,45 @@ class HTTP1Connection(HTTP1Output):
         """The head is whole: check it, and make its exchange."""
         if self._upgrading:
             return
-        fields, self._fields = self._fields, []
         target, self._target = self._target, b""
-        octets, self._head_octets = self._head_octets, 0
-        if self._doubtful:
-            fields = [(name, value.rstrip(b" \t")) for name, value in fields]
-            request.check_nel(fields)
-        known = dict(fields)
-        exchange = request.make_exchange(self, fields, target, octets, known)
-        if b"content-length" in known or b"transfer-encoding" in known:
-            self._body_left = request.body_length(exchange.http_10, known)
-            if self._body_left != 0:
-                self._expect_body(exchange, known)
-        if b"upgrade" in known and self._parser.should_upgrade():
-            self._upgrading = True
-        self._requests += 1
-        if self._requests == self.server.options.max_requests_per_connection:
-            exchange.keep_alive = False
-        self._receiving = exchange
+        if self._again:
+            known = self._known
+            assert known is not None
+        else:
+            octets, self._head_octets = self._head_octets, 0
+            fields, self._fields = self._fields, []
+            known = request.check_fields(fields, octets, self.server.options)
+            self._known = known.repeatable(self.whole_head)
+        exchange = request.make_exchange(self, known, target)
+        if known.is_framed:
+            self._frame(exchange, known.by_name)
+        else:
+            exchange.request_complete = True
+        if not exchange.keep_alive and exchange.request_complete:
+            self._input = IGNORED
+        if self._due is not None:
+            self.arrived(Wait.HEAD)
+        if self._max_requests:
+            self._requests += 1
+            if self._requests == self._max_requests:
+                exchange.keep_alive = False
         if self._exchange is None:
             self._exchange = exchange
         elif self._ahead is None:
             self._ahead = deque((exchange,))
         else:
             self._ahead.append(exchange)
+
+    def _frame(self, exchange: Exchange, fields: dict[bytes, bytes]) -> None:
+        """Find out about the body, from fields that say something about it."""
+        self._body_left = request.body_length(exchange.http_10, fields)
+        if self._body_left == 0:
+            exchange.request_complete = True
+        else:
+            self._expect_body(exchange, fields)
+            self._receiving = exchange
+        if b"upgrade" in fields and self.parser.should_upgrade():
+            self._upgrading = True
 
     def _expect_body(self, exchange: Exchange, known: dict[bytes, bytes]) -> None:
         self._overhead = 0
@@ -344,11 +382,8 @@ class HTTP1Connection(HTTP1Output):
             return
         self._receiving = None
         self._body_left = 0
-        if self._fields:
-            self._fields = []
-        if self._due is not None:
-            self.arrived(Wait.HEAD)
-            self.arrived(Wait.BODY)
+        self._fields = []  # trailers
+        self.arrived(Wait.BODY)
         exchange.request_complete = True
         if not exchange.keep_alive:
             self._input = IGNORED
@@ -360,9 +395,8 @@ class HTTP1Connection(HTTP1Output):
     # The order of exchanges.
 
     def _start(self, exchange: Exchange) -> None:
-        options = self.server.options
-        if options.http_timeout:
-            self.wait(Wait.ANSWER, options.http_timeout)
+        if self._http_timeout:
+            self.wait(Wait.ANSWER, self._http_timeout)
         exchange.start()
 
     def _become_idle(self) -> None:
@@ -370,7 +404,7 @@ class HTTP1Connection(HTTP1Output):
             self._wait_for_rest()
         else:
             self._idle = True
-            self.wait_for_next(self.server.options.keep_alive_timeout)
+            self.wait_for_next(self._keep_alive_timeout)
 
     def may_keep_alive(self, exchange: Exchange) -> bool:
         if self.server.stopping:
@@ -384,6 +418,21 @@ class HTTP1Connection(HTTP1Output):
 
     def exchange_over(self, exchange: Exchange) -> None:
         self._exchange = None
+        if (
+            exchange.keep_alive
+            and exchange.request_complete
+            and self._input is PARSED
+            and self._due is None
+            and self._ahead is None
+            and not self._head_octets
+            and self.server.action_logger is None
+        ):
+            # The usual end, flat: the connection is idle again.
+            self._idle = True
+            self.deadline = deadline = self._deadlines.now + self._keep_alive_timeout
+            if deadline < self.looked_at:
+                self._deadlines.add(self)
+            return
         if self._due is not None:
             self.arrived(Wait.ANSWER)
         if self.server.action_logger is not None:
@@ -402,8 +451,10 @@ class HTTP1Connection(HTTP1Output):
             self._become_idle()
         elif self._ahead:
             following = self._exchange = self._ahead.popleft()
+            if not self._ahead:
+                self._ahead = None
             self._start(following)
-            if self._input is KEPT and len(self._ahead) <= MOST_AHEAD // 2:
+            if self._input is KEPT and len(self._ahead or ()) <= MOST_AHEAD // 2:
                 self._parse_kept()
         elif self._refusal is not None:
             self._answer_refusal(self._refusal)
@@ -549,8 +600,3 @@ class HTTP1Connection(HTTP1Output):
         """Both ends, from the first request on."""
         self.addresses = request.find_addresses(self.transport)
         return self.addresses
-
-    @property
-    def parser(self) -> Any:
-        """The httptools parser, while it tells of one head."""
-        return self._parser

@@ -82,30 +82,35 @@ class HTTP1Output(Waits):
                 exchange.chunked = True
                 framing = CHUNKED
                 body = b"%x\r\n%b\r\n" % (size, body) if size else b""
-        else:
+        elif length != size or more:
             self._check_length(exchange, size, more)
         exchange.written = size
         if not exchange.keep_alive:
             framing += CLOSE
         elif exchange.http_10:
             framing += KEEP_ALIVE
-        parts = (
+        parts = [
             STATUS_LINES.get(status) or status_line(status),
             server.default_fields[exchange.specials],
             *lines,
             framing,
             b"\r\n",
-        )
-        if more:
-            exchange.state = STREAMING
-            self._write_soon(b"".join((*parts, body)))
+        ]
+        if size < WRITTEN_ALONE:
+            parts.append(body)
+            head = b"".join(parts)
+            if more:
+                exchange.state = STREAMING
+                self._write_soon(head)
+                return self._writer() if self._paused else None
+            self.transport.write(head)
         else:
-            if size < WRITTEN_ALONE:
-                self.transport.write(b"".join((*parts, body)))
-            else:
-                self.transport.writeSequence((b"".join(parts), body))
-            exchange.complete()
-            self.exchange_over(exchange)
+            self.transport.writeSequence((b"".join(parts), body))
+            if more:
+                exchange.state = STREAMING
+                return self._writer() if self._paused else None
+        exchange.complete()
+        self.exchange_over(exchange)
         return self._writer() if self._paused else None
 
     def write_body(self, exchange: Exchange, body: bytes, more: bool) -> Future[None] | None:

@@ -16,6 +16,7 @@ from daphne_like.http.exchange import Exchange
 
 if TYPE_CHECKING:
     from daphne_like.http.h1 import HTTP1Connection
+    from daphne_like.options import Options
 
 log = logging.getLogger("daphne_like.http")
 
@@ -53,6 +54,39 @@ class Addresses(NamedTuple):
     server: list[Any] | None
 
 
+# With one of these a field section says more than a repeated one may (see FieldSection).
+FRAMING = frozenset(
+    (b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"expect")
+)
+
+
+class FieldSection(NamedTuple):
+    """The fields of one request, checked.
+
+    Consecutive requests on a connection mostly differ in their request line alone, and the
+    fields are most of a request: the section's octets tell that it came again.
+    """
+
+    octets: bytes
+    """From the end of the request line to the empty line; b"" when not to be compared."""
+    fields: Fields
+    by_name: dict[bytes, bytes]
+    has_host: bool
+    is_framed: bool
+    """There may be a body, or something else about the connection, to look for."""
+
+    def repeatable(self, whole_head: bytes) -> FieldSection | None:
+        """This section with its octets; None if it says anything about the message's framing.
+
+        Args:
+            whole_head: the head as it came; b"" when it came otherwise than alone and at once.
+        """
+        if self.is_framed or not self.fields or not whole_head.endswith(b"\r\n\r\n"):
+            return None
+        octets = whole_head[whole_head.index(b"\r\n", 2) :]
+        return self._replace(octets=octets) if len(octets) > 4 else None
+
+
 class Target(NamedTuple):
     """A request target, split."""
 
@@ -60,6 +94,12 @@ class Target(NamedTuple):
     raw_path: bytes
     query_string: bytes
     authority: bytes | None
+
+
+MOST_TARGETS = 512
+LONGEST_TARGET = 256
+targets: dict[bytes, Target] = {}
+"""Targets in origin form split lately; bounded in number and size."""
 
 
 def lower(name: bytes) -> bytes:
@@ -91,22 +131,27 @@ def split_target(method: bytes, target: bytes) -> Target:
         raise PeerError(501, "CONNECT is not served here.")
     if b"#" in target:
         raise PeerError(400, "A request target has no fragment.")
-    authority = None
     if target[:1] == b"/":
         raw_path, _, query_string = target.partition(b"?")
-    elif target == b"*" and method == b"OPTIONS":
+        split = Target(decoded(raw_path), raw_path, query_string, None)
+        if len(target) <= LONGEST_TARGET:
+            if len(targets) >= MOST_TARGETS:
+                targets.clear()
+            targets[target] = split
+        return split
+    if target == b"*" and method == b"OPTIONS":
         return Target("*", b"*", b"", None)
-    else:
-        absolute = ABSOLUTE.fullmatch(target)
-        if absolute is None or not absolute[1] or HOST.fullmatch(absolute[1]) is None:
-            raise PeerError(400, "The request target has no valid form.")
-        authority = absolute[1]
-        raw_path = absolute[2] or b"/"
-        query_string = (absolute[3] or b"?")[1:]
+    absolute = ABSOLUTE.fullmatch(target)
+    if absolute is None or not absolute[1] or HOST.fullmatch(absolute[1]) is None:
+        raise PeerError(400, "The request target has no valid form.")
+    raw_path = absolute[2] or b"/"
+    return Target(decoded(raw_path), raw_path, (absolute[3] or b"?")[1:], absolute[1])
+
+
+def decoded(raw_path: bytes) -> str:
+    """The path with its escapes decoded; octets that are no UTF-8 become U+FFFD."""
     path = raw_path.decode("ascii")
-    if "%" in path:
-        path = unquote(path)
-    return Target(path, raw_path, query_string, authority)
+    return unquote(path) if "%" in path else path
 
 
 def check_repeated(fields: Fields) -> None:
@@ -204,56 +249,91 @@ def find_addresses(transport: Any) -> Addresses:
     return Addresses(scheme, *ends)
 
 
-def make_exchange(
-    connection: HTTP1Connection, fields: Fields, target: bytes, octets: int, known: dict[bytes, bytes]
-) -> Exchange:
-    """Check a request head and make its exchange.
+def check_fields(fields: Fields, octets: int, options: Options) -> FieldSection:
+    """Check the fields of a request.
+
+    Args:
+        fields: names in lower case, values as httptools gives them.
+        octets: of the head, as far as it came in more than one read; else 0.
+        options: for the limits.
+    Raises:
+        PeerError: the request is not to be served.
+    """
+    if octets > options.max_field_section + options.max_request_line:
+        raise PeerError(431, "The header section is too large.")
+    if len(fields) > options.max_fields:
+        raise PeerError(431, "Too many header fields.")
+    by_name = dict(fields)
+    values = b"".join(by_name.values())
+    if len(by_name) != len(fields):
+        check_repeated(fields)
+        values = b"".join([value for _, value in fields])
+    if b"\x85" in values:
+        check_nel(fields)
+    if b" " in values or b"\t" in values:  # httptools leaves white space behind a value
+        fields = [(name, value.rstrip(b" \t")) for name, value in fields]
+        by_name = dict(fields)
+    host = by_name.get(b"host")
+    if host is not None and host not in hosts:
+        check_host(host)
+    is_framed = not FRAMING.isdisjoint(by_name)
+    if is_framed and by_name.get(b"connection", b"").lower() == b"keep-alive":
+        # What browsers send with every request, and what HTTP/1.1 means without it.
+        is_framed = len(FRAMING.intersection(by_name)) > 1
+    if not options.keep_underscores and b"_" in b"".join(by_name):
+        # S03: X_Y and X-Y are one name to CGI and in Django's META.
+        fields = [field for field in fields if b"_" not in field[0]]
+    return FieldSection(b"", fields, by_name, host is not None, is_framed)
+
+
+def check_request_line(
+    version: str, target: bytes, known: FieldSection, options: Options
+) -> None:
+    """Refuse a version that is not served, or what the version asks for.
+
+    Raises:
+        PeerError: 400, 414 or 505.
+    """
+    if version != "1.1" and version != "1.0":
+        raise PeerError(400 if version == "0.9" else 505, "Only HTTP/1.0 and HTTP/1.1 here.")
+    if version == "1.1" and not known.has_host:
+        raise PeerError(400, "A request in HTTP/1.1 has a Host field.")
+    if len(target) > options.max_request_line:
+        raise PeerError(414, "The request line is too long.")
+
+
+def make_exchange(connection: HTTP1Connection, known: FieldSection, target: bytes) -> Exchange:
+    """Check a request line and make the exchange.
 
     Flat because it runs for every request; the checks that are rarely due are the functions
     above.
 
     Args:
         connection: has parsed the head and not yet the next.
-        fields: names in lower case, values without white space around them.
+        known: the request's fields, checked.
         target: as on the request line.
-        octets: of the head, as far as it came in more than one read; else 0.
-        known: the same fields by name.
     Raises:
-        PeerError: the head is not to be served.
+        PeerError: the request is not to be served.
     """
     server = connection.server
-    options = server.options
-    parser = connection.parser
-    if len(known) != len(fields):
-        check_repeated(fields)
-    if octets > options.max_field_section + len(target) or len(fields) > options.max_fields:
-        raise PeerError(431, "The header section is too large.")
+    parser: Any = connection.parser
     method: bytes = parser.get_method()
     # httptools formats the version anew for each request; where it stands in the octets is
     # known when they came in one read (2 % of a request, measured).
     if connection.whole_head.startswith(b" HTTP/1.1\r\n", len(method) + 1 + len(target)):
         version = "1.1"
+        if not known.has_host:
+            raise PeerError(400, "A request in HTTP/1.1 has a Host field.")
     else:
         version = parser.get_http_version()
-    if version != "1.1" and version != "1.0":
-        raise PeerError(400 if version == "0.9" else 505, "Only HTTP/1.0 and HTTP/1.1 here.")
-    host = known.get(b"host")
-    if host not in hosts:
-        if host is not None:
-            check_host(host)
-        elif version == "1.1":
-            raise PeerError(400, "A request in HTTP/1.1 has a Host field.")
-    if target[:1] != b"/" or b"%" in target or b"#" in target:
-        path, raw_path, query_string, authority = split_target(method, target)
-        if authority is not None:
-            fields = [(n, authority if n == b"host" else v) for n, v in fields]
-    else:
-        raw_path, _, query_string = target.partition(b"?")
-        path = raw_path.decode("ascii")
-    if not options.keep_underscores:
-        # S03: X_Y and X-Y are one name to CGI and in Django's META.
-        if b"_" in b"".join(known):
-            fields = [field for field in fields if b"_" not in field[0]]
+        check_request_line(version, target, known, server.options)
+    fields = known.fields[:]
+    split = targets.get(target)
+    if split is None:
+        split = split_target(method, target)
+        if split.authority is not None:
+            fields = [(n, split.authority if n == b"host" else v) for n, v in fields]
+    path, raw_path, query_string, _ = split
     scheme, client, own = connection.addresses or connection.find_addresses()
     scope: dict[str, Any] = {
         "type": "http",
@@ -264,7 +344,7 @@ def make_exchange(
         "path": path,
         "raw_path": raw_path,
         "query_string": query_string,
-        "root_path": options.root_path,
+        "root_path": server.options.root_path,
         "headers": fields,
         "client": client and client[:],
         "server": own and own[:],
@@ -273,16 +353,17 @@ def make_exchange(
     }
     if server.proxies is not None:
         server.proxies.apply(scope)
-    exchange = Exchange(server, connection, scope, parser.should_keep_alive())
-    if server.action_logger is not None:
-        # Not from the scope, which is the application's to change.
-        exchange.method = scope["method"]
-        exchange.target = target
-        exchange.started = server.loop.time()
+    keep_alive = not known.is_framed and version == "1.1"
+    exchange = Exchange(server, connection, scope, keep_alive or parser.should_keep_alive())
     if version == "1.0":
         exchange.http_10 = True
     if method == b"HEAD":
         exchange.head_only = True
+    if server.action_logger is not None:
+        # Not from the scope, which is the application's to change.
+        exchange.method = scope["method"]
+        exchange.target = target
+        exchange.started = server.clock()
     return exchange
 
 

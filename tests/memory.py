@@ -1,0 +1,163 @@
+"""A server in memory: a transport that records, a clock that a test moves, no reactor."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IConsumer, ITCPTransport
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from daphne_like.http.h1 import HTTP1Connection
+from daphne_like.server import Server
+
+TURNS = 50
+"""Turns of the event loop after which everything that can happen has happened."""
+
+
+@implementer(ITCPTransport, IConsumer)
+class Wire:
+    """One connection as its transport sees it, and what a test does at the other end.
+
+    Attributes:
+        written: octets that the server has written.
+        half_closed, closing, aborted: what it asked for; `lost` when it is over.
+        paused: it does not want to be given octets.
+    """
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+        self.written = b""
+        self.writes: list[bytes] = []
+        self.half_closed = self.closing = self.aborted = self.lost = self.paused = False
+        self.producer: Any = None
+        self.peer: Any = IPv4Address("TCP", "192.0.2.1", 50000)
+        self.host: Any = IPv4Address("TCP", "192.0.2.2", 80)
+        self.protocol = HTTP1Connection(memory.server)
+        self.protocol.makeConnection(self)
+
+    # The other end.
+
+    def sends(self, *data: bytes) -> Wire:
+        """The peer sends; then everything that can happen happens."""
+        for part in data:
+            self.protocol.dataReceived(part)
+            self.memory.settle()
+        return self
+
+    def fin(self) -> None:
+        """The peer closes its sending side."""
+        self.protocol.readConnectionLost()
+        self.memory.settle()
+
+    def vanishes(self) -> None:
+        """The connection is lost."""
+        self._lose(ConnectionLost())
+        self.memory.settle()
+
+    def stops_reading(self) -> None:
+        """The transport's buffer is full."""
+        self.producer.pauseProducing()
+
+    def reads_on(self) -> None:
+        """The transport's buffer is empty again."""
+        self.producer.resumeProducing()
+        self.memory.settle()
+
+    def take(self) -> bytes:
+        """What was written since the last call."""
+        written, self.written = self.written, b""
+        return written
+
+    def _lose(self, reason: Exception) -> None:
+        if not self.lost:
+            self.lost = True
+            self.protocol.connectionLost(Failure(reason))
+
+    # ITransport, as far as connections use it.
+
+    def write(self, data: bytes) -> None:
+        assert isinstance(data, bytes)
+        if not self.lost and not self.half_closed:
+            self.written += data
+            self.writes.append(data)
+
+    def writeSequence(self, data: Any) -> None:
+        self.write(b"".join(data))
+
+    def loseConnection(self) -> None:
+        self.closing = True
+        if self.producer is None:
+            self.memory.loop.call_soon(self._lose, ConnectionDone())
+
+    def abortConnection(self) -> None:
+        self.aborted = self.closing = True
+        self.memory.loop.call_soon(self._lose, ConnectionAborted())
+
+    def loseWriteConnection(self) -> None:
+        self.half_closed = True
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        assert streaming
+        assert self.producer is None
+        self.producer = producer
+
+    def unregisterProducer(self) -> None:
+        self.producer = None
+
+    def pauseProducing(self) -> None:
+        self.paused = True
+
+    def resumeProducing(self) -> None:
+        self.paused = False
+
+    def getPeer(self) -> Any:
+        return self.peer
+
+    def getHost(self) -> Any:
+        return self.host
+
+
+class Memory:
+    """A server that serves wires.
+
+    Args:
+        application: ASGI.
+        settings: options and arguments of Server.
+    """
+
+    def __init__(self, application: Any, **settings: Any) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.now = 1000.0
+        self.server = Server(application, **settings)
+        self.server.use_loop(self.loop, lambda: self.now)
+
+    def connect(self) -> Wire:
+        """A new connection."""
+        return Wire(self)
+
+    def settle(self) -> None:
+        """Let everything happen that does not wait for time or for the peer."""
+
+        async def turns() -> None:
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+
+        self.loop.run_until_complete(turns())
+
+    def passes(self, seconds: float) -> None:
+        """Time passes, and the checkers run."""
+        self.now += seconds
+        self.server.timeout_checker()
+        self.server.application_checker()
+        self.settle()
+
+    def close(self) -> None:
+        """End what still runs."""
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+        self.settle()
+        self.loop.close()
