@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
+import re
 import sys
 from typing import Any, NoReturn
 
@@ -21,6 +22,7 @@ from daphne_like.options import FOREVER, Options
 from daphne_like.server import Server
 
 LEVELS = {0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG, 3: logging.DEBUG}
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 DEMO = "daphne_like.demo:application"
 
 EPILOG = """examples:
@@ -43,6 +45,7 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     """The command line for Options."""
     parser = Parser(
         prog="daphne-like",
+        usage="%(prog)s [options] [module:application]",
         description=description,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -92,7 +95,7 @@ def add_option(group: Any, field: dataclasses.Field[Any]) -> None:
             dest=field.name,
             action="store_const",
             const=None,
-            help=f"without {metadata['flags'][-1]}",
+            help="send no Server field",
         )
 
 
@@ -117,7 +120,7 @@ def options_from(parsed: argparse.Namespace) -> Options:
 
 def with_dashes(arguments: list[str]) -> list[str]:
     """Daphne's spellings with underscores (`--websocket_timeout`) as ours."""
-    changed = []
+    changed: list[str] = []
     for position, argument in enumerate(arguments):
         if argument == "--":
             return changed + arguments[position:]
@@ -186,9 +189,26 @@ class CommandLineInterface:
         return self.server.exit_status
 
 
+class SafeFormatter(logging.Formatter):
+    """Escapes what a terminal would obey: a message may hold what a peer has sent (S06)."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return CONTROL.sub(lambda found: repr(found[0])[1:-1], super().format(record))
+
+
 def start_logging(options: Options) -> None:
-    """Everything to standard error, from `-v` up; Twisted's own log too from -v 2."""
-    logging.basicConfig(level=LEVELS[options.verbosity], format=options.log_fmt)
+    """Everything to standard error, from `-v` up; Twisted's own log too from -v 2.
+
+    Raises:
+        ConfigurationError: --log-fmt is no format.
+    """
+    try:
+        formatter = SafeFormatter(options.log_fmt)
+    except ValueError as error:
+        raise ConfigurationError(f"--log-fmt: {error}")
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=LEVELS[options.verbosity], handlers=[handler])
     if options.verbosity >= 2:
         twisted_log.PythonLoggingObserver(loggerName="twisted").start()
 

@@ -99,9 +99,8 @@ class TrustedProxies:
             except ValueError:
                 return found  # `unknown`, an obfuscated name, a lie: nothing left of it counts
             found = address
-            if self._everybody or not self.trusts(address):
-                if not self._everybody:
-                    return found
+            if not self.trusts(address):
+                return found
         return found
 
     @staticmethod

@@ -113,8 +113,8 @@ class Server:
 
         self.attach(reactor)
         self._stop = stop = Stopping(self)
-        parsed = endpoints_from(self.endpoints, reactor)
-        self.reactor.callWhenRunning(self._spawn, self._start(parsed))
+        endpoints = endpoints_from(self.endpoints, reactor)
+        self.reactor.callWhenRunning(self._spawn, endpoints)
         self.reactor.addSystemEventTrigger("before", "shutdown", self._deferred, stop.drain)
         if self.signal_handlers:
             self.reactor.callWhenRunning(stop.handle_signals)
@@ -144,10 +144,14 @@ class Server:
             self._create_task = partial(asyncio.Task, loop=loop, name="application")
         self._refresh_fields()
 
-    async def end_lifespan(self, timeout: float) -> None:
-        """The last thing a server does: lifespan shutdown (ASGI L08)."""
+    async def end_lifespan(self, timeout: float | None = None) -> None:
+        """The last thing a server does: lifespan shutdown (ASGI L08).
+
+        Args:
+            timeout: seconds; the option's by default.
+        """
         if self._lifespan is not None:
-            await self._lifespan.shutdown(timeout)
+            await self._lifespan.shutdown(timeout or self.options.lifespan_timeout)
         if self._watchdog is not None:
             self._watchdog.stop()
 
@@ -164,8 +168,8 @@ class Server:
         except ReactorNotRunning:
             pass  # on its way already
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        self._starting = self.loop.create_task(coroutine)
+    def _spawn(self, endpoints: list[Any]) -> None:
+        self._starting = self.loop.create_task(self._start(endpoints))
 
     def _deferred(self, function: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
         return Deferred.fromFuture(self.loop.create_task(function()))
@@ -182,17 +186,26 @@ class Server:
             await self._lifespan.startup(self.options.lifespan_timeout)
             if self.stopping:
                 return
-            for endpoint in endpoints:
-                self.listen_success(await endpoint.listen(self.http_factory).asFuture(self.loop))
+            for string, endpoint in zip(self.endpoints, endpoints, strict=True):
+                await self._listen(string, endpoint)
             if self.ready_callable is not None:
                 self.ready_callable(self)
         except ConfigurationError as error:
             self._give_up(str(error), error.exit_status)
-        except CannotListenError as error:
-            self._give_up(_why_not(error), CANNOT_LISTEN_STATUS)
         except Exception as error:
             log.debug("Starting failed", exc_info=True)
-            self._give_up(f"Cannot start: {error}", CANNOT_LISTEN_STATUS)
+            self._give_up(f"Cannot start: {type(error).__name__}: {error}", CANNOT_LISTEN_STATUS)
+
+    async def _listen(self, string: str, endpoint: Any) -> None:
+        try:
+            port = await endpoint.listen(self.http_factory).asFuture(self.loop)
+        except (CannotListenError, OSError) as error:
+            cause = getattr(error, "socketError", error)
+            raise ConfigurationError(
+                f"Cannot listen on {string}: {getattr(cause, 'strerror', None) or cause}",
+                exit_status=CANNOT_LISTEN_STATUS,
+            )
+        self.listen_success(port)
 
     def _give_up(self, sentence: str, exit_status: int) -> None:
         log.critical("%s", sentence)
@@ -373,16 +386,3 @@ def _proxies(options: Options) -> TrustedProxies | None:
     if address is None and port is None and proto is None:
         return None
     return TrustedProxies(options.trusted_proxies, address, port, proto)
-
-
-def _why_not(error: CannotListenError) -> str:
-    """One sentence for a port that cannot be had."""
-    where = error.port
-    if isinstance(where, bytes):
-        where = where.decode("utf-8", "replace")
-    elif error.interface:
-        where = f"{error.interface}:{where}"
-    reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
-    return f"Cannot listen on {where}: {reason}"
-
-

@@ -23,6 +23,8 @@ LEAVE_SECONDS = 3.0
 
 MARGIN_SECONDS = 5.0
 LOOK_SECONDS = 0.01
+FORCED_SECONDS = 1.0
+"""For lifespan shutdown after a second signal."""
 
 
 class Stopping:
@@ -98,10 +100,12 @@ class Stopping:
         for connection in list(server.connections):
             connection.close_if_idle()
         if not await self._until_quiet(server.options.graceful_timeout):
-            log.warning(
-                "%d request(s) unanswered after %s seconds; disconnecting them",
-                len(server.instances), server.options.graceful_timeout,
-            )  # fmt: skip
+            if not self._forced:
+                log.warning(
+                    "%d application(s) still run after %s seconds; telling them to end",
+                    len(server.instances),
+                    server.options.graceful_timeout,
+                )
             for connection in list(server.connections):
                 connection.disconnect_application()
             if not await self._until_quiet(LEAVE_SECONDS):
@@ -109,7 +113,7 @@ class Stopping:
                 await self._until_quiet(LEAVE_SECONDS)
         for connection in list(server.connections):
             connection.transport.abortConnection()
-        await server.end_lifespan(0 if self._forced else server.options.lifespan_timeout)
+        await server.end_lifespan(FORCED_SECONDS if self._forced else None)
 
     async def _until_quiet(self, seconds: float) -> bool:
         """Wait until no connection and no application is left; False at the deadline."""

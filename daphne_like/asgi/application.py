@@ -53,7 +53,7 @@ def import_application(path: str) -> Application:
         reached = f"{reached}.{attribute}"
     if not callable(found):
         raise ConfigurationError(
-            f"'{path}' is no ASGI application: it is a {type(found).__name__}, not callable"
+            f"'{path}' is no ASGI application: an object of type {type(found).__name__} is not callable"
         )
     application: Application = guarantee_single_callable(found)
     return application

@@ -50,6 +50,8 @@ async def run_instance(
     except CancelledError:
         owner.application_cancelled()
     except BaseException as exception:  # noqa: BLE001
+        if exception.__traceback__ is not None:
+            exception.__traceback__ = exception.__traceback__.tb_next  # this frame says nothing
         owner.application_failed(exception)
     else:
         owner.application_returned()

@@ -138,12 +138,7 @@ class Lifespan:
                 self._failure = f"{type(exception).__name__}: {exception}"
                 log.error("The application raised during startup", exc_info=exception)
             else:
-                log.info(
-                    "The application does not support lifespan (%s: %s); serving without",
-                    type(exception).__name__,
-                    exception,
-                )
-                log.debug("What it raised", exc_info=exception)
+                log.debug("No lifespan events: the application raised", exc_info=exception)
         elif self._failure is None:
             log.error("The application raised in its lifespan", exc_info=exception)
 

@@ -7,11 +7,14 @@ import sys
 import threading
 import time
 
+from daphne_like.asgi.instance import run_instance
 from daphne_like.asgi.stack import place
 
 log = logging.getLogger("daphne_like.server")
 
-DEEPEST = 12
+DEEPEST = 16
+OWN = (__name__, "daphne_like.stopping", "daphne_like.asgi.stack")
+"""Modules that run in the thread because they look at it."""
 
 
 class Watchdog:
@@ -30,7 +33,9 @@ class Watchdog:
         self._beaten = time.monotonic()
         self._warned = False
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="daphne-like-watchdog", daemon=True)
+        self._thread = threading.Thread(
+            target=self._watch, name="daphne-like-watchdog", daemon=True
+        )
 
     def start(self) -> None:
         """Start to watch the thread that made this object."""
@@ -62,10 +67,14 @@ class Watchdog:
 
 
 def stack_of_thread(thread_id: int) -> str:
-    """Where a thread is now, the innermost frames last, a line each."""
+    """Where a thread is now, a line per frame, the innermost last.
+
+    The frames above the application's are left out: they are the same in every report.
+    """
     frame = sys._current_frames().get(thread_id)
     places: list[str] = []
-    while frame is not None and len(places) < DEEPEST:
-        places.append(f"  {place(frame)}")
+    while frame is not None and frame.f_code is not run_instance.__code__:
+        if frame.f_globals.get("__name__") not in OWN:
+            places.append(f"  {place(frame)}")
         frame = frame.f_back
-    return "\n".join(reversed(places)) or "  (the thread has ended)"
+    return "\n".join(reversed(places[:DEEPEST])) or "  (the thread has ended)"

@@ -1,0 +1,78 @@
+"""The access log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from typing import Any
+
+import pytest
+
+from daphne_like.observe.access import HOLD_SECONDS, MOST_HELD, AccessLog
+
+DETAILS: dict[str, Any] = {
+    "path": "/a?b=%0a",
+    "status": 200,
+    "method": "GET",
+    "client": "1.2.3.4:5",
+    "time_taken": 0.1,
+    "size": 13,
+}
+
+
+@pytest.fixture
+def lines() -> tuple[AccessLog, list[str]]:
+    written: list[str] = []
+    logger = logging.Logger("test", logging.INFO)
+    handler = logging.Handler()
+    handler.emit = lambda record: written.append(record.getMessage())  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    return AccessLog(logger), written
+
+
+class TestAccessLog:
+    """Daphne's NCSA lines (reference/daphne.md, 5.3)."""
+
+    def test_a_line(self, lines: tuple[AccessLog, list[str]]) -> None:
+        """host ident user [date] "method path" status length."""
+        log, written = lines
+        log("http", "complete", DETAILS)
+        assert re.fullmatch(
+            r'1\.2\.3\.4:5 - - \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d\] "GET /a\?b=%0a" 200 13',
+            written[0],
+        )
+
+    def test_no_client(self, lines: tuple[AccessLog, list[str]]) -> None:
+        """A peer on a UNIX socket has no address: a dash, as in every NCSA log."""
+        log, written = lines
+        log("http", "complete", {**DETAILS, "client": None})
+        assert written[0].startswith("- - - [")
+
+    def test_lines_are_held_while_a_loop_runs(self, lines: tuple[AccessLog, list[str]]) -> None:
+        """Nothing is formatted on the way of a request; order is kept."""
+        log, written = lines
+
+        async def requests() -> None:
+            for status in range(200, 203):
+                log("http", "complete", {**DETAILS, "status": status})
+            assert written == []
+            await asyncio.wait_for(held(), 20 * HOLD_SECONDS)
+
+        async def held() -> None:
+            while not written:
+                await asyncio.sleep(HOLD_SECONDS / 10)
+
+        asyncio.run(requests())
+        assert [line.split()[-2] for line in written] == ["200", "201", "202"]
+
+    def test_only_so_many_are_held(self, lines: tuple[AccessLog, list[str]]) -> None:
+        """No queue without a bound."""
+        log, written = lines
+
+        async def requests() -> None:
+            for _ in range(MOST_HELD):
+                log("http", "complete", DETAILS)
+
+        asyncio.run(requests())
+        assert len(written) == MOST_HELD

@@ -1,0 +1,101 @@
+"""Options: one dataclass from which the command line is derived."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from daphne_like.cli import make_parser, options_from, with_dashes
+from daphne_like.exceptions import ConfigurationError
+from daphne_like.options import Options
+
+
+def parse(*arguments: str) -> Options:
+    return options_from(make_parser("").parse_args(with_dashes(list(arguments))))
+
+
+class TestOptions:
+    """Each default stands once; Daphne's command line (reference/daphne.md, 5.1)."""
+
+    def test_an_empty_command_line_gives_the_defaults(self) -> None:
+        """No default is written a second time for the command line."""
+        assert parse() == Options()
+
+    def test_every_option_with_a_flag_arrives_in_its_field(self) -> None:
+        """No option is parsed and ignored: each flag changes its own field and no other."""
+        for field in dataclasses.fields(Options):
+            metadata = field.metadata
+            if not metadata["flags"]:
+                continue
+            before = Options()
+            if field.default is False:
+                arguments = [metadata["flags"][-1]]
+            elif metadata.get("choices"):
+                other = next(c for c in metadata["choices"] if c != field.default)
+                arguments = [metadata["flags"][-1], str(other)]
+            else:
+                arguments = [metadata["flags"][-1], "4711" if metadata["kind"] is int else "/x"]
+            if field.name.startswith("proxy_headers_"):
+                arguments.append("--proxy-headers")
+                before = dataclasses.replace(before, proxy_headers=True)
+            after = parse(*arguments)
+            changed = {
+                other.name
+                for other in dataclasses.fields(Options)
+                if getattr(after, other.name) != getattr(before, other.name)
+            }
+            assert changed == {field.name}
+
+    @pytest.mark.parametrize(
+        "spelling",
+        ["--websocket_timeout", "--websocket-timeout"],
+    )
+    def test_underscores_in_names_are_dashes(self, spelling: str) -> None:
+        """Daphne spells some options with underscores; values keep theirs."""
+        assert parse(spelling, "7", "-u", "/a_b").websocket_timeout == 7
+        assert parse(f"{spelling}=7", "-u", "/a_b").unix_socket == "/a_b"
+
+    def test_minus_one_and_zero_are_no_limit_where_there_may_be_none(self) -> None:
+        """-1 becomes None on the command line alone; the dataclass knows None only."""
+        assert parse("--websocket_timeout", "-1").websocket_timeout is None
+        assert parse("--ping-timeout", "0").ping_timeout is None
+        assert parse("--max-body-size", "0").max_body_size is None
+
+    def test_descriptor_0_is_a_descriptor(self) -> None:
+        """Presence is `is not None`: 0 is valid for --fd and -p."""
+        assert parse("--fd", "0").file_descriptor == 0
+        assert parse("-p", "0").port == 0
+
+    def test_no_server_name_is_none(self) -> None:
+        """--no-server-name, and the last of the two counts."""
+        assert parse("--no-server-name").server_name is None
+        assert parse("--no-server-name", "-s", "x").server_name == "x"
+
+    @pytest.mark.parametrize(
+        ("values", "message"),
+        [
+            ({"port": 65536}, "--port: expected 0 to 65535, got 65536"),
+            ({"port": -1}, "--port: expected 0 to 65535, got -1"),
+            ({"max_fields": 0}, "--max-fields: expected 1 or more, got 0"),
+            ({"lifespan": "perhaps"}, "--lifespan: expected one of auto, on, off, got 'perhaps'"),
+            ({"header_timeout": "10"}, "--header-timeout: expected a whole number, got '10'"),
+            (
+                {"proxy_headers_host": "X-Real-IP"},
+                "--proxy-headers-host and --proxy-headers-port need --proxy-headers",
+            ),
+        ],
+    )
+    def test_a_senseless_value_is_refused_with_a_sentence(
+        self, values: dict[str, object], message: str
+    ) -> None:
+        """The message says the option, what is expected and what it got."""
+        with pytest.raises(ConfigurationError) as refused:
+            Options(**values)  # type: ignore[arg-type]
+        assert str(refused.value) == message
+        assert refused.value.exit_status == 2
+
+    def test_both_ends_of_a_range_are_good(self) -> None:
+        """0 and 65535 are ports."""
+        assert Options(port=0).port == 0
+        assert Options(port=65535).port == 65535
