@@ -98,7 +98,7 @@ class Stopping:
             except Exception:
                 log.exception("A port did not stop listening")
         for connection in list(server.connections):
-            connection.close_if_idle()
+            connection.close_when_idle()
         if not await self._until_quiet(server.options.graceful_timeout):
             if not self._forced:
                 log.warning(

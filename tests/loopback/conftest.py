@@ -1,0 +1,151 @@
+"""The real command in a subprocess, on a free port, ended with the test."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+PROJECTS = Path(__file__).parent.parent / "projects"
+DEADLINE = 30.0
+URL = re.compile(r"http://([^/\s]+?):(\d+)/")
+TRACEBACK = "Traceback (most recent call last)"
+
+
+class Running:
+    """A `daphne-like` process.
+
+    Args:
+        arguments: of the command.
+        expects_traceback: its log may hold one.
+
+    Attributes:
+        url, host, port: where it listens, without the last slash.
+    """
+
+    def __init__(self, *arguments: str, expects_traceback: bool = False) -> None:
+        self.expects_traceback = expects_traceback
+        self.url = self.host = ""
+        self.port = 0
+        self._lines: list[str] = []
+        self._changed = threading.Condition()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "daphne_like", *arguments],
+            cwd=PROJECTS,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._connections: list[socket.socket] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._changed:
+                self._lines.append(line)
+                self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
+
+    @property
+    def log(self) -> str:
+        """Standard output and error so far."""
+        return "".join(self._lines)
+
+    def wait_for(self, pattern: str, timeout: float = DEADLINE) -> re.Match[str]:
+        """Wait until the log holds a pattern."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while True:
+                found = re.search(pattern, self.log)
+                if found is not None:
+                    return found
+                left = deadline - time.monotonic()
+                if left <= 0 or not self._changed.wait(left):
+                    raise AssertionError(f"no {pattern!r} in the log:\n{self.log}")
+
+    def wait_until_ready(self) -> Running:
+        """Wait for the banner."""
+        found = self.wait_for(URL.pattern)
+        self.host, self.port = found[1], int(found[2])
+        self.url = f"http://{self.host}:{self.port}"
+        return self
+
+    def connect(self) -> socket.socket:
+        """A raw connection, closed with the test."""
+        connection = socket.create_connection((self.host, self.port), timeout=DEADLINE)
+        self._connections.append(connection)
+        return connection
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        """Send a signal."""
+        self.process.send_signal(number)
+
+    def ended(self, timeout: float = DEADLINE) -> int:
+        """Wait for the end and the last of the log; the exit status."""
+        status = self.process.wait(timeout)
+        self._reader.join(timeout)
+        return status
+
+    def stop(self) -> str:
+        """End the process, by force if it must be; its log."""
+        if self.process.poll() is None:
+            self.signal()
+            try:
+                self.ended()
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.ended()
+        for connection in self._connections:
+            connection.close()
+        self._reader.join(DEADLINE)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return self.log
+
+
+@pytest.fixture
+def server() -> Iterator[Callable[..., Running]]:
+    """server(application, *arguments): it listens on a free port of 127.0.0.1."""
+    started: list[Running] = []
+
+    def start(
+        application: str, *arguments: str, port: str = "0", expects_traceback: bool = False
+    ) -> Running:
+        everything = ["-p", port, *arguments, application]
+        started.append(Running(*everything, expects_traceback=expects_traceback))
+        return started[-1].wait_until_ready()
+
+    yield start
+    for running in started:
+        log = running.stop()
+        assert running.expects_traceback or TRACEBACK not in log, log
+
+
+@pytest.fixture
+def command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """command(*arguments): run it to its end."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "daphne_like", *arguments],
+            cwd=PROJECTS,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+
+    return run

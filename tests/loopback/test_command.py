@@ -1,0 +1,203 @@
+"""The `daphne-like` command: what it accepts, refuses, prints and returns."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import daphne_like
+from tests.loopback.conftest import Running
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+Start = Callable[..., Running]
+
+
+def get(path: str, connection: socket.socket) -> bytes:
+    connection.sendall(f"GET /{path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+    received = b""
+    while data := connection.recv(65536):
+        received += data
+    return received
+
+
+class TestRefusals:
+    """One clear sentence on standard error, exit status 2, before anything listens."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "sentence"),
+        [
+            (["--nope"], "unrecognized arguments: --nope"),
+            (["-p", "70000"], "--port: expected 0 to 65535, got 70000"),
+            (["-v", "9"], "invalid choice: 9"),
+            (["nocolon"], "'nocolon' does not name an application"),
+            (["nothere:app"], "There is no module named 'nothere'"),
+            (["stopping:nothere"], "'stopping' has no attribute 'nothere'"),
+            (["stopping:asyncio"], "'stopping:asyncio' is no ASGI application"),
+            (["-e", "foo:1", "stopping:hello"], "Unknown endpoint type: 'foo'"),
+            (["-e", "ssl:1:privateKey=/nope", "stopping:hello"], "No such file or directory"),
+            (["--proxy-headers-port", "X", "stopping:hello"], "need --proxy-headers"),
+            (["--access-log", "/nope/x", "stopping:hello"], "--access-log: cannot append"),
+            (["--log-fmt", "%(nope", "stopping:hello"], "--log-fmt"),
+            (["--fd", "999", "stopping:hello"], "fd:fileno=999"),
+        ],
+    )
+    def test_a_mistake_is_one_sentence(
+        self, command: Command, arguments: list[str], sentence: str
+    ) -> None:
+        """No traceback, one line, status 2."""
+        ended = command("-p", "0", *arguments)
+        assert sentence in ended.stderr
+        assert ended.stderr.count("\n") == 1
+        assert ended.returncode == 2
+        assert ended.stdout == ""
+
+    def test_an_import_that_fails_shows_the_application_alone(self, command: Command) -> None:
+        """The application's own traceback, without a frame of ours or of importlib."""
+        ended = command("-p", "0", "broken_import:application")
+        assert ended.returncode == 2
+        assert "in inner\n" in ended.stderr
+        assert "RuntimeError: no settings" in ended.stderr
+        assert ended.stderr.endswith(
+            "daphne-like: Importing 'broken_import' failed with RuntimeError: no settings\n"
+        )
+        assert "daphne_like/" not in ended.stderr
+        assert "importlib" not in ended.stderr
+
+    def test_a_taken_port_is_exit_status_1(self, command: Command) -> None:
+        """The sentence names the endpoint and the reason; another endpoint does not stay."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = str(taken.getsockname()[1])
+            ended = command("-p", port, "-e", "tcp:0:interface=127.0.0.1", "stopping:application")
+        assert ended.returncode == 1
+        assert f"Cannot listen on tcp:port={port}:interface=127.0.0.1" in ended.stderr
+        assert "Address already in use" in ended.stderr
+        assert "Traceback" not in ended.stderr
+        assert "serves" not in ended.stderr
+
+
+class TestListening:
+    """-b, -p, -u, --fd, -e (reference/daphne.md, 5.1)."""
+
+    def test_port_0_is_picked_and_printed(self, server: Start) -> None:
+        """The banner has version, address, reactor, event loop and parser."""
+        running = server("stopping:application")
+        assert running.port > 0
+        banner = running.log[running.log.index("daphne-like ") :]
+        for part in (daphne_like.__version__, "NativeReactor", "uvloop", "httptools", "Twisted"):
+            assert part in banner
+        assert get("hello", running.connect()).endswith(b"hello\n")
+
+    def test_unix_socket(self, server: Start, tmp_path: Path) -> None:
+        """-u beside -p; what a killed server left behind is taken over, and gone after a stop."""
+        path = tmp_path / "socket"
+        killed = server("stopping:application", "-u", str(path))
+        killed.process.kill()
+        killed.ended()
+        assert path.is_socket()
+        running = server("stopping:application", "-u", str(path))
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(path))
+            assert get("hello", connection).endswith(b"hello\n")
+        running.stop()
+        assert not path.exists()
+
+    def test_ipv6_with_brackets(self, server: Start) -> None:
+        """-b '[::1]', as in URLs."""
+        running = server("stopping:application", "-b", "[::1]")
+        assert running.host == "[::1]"
+        with socket.create_connection(("::1", running.port), timeout=10) as connection:
+            assert get("hello", connection).endswith(b"hello\n")
+
+    def test_several_endpoints(self, server: Start) -> None:
+        """-e may be repeated and goes with -p; every address is in the banner."""
+        extra = "tcp:0:interface=127.0.0.1"
+        running = server("stopping:application", "-e", extra, "-e", extra)
+        banner = running.wait_for("serves .*").group()
+        ports = [int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", banner)]
+        assert len(set(ports)) == 3
+        for port in ports:
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+                assert get("hello", connection).endswith(b"hello\n")
+
+    def test_inherited_descriptor(self) -> None:
+        """--fd N serves a socket that listens already."""
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            descriptor = listening.fileno()
+            process = subprocess.Popen(
+                [sys.executable, "-m", "daphne_like", "--fd", str(descriptor)],
+                pass_fds=[descriptor],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            try:
+                with socket.create_connection(listening.getsockname(), timeout=20) as connection:
+                    assert get("scope", connection).startswith(b"HTTP/1.1 200 OK\r\n")
+            finally:
+                process.terminate()
+                process.wait(20)
+
+
+class TestLog:
+    """The log and the access log."""
+
+    def test_a_line_per_request(self, server: Start) -> None:
+        """NCSA lines on standard output; escapes of the path stay escapes (S06)."""
+        running = server("stopping:application")
+        get("hello?a=%0a%1b[31m", running.connect())
+        line = running.wait_for(r'127\.0\.0\.1:\d+ - - \[[^]]+\] "GET .*').group()
+        assert line.endswith('"GET /hello?a=%0a%1b[31m" 200 6')
+
+    def test_to_a_file(self, server: Start, tmp_path: Path) -> None:
+        """--access-log appends to a file, and standard output has none."""
+        path = tmp_path / "access.log"
+        path.write_text("before\n")
+        running = server("stopping:application", "--access-log", str(path))
+        get("hello", running.connect())
+        running.stop()
+        assert path.read_text().startswith("before\n")
+        assert '"GET /hello" 200 6' in path.read_text()
+        assert "GET" not in running.log
+
+    def test_verbosity_0_is_silent(self, command: Command) -> None:
+        """-v 0: neither banner nor access log; warnings and worse alone."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "daphne_like", "-v", "0", "-e", "tcp:0:interface=127.0.0.1"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.communicate(timeout=2)
+        process.terminate()
+        assert process.communicate(timeout=20)[0] == ""
+        assert process.returncode == 0
+
+    def test_the_wire_at_verbosity_2(self, server: Start) -> None:
+        """-v 2 adds Twisted's log and what is refused."""
+        running = server("stopping:application", "-v", "2")
+        with running.connect() as connection:
+            connection.sendall(b"nonsense\r\n\r\n")
+            assert connection.recv(4096).startswith(b"HTTP/1.1 400 ")
+        running.wait_for("refused with 400")
+        running.wait_for("HTTPFactory starting on")
+
+
+class TestVersion:
+    """The version stands in one place."""
+
+    def test_version(self, command: Command) -> None:
+        """--version, `python -m daphne_like`, `daphne_like.__version__`."""
+        assert command("--version").stdout == f"daphne-like {daphne_like.__version__}\n"
+
+    def test_help_teaches(self, command: Command) -> None:
+        """Every option, its unit and default, and examples."""
+        text = command("--help").stdout
+        assert "examples:" in text
+        assert "times, in seconds" in text
+        assert "(default: 60)" in text

@@ -1,0 +1,168 @@
+"""A stop loses nothing it need not lose, and is bounded (defects K5, K9, K10)."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.loopback.conftest import Running
+
+Start = Callable[..., Running]
+
+
+def ask(server: Running, path: str, until: bytes = b"started\n") -> socket.socket:
+    """Send a request; return when its answer has come as far as `until`."""
+    connection = server.connect()
+    connection.sendall(b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n" % path.encode())
+    received = b""
+    while until not in received:
+        data = connection.recv(65536)
+        assert data, received
+        received += data
+    return connection
+
+
+def rest(connection: socket.socket) -> bytes:
+    received = b""
+    try:
+        while data := connection.recv(65536):
+            received += data
+    except ConnectionResetError:
+        received += b"<reset>"
+    return received
+
+
+class TestStop:
+    """The issue's "Stop", and docs/discussion/stopping.rst."""
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_a_request_in_flight_is_answered(self, server: Start, number: int) -> None:
+        """K5: then lifespan.shutdown, then exit status 0; idle connections do not delay it."""
+        running = server("stopping:application")
+        idle = running.connect()
+        asking = running.connect()
+        asking.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        running.wait_for("slow is called")
+        running.signal(number)
+        answer = rest(asking)
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert answer.endswith(b"hello\n")
+        assert b"Connection: close" in answer
+        assert running.ended() == 0
+        assert "lifespan.shutdown" in running.log
+        assert rest(idle) == b""
+
+    def test_nothing_is_accepted_any_more(self, server: Start) -> None:
+        """While it drains, a new connection is refused."""
+        running = server("stopping:application")
+        ask(running, "listening")
+        running.signal()
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                running.connect().close()
+            except (ConnectionRefusedError, ConnectionResetError):
+                break
+        else:
+            raise AssertionError("still accepting")
+        running.signal()
+        assert running.ended() == 0
+
+    def test_streams_are_told_after_the_graceful_timeout(self, server: Start) -> None:
+        """http.disconnect, and what the application still sends arrives."""
+        running = server("stopping:application", "--graceful-timeout", "1")
+        asking = ask(running, "listening")
+        running.signal()
+        assert rest(asking).endswith(b"goodbye\n\r\n0\r\n\r\n")
+        assert running.ended() == 0
+        assert "listening is told" in running.log
+
+    def test_who_does_not_end_is_cancelled_and_named(self, server: Start) -> None:
+        """The warning has the innermost line the application waits at."""
+        running = server("stopping:application", "--graceful-timeout", "0")
+        asking = ask(running, "stubborn")
+        running.signal()
+        assert running.ended(15) == 0
+        assert "stopping.py" in running.log
+        assert "in waits_for_ever: await asyncio.Event().wait()" in running.log
+        assert rest(asking) in (b"<reset>", b"")
+
+    def test_a_second_signal_forces(self, server: Start) -> None:
+        """It does not wait out the graceful timeout; lifespan.shutdown is still sent."""
+        running = server("stopping:application", "--graceful-timeout", "60")
+        ask(running, "deaf")
+        running.signal()
+        with pytest.raises(subprocess.TimeoutExpired):
+            running.ended(0.5)
+        running.signal()
+        assert running.ended(10) == 0
+        assert "lifespan.shutdown" in running.log
+
+    def test_a_blocked_loop_is_reported_and_can_be_forced(self, server: Start) -> None:
+        """The warning says where it is blocked; the second signal ends the process."""
+        running = server("stopping:application", "--stall-warning", "1")
+        running.connect().sendall(b"GET /blocking HTTP/1.1\r\nHost: a\r\n\r\n")
+        running.wait_for("has been blocked for")
+        running.wait_for(r"stopping\.py:\d+ in blocking: time\.sleep\(60\)")
+        running.signal()
+        with pytest.raises(subprocess.TimeoutExpired):
+            running.ended(0.5)
+        running.signal()
+        assert running.ended(10) == 128 + signal.SIGTERM
+
+
+class TestBadApplications:
+    """K1: one bad application instance harms nobody else; each has its defined outcome."""
+
+    @pytest.mark.parametrize("path", ["exits", "interrupts", "raises", "returns"])
+    def test_500_and_the_server_goes_on(self, server: Start, path: str) -> None:
+        """Also SystemExit and KeyboardInterrupt end that exchange alone, and are logged."""
+        running = server("stopping:application", expects_traceback=True)
+        for _ in range(3):
+            assert rest(ask(running, path, b"\r\n\r\nInternal Server Error\n")) == b""
+        assert rest(ask(running, "raises_late")).endswith(b"<reset>")
+        ask(running, "hello", b"hello\n")
+        running.signal()
+        assert running.ended() == 0
+        assert "\x1b" not in running.log
+
+    def test_an_application_that_stays_after_its_peer_has_gone(self, server: Start) -> None:
+        """It is cancelled after --application-close-timeout, as often as it takes."""
+        running = server("stopping:application", "--application-close-timeout", "1")
+        ask(running, "stubborn").close()
+        running.wait_for("still runs 1 seconds after its peer has gone; cancelling it")
+        running.wait_for("in waits_for_ever")
+        running.wait_for("stubborn goes on")
+        running.wait_for("(?s)cancelling it.*cancelling it")
+
+
+class TestStartup:
+    """Never a request before startup completes (ASGI L05, L06)."""
+
+    def test_requests_wait_for_startup(self, server: Start) -> None:
+        """The port opens when startup is complete."""
+        running = server("stopping:slow_startup")
+        assert "started" in running.log.split("serves")[0]
+        ask(running, "x", b"hello\n")
+
+    def test_a_failed_startup_is_exit_status_3(
+        self, command: Callable[..., subprocess.CompletedProcess[str]]
+    ) -> None:
+        """L07: the application's message on standard error; nothing ever listened."""
+        ended = command("-p", "0", "stopping:unstartable")
+        assert ended.returncode == 3
+        assert "Application startup failed: no database" in ended.stderr
+        assert "serves" not in ended.stderr
+
+    def test_a_startup_that_hangs_is_bounded(
+        self, command: Callable[..., subprocess.CompletedProcess[str]]
+    ) -> None:
+        """--lifespan-timeout, with exit status 3."""
+        ended = command("-p", "0", "--lifespan-timeout", "1", "stopping:hanging_startup")
+        assert ended.returncode == 3
+        assert "Application startup took longer than 1 seconds" in ended.stderr

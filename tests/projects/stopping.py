@@ -1,0 +1,116 @@
+"""Bare applications that stop well and badly, by path."""
+
+import asyncio
+import time
+
+
+async def application(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await lifespan(receive, send)
+        return
+    await globals()[scope["path"].strip("/")](scope, receive, send)
+
+
+async def lifespan(receive, send):
+    while True:
+        event = await receive()
+        print(event["type"], flush=True)
+        await send({"type": event["type"] + ".complete"})
+        if event["type"] == "lifespan.shutdown":
+            return
+
+
+async def start(send, first=b"started\n"):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": first, "more_body": True})
+
+
+async def hello(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"hello\n"})
+
+
+async def slow(scope, receive, send):
+    print("slow is called", flush=True)
+    await asyncio.sleep(0.8)
+    await hello(scope, receive, send)
+
+
+async def listening(scope, receive, send):
+    """A stream that ends when it is told."""
+    await start(send)
+    await receive()
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    print("listening is told", flush=True)
+    await send({"type": "http.response.body", "body": b"goodbye\n"})
+
+
+async def deaf(scope, receive, send):
+    """Waits for ever, where the log should say."""
+    await start(send)
+    await waits_for_ever()
+
+
+async def waits_for_ever():
+    await asyncio.Event().wait()
+
+
+async def stubborn(scope, receive, send):
+    """Swallows its first cancellation."""
+    await start(send)
+    try:
+        await waits_for_ever()
+    except asyncio.CancelledError:
+        print("stubborn goes on", flush=True)
+    await waits_for_ever()
+
+
+async def blocking(scope, receive, send):
+    print("blocking is called", flush=True)
+    time.sleep(60)
+
+
+async def exits(scope, receive, send):
+    raise SystemExit(7)
+
+
+async def interrupts(scope, receive, send):
+    raise KeyboardInterrupt
+
+
+async def raises(scope, receive, send):
+    raise ValueError("first line\x1b[31m")
+
+
+async def raises_late(scope, receive, send):
+    await start(send)
+    raise ValueError("too late")
+
+
+async def returns(scope, receive, send):
+    pass
+
+
+async def unstartable(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+
+async def hanging_startup(scope, receive, send):
+    await waits_for_ever()
+
+
+async def slow_startup(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        print("starting", flush=True)
+        await asyncio.sleep(0.5)
+        print("started", flush=True)
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+    else:
+        print("a request", flush=True)
+        await hello(scope, receive, send)
