@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import gc
 import logging
 import re
 import sys
@@ -176,9 +177,7 @@ class CommandLineInterface:
             application,
             endpoints=endpoint_strings(options),
             action_logger=actions,
-            ready_callable=lambda server: logging.getLogger("daphne_like.server").info(
-                "%s", banner(server, path)
-            ),
+            ready_callable=lambda server: ready(server, path),
             options=options,
         )
         try:
@@ -187,6 +186,16 @@ class CommandLineInterface:
             if actions is not None:
                 actions.flush()
         return self.server.exit_status
+
+
+def ready(server: Server, path: str) -> None:
+    """Say where the server is, and keep the collector away from what stays for ever.
+
+    Without the freeze each full collection walks the modules of server and application.
+    """
+    logging.getLogger("daphne_like.server").info("%s", banner(server, path))
+    gc.collect()
+    gc.freeze()
 
 
 class SafeFormatter(logging.Formatter):

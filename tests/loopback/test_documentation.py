@@ -1,0 +1,184 @@
+"""Every command in README and docs is run as written, but for ports and paths."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.loopback.conftest import Running
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.rst", *sorted((ROOT / "docs").rglob("*.rst"))]
+COMMAND = re.compile(r"^    (?:\$ )?(daphne-like .*)$", re.MULTILINE)
+SERVING = [
+    pytest.param(found[1], id=f"{page.stem}: {found[1]}")
+    for page in PAGES
+    for found in COMMAND.finditer(page.read_text())
+]
+
+
+def block(page: Path, kind: str) -> str:
+    """The first code block of a kind on a page."""
+    found = re.search(rf"\.\. code-block:: {kind}\n\n((?:    .*\n|\n)+)", page.read_text())
+    assert found is not None
+    return re.sub("^    ", "", found[1], flags=re.MULTILINE).strip() + "\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with README's application, and a Django project's place."""
+    (tmp_path / "hello.py").write_text(block(ROOT / "README.rst", "python"))
+    (tmp_path / "mysite").mkdir()
+    (tmp_path / "mysite" / "asgi.py").write_text("from hello import application\n")
+    return tmp_path
+
+
+def serve(monkeypatch: pytest.MonkeyPatch, project: Path, *arguments: str) -> Running:
+    monkeypatch.setattr("tests.loopback.conftest.PROJECTS", project)
+    return Running(*arguments)
+
+
+class TestCommands:
+    """What a person copies works."""
+
+    @pytest.mark.parametrize("line", SERVING)
+    def test_it_serves(self, line: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each `daphne-like ...` starts, listens everywhere it says, and stops with status 0."""
+        line = line.replace("/run/site", str(project)).replace(" 0.0.0.0", " 127.0.0.1")
+        line = line.replace("tcp:8000", "tcp:0")
+        name, *arguments = shlex.split(line)
+        assert name == "daphne-like"
+        if "--help" in arguments:
+            arguments = ["-p", "0"]
+        if not {"-u", "-e", "-p"} & set(arguments):
+            arguments = ["-p", "0", *arguments]
+        running = serve(monkeypatch, project, *arguments)
+        try:
+            running.wait_for("serves")
+            for path in re.findall(r"unix:(\S+?)[,\s]", running.log):
+                with socket.socket(socket.AF_UNIX) as connection:
+                    connection.connect(path)
+                    connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                    assert connection.recv(4096).startswith(b"HTTP/1.1 200 OK")
+            running.signal()
+            assert running.ended() == 0
+        finally:
+            running.stop()
+
+    def test_the_application_is_the_example(self) -> None:
+        """README and examples/ show the same five lines."""
+        example = (ROOT / "examples" / "hello.py").read_text()
+        assert example.endswith(block(ROOT / "README.rst", "python"))
+
+    def test_events_example(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """examples/events.py streams, and its application ends when the peer has gone."""
+        running = serve(monkeypatch, ROOT / "examples", "-p", "0", "events:application")
+        try:
+            running.wait_until_ready()
+            with running.connect() as connection:
+                connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                received = b""
+                while b"data: event 2\n" not in received:
+                    received += connection.recv(4096)
+            running.signal()
+            assert running.ended(5) == 0
+        finally:
+            assert "cancelling" not in running.stop()
+
+    def test_embedding(self, project: Path) -> None:
+        """docs/howto/embedding.rst runs as a program, and ends at SIGTERM."""
+        program = block(ROOT / "docs" / "howto" / "embedding.rst", "python")
+        assert "tcp:8000" in program
+        path = project / "program.py"
+        path.write_text(
+            program.replace("tcp:8000", "tcp:0").replace(
+                "]).run()",
+                "], ready_callable=lambda server: print(server.listening_addresses, flush=True)"
+                ").run()",
+            )
+        )
+        process = subprocess.Popen(
+            [sys.executable, path.name], cwd=project, stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        try:
+            found = re.search(r"'127\.0\.0\.1', (\d+)", process.stdout.readline())
+            assert found is not None
+            with socket.create_connection(("127.0.0.1", int(found[1])), timeout=10) as connection:
+                connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                assert connection.recv(4096).startswith(b"HTTP/1.1 200 OK")
+        finally:
+            process.terminate()
+            process.communicate(timeout=20)
+        assert process.returncode == 0
+
+
+class TestNginx:
+    """docs/howto/proxy.rst with Debian's nginx in front."""
+
+    def test_the_client_is_who_nginx_says(
+        self, project: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The page's nginx block and its command: keep-alive upstream, real client address."""
+        nginx = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
+        if nginx is None:
+            message = "nginx is missing: install Debian's nginx-light"
+            pytest.fail(message) if "CI" in os.environ else pytest.skip(message)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        (project / "told.py").write_text(
+            "async def application(scope, receive, send):\n"
+            "    body = repr((scope['client'][0], scope['scheme'])).encode()\n"
+            "    await send({'type': 'http.response.start', 'status': 200, 'headers': []})\n"
+            "    await send({'type': 'http.response.body', 'body': body})\n"
+        )
+        site = block(ROOT / "docs" / "howto" / "proxy.rst", "nginx")
+        site = site.replace("/run/site", str(project)).replace("80;", f"127.0.0.1:{port};")
+        (project / "nginx.conf").write_text(
+            f"daemon off; pid {project}/pid; error_log stderr; user root;\n"
+            f"events {{}}\nhttp {{ access_log off;\n{site}}}\n"
+        )
+        running = serve(
+            monkeypatch,
+            project,
+            "-u",
+            f"{project}/http.sock",
+            "--proxy-headers",
+            "told:application",
+        )
+        running.wait_for("serves")
+        proxy = subprocess.Popen(
+            [nginx, "-p", str(project), "-c", f"{project}/nginx.conf"], stderr=subprocess.DEVNULL
+        )
+        try:
+            answer = ask_until_served(port)
+            assert answer.endswith(b"('127.0.0.1', 'http')")
+        finally:
+            proxy.terminate()
+            proxy.wait(20)
+            running.stop()
+
+
+def ask_until_served(port: int) -> bytes:
+    """GET / until nginx listens, for ten seconds at most."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+                connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                received = b""
+                while data := connection.recv(4096):
+                    received += data
+                return received
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
