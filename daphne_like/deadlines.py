@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable
 from typing import Protocol
 
@@ -42,14 +43,15 @@ class Deadlines:
         self.clock = clock
         self.now = clock()
         """The time of the last tick: early by a TICK at most, and free to read."""
-        self._slots: dict[int, list[Waiting]] = {}
+        # What is gone before its deadline must not stay in memory until then.
+        self._slots: dict[int, list[weakref.ref[Waiting]]] = {}
         self._next = int(self.now / TICK)
 
     def add(self, waiting: Waiting) -> None:
         """Look after something whose `deadline` is set and earlier than its `looked_at`."""
         waiting.looked_at = waiting.deadline
         slot = max(int(waiting.deadline / TICK) + 1, self._next)
-        self._slots.setdefault(slot, []).append(waiting)
+        self._slots.setdefault(slot, []).append(weakref.ref(waiting))
 
     def tick(self) -> None:
         """Enforce what is due. May be called at any time, twice too."""
@@ -58,12 +60,15 @@ class Deadlines:
             self._next = int(now / TICK)
             return
         while self._next * TICK <= now:
-            for waiting in self._slots.pop(self._next, ()):
+            # First the step, then the looks: what they add belongs to a slot that is to come.
+            slot = self._slots.pop(self._next, ())
+            self._next += 1
+            for reference in slot:
+                waiting = reference()
                 # A thing stands in two slots after its deadline was moved earlier: the later
                 # slot finds it looked at already.
-                if waiting.looked_at <= now:
+                if waiting is not None and waiting.looked_at <= now:
                     self._look(waiting, now)
-            self._next += 1
 
     def _look(self, waiting: Waiting, now: float) -> None:
         waiting.looked_at = NEVER

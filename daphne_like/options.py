@@ -6,6 +6,7 @@ The command line, the twistd plug-in, Django and the documentation are derived f
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -282,6 +283,10 @@ class Options:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             check(field, getattr(self, field.name))
+        if self.server_name and not re.fullmatch(r"[\x20-\x7e]+", self.server_name):
+            raise ConfigurationError(
+                f"--server-name: expected printable ASCII, got {self.server_name!r}"
+            )
         if (self.proxy_headers_host or self.proxy_headers_port) and not self.proxy_headers:
             raise ConfigurationError(
                 "--proxy-headers-host and --proxy-headers-port need --proxy-headers"

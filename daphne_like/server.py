@@ -139,8 +139,9 @@ class Server:
         self.clock = clock
         self.deadlines = Deadlines(clock)
         self._create_task = loop.create_task
-        if loop.get_task_factory() is None:
+        if loop.get_task_factory() in (None, getattr(asyncio, "eager_task_factory", None)):
             # A task that is given its name does not format one ("Task-4711"; 3 % of a request).
+            # An eager one would run before its exchange has the application's input.
             self._create_task = partial(asyncio.Task, loop=loop, name="application")
         self._refresh_fields()
 
@@ -303,15 +304,16 @@ class Server:
                 self._leaving.pop(protocol, None)
                 self.instances.pop(protocol, None)
                 continue
+            # One that swallows its cancellation is cancelled, and told of, again. Telling comes
+            # last: should it fail, the others still have their turn the next time (K1).
+            self._leaving[protocol] = now + max(1, self.options.application_close_timeout)
+            task.cancel()
             log.warning(
                 "%s still runs %.0f seconds after its peer has gone; cancelling it%s",
                 protocol,
                 now - deadline + self.options.application_close_timeout,
                 self._stuck(protocol),
             )
-            # One that swallows its cancellation is cancelled, and told of, again.
-            self._leaving[protocol] = now + max(1, self.options.application_close_timeout)
-            task.cancel()
 
     def timeout_checker(self) -> None:
         """Enforce the deadlines of all connections. May be called at any time, twice too."""
@@ -353,8 +355,7 @@ class Server:
 
     def log_exchange(self, exchange: Exchange) -> None:
         """An exchange is over."""
-        scope = exchange.scope
-        client = scope.get("client")
+        client = exchange.client
         target = exchange.target.decode("ascii", "backslashreplace")
         self.log_action(
             "http",

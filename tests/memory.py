@@ -24,7 +24,8 @@ class Wire:
 
     Attributes:
         written: octets that the server has written.
-        half_closed, closing, aborted: what it asked for; `lost` when it is over.
+        half_closed, closing, aborted: what it asked for, closing for any of them; `lost` when
+            it is over.
         paused: it does not want to be given octets.
     """
 
@@ -46,6 +47,13 @@ class Wire:
         for part in data:
             self.protocol.dataReceived(part)
             self.memory.settle()
+        return self
+
+    def gets(self, *data: bytes) -> Wire:
+        """The peer sends, all of it before anything else happens."""
+        for part in data:
+            self.protocol.dataReceived(part)
+        self.memory.settle()
         return self
 
     def fin(self) -> None:
@@ -98,7 +106,12 @@ class Wire:
         self.memory.loop.call_soon(self._lose, ConnectionAborted())
 
     def loseWriteConnection(self) -> None:
-        self.half_closed = True
+        self.half_closed = self.closing = True
+        self.memory.loop.call_soon(self._write_side_closed)
+
+    def _write_side_closed(self) -> None:
+        if not self.lost:
+            self.protocol.writeConnectionLost()
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         assert streaming
@@ -121,6 +134,22 @@ class Wire:
         return self.host
 
 
+class Loop(asyncio.SelectorEventLoop):
+    """An event loop that a test may run from inside of another one's turn.
+
+    pytest-twisted runs tests inside of its reactor's loop. The two functions are the ones that
+    event loops call to say which one runs.
+    """
+
+    def run_until_complete(self, future: Any) -> Any:
+        outer = asyncio._get_running_loop()
+        asyncio._set_running_loop(None)
+        try:
+            return super().run_until_complete(future)
+        finally:
+            asyncio._set_running_loop(outer)
+
+
 class Memory:
     """A server that serves wires.
 
@@ -130,7 +159,7 @@ class Memory:
     """
 
     def __init__(self, application: Any, **settings: Any) -> None:
-        self.loop = asyncio.new_event_loop()
+        self.loop = Loop()
         self.now = 1000.0
         self.server = Server(application, **settings)
         self.server.use_loop(self.loop, lambda: self.now)

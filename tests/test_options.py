@@ -77,6 +77,7 @@ class TestOptions:
         [
             ({"port": 65536}, "--port: expected 0 to 65535, got 65536"),
             ({"port": -1}, "--port: expected 0 to 65535, got -1"),
+            ({"server_name": "a\r\nb"}, r"--server-name: expected printable ASCII, got 'a\r\nb'"),
             ({"max_fields": 0}, "--max-fields: expected 1 or more, got 0"),
             ({"lifespan": "perhaps"}, "--lifespan: expected one of auto, on, off, got 'perhaps'"),
             ({"header_timeout": "10"}, "--header-timeout: expected a whole number, got '10'"),

@@ -50,10 +50,13 @@ def import_application(path: str) -> Application:
             found = getattr(found, attribute)
         except AttributeError:
             raise ConfigurationError(f"'{reached}' has no attribute '{attribute}'")
+        except Exception as error:  # noqa: BLE001 # a property, or a module's __getattr__
+            raise _failed(f"{reached}.{attribute}", error)
         reached = f"{reached}.{attribute}"
     if not callable(found):
         raise ConfigurationError(
-            f"'{path}' is no ASGI application: an object of type {type(found).__name__} is not callable"
+            f"'{path}' is no ASGI application: "
+            f"an object of type {type(found).__name__} is not callable"
         )
     application: Application = guarantee_single_callable(found)
     return application

@@ -32,7 +32,7 @@ class Line(NamedTuple):
 
     octets: bytes
     kind: int
-    value: bytes | int
+    value: Any  # no union: mypy cannot tell by `kind` which it is
     """The number for Content-Length, else the bare value."""
 
 
@@ -59,28 +59,31 @@ def line_of(pair: Any, index: int, event: str) -> Line:
         name, value = pair
     except (TypeError, ValueError):
         raise ApplicationError(
-            f"{event}: expected a pair of byte strings as header {index}, got {pair!r}"
+            f"{event}: expected a pair of byte strings as header {index}, got {pair!r:.80}"
         )
     for what, part in (("name", name), ("value", value)):
         if type(part) is not bytes:
             raise ApplicationError(
                 f"{event}: expected bytes as {what} of header {index}, "
-                f"got {type(part).__name__} {part!r}"
+                f"got {type(part).__name__} {part!r:.80}"
             )
     known = lines.get((name, value))  # a list of two is no key, what it holds is
     if known is not None:
         return known
     if TOKEN.fullmatch(name) is None:
         raise ApplicationError(
-            f"{event}: expected a token (RFC 9110, 5.6.2) as name of header {index}, got {name!r}"
+            f"{event}: expected a token (RFC 9110, 5.6.2) as name of header {index}, "
+            f"got {name!r:.80}"
         )
     if FORBIDDEN_IN_VALUE.search(value) is not None:
         raise ApplicationError(
-            f"{event}: control character in the value of header {index} {name!r}: {value!r}"
+            f"{event}: control character in the value of header {index} {name!r:.80}: {value!r:.80}"
         )
     kind = KINDS.get(name.lower(), PLAIN)
     if kind == CONTENT_LENGTH and not (value.isdigit() and len(value) <= MOST_DIGITS):
-        raise ApplicationError(f"{event}: expected plain digits as Content-Length, got {value!r}")
+        raise ApplicationError(
+            f"{event}: expected plain digits as Content-Length, got {value!r:.80}"
+        )
     line = Line(
         b"%b: %b\r\n" % (name, value), kind, int(value) if kind == CONTENT_LENGTH else value
     )

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from daphne_like.exceptions import ConnectionClosed
+
+log = logging.getLogger("daphne_like.server")
+
+LONGEST_CHAIN = 16
 
 
 class Owner(Protocol):
@@ -49,11 +54,34 @@ async def run_instance(
         owner.application_returned()
     except CancelledError:
         owner.application_cancelled()
-    except BaseException as exception:  # noqa: BLE001
+    except BaseException as exception:
         if exception.__traceback__ is not None:
             exception.__traceback__ = exception.__traceback__.tb_next  # this frame says nothing
-        owner.application_failed(exception)
+        if follows_close(exception):
+            log.debug("! %s ended after its connection was closed", owner, exc_info=exception)
+            owner.application_returned()
+        else:
+            owner.application_failed(exception)
     else:
         owner.application_returned()
     finally:
         instances.pop(owner, None)
+
+
+def follows_close(exception: BaseException) -> bool:
+    """Whether an exception is what an application made of our ConnectionClosed (ASGI H31).
+
+    Frameworks raise their own in its place (Starlette's ClientDisconnect), and task groups wrap
+    it: then every member of the group must come of it.
+    """
+    link: BaseException | None = exception
+    for _ in range(LONGEST_CHAIN):
+        if link is None:
+            return False
+        members = getattr(link, "exceptions", None)
+        if isinstance(members, tuple) and members:
+            return all(map(follows_close, members))
+        if isinstance(link, ConnectionClosed):
+            return True
+        link = link.__cause__ or link.__context__
+    return False

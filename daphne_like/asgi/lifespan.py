@@ -16,6 +16,8 @@ log = logging.getLogger("daphne_like.server")
 
 MODES = ("auto", "on", "off")
 STARTUP_FAILED_STATUS = 3
+LEAVE_SECONDS = 1.0
+"""For the application to return after its last answer, and once more after its cancellation."""
 
 
 class Stage(enum.Enum):
@@ -57,7 +59,6 @@ class Lifespan:
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._failure: str | None = None
-        self._exception: BaseException | None = None
 
     async def startup(self, timeout: float) -> None:
         """Run `lifespan.startup` to its answer.
@@ -78,17 +79,17 @@ class Lifespan:
         }
         self._queue.put_nowait({"type": "lifespan.startup"})
         self._task = asyncio.get_running_loop().create_task(
-            run_instance(
-                self._application, scope, self._queue.get, self._send, self, {}
-            )
+            run_instance(self._application, scope, self._queue.get, self._send, self, {})
         )
         self._task.add_done_callback(self._instance_ended)
         if not await self._answered(timeout):
+            await self._leave()
             raise ConfigurationError(
                 f"Application startup took longer than {timeout:g} seconds",
                 exit_status=STARTUP_FAILED_STATUS,
             )
         if self._failure is not None:
+            await self._leave()
             raise ConfigurationError(
                 f"Application startup failed: {self._failure}".rstrip(": "),
                 exit_status=STARTUP_FAILED_STATUS,
@@ -105,8 +106,16 @@ class Lifespan:
             log.warning("Application shutdown took longer than %g seconds; going on", timeout)
         elif self._failure is not None:
             log.error("Application shutdown failed: %s", self._failure)
-        if self._task is not None and not self._task.done():
-            self._task.cancel()
+        await self._leave()
+
+    async def _leave(self) -> None:
+        """Let the application return, and cancel it if it does not (L13)."""
+        task = self._task
+        if task is not None and self._stage is Stage.ENDED:
+            await asyncio.wait((task,), timeout=LEAVE_SECONDS)
+        if task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait((task,), timeout=LEAVE_SECONDS)
 
     async def _answered(self, timeout: float) -> bool:
         try:
@@ -116,11 +125,16 @@ class Lifespan:
         return True
 
     async def _send(self, message: dict[str, Any]) -> None:
-        kind = message.get("type")
-        following = REPLIES.get((self._stage, str(kind)))
+        try:
+            kind = str(message["type"])
+        except (KeyError, TypeError):
+            raise ApplicationError(f"send: expected a dict with 'type', got {message!r:.80}")
+        following = REPLIES.get((self._stage, kind))
         if following is None:
-            raise ApplicationError(f"lifespan: {kind!r} may not be sent while {self._stage.name}")
-        if str(kind).endswith(".failed"):
+            allowed = [reply for stage, reply in REPLIES if stage is self._stage]
+            expected = " or ".join(allowed) or "nothing now"
+            raise ApplicationError(f"send: expected {expected}, got {kind!r:.80}")
+        if kind.endswith(".failed"):
             self._failure = str(message.get("message", ""))
         self._stage = following
         self._changed.set()
@@ -134,9 +148,13 @@ class Lifespan:
     def application_failed(self, exception: BaseException) -> None:
         if self._stage is Stage.STARTING:
             # L04: an application that raises does not support the protocol; serve it anyway.
-            if self._mode == "on":
+            # One that asks the process to end does not mean that.
+            if self._mode == "on" or not isinstance(exception, Exception):
                 self._failure = f"{type(exception).__name__}: {exception}"
                 log.error("The application raised during startup", exc_info=exception)
+            elif self._queue.empty():  # it has taken lifespan.startup: it knows the protocol
+                log.warning("The application raised during startup; serving without lifespan",
+                            exc_info=exception)  # fmt: skip
             else:
                 log.debug("No lifespan events: the application raised", exc_info=exception)
         elif self._failure is None:

@@ -33,11 +33,12 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
     __init__ = object.__init__
     _maxsize = 0
     _unfinished_tasks = 0
+    _is_shutdown = False  # Python 3.13's; read by repr()
     _queue: Any = ()
     _getters: Any = ()
     _putters: Any = ()
     _last: dict[str, Any] | None = None
-    _again = False
+    _told = False
     bodiless = False
     reader: Any = None
     unread = 0
@@ -91,11 +92,14 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
             reader.input_wanted()
         while not self._queue and not self.bodiless:
             if self._last is not None:
-                if self._again:
-                    # An application that loops over `receive` without looking at what it gets
-                    # must not stop the event loop.
+                # An application that loops over `receive` without looking at what it gets must
+                # not stop the event loop. One that only polls (Starlette's is_disconnected cancels
+                # whatever waits) has its answer without waiting.
+                if self._told:
                     await asyncio.sleep(0)
-                self._again = True
+                if not self._told:
+                    self._told = True
+                    asyncio.get_running_loop().call_soon(self._next_turn)
                 return self._last.copy()
             await self._wait()
         return self.get_nowait()
@@ -111,13 +115,16 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
             return {"type": "http.request", "body": b"", "more_body": False}
         if not self._queue:
             raise asyncio.QueueEmpty
-        event = self._queue.popleft()
+        event: dict[str, Any] = self._queue.popleft()
         unread = self.unread
         if unread:
             self.unread = unread = unread - len(event.get("body", b""))
             if unread <= LOW_WATER and self.reader is not None:
                 self.reader.input_read()
         return event
+
+    def _next_turn(self) -> None:
+        self._told = False
 
     async def _wait(self) -> None:
         if not self._getters:

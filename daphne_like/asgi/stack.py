@@ -3,38 +3,56 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import linecache
-from types import FrameType
+from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
 from typing import Any
 
 DEEPEST = 64
+MOST_LINKS = 256
+"""Objects looked at on the way down; between two frames stand one or two that have none."""
+
+FOLLOWED = (CoroutineType, GeneratorType, AsyncGeneratorType)
 
 
 def waiting_at(task: asyncio.Task[Any]) -> list[str]:
     """The places where a task waits, outermost first: `file:line in function: source line`.
 
     Task.get_stack gives a suspended coroutine's outermost frame alone; this follows what each
-    frame awaits, through coroutines and asynchronous generators, down to the one that waits.
+    frame awaits, through coroutines, generators, asynchronous generators and tasks, down to the
+    one that waits. Never raises: of objects of a foreign type no attribute is asked.
     """
     places: list[str] = []
     current: Any = task.get_coro()
-    while current is not None and len(places) < DEEPEST:
-        frame: FrameType | None = None
-        awaited: Any = None
-        for prefix in ("cr", "gi", "ag"):
-            if hasattr(current, f"{prefix}_frame"):
-                frame = getattr(current, f"{prefix}_frame")
-                awaited = getattr(current, f"{prefix}_await", None) or getattr(
-                    current, f"{prefix}_yieldfrom", None
-                )
-                break
+    for _ in range(MOST_LINKS):
+        if current is None or len(places) >= DEEPEST:
+            break
+        frame, awaited = _step(current)
         if frame is not None:
             places.append(place(frame))
-        elif isinstance(current, asyncio.Task):
-            current = current.get_coro()
-            continue
         current = awaited
     return places
+
+
+def _step(current: Any) -> tuple[FrameType | None, Any]:
+    """The frame of something awaited, if it has one, and what it awaits itself."""
+    kind = type(current)
+    if kind is CoroutineType:
+        return current.cr_frame, current.cr_await
+    if kind is GeneratorType:  # of types.coroutine, or an __await__
+        return current.gi_frame, current.gi_yieldfrom
+    if kind is AsyncGeneratorType:
+        return current.ag_frame, current.ag_await
+    if issubclass(kind, asyncio.Task):
+        return None, current.get_coro()
+    if issubclass(kind, asyncio.Future):
+        return None, None  # whoever will set it is not known to it
+    # What stands in between (the iterator of `await task`, the step of `async for`) is C without
+    # attributes; the garbage collector knows what it holds.
+    for held in gc.get_referents(current):
+        if type(held) in FOLLOWED or issubclass(type(held), asyncio.Task):
+            return None, held
+    return None, None
 
 
 def place(frame: FrameType, line: int | None = None) -> str:

@@ -45,7 +45,11 @@ def short_answer(error: PeerError, default_fields: bytes, *, head_only: bool = F
     """
     body = error.text.encode("ascii") + b"\n"
     retry = b"Retry-After: 1\r\n" if error.status == 503 else b""
-    head = (
-        b"%bContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n%b%b%b\r\n"
-    ) % (status_line(error.status), len(body), retry, default_fields, CLOSE)
+    head = (b"%bContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n%b%b%b\r\n") % (
+        status_line(error.status),
+        len(body),
+        retry,
+        default_fields,
+        CLOSE,
+    )
     return head if head_only else head + body

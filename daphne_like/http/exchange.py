@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import enum
 import logging
-from asyncio import Future
-from collections.abc import Awaitable
+from asyncio import Event
+from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from daphne_like.asgi.fields import (
@@ -13,6 +13,8 @@ from daphne_like.asgi.fields import (
     CONTENT_LENGTH,
     TRANSFER_ENCODING,
     line_of,
+)
+from daphne_like.asgi.fields import (
     lines as known_lines,
 )
 from daphne_like.asgi.queue import HIGH_WATER, InputQueue
@@ -32,27 +34,27 @@ class State(enum.Enum):
     EXPECTED = enum.auto()  # nothing sent by the application
     HELD = enum.auto()  # http.response.start came; no octet is out
     STREAMING = enum.auto()  # the head is out
+    WRITING = enum.auto()  # as STREAMING, with a large part of the body on its way
     COMPLETE = enum.auto()  # the response is whole (ASGI H26: what follows is ignored)
     CLOSED = enum.auto()  # the connection is gone, or was given up
 
 
-EXPECTED, HELD, STREAMING, COMPLETE, CLOSED = State
+EXPECTED, HELD, STREAMING, WRITING, COMPLETE, CLOSED = State
 
 START = "http.response.start"
 BODY = "http.response.body"
 BODILESS = (204, 304)
-LARGEST_WRITE = 131072
-"""Octets of body handed to the transport at once; it would buffer all it is given."""
+STATUSES = frozenset(range(200, 1000))
 
 
 class Carrier(Protocol):
     """The connection, of whatever HTTP version, as an exchange sees it."""
 
-    def respond(self, exchange: Exchange, body: bytes, more: bool) -> Future[None] | None:
+    def respond(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
         """Write the head that the exchange holds, and the first of its body."""
 
-    def write_body(self, exchange: Exchange, body: bytes, more: bool) -> Future[None] | None:
-        """Write a further part of the body; a future where the application must wait."""
+    def write_body(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
+        """Write a further part of the body; something to await where the application must wait."""
 
     def answer(self, exchange: Exchange, error: PeerError) -> None:
         """Answer in the application's place; nothing of its answer is out."""
@@ -84,8 +86,9 @@ class Exchange:
         request_complete: the whole request body has arrived.
         head_only: the method is HEAD: no octet of a body goes out (ASGI H32).
         http_10: the peer knows no chunked coding.
-        method, target, started: for the access log, if there is one.
+        method, client, target, started: for the access log, if there is one.
         disconnect_told: the application's input says that the peer is gone.
+        part_written: set when a state of WRITING is over.
         received, received_at_look, received_at_end: octets of the request body: so far, when
             their rate was looked at last, when the response was complete.
     """
@@ -105,9 +108,11 @@ class Exchange:
     disconnect_told = False
     _parts: list[bytes] | None = None
     method = ""
+    client: tuple[Any, ...] | None = None
     target = b""
     started = 0.0
     chunked = False
+    part_written: Event | None = None
     lines: list[bytes]
 
     def __init__(
@@ -149,9 +154,11 @@ class Exchange:
         self._parts = None
         size = self.server.options.request_buffer_size
         if size and len(body) > size:
-            while len(body) > size:
-                queue.put_nowait({"type": "http.request", "body": body[:size], "more_body": True})
-                body = body[size:]
+            last = (len(body) - 1) // size * size
+            for start in range(0, last, size):
+                part = body[start : start + size]
+                queue.put_nowait({"type": "http.request", "body": part, "more_body": True})
+            body = body[last:]
         queue.put_nowait(
             {"type": "http.request", "body": body, "more_body": not self.request_complete}
         )
@@ -168,8 +175,8 @@ class Exchange:
         return self.state is not COMPLETE and self.unread >= HIGH_WATER
 
     def input_wanted(self) -> None:
-        """See Carrier."""
-        if self.expects_continue:
+        """See Carrier; behind a final status a 100 would be a second answer (RFC 9110, 15.2)."""
+        if self.expects_continue and (self.state is EXPECTED or self.state is HELD):
             self.expects_continue = False
             self.carrier.input_wanted(self)
 
@@ -197,15 +204,13 @@ class Exchange:
             body = message.get("body", b"")
             more = message.get("more_body", False)
             # Flat on purpose: this is the way of every response.
-            if type(body) is not bytes:
+            if body.__class__ is not bytes:  # cheaper than type(), measured
                 raise ApplicationError(
                     f"{BODY}: expected bytes as body, got {type(body).__name__} {body!r:.80}"
                 )
-            if state is HELD or state is STREAMING:
-                if len(body) > LARGEST_WRITE:
-                    return self._write_in_parts(body, more)
-                if state is HELD:
-                    return self.carrier.respond(self, body, more)
+            if state is HELD:
+                return self.carrier.respond(self, body, more)
+            if state is STREAMING:
                 return self.carrier.write_body(self, body, more)
         elif kind == START and state is EXPECTED:
             self._take_head(message)
@@ -215,30 +220,53 @@ class Exchange:
         if state is CLOSED:
             raise ConnectionClosed("The connection was closed before the response was complete")
         if kind == BODY:
+            if state is WRITING:
+                return self._after_part(message)
             raise ApplicationError(f"{BODY}: expected {START} first")
         if kind == START:
             raise ApplicationError(f"{START}: expected once, got a second one")
         raise ApplicationError(f"send: expected {START} or {BODY}, got {kind!r}")
 
-    async def _write_in_parts(self, body: bytes, more: bool) -> None:
-        """Write a large body as the peer reads it: then its progress can be seen, too."""
-        if self.state is HELD and self.length is None and not more:
-            self.length = len(body)
-            self.lines.append(b"Content-Length: %d\r\n" % self.length)
-        for start in range(0, len(body), LARGEST_WRITE):
-            end = start + LARGEST_WRITE
-            waiting = self.handle_reply(
-                {"type": BODY, "body": body[start:end], "more_body": more or end < len(body)}
+    async def _after_part(self, message: dict[str, Any]) -> None:
+        """Another task's large part is on its way: nothing may come in between."""
+        assert self.part_written is not None
+        await self.part_written.wait()
+        waiting = self.handle_reply(message)
+        if waiting is not None:
+            await waiting
+
+    def check_length(self, size: int, more: bool) -> None:
+        """Hold the body to its Content-Length, before an octet of the part goes out (ASGI H33).
+
+        Args:
+            size: octets of the part to be written next.
+            more: it is not the last.
+        Raises:
+            ApplicationError: too long or too short; when the head is out and the body too short,
+                the exchange is aborted, because nothing can make it whole.
+        """
+        length = self.length
+        assert length is not None
+        total = self.written + size
+        if total > length:
+            raise ApplicationError(
+                f"{BODY}: expected {length} octets as Content-Length says, got {total}"
             )
-            if waiting is not None:
-                await waiting
+        if not more and total < length:
+            if self.state is STREAMING:
+                self.carrier.abort(self)
+            raise ApplicationError(
+                f"{BODY}: expected {length} octets as Content-Length says, got only {total}"
+            )
 
     def _take_head(self, message: dict[str, Any]) -> None:
         status = message.get("status")
-        if not isinstance(status, int) or not 200 <= status <= 999:
-            raise ApplicationError(
-                f"{START}: expected an int from 200 to 999 as status, got {status!r}"
-            )
+        if status.__class__ is not int or status not in STATUSES:
+            if not isinstance(status, int) or int(status) not in STATUSES:
+                raise ApplicationError(
+                    f"{START}: expected an int from 200 to 999 as status, got {status!r:.80}"
+                )
+            status = int(status)  # an http.HTTPStatus
         known = known_lines
         lines: list[bytes] = []
         length: int | None = None
@@ -249,6 +277,9 @@ class Exchange:
             for pair in headers:
                 try:
                     octets, special, value = known[pair]
+                    name, text = pair
+                    if name.__class__ is not bytes or text.__class__ is not bytes:
+                        raise KeyError  # a memoryview equals the octets that it shows
                 except (KeyError, TypeError):
                     octets, special, value = line_of(pair, len(lines), START)
                 if special:
@@ -270,8 +301,10 @@ class Exchange:
                         specials |= 1 << special
                 lines.append(octets)
         except TypeError:
-            raise ApplicationError(f"{START}: expected an iterable of headers, got {headers!r}")
-        self.status = int(status)
+            if isinstance(headers, Iterable):  # a generator of the application's own
+                raise
+            raise ApplicationError(f"{START}: expected an iterable of headers, got {headers!r:.80}")
+        self.status = status
         self.lines = lines
         self.length = length
         self.specials = specials
@@ -326,10 +359,10 @@ class Exchange:
         """C12: whatever the application did not finish ends now."""
         if self.state is EXPECTED or self.state is HELD:
             self.carrier.answer(self, PeerError(500, "Internal Server Error"))
-        elif self.state is STREAMING:
+        elif self.state is STREAMING or self.state is WRITING:
             self.carrier.abort(self)
 
     def __str__(self) -> str:
         """For log lines: never an octet that a terminal would obey (S06)."""
-        method = self.scope["method"]
-        return f"Application for {method} {self.scope['path']!r:.200}"
+        scope = self.scope  # the application's to change, by now
+        return f"Application for {scope.get('method')!s:.20} {scope.get('path')!r:.200}"

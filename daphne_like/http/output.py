@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from asyncio import Future
+from asyncio import Event, Future
+from collections.abc import Awaitable, Generator
 from typing import TYPE_CHECKING, Any
 
-from daphne_like.exceptions import ApplicationError, PeerError
+from daphne_like.exceptions import ConnectionClosed, PeerError
 from daphne_like.http.answers import (
     CHUNKED,
     CLOSE,
@@ -15,7 +16,7 @@ from daphne_like.http.answers import (
     short_answer,
     status_line,
 )
-from daphne_like.http.exchange import BODILESS, BODY, STREAMING, Exchange
+from daphne_like.http.exchange import BODILESS, STREAMING, WRITING, Exchange
 from daphne_like.http.waits import Wait, Waits
 
 if TYPE_CHECKING:
@@ -24,6 +25,18 @@ if TYPE_CHECKING:
 LAST_CHUNK = b"0\r\n\r\n"
 WRITTEN_ALONE = 16384
 """From this size on a body is handed over beside its head instead of copied behind it."""
+LARGEST_WRITE = 131072
+"""Octets of body handed to the transport at once; it would buffer all it is given."""
+
+
+class Turn:
+    """Awaited, it lets the event loop come round once."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
+
+TURN = Turn()
 
 
 class HTTP1Output(Waits):
@@ -33,7 +46,7 @@ class HTTP1Output(Waits):
         server: for the default fields and options.
     """
 
-    __slots__ = ("_out", "_paused", "_writers", "server", "transport")
+    __slots__ = ("_out", "_out_size", "_paused", "_writers", "server", "transport")
 
     transport: Any
 
@@ -44,6 +57,7 @@ class HTTP1Output(Waits):
         self._paused = False
         self._writers: list[Future[None]] | None = None
         self._out: list[bytes] | None = None
+        self._out_size = 0
 
     def exchange_over(self, exchange: Exchange) -> None:
         """The response is whole."""
@@ -55,7 +69,7 @@ class HTTP1Output(Waits):
 
     # Carrier.
 
-    def respond(self, exchange: Exchange, body: bytes, more: bool) -> Future[None] | None:
+    def respond(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
         """Write the head and the first of the body; a whole small answer is one write.
 
         Raises:
@@ -64,6 +78,8 @@ class HTTP1Output(Waits):
         status = exchange.status
         length = exchange.length
         size = len(body)
+        if size >= WRITTEN_ALONE:
+            return self._respond_large(exchange, body, more)
         lines = exchange.lines
         server = self.server
         if server.stopping or not (more or exchange.request_complete):
@@ -73,6 +89,7 @@ class HTTP1Output(Waits):
             framing = self._frame_nothing(exchange, size, more)
             lines = exchange.lines
             body = b""
+            size = 0
         elif length is None:
             if not more:
                 framing = b"Content-Length: %d\r\n" % size
@@ -83,61 +100,99 @@ class HTTP1Output(Waits):
                 framing = CHUNKED
                 body = b"%x\r\n%b\r\n" % (size, body) if size else b""
         elif length != size or more:
-            self._check_length(exchange, size, more)
-        exchange.written = size
+            exchange.check_length(size, more)
         if not exchange.keep_alive:
             framing += CLOSE
         elif exchange.http_10:
             framing += KEEP_ALIVE
-        parts = [
-            STATUS_LINES.get(status) or status_line(status),
-            server.default_fields[exchange.specials],
-            *lines,
-            framing,
-            b"\r\n",
-        ]
-        if size < WRITTEN_ALONE:
-            parts.append(body)
-            head = b"".join(parts)
-            if more:
-                exchange.state = STREAMING
-                self._write_soon(head)
-                return self._writer() if self._paused else None
-            self.transport.write(head)
-        else:
-            self.transport.writeSequence((b"".join(parts), body))
-            if more:
-                exchange.state = STREAMING
-                return self._writer() if self._paused else None
+        octets = b"".join(
+            (
+                STATUS_LINES.get(status) or status_line(status),
+                server.default_fields[exchange.specials],
+                *lines,
+                framing,
+                b"\r\n",
+                body,
+            )
+        )
+        exchange.written = size
+        if more:
+            exchange.state = STREAMING
+            return self._write_soon(octets)
+        self.transport.write(octets)
         exchange.complete()
         self.exchange_over(exchange)
         return self._writer() if self._paused else None
 
-    def write_body(self, exchange: Exchange, body: bytes, more: bool) -> Future[None] | None:
+    def _respond_large(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
+        """The head alone, and then the body as a further part of it."""
+        if exchange.length is not None:
+            if not self._is_bodiless(exchange):
+                exchange.check_length(len(body), more)
+        elif not more and exchange.status not in BODILESS:
+            exchange.length = len(body)
+            exchange.lines.append(b"Content-Length: %d\r\n" % exchange.length)
+        if not more:
+            exchange.keep_alive = exchange.keep_alive and self.may_keep_alive(exchange)
+        self.respond(exchange, b"", True)
+        return self.write_body(exchange, body, more)
+
+    def write_body(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
         """Write a further part of the body.
 
         Raises:
             ApplicationError: the body is longer or shorter than its Content-Length.
         """
         size = len(body)
-        if exchange.head_only or exchange.status in BODILESS:
+        before = after = b""
+        if self._is_bodiless(exchange):
             body = b""
+            size = 0
         elif exchange.chunked:
-            # A chunk of no octets would be the last one.
-            body = b"%x\r\n%b\r\n" % (size, body) if size else b""
+            if size:  # a chunk of no octets would be the last one
+                before, after = b"%x\r\n" % size, b"\r\n"
             if not more:
-                body += LAST_CHUNK
+                after += LAST_CHUNK
         elif exchange.length is not None:
-            self._check_length(exchange, size, more)
+            exchange.check_length(size, more)
         exchange.written += size
+        if size > LARGEST_WRITE:
+            exchange.state = WRITING
+            exchange.part_written = Event()
+            return self._write_large(exchange, before, body, after, more)
+        if before or after:
+            body = b"%b%b%b" % (before, body, after)
+        return self._write_part(exchange, body, more)
+
+    def _write_part(self, exchange: Exchange, octets: bytes, more: bool) -> Awaitable[None] | None:
         if more:
-            if body:
-                self._write_soon(body)
-        else:
-            self._write_now(body)
-            exchange.complete()
-            self.exchange_over(exchange)
+            return self._write_soon(octets)
+        self._write_now(octets)
+        exchange.complete()
+        self.exchange_over(exchange)
         return self._writer() if self._paused else None
+
+    async def _write_large(
+        self, exchange: Exchange, before: bytes, body: bytes, after: bytes, more: bool
+    ) -> None:
+        """Write a large part piece by piece, as the peer reads it: its progress can be seen."""
+        written = exchange.part_written
+        assert written is not None
+        try:
+            self._write_now(before)
+            for start in range(0, len(body), LARGEST_WRITE):
+                self._write_now(body[start : start + LARGEST_WRITE])
+                await (self._writer() if self._paused else TURN)
+                if exchange.state is not WRITING:
+                    raise ConnectionClosed("The connection was closed while a body was written")
+            exchange.state = STREAMING
+            waiting = self._write_part(exchange, after, more)
+        finally:
+            if exchange.state is WRITING:  # cancelled: what is out can not be made whole
+                self.abort(exchange)
+            written.set()
+        if waiting is not None:
+            await waiting
 
     def answer(self, exchange: Exchange, error: PeerError) -> None:
         """Answer in the application's place, and close after it."""
@@ -151,7 +206,7 @@ class HTTP1Output(Waits):
     def abort(self, exchange: Exchange) -> None:
         """Cut the connection: no end of a body goes out that a peer could take for one."""
         exchange.close()
-        self._out = None
+        self._flush()  # what the application has sent before is out
         self.transport.abortConnection()
 
     def input_wanted(self, exchange: Exchange) -> None:
@@ -160,20 +215,8 @@ class HTTP1Output(Waits):
 
     # Framing.
 
-    def _check_length(self, exchange: Exchange, size: int, more: bool) -> None:
-        """Hold the body to its Content-Length (ASGI H33)."""
-        length = exchange.length
-        assert length is not None
-        total = exchange.written + size
-        if total > length:
-            raise ApplicationError(
-                f"{BODY}: expected {length} octets as Content-Length says, got {total}"
-            )
-        if not more and total < length:
-            self.abort(exchange)
-            raise ApplicationError(
-                f"{BODY}: expected {length} octets as Content-Length says, got only {total}"
-            )
+    def _is_bodiless(self, exchange: Exchange) -> bool:
+        return exchange.head_only or exchange.status in BODILESS
 
     def _frame_nothing(self, exchange: Exchange, size: int, more: bool) -> bytes:
         """HEAD, 204 and 304: no octet of body, whatever the application sends (ASGI H32)."""
@@ -187,29 +230,46 @@ class HTTP1Output(Waits):
 
     # Writing.
 
-    def _write_soon(self, octets: bytes) -> None:
+    def _write_soon(self, octets: bytes) -> Awaitable[None] | None:
         """Write once this turn of the event loop is over, with what else comes until then.
 
         An application that sends ten chunks without waiting costs one system call instead of
         ten; one that waits for anything has its chunk on the wire before it goes on.
+
+        Returns:
+            What `send` awaits, if the peer does not read. Else one turn of the event loop at each
+            WRITTEN_ALONE octets: an application that never waits would keep the loop from telling
+            that the peer has gone, and everybody else from their turn.
         """
         out = self._out
-        if out is None:
-            if self._paused:
-                self.transport.write(octets)
-                return
-            self._out = [octets]
-            self.server.loop.call_soon(self._flush)
-        else:
+        size = len(octets)
+        enough = False
+        if out is not None:
             out.append(octets)
-        if len(octets) > WRITTEN_ALONE:
-            self._flush()
+            self._out_size += size
+            enough = self._out_size >= WRITTEN_ALONE
+            if enough:
+                self._flush()
+        elif self._paused or size >= WRITTEN_ALONE:
+            if octets:
+                self.transport.write(octets)
+            enough = True
+        elif octets:
+            self._out = [octets]
+            self._out_size = size
+            self.server.loop.call_soon(self._flush)
+        if self._paused:
+            return self._writer()
+        return TURN if enough else None
 
     def _write_now(self, octets: bytes) -> None:
         out = self._out
         if out is not None:
             self._out = None
             out.append(octets)
+            if len(octets) >= WRITTEN_ALONE:
+                self.transport.writeSequence(out)
+                return
             octets = b"".join(out)
         if octets:
             self.transport.write(octets)

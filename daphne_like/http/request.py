@@ -29,7 +29,10 @@ ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]*)(/[^?#]*)?(\?[^#]*)?")
 
 ONCE = (b"host", b"content-length", b"transfer-encoding")
 
-USUAL_LINE = 16384
+EXPECTATION = "The only expectation met is 100-continue."
+NOT_HTTP = "The request is not valid HTTP/1.1."
+
+EMPTY_LINES = re.compile(rb"(?:\r\n)*")
 
 MOST_NAMES = 1024
 names: dict[bytes, bytes] = {}
@@ -55,9 +58,7 @@ class Addresses(NamedTuple):
 
 
 # With one of these a field section says more than a repeated one may (see FieldSection).
-FRAMING = frozenset(
-    (b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"expect")
-)
+FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"expect"))
 
 
 class FieldSection(NamedTuple):
@@ -79,12 +80,11 @@ class FieldSection(NamedTuple):
         """This section with its octets; None if it says anything about the message's framing.
 
         Args:
-            whole_head: the head as it came; b"" when it came otherwise than alone and at once.
+            whole_head: as it came, without empty lines before it.
         """
-        if self.is_framed or not self.fields or not whole_head.endswith(b"\r\n\r\n"):
+        if self.is_framed or not self.fields:
             return None
-        octets = whole_head[whole_head.index(b"\r\n", 2) :]
-        return self._replace(octets=octets) if len(octets) > 4 else None
+        return self._replace(octets=whole_head[whole_head.index(b"\r\n") :])
 
 
 class Target(NamedTuple):
@@ -97,7 +97,7 @@ class Target(NamedTuple):
 
 
 MOST_TARGETS = 512
-LONGEST_TARGET = 256
+LONGEST_TARGET = 128  # the least that --max-request-line can be
 targets: dict[bytes, Target] = {}
 """Targets in origin form split lately; bounded in number and size."""
 
@@ -158,12 +158,14 @@ def check_repeated(fields: Fields) -> None:
     """Refuse a field that may stand once only (RFC 9112, 3.2 and 6.3; advisory S08, S34).
 
     Raises:
-        PeerError: 400.
+        PeerError: 400, or 417.
     """
     seen = [name for name, _ in fields]
     for name in ONCE:
         if seen.count(name) > 1:
             raise PeerError(400, f"More than one {name.decode().title()} field.")
+    if seen.count(b"expect") > 1:
+        raise PeerError(417, EXPECTATION)
 
 
 def check_host(value: bytes) -> None:
@@ -239,7 +241,10 @@ def find_addresses(transport: Any) -> Addresses:
     ends: list[list[Any] | None] = []
     peer, host = transport.getPeer(), transport.getHost()
     for address in (peer, host):
-        if getattr(address, "host", None) is not None and getattr(address, "port", None) is not None:
+        if (
+            getattr(address, "host", None) is not None
+            and getattr(address, "port", None) is not None
+        ):
             ends.append([str(address.host), int(address.port)])
         elif address is host and isinstance(address, UNIXAddress) and address.name:
             ends.append([address.name.decode("utf-8", "surrogateescape"), None])
@@ -249,20 +254,25 @@ def find_addresses(transport: Any) -> Addresses:
     return Addresses(scheme, *ends)
 
 
+def without_empty_lines(head: bytes) -> bytes:
+    """The head from its request line on (RFC 9112, 2.2, lets a peer send empty lines before)."""
+    found = EMPTY_LINES.match(head)
+    assert found is not None
+    return head[found.end() :]
+
+
 def check_fields(fields: Fields, octets: int, options: Options) -> FieldSection:
     """Check the fields of a request.
 
     Args:
         fields: names in lower case, values as httptools gives them.
-        octets: of the head, as far as it came in more than one read; else 0.
+        octets: of the whole head.
         options: for the limits.
     Raises:
         PeerError: the request is not to be served.
     """
-    if octets > options.max_field_section + options.max_request_line:
-        raise PeerError(431, "The header section is too large.")
-    if len(fields) > options.max_fields:
-        raise PeerError(431, "Too many header fields.")
+    if octets > options.max_field_section or len(fields) > options.max_fields:
+        check_size(fields, options)
     by_name = dict(fields)
     values = b"".join(by_name.values())
     if len(by_name) != len(fields):
@@ -277,7 +287,11 @@ def check_fields(fields: Fields, octets: int, options: Options) -> FieldSection:
     if host is not None and host not in hosts:
         check_host(host)
     is_framed = not FRAMING.isdisjoint(by_name)
-    if is_framed and by_name.get(b"connection", b"").lower() == b"keep-alive":
+    if (
+        is_framed
+        and len(by_name) == len(fields)  # else `close` may stand in another Connection field
+        and by_name.get(b"connection", b"").lower() == b"keep-alive"
+    ):
         # What browsers send with every request, and what HTTP/1.1 means without it.
         is_framed = len(FRAMING.intersection(by_name)) > 1
     if not options.keep_underscores and b"_" in b"".join(by_name):
@@ -286,20 +300,56 @@ def check_fields(fields: Fields, octets: int, options: Options) -> FieldSection:
     return FieldSection(b"", fields, by_name, host is not None, is_framed)
 
 
-def check_request_line(
-    version: str, target: bytes, known: FieldSection, options: Options
-) -> None:
-    """Refuse a version that is not served, or what the version asks for.
+def check_size(fields: Fields, options: Options) -> None:
+    """Refuse a field section over a limit; a field counts with its colon, space and CRLF.
 
     Raises:
-        PeerError: 400, 414 or 505.
+        PeerError: 431.
     """
-    if version != "1.1" and version != "1.0":
-        raise PeerError(400 if version == "0.9" else 505, "Only HTTP/1.0 and HTTP/1.1 here.")
-    if version == "1.1" and not known.has_host:
-        raise PeerError(400, "A request in HTTP/1.1 has a Host field.")
-    if len(target) > options.max_request_line:
-        raise PeerError(414, "The request line is too long.")
+    if len(fields) > options.max_fields:
+        raise PeerError(431, "Too many header fields.")
+    if sum(len(name) + len(value) + 4 for name, value in fields) > options.max_field_section:
+        raise PeerError(431, "The header section is too large.")
+
+
+def check_trailers(fields: Fields, options: Options) -> None:
+    """Refuse trailers as fields of a head would be; they are dropped (RFC 9112, 7.1.2).
+
+    Raises:
+        PeerError: 400 or 431.
+    """
+    check_size(fields, options)
+    check_nel(fields)
+
+
+def name_of(method: bytes) -> str:
+    """The name of a method that is not among the usual ones.
+
+    Raises:
+        PeerError: 501 for CONNECT, which httptools takes with a path, too.
+    """
+    if method == b"CONNECT":
+        raise PeerError(501, "CONNECT is not served here.")
+    return method.decode("ascii")
+
+
+def version_of(head: bytes, line_start: int) -> str:
+    """The version, where it is not 1.1 or the request line is not as RFC 9112, 3, has it.
+
+    httptools lets through more than one space between the parts, a bare CR or LF before the
+    line, and RTSP and ICE in the place of HTTP.
+
+    Args:
+        head: from the request line on.
+        line_start: octets of the method, one space, and the target.
+    Raises:
+        PeerError: 400 or 505.
+    """
+    if head.startswith(b" HTTP/1.0\r\n", line_start):
+        return "1.0"
+    if head.startswith(b" HTTP/2.0\r\n", line_start):
+        raise PeerError(505, "Only HTTP/1.0 and HTTP/1.1 here.")
+    raise PeerError(400, "The request line is not valid HTTP/1.1.")
 
 
 def make_exchange(connection: HTTP1Connection, known: FieldSection, target: bytes) -> Exchange:
@@ -318,18 +368,26 @@ def make_exchange(connection: HTTP1Connection, known: FieldSection, target: byte
     server = connection.server
     parser: Any = connection.parser
     method: bytes = parser.get_method()
-    # httptools formats the version anew for each request; where it stands in the octets is
-    # known when they came in one read (2 % of a request, measured).
+    # httptools formats the version anew for each request (2 % of one, measured); where it
+    # stands in the octets is known.
     if connection.whole_head.startswith(b" HTTP/1.1\r\n", len(method) + 1 + len(target)):
         version = "1.1"
         if not known.has_host:
             raise PeerError(400, "A request in HTTP/1.1 has a Host field.")
+        keep_alive = not known.is_framed
     else:
-        version = parser.get_http_version()
-        check_request_line(version, target, known, server.options)
+        version = version_of(connection.whole_head, len(method) + 1 + len(target))
+        # Where nothing is framed, a Connection field says keep-alive and nothing else.
+        keep_alive = not known.is_framed and b"connection" in known.by_name
+        if keep_alive:
+            # Where the fields came again httptools did not see that field: it takes the
+            # connection for closed.
+            connection.parser = None
     fields = known.fields[:]
     split = targets.get(target)
     if split is None:
+        if len(target) > server.options.max_request_line:
+            raise PeerError(414, "The request line is too long.")
         split = split_target(method, target)
         if split.authority is not None:
             fields = [(n, split.authority if n == b"host" else v) for n, v in fields]
@@ -339,7 +397,7 @@ def make_exchange(connection: HTTP1Connection, known: FieldSection, target: byte
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.5"},
         "http_version": version,
-        "method": METHODS.get(method) or method.decode("ascii"),
+        "method": METHODS.get(method) or name_of(method),
         "scheme": scheme,
         "path": path,
         "raw_path": raw_path,
@@ -353,7 +411,6 @@ def make_exchange(connection: HTTP1Connection, known: FieldSection, target: byte
     }
     if server.proxies is not None:
         server.proxies.apply(scope)
-    keep_alive = not known.is_framed and version == "1.1"
     exchange = Exchange(server, connection, scope, keep_alive or parser.should_keep_alive())
     if version == "1.0":
         exchange.http_10 = True
@@ -362,6 +419,7 @@ def make_exchange(connection: HTTP1Connection, known: FieldSection, target: byte
     if server.action_logger is not None:
         # Not from the scope, which is the application's to change.
         exchange.method = scope["method"]
+        exchange.client = scope["client"] and tuple(scope["client"])
         exchange.target = target
         exchange.started = server.clock()
     return exchange
@@ -379,11 +437,4 @@ def refusal(error: httptools.HttpParserError, octets: bytes | memoryview) -> Pee
         method = bytes(octets[:64]).lstrip(b"\r\n").partition(b" ")[0]
         if TOKEN.fullmatch(method):
             return PeerError(501, "The method is not known here.")
-    return PeerError(400, "The request is not valid HTTP/1.1.")
-
-
-def too_large(octets: bytes, fields: Fields) -> PeerError:
-    """What a peer is owed for a head over the limit: 414 where its first line alone is."""
-    if not fields and b"\r\n" not in octets[:USUAL_LINE]:
-        return PeerError(414, "The request line is too long.")
-    return PeerError(431, "The header section is too large.")
+    return PeerError(400, NOT_HTTP)

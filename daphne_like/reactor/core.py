@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from typing import Any
+from typing import Any, cast
 
-from twisted.internet import asyncioreactor, process
+from twisted.internet import asyncioreactor, error
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
-from twisted.python.runtime import platform
 
+from daphne_like.reactor.handle import AF_UNIX
 from daphne_like.reactor.port import NativePort
+from daphne_like.reactor.transport import NativeTransport
 
-if platform.supportsINotify() or os.name == "posix":
+if os.name == "posix":
     from daphne_like.reactor.port import NativeUNIXPort
+    from daphne_like.reactor.processes import ProcessEnds
 
 
 class NativeReactor(asyncioreactor.AsyncioSelectorReactor):
@@ -26,18 +28,23 @@ class NativeReactor(asyncioreactor.AsyncioSelectorReactor):
 
     Args:
         loop: the event loop to run on; it must be able to watch file descriptors.
+    Attributes:
+        gathers_writes: the loop's `writelines` sends the parts with one call, uncopied.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        self.gathers_writes = not isinstance(loop, asyncio.BaseEventLoop)
+        if loop.get_exception_handler() is None:
+            loop.set_exception_handler(report)
         super().__init__(loop)
 
     def listenTCP(
         self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = ""
     ) -> IListeningPort:
-        listening = NativePort(port, factory, backlog, interface, self)
+        listening: Any = NativePort(port, factory, backlog, interface, self)
         listening.startListening()
-        return listening
+        return cast(IListeningPort, listening)
 
     def listenUNIX(
         self,
@@ -47,45 +54,40 @@ class NativeReactor(asyncioreactor.AsyncioSelectorReactor):
         mode: int = 0o666,
         wantPID: int = 0,
     ) -> IListeningPort:
-        listening = NativeUNIXPort(address, factory, backlog, mode, self, wantPID)
+        listening: Any = NativeUNIXPort(address, factory, backlog, mode, self, wantPID)
         listening.startListening()
-        return listening
+        return cast(IListeningPort, listening)
 
     def adoptStreamPort(
         self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory
     ) -> IListeningPort:
         # `_fromListeningDescriptor` is how Twisted's own adoptStreamPort builds its ports
         # (posixbase.py, twisted 24.7 to 26.10); there is no public constructor for it.
+        kind: Any
         if addressFamily in (socket.AF_INET, socket.AF_INET6):
-            port: Any = NativePort._fromListeningDescriptor(
-                self, fileDescriptor, addressFamily, factory
-            )
-            # Bound to an AF_INET6 socket, Twisted's port would still build IPv4 addresses.
-            port.addressFamily = addressFamily
-        elif addressFamily == getattr(socket, "AF_UNIX", None):
-            port = NativeUNIXPort._fromListeningDescriptor(self, fileDescriptor, factory)
+            kind = NativePort
+            port = kind._fromListeningDescriptor(self, fileDescriptor, addressFamily, factory)
+        elif addressFamily == AF_UNIX:
+            kind = NativeUNIXPort
+            port = kind._fromListeningDescriptor(self, fileDescriptor, factory)
         else:
-            raise NotImplementedError(f"address family {addressFamily} is not a stream's")
+            raise error.UnsupportedAddressFamily(addressFamily)
         port.startListening()
-        return port
+        return cast(IListeningPort, port)
 
     def spawnProcess(self, *args: Any, **kwargs: Any) -> Any:
-        """As IReactorProcess says; the end of the process is noticed through its pidfd.
-
-        uvloop takes the wake-up descriptor that Twisted's SIGCHLD handling relies on, and
-        asyncio's subprocesses take SIGCHLD itself: a pidfd depends on neither.
-        """
-        transport = super().spawnProcess(*args, **kwargs)
-        pid = getattr(transport, "pid", None)
-        if pid is not None and hasattr(os, "pidfd_open"):
-            try:
-                descriptor = os.pidfd_open(pid)
-            except OSError:
-                return transport  # ended and reaped already
-            self.loop.add_reader(descriptor, self._process_ended, descriptor)
+        """As IReactorProcess says; its end is noticed whoever else takes SIGCHLD."""
+        transport = super().spawnProcess(*args, **kwargs)  # type: ignore[no-untyped-call] # not typed
+        if os.name == "posix":
+            ProcessEnds(self).watch(transport)
         return transport
 
-    def _process_ended(self, descriptor: int) -> None:
-        self.loop.remove_reader(descriptor)
-        os.close(descriptor)
-        process.reapAllProcesses()
+
+def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """The loop's exception handler, unless it had one of its own.
+
+    What a Twisted protocol raised is left to the transport, which logs it through Twisted's log
+    and ends the connection.
+    """
+    if not isinstance(context.get("protocol"), NativeTransport):
+        loop.default_exception_handler(context)

@@ -6,9 +6,11 @@ import asyncio
 import os
 import socket
 from collections.abc import Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import tcp
+from twisted.internet.address import IPv4Address, IPv6Address
 
 from daphne_like.reactor.transport import NativeTransport
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 if os.name == "posix":
     from twisted.internet import unix
+    from twisted.internet.address import UNIXAddress
 
 
 def run_to_end(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -34,9 +37,10 @@ def run_to_end(coroutine: Coroutine[Any, Any, Any]) -> Any:
         return stop.value
 
 
-class AcceptsNatively(tcp.Port):  # type: ignore[misc] # twisted's Port is not typed
+class AcceptsNatively(tcp.Port):
     """What both kinds of port do instead of watching the listening socket."""
 
+    factory: Any
     reactor: NativeReactor
     socket: socket.socket
     _server: asyncio.AbstractServer | None = None
@@ -48,10 +52,10 @@ class AcceptsNatively(tcp.Port):  # type: ignore[misc] # twisted's Port is not t
         # An adopted socket came with its own backlog; Twisted knows none for it, and the
         # kernel takes the last call's.
         backlog = self.backlog or socket.SOMAXCONN
+        # An asyncio protocol by its methods, not by inheritance.
+        protocol: Any = partial(NativeTransport, self)
         self._server = run_to_end(
-            self.reactor.loop.create_server(
-                lambda: NativeTransport(self), sock=sock, backlog=backlog
-            )
+            self.reactor.loop.create_server(protocol, sock=sock, backlog=backlog)
         )
 
     def stopReading(self) -> None:
@@ -61,29 +65,32 @@ class AcceptsNatively(tcp.Port):  # type: ignore[misc] # twisted's Port is not t
 
     def build_address(self, address: Any) -> Any:
         """The Twisted address of a peer or host, from what the socket module gives."""
-        return self._buildAddr(address)
+        raise NotImplementedError
 
 
 class NativePort(AcceptsNatively):
     """A TCP port, IPv4 or IPv6."""
 
-    def build_address(self, address: Any) -> Any:
-        return address_of(address)
+    def startReading(self) -> None:
+        # Accepted sockets inherit it; loops set it on some of them only.
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        super().startReading()
 
-
-def address_of(address: tuple[Any, ...]) -> Any:
-    """IPv4Address or IPv6Address (scope in the host, as Twisted's own ports write it)."""
-    from twisted.internet.address import IPv4Address, IPv6Address
-
-    if len(address) == 2:
-        return IPv4Address("TCP", *address)
-    if address[3]:  # a scope: fe80::1%eth0
-        host = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]
-        address = (host, *address[1:])
-    return IPv6Address("TCP", *address)
+    def build_address(self, address: tuple[Any, ...]) -> Any:
+        """IPv4Address or IPv6Address (scope in the host, as Twisted's own ports write it)."""
+        if len(address) == 2:
+            return IPv4Address("TCP", *address)
+        if address[3]:  # a scope: fe80::1%eth0
+            host = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]
+            address = (host, *address[1:])
+        return IPv6Address("TCP", *address)
 
 
 if os.name == "posix":
 
-    class NativeUNIXPort(AcceptsNatively, unix.Port):  # type: ignore[misc] # not typed either
+    class NativeUNIXPort(AcceptsNatively, unix.Port):
         """A UNIX port; path, mode, lock and stale socket are handled by Twisted's port."""
+
+        def build_address(self, address: str | bytes) -> Any:
+            """UNIXAddress, its name None for a peer that has not bound its socket."""
+            return UNIXAddress(address or None)

@@ -1,0 +1,73 @@
+"""The `fd:` endpoint: a listening socket that another program opened and passed on."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from typing import Any
+
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint
+from twisted.internet.interfaces import IStreamServerEndpointStringParser
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+DOMAINS = {
+    name.removeprefix("AF_"): getattr(socket, name)
+    for name in ("AF_INET", "AF_INET6", "AF_UNIX")
+    if hasattr(socket, name)
+}
+
+
+@implementer(IPlugin, IStreamServerEndpointStringParser)
+class FileDescriptorParser:
+    """`fd:fileno=N[:domain=INET|INET6|UNIX]`, for any reactor that has adoptStreamPort."""
+
+    prefix = "fd"
+
+    def parseStreamServer(  # type: ignore[override] # mypy-zope counts `reactor` for `self`
+        self, reactor: Any, *args: str, **kwargs: str
+    ) -> AdoptedStreamServerEndpoint:
+        return endpoint_for(reactor, *args, **kwargs)
+
+
+def endpoint_for(
+    reactor: Any, fileno: str, domain: str | None = None
+) -> AdoptedStreamServerEndpoint:
+    """The endpoint for a descriptor, which is looked at but not touched.
+
+    Args:
+        reactor: which is to listen.
+        fileno: a number in decimal.
+        domain: a name in DOMAINS; found out from the socket by default.
+    Raises:
+        ValueError: the descriptor is not of a listening stream socket of the domain.
+    """
+    if not fileno.isdecimal():
+        raise ValueError(f"fd: expected a descriptor's number, got {fileno!r}")
+    number = int(fileno)
+    family = listening_family(number)
+    if domain is not None and DOMAINS.get(domain) != family:
+        names = {value: name for name, value in DOMAINS.items()}
+        raise ValueError(f"fd: descriptor {number} is {names[family]}, not {domain!r}")
+    return AdoptedStreamServerEndpoint(reactor, number, family)
+
+
+def listening_family(descriptor: int) -> int:
+    """The address family of a listening stream socket.
+
+    Raises:
+        ValueError: the descriptor is none, in one sentence.
+    """
+    try:
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            raise ValueError(f"fd: descriptor {descriptor} is not a socket")
+        sock = socket.socket(fileno=os.dup(descriptor))
+    except OSError as error:
+        raise ValueError(f"fd: descriptor {descriptor} is not usable: {error.strerror}")
+    with sock:
+        if sock.family not in DOMAINS.values() or sock.type != socket.SOCK_STREAM:
+            raise ValueError(f"fd: descriptor {descriptor} is not a stream socket")
+        if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise ValueError(f"fd: descriptor {descriptor} is not a listening socket")
+        return sock.family

@@ -1,0 +1,217 @@
+"""The way out of a connection: writing, producers, closing in order or at once."""
+
+from __future__ import annotations
+
+import enum
+import socket
+import struct
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet import interfaces
+from twisted.python import log
+from twisted.python.failure import Failure
+
+from daphne_like.reactor.handle import Handle
+
+if TYPE_CHECKING:
+    from daphne_like.reactor.port import AcceptsNatively
+
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class Sending(enum.Enum):
+    """The write side of a connection that is not being lost as a whole."""
+
+    OPEN = enum.auto()
+    ENDING = enum.auto()
+    """Half-close is asked for; what is still written this turn, or by the producer, goes first."""
+    ENDED = enum.auto()
+
+
+def discard(_: object) -> None:
+    """Stands for `write` and `data_received` when nobody is there any more."""
+
+
+class Writes(Handle):
+    """The writing half of ITCPTransport, and IConsumer.
+
+    `write` is an instance attribute that holds the loop's transport's own `write`.
+    """
+
+    __slots__ = (
+        "_aborted",
+        "_backlog",
+        "_failure",
+        "_producer",
+        "_pulling",
+        "_sending",
+        "_streaming",
+        "connected",
+        "disconnected",
+        "disconnecting",
+        "protocol",
+        "write",
+    )
+
+    def __init__(self, port: AcceptsNatively) -> None:
+        super().__init__(port)
+        self.protocol: Any = None
+        self.write: Any = discard
+        self.connected = False
+        self.disconnecting = False
+        self.disconnected = False
+        self._producer: Any = None
+        self._streaming = False
+        self._pulling = False  # a look at the pull producer is due this turn
+        self._backlog = False  # the loop holds more than its high-water mark of our octets
+        self._sending = Sending.OPEN
+        self._aborted = False
+        self._failure: Failure | None = None  # what foreign code raised, if that is the end
+
+    def _soon(self, callable_: Any) -> None:
+        self.port.reactor.loop.call_soon(callable_)
+
+    def _guard(self, callable_: Any, *args: Any) -> None:
+        """Call into foreign code; an exception ends this connection, as Twisted's does."""
+        try:
+            callable_(*args)
+        except Exception:  # noqa: BLE001
+            failure = Failure()
+            log.err(failure, "Unhandled error in a protocol")
+            if self.connected:
+                self._failure = failure
+                self.disconnecting = True
+                self.write = discard
+                self._transport.abort()
+
+    # ITransport and ITCPTransport.
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        if self.write is discard:
+            return
+        # asyncio's own writelines never pauses the producer (3.12 to 3.13.1, gh-127529).
+        if self.port.reactor.gathers_writes:
+            self._transport.writelines(iovec)
+            if self._producer is not None and not self._streaming:
+                self._pull_soon()
+        else:
+            self.write(b"".join(iovec))
+
+    def loseConnection(self, _reason: object = None) -> None:
+        if not self.connected or self.disconnecting:
+            return
+        self.disconnecting = True
+        self._transport.pause_reading()
+        self._soon(self._close)  # what is written in this turn still goes out
+
+    def _close(self) -> None:
+        if self.connected and self._producer is None:
+            self._transport.close()
+
+    def abortConnection(self) -> None:
+        if not self.connected or self._aborted:
+            return
+        self.disconnecting = self._aborted = True
+        self.write = discard
+        if self._is_tcp():
+            try:
+                self._socket().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+            except OSError:
+                pass  # the connection is gone already
+        self._transport.abort()
+
+    def loseWriteConnection(self) -> None:
+        if self.connected and not self.disconnecting and self._sending is Sending.OPEN:
+            self._sending = Sending.ENDING
+            self._soon(self._end_writing)
+
+    def _end_writing(self) -> None:
+        if not self.connected or self.disconnecting or self._producer is not None:
+            return
+        self._sending = Sending.ENDED
+        self.write = discard
+        try:
+            self._transport.write_eof()
+        except OSError:
+            pass  # the peer has reset the connection; reading will tell
+        if self._transport.get_write_buffer_size() == 0:
+            self._write_side_closed()
+        else:
+            self._transport.set_write_buffer_limits(0)  # resume_writing when empty
+
+    def _write_side_closed(self) -> None:
+        protocol = interfaces.IHalfCloseableProtocol(self.protocol, None)
+        if self.connected and protocol is not None:
+            self._guard(protocol.writeConnectionLost)
+
+    # IConsumer.
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        if self._producer is not None:
+            raise RuntimeError(
+                f"Cannot register producer {producer}, because producer {self._producer} "
+                "was never unregistered."
+            )
+        if self.disconnected:
+            producer.stopProducing()
+            return
+        self._producer = producer
+        self._streaming = streaming
+        if streaming:
+            if self._backlog:
+                producer.pauseProducing()
+        else:
+            if self.write is not discard:
+                self.write = self._write_and_pull
+            producer.resumeProducing()
+
+    def unregisterProducer(self) -> None:
+        pulled = self._producer is not None and not self._streaming
+        self._producer = None
+        if not self.connected:
+            return
+        if pulled and self.write is not discard:
+            self.write = self._transport.write
+            self._transport.set_write_buffer_limits()
+        if self.disconnecting:
+            self._soon(self._close)
+        elif self._sending is Sending.ENDING:
+            self._soon(self._end_writing)
+
+    def _write_and_pull(self, data: bytes) -> None:
+        """Stands for `write` while a pull producer is registered: each write asks for the next."""
+        self._transport.write(data)
+        if data:
+            self._pull_soon()
+
+    def _pull_soon(self) -> None:
+        if not self._pulling:
+            self._pulling = True
+            self._soon(self._pull)
+
+    def _pull(self) -> None:
+        self._pulling = False
+        if self._producer is None or self._streaming or not self.connected:
+            return
+        if self._transport.get_write_buffer_size():
+            self._transport.set_write_buffer_limits(0)  # resume_writing when empty
+        else:
+            self._guard(self._producer.resumeProducing)
+
+    # What the event loop calls.
+
+    def pause_writing(self) -> None:
+        self._backlog = True
+        if self._producer is not None and self._streaming:
+            self._guard(self._producer.pauseProducing)
+
+    def resume_writing(self) -> None:
+        self._backlog = False
+        if self._sending is Sending.ENDED:
+            self._soon(self._write_side_closed)
+        elif self._producer is not None:
+            if self._streaming:
+                self._guard(self._producer.resumeProducing)
+            else:
+                self._pull()
