@@ -106,6 +106,7 @@ class Wire:
         self.memory.loop.call_soon(self._lose, ConnectionAborted())
 
     def loseWriteConnection(self) -> None:
+        assert self.producer is None, "a transport lets its producer finish first"
         self.half_closed = self.closing = True
         self.memory.loop.call_soon(self._write_side_closed)
 

@@ -236,6 +236,7 @@ class HTTP1Connection(HTTP1Output):
         """Our own half-close of a lingering connection is out, and all octets before it."""
         self._paused = False
         self.arrived(Wait.WRITE)
+        self._release_writers()
 
     def connectionLost(self, reason: Failure) -> None:
         exchange, self._exchange = self._exchange, None
@@ -437,8 +438,6 @@ class HTTP1Connection(HTTP1Output):
             self._requests += 1
             if self._requests == self._max_requests:
                 exchange.keep_alive = False
-                if exchange.request_complete:
-                    self._input = IGNORED
         if self._exchange is None:
             self._exchange = exchange
         elif self._ahead is None:
@@ -670,6 +669,8 @@ class HTTP1Connection(HTTP1Output):
         self._drop()
         self._resume_reading()
         if not ISSLTransport.providedBy(self.transport):
+            # A transport lets its producer finish first.
+            self.transport.unregisterProducer()
             self.transport.loseWriteConnection()
         self._linger_until = self._deadlines.clock() + MOST_LINGER_SECONDS
         self.wait(Wait.LINGER, LINGER_SECONDS)
@@ -720,8 +721,7 @@ class HTTP1Connection(HTTP1Output):
     def waited_too_long(self, wait: Wait) -> None:
         log.debug("%% waited too long for %s", wait.name)
         if wait is Wait.NEXT:
-            if self._idle:
-                self._lose_connection()
+            self._lose_connection()
         elif wait is Wait.HEAD:
             self._refuse(PeerError(408, "The request head took too long."))
         elif wait is Wait.BODY:

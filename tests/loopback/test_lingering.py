@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from daphne_like.http.h1 import LINGER_SECONDS
 from tests.peers import Answer, chunked, get, post, read_answers
 
 Start = Callable[..., Any]
@@ -31,7 +32,10 @@ def send_all_then_read(connection: socket.socket, *data: bytes) -> list[Answer]:
     """Send everything before the first octet is read, as simple clients do."""
     for part in data:
         connection.sendall(part)
-    return read_answers(read_to_the_end(connection))
+    sent = time.monotonic()
+    received = read_to_the_end(connection)
+    assert time.monotonic() - sent < LINGER_SECONDS - 0.1, "the end came with the last deadline"
+    return read_answers(received)
 
 
 class TestLingering:
