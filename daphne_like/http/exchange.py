@@ -107,6 +107,7 @@ class Exchange:
     queue: InputQueue | None = None
     disconnect_told = False
     _parts: list[bytes] | None = None
+    _parts_size = 0
     method = ""
     client: tuple[Any, ...] | None = None
     target = b""
@@ -139,6 +140,7 @@ class Exchange:
 
     def body_received(self, data: bytes) -> None:
         """Octets of the request body; the application gets them at the next `flush_body`."""
+        self._parts_size += len(data)
         if self._parts is None:
             self._parts = [data]
         else:
@@ -152,6 +154,7 @@ class Exchange:
             return
         body = b"" if parts is None else parts[0] if len(parts) == 1 else b"".join(parts)
         self._parts = None
+        self._parts_size = 0
         size = self.server.options.request_buffer_size
         if size and len(body) > size:
             last = (len(body) - 1) // size * size
@@ -166,7 +169,7 @@ class Exchange:
     @property
     def unread(self) -> int:
         """Octets of the request body that the application has not taken."""
-        waiting = sum(map(len, self._parts or ()))
+        waiting = self._parts_size
         return waiting if self.queue is None else waiting + self.queue.unread
 
     @property
@@ -325,6 +328,7 @@ class Exchange:
             self.state = CLOSED
         self.disconnect_told = True
         self._parts = None
+        self._parts_size = 0
         queue, self.queue = self.queue, None
         if queue is not None:
             queue.end(DISCONNECT)

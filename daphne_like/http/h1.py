@@ -26,6 +26,7 @@ from daphne_like.exceptions import PeerError
 from daphne_like.http import request
 from daphne_like.http.exchange import COMPLETE, EXPECTED, HELD, Exchange
 from daphne_like.http.output import HTTP1Output
+from daphne_like.http.request import exchange_for, request_lines
 from daphne_like.http.waits import Wait
 
 if TYPE_CHECKING:
@@ -185,18 +186,22 @@ class HTTP1Connection(HTTP1Output):
                 line_end = len(data) - len(known.octets)
                 if data.find(b"\r\n") == line_end:
                     # The fields of the last request again, octet for octet: what httptools and
-                    # the checks said of them holds, and only the request line is parsed.
-                    self._again = True
-                    self.whole_head = data
-                    self._parse(data[:line_end] + END_OF_HEAD)
-                    self._again = False
-                    exchange = self._exchange
-                    if exchange is not None:
-                        if self._http_timeout:
-                            self.wait(Wait.ANSWER, self._http_timeout)
-                        exchange.start()
-                    elif self._input is PARSED:  # there was no request line
-                        self._refuse(PeerError(400, request.NOT_HTTP))
+                    # the checks said of them holds, and only the request line is new, if that.
+                    line = request_lines.get(data[:line_end])
+                    if line is not None and known.has_host:
+                        exchange = exchange_for(self, line, known.fields, "1.1", True)
+                        exchange.request_complete = True
+                        if self._max_requests:
+                            self._count_request(exchange)
+                        self._exchange = exchange
+                    else:
+                        self._parse_request_line(data, line_end)
+                        if self._exchange is None:
+                            return
+                        exchange = self._exchange
+                    if self._http_timeout:
+                        self.wait(Wait.ANSWER, self._http_timeout)
+                    exchange.start()
                     return
                 self._parse_in_pieces(data)
             elif (
@@ -266,6 +271,15 @@ class HTTP1Connection(HTTP1Output):
         except httptools.HttpParserError as error:
             if self._input is PARSED:  # else `Connection: close` came before it
                 self._refuse(request.refusal(error, octets))
+
+    def _parse_request_line(self, data: bytes, line_end: int) -> None:
+        """Feed a head whose fields are known, without them."""
+        self._again = True
+        self.whole_head = data
+        self._parse(data[:line_end] + END_OF_HEAD)
+        self._again = False
+        if self._exchange is None and self._input is PARSED:  # there was no request line
+            self._refuse(PeerError(400, request.NOT_HTTP))
 
     def _parse_in_pieces(self, data: bytes, start: int = 0) -> None:
         """Feed one head, or what belongs to one body, at a time: parsing can stop after each."""
@@ -435,15 +449,18 @@ class HTTP1Connection(HTTP1Output):
         if self._due is not None:
             self.arrived(Wait.HEAD)
         if self._max_requests:
-            self._requests += 1
-            if self._requests == self._max_requests:
-                exchange.keep_alive = False
+            self._count_request(exchange)
         if self._exchange is None:
             self._exchange = exchange
         elif self._ahead is None:
             self._ahead = deque((exchange,))
         else:
             self._ahead.append(exchange)
+
+    def _count_request(self, exchange: Exchange) -> None:
+        self._requests += 1
+        if self._requests == self._max_requests:
+            exchange.keep_alive = False
 
     def _frame(self, exchange: Exchange, fields: dict[bytes, bytes]) -> None:
         """Find out about the body, from fields that say something about it."""

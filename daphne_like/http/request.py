@@ -87,6 +87,17 @@ class FieldSection(NamedTuple):
         return self._replace(octets=whole_head[whole_head.index(b"\r\n") :])
 
 
+class RequestLine(NamedTuple):
+    """A request line, parsed and checked."""
+
+    method: str
+    is_head: bool
+    target: bytes
+    path: str
+    raw_path: bytes
+    query_string: bytes
+
+
 class Target(NamedTuple):
     """A request target, split."""
 
@@ -96,10 +107,10 @@ class Target(NamedTuple):
     authority: bytes | None
 
 
-MOST_TARGETS = 512
+MOST_LINES = 512
 LONGEST_TARGET = 128  # the least that --max-request-line can be
-targets: dict[bytes, Target] = {}
-"""Targets in origin form split lately; bounded in number and size."""
+request_lines: dict[bytes, RequestLine] = {}
+"""Request lines of HTTP/1.1 in origin form parsed lately; bounded in number and size."""
 
 
 def lower(name: bytes) -> bytes:
@@ -133,12 +144,7 @@ def split_target(method: bytes, target: bytes) -> Target:
         raise PeerError(400, "A request target has no fragment.")
     if target[:1] == b"/":
         raw_path, _, query_string = target.partition(b"?")
-        split = Target(decoded(raw_path), raw_path, query_string, None)
-        if len(target) <= LONGEST_TARGET:
-            if len(targets) >= MOST_TARGETS:
-                targets.clear()
-            targets[target] = split
-        return split
+        return Target(decoded(raw_path), raw_path, query_string, None)
     if target == b"*" and method == b"OPTIONS":
         return Target("*", b"*", b"", None)
     absolute = ABSOLUTE.fullmatch(target)
@@ -353,10 +359,7 @@ def version_of(head: bytes, line_start: int) -> str:
 
 
 def make_exchange(connection: HTTP1Connection, known: FieldSection, target: bytes) -> Exchange:
-    """Check a request line and make the exchange.
-
-    Flat because it runs for every request; the checks that are rarely due are the functions
-    above.
+    """Check a request line that httptools has parsed, and make the exchange.
 
     Args:
         connection: has parsed the head and not yet the next.
@@ -365,45 +368,71 @@ def make_exchange(connection: HTTP1Connection, known: FieldSection, target: byte
     Raises:
         PeerError: the request is not to be served.
     """
-    server = connection.server
     parser: Any = connection.parser
     method: bytes = parser.get_method()
+    head = connection.whole_head
+    line_end = len(method) + 1 + len(target)
     # httptools formats the version anew for each request (2 % of one, measured); where it
     # stands in the octets is known.
-    if connection.whole_head.startswith(b" HTTP/1.1\r\n", len(method) + 1 + len(target)):
+    if head.startswith(b" HTTP/1.1\r\n", line_end):
         version = "1.1"
         if not known.has_host:
             raise PeerError(400, "A request in HTTP/1.1 has a Host field.")
         keep_alive = not known.is_framed
     else:
-        version = version_of(connection.whole_head, len(method) + 1 + len(target))
+        version = version_of(head, line_end)
         # Where nothing is framed, a Connection field says keep-alive and nothing else.
         keep_alive = not known.is_framed and b"connection" in known.by_name
         if keep_alive:
             # Where the fields came again httptools did not see that field: it takes the
             # connection for closed.
             connection.parser = None
-    fields = known.fields[:]
-    split = targets.get(target)
-    if split is None:
-        if len(target) > server.options.max_request_line:
-            raise PeerError(414, "The request line is too long.")
-        split = split_target(method, target)
-        if split.authority is not None:
-            fields = [(n, split.authority if n == b"host" else v) for n, v in fields]
-    path, raw_path, query_string, _ = split
+    if len(target) > connection.server.options.max_request_line:
+        raise PeerError(414, "The request line is too long.")
+    path, raw_path, query_string, authority = split_target(method, target)
+    name = METHODS.get(method) or name_of(method)
+    line = RequestLine(name, name == "HEAD", target, path, raw_path, query_string)
+    fields = known.fields
+    if authority is not None:
+        fields = [(n, authority if n == b"host" else v) for n, v in fields]
+    elif version == "1.1" and len(target) <= LONGEST_TARGET and name != "OPTIONS":
+        if len(request_lines) >= MOST_LINES:
+            request_lines.clear()
+        request_lines[head[: line_end + 9]] = line
+    exchange = exchange_for(
+        connection, line, fields, version, keep_alive or parser.should_keep_alive()
+    )
+    if version == "1.0":
+        exchange.http_10 = True
+    return exchange
+
+
+def exchange_for(
+    connection: HTTP1Connection, line: RequestLine, fields: Fields, version: str, keep_alive: bool
+) -> Exchange:
+    """The exchange of a request that is to be served; flat because it runs for every one.
+
+    Args:
+        connection: the request came on.
+        line: its request line.
+        fields: all of its fields that the application is to see; copied.
+        version: "1.1" or "1.0".
+        keep_alive: the peer allows another request.
+    """
+    server = connection.server
+    method, is_head, target, path, raw_path, query_string = line
     scheme, client, own = connection.addresses or connection.find_addresses()
     scope: dict[str, Any] = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.5"},
         "http_version": version,
-        "method": METHODS.get(method) or name_of(method),
+        "method": method,
         "scheme": scheme,
         "path": path,
         "raw_path": raw_path,
         "query_string": query_string,
-        "root_path": server.options.root_path,
-        "headers": fields,
+        "root_path": server.root_path,
+        "headers": fields[:],
         "client": client and client[:],
         "server": own and own[:],
         "state": server.lifespan_state.copy(),
@@ -411,14 +440,12 @@ def make_exchange(connection: HTTP1Connection, known: FieldSection, target: byte
     }
     if server.proxies is not None:
         server.proxies.apply(scope)
-    exchange = Exchange(server, connection, scope, keep_alive or parser.should_keep_alive())
-    if version == "1.0":
-        exchange.http_10 = True
-    if method == b"HEAD":
+    exchange = Exchange(server, connection, scope, keep_alive)
+    if is_head:
         exchange.head_only = True
     if server.action_logger is not None:
         # Not from the scope, which is the application's to change.
-        exchange.method = scope["method"]
+        exchange.method = method
         exchange.client = scope["client"] and tuple(scope["client"])
         exchange.target = target
         exchange.started = server.clock()

@@ -153,6 +153,13 @@ class TestBody:
             wire.sends(post(bytes(octets)))
         assert [len(body) for body in application.bodies] == [300_000] * 2 + [100_000] * 2
 
+    def test_small_chunks_ahead(self, serve: Serve) -> None:
+        """S27: a body that comes in single octets while it waits for its turn costs no square."""
+        wire = serve(never_answer).connect().sends(get() + chunked(end=False))
+        started = time.perf_counter()
+        wire.gets(*[b"1\r\na\r\n"] * 20000)
+        assert time.perf_counter() - started < 1.5
+
     def test_endless_extension(self, serve: Serve) -> None:
         """A chunk extension is bounded."""
         wire = serve(Recorder()).connect().sends(chunked(end=False) + b"1;")

@@ -158,9 +158,9 @@ class TestTarget:
     def test_cache_is_bounded(self, serve: Serve) -> None:
         """No table that peers fill grows for ever."""
         wire = serve(Recorder()).connect()
-        for n in range(request.MOST_TARGETS + 10):
+        for n in range(request.MOST_LINES + 10):
             wire.gets(get(b"/%d" % n, b"X-%d: 1" % n, b"Y-%d: 1" % n, host=b"x%d" % n))
-        assert len(request.targets) <= request.MOST_TARGETS
+        assert len(request.request_lines) <= request.MOST_LINES
         assert len(request.names) <= request.MOST_NAMES
         assert len(request.hosts) <= request.MOST_HOSTS
 
