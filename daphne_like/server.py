@@ -27,7 +27,8 @@ from daphne_like.exceptions import ConfigurationError
 from daphne_like.http.answers import date_line
 from daphne_like.http.exchange import Exchange
 from daphne_like.http.factory import HTTPFactory
-from daphne_like.http.h1 import USUAL_HEAD, HTTP1Connection
+from daphne_like.http.h1 import HTTP1Connection
+from daphne_like.http.reading import USUAL_HEAD
 from daphne_like.observe.watchdog import Watchdog
 from daphne_like.options import Options
 from daphne_like.proxies import TrustedProxies

@@ -1,17 +1,14 @@
-"""The reading half of an HTTP/1.1 connection: the order of requests and answers (RFC 9112).
+"""An HTTP/1.1 connection: the order of its requests and answers, and its end (RFC 9112).
 
-What a request head must not be is in request.py, what an exchange is in exchange.py, how a
-response is framed in output.py.
+How octets become exchanges is in reading.py, how a response is framed in output.py, what an
+exchange is in exchange.py.
 """
 
 from __future__ import annotations
 
-import enum
 import logging
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
-import httptools
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IProtocol,
@@ -23,10 +20,19 @@ from zope.interface import implementer
 
 from daphne_like.deadlines import NEVER
 from daphne_like.exceptions import PeerError
-from daphne_like.http import request
-from daphne_like.http.exchange import COMPLETE, EXPECTED, HELD, Exchange
-from daphne_like.http.output import HTTP1Output
-from daphne_like.http.request import exchange_for, request_lines
+from daphne_like.http.exchange import EXPECTED, HELD, Exchange
+from daphne_like.http.reading import (
+    CLOSED,
+    DROPPED,
+    FINISHED,
+    IGNORED,
+    KEPT,
+    MOST_AHEAD,
+    MOST_DISCARDED,
+    PARSED,
+    HTTP1Input,
+    Input,
+)
 from daphne_like.http.waits import Wait
 
 if TYPE_CHECKING:
@@ -34,16 +40,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("daphne_like.http")
 
-END_OF_HEAD = b"\r\n\r\n"
-USUAL_HEAD = 16384
-MOST_AHEAD = 16
-"""Requests parsed ahead of the one that is answered; then the peer is read no further."""
-MOST_EMPTY = 64
-"""Octets of empty lines before a request line."""
-MOST_DISCARDED = 262144
-"""Octets of an unread request body that are read and dropped to keep a connection."""
-MOST_OVERHEAD = 65536
-"""Octets of chunk sizes, extensions and trailers without an octet of body between them."""
 MOST_LINGERING = 16777216
 """Octets dropped after the last answer, so that the peer can read it (RFC 9112, 9.6)."""
 LINGER_SECONDS = 2.0
@@ -52,38 +48,8 @@ MOST_LINGER_SECONDS = 30.0
 """For one that still sends what nobody reads."""
 
 
-class Input(enum.Enum):
-    """What happens to what the peer sends."""
-
-    PARSED = enum.auto()
-    KEPT = enum.auto()  # parsed when the requests before it are answered
-    IGNORED = enum.auto()  # the connection ends with the answers that are owed
-    FINISHED = enum.auto()  # likewise, and the peer has closed its side
-    DROPPED = enum.auto()  # all answers are out, the connection lingers
-    CLOSED = enum.auto()
-
-
-PARSED, KEPT, IGNORED, FINISHED, DROPPED, CLOSED = Input
-
-
-def end_of_section(before: bytes, data: bytes, start: int) -> int:
-    """Where the first empty line ends; -1 if it is not there yet.
-
-    Args:
-        before: at most three octets that came before `data[start:]` and belong to the section.
-        data: from `start` on what came.
-        start: an index.
-    """
-    if before:
-        found = (before + data[start : start + 3]).find(END_OF_HEAD)
-        if found >= 0:
-            return start + found + 4 - len(before)
-    found = data.find(END_OF_HEAD, start)
-    return found + 4 if found >= 0 else -1
-
-
 @implementer(IProtocol, IHalfCloseableProtocol, IPushProducer)
-class HTTP1Connection(HTTP1Output):
+class HTTP1Connection(HTTP1Input):
     """A connection; a Twisted protocol below, a carrier of exchanges above.
 
     Args:
@@ -92,70 +58,22 @@ class HTTP1Connection(HTTP1Output):
 
     __slots__ = (
         "__weakref__",
-        "_again",
-        "_ahead",
-        "_body_left",
-        "_exchange",
-        "_fields",
-        "_head",
-        "_http_timeout",
-        "_idle",
-        "_input",
         "_keep_alive_timeout",
-        "_kept",
-        "_kept_from",
-        "_known",
         "_linger_until",
-        "_max_requests",
         "_octets",
         "_octets_at_look",
-        "_overhead",
-        "_peer_is_done",
-        "_reading",
-        "_receiving",
         "_refusal",
         "_refusal_head_only",
-        "_requests",
-        "_tail",
-        "_target",
-        "_upgrading",
-        "addresses",
-        "parser",
-        "whole_head",
     )
 
     def __init__(self, server: Server) -> None:
         super().__init__(server)
-        self.addresses: request.Addresses | None = None
-        self._http_timeout = server.options.http_timeout
         self._keep_alive_timeout = server.options.keep_alive_timeout
-        self._reading = True
-        self.parser: Any = None
-        self._input = PARSED
-        self._exchange: Exchange | None = None  # the one that is answered
-        self._receiving: Exchange | None = None  # the one whose body arrives
-        self._ahead: deque[Exchange] | None = None
-        self._fields: request.Fields = []
-        self._target = b""
-        self._head: bytes | bytearray = b""  # as far as it came, until it is whole
-        self._body_left: int | None = 0  # of a Content-Length; None in a chunked body
-        self._overhead = 0  # octets of chunked framing without body in between
-        self._tail = b""  # the last three of them, while the body's end is looked for
         self._octets = 0  # dropped
         self._octets_at_look = 0
         self._linger_until = NEVER
-        self._max_requests = server.options.max_requests_per_connection
-        self._requests = 0
-        self._kept = b""  # what is to be parsed of it begins at _kept_from
-        self._kept_from = 0
-        self._peer_is_done = False  # it said that it sends no further request
         self._refusal: PeerError | None = None
         self._refusal_head_only = False
-        self._idle = False  # between two requests, and nothing owed
-        self._known: request.FieldSection | None = None  # of the last request, if repeatable
-        self._again = False  # the request that is parsed has the same
-        self.whole_head = b""  # the octets of the head, without empty lines before it
-        self._upgrading = False  # the parser has stopped for another protocol
 
     # What Twisted calls.
 
@@ -171,51 +89,6 @@ class HTTP1Connection(HTTP1Output):
 
     def connectionMade(self) -> None:
         """Part of IProtocol; makeConnection has done it all."""
-
-    def dataReceived(self, data: bytes) -> None:
-        if self._input is not PARSED:
-            self._not_parsed(data)
-            return
-        if not self._idle:
-            self._parse_in_pieces(data)
-        else:
-            self._idle = False
-            self.deadline = NEVER
-            known = self._known
-            if known is not None and data.endswith(known.octets):
-                line_end = len(data) - len(known.octets)
-                if data.find(b"\r\n") == line_end:
-                    # The fields of the last request again, octet for octet: what httptools and
-                    # the checks said of them holds, and only the request line is new, if that.
-                    line = request_lines.get(data[:line_end])
-                    if line is not None and known.has_host:
-                        exchange = exchange_for(self, line, known.fields, "1.1", True)
-                        exchange.request_complete = True
-                        if self._max_requests:
-                            self._count_request(exchange)
-                        self._exchange = exchange
-                    else:
-                        self._parse_request_line(data, line_end)
-                        if self._exchange is None:
-                            return
-                        exchange = self._exchange
-                    if self._http_timeout:
-                        self.wait(Wait.ANSWER, self._http_timeout)
-                    exchange.start()
-                    return
-                self._parse_in_pieces(data)
-            elif (
-                len(data) <= self.server.usual_head
-                and data.endswith(END_OF_HEAD)
-                and data.count(END_OF_HEAD) == 1
-                and data[0] > 32
-            ):
-                # One head as it came, and nothing before or behind it.
-                self.whole_head = data
-                self._parse(data)
-            else:
-                self._parse_in_pieces(data)
-        self._settle()
 
     def readConnectionLost(self) -> None:
         """The peer's FIN: no more requests; what is owed is answered as long as it reads."""
@@ -258,270 +131,12 @@ class HTTP1Connection(HTTP1Output):
             exchange.close()
             self.server.disconnected(exchange)
 
-    # Reading.
-
-    def _parse(self, octets: bytes | memoryview) -> None:
-        parser = self.parser
-        if parser is None:
-            parser = self.parser = httptools.HttpRequestParser(self)
-        try:
-            parser.feed_data(octets)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._ignore_upgrade(octets[upgrade.args[0] :])
-        except httptools.HttpParserError as error:
-            if self._input is PARSED:  # else `Connection: close` came before it
-                self._refuse(request.refusal(error, octets))
-
-    def _parse_request_line(self, data: bytes, line_end: int) -> None:
-        """Feed a head whose fields are known, without them."""
-        self._again = True
-        self.whole_head = data
-        self._parse(data[:line_end] + END_OF_HEAD)
-        self._again = False
-        if self._exchange is None and self._input is PARSED:  # there was no request line
-            self._refuse(PeerError(400, request.NOT_HTTP))
-
-    def _parse_in_pieces(self, data: bytes, start: int = 0) -> None:
-        """Feed one head, or what belongs to one body, at a time: parsing can stop after each."""
-        size = len(data)
-        view = memoryview(data)
-        while start < size and self._input is PARSED:
-            if self._ahead is not None and len(self._ahead) >= MOST_AHEAD:
-                self._input = KEPT
-                self._kept, self._kept_from = data, start
-                self._pause_reading()
-                return
-            if self._body_left:
-                end = min(size, start + self._body_left)
-                self._parse(view[start:end])
-            elif self._body_left is None:
-                end = self._parse_chunks(data, view, start)
-            else:
-                end = self._parse_head(data, view, start)
-            start = end
-
-    def _parse_head(self, data: bytes, view: memoryview, start: int) -> int:
-        """Feed a head as far as it is there; it is refused as soon as it is over a limit.
-
-        Returns:
-            Where it ends in `data`.
-        """
-        options = self.server.options
-        head = self._head
-        end = end_of_section(bytes(head[-3:]), data, start)
-        is_whole = end >= 0
-        if not is_whole:
-            end = len(data)
-        room = options.max_head - len(head)
-        if end - start > room:
-            is_whole = False
-            end = start + room + 1
-        if head:
-            assert isinstance(head, bytearray)
-            head += view[start:end]
-        elif is_whole:
-            head = data[start:end]
-        else:
-            head = bytearray(view[start:end])
-        if is_whole and not head.isspace():
-            self._head = b""
-            self.whole_head = request.without_empty_lines(bytes(head))
-        else:
-            self._head = head if type(head) is bytearray else bytearray(head)
-            self.whole_head = b""
-        self._parse(view[start:end])
-        if self._input is PARSED:
-            if is_whole and len(self._head) > MOST_EMPTY:
-                self._refuse(PeerError(400, "Too many empty lines."))
-            elif len(self._target) > options.max_request_line:
-                self._refuse(PeerError(414, "The request line is too long."))
-            elif len(self._head) > options.max_head:
-                self._refuse(PeerError(431, "The header section is too large."))
-        return end
-
-    def _parse_chunks(self, data: bytes, view: memoryview, start: int) -> int:
-        """Feed a chunked body, its trailers too, to where it may end.
-
-        Returns:
-            Where that is in `data`.
-        """
-        receiving = self._receiving
-        assert receiving is not None
-        end = end_of_section(self._tail, data, start)
-        if end >= 0:
-            self._tail = b""
-        else:
-            end = len(data)
-            self._tail = (self._tail + data[max(start, end - 3) :])[-3:]
-        received = receiving.received
-        self._parse(view[start:end])
-        if self._receiving is receiving and receiving.received == received:
-            self._overhead += end - start
-            if self._overhead > MOST_OVERHEAD:
-                self._refuse(PeerError(400, "Too much between the octets of a chunked body."))
-        return end
-
     def _not_parsed(self, data: bytes) -> None:
-        if self._input is KEPT:
-            self._kept = self._kept[self._kept_from :] + data
-            self._kept_from = 0
-        elif self._input is DROPPED:
+        super()._not_parsed(data)
+        if self._input is DROPPED:
             self._octets += len(data)
             if self._octets > MOST_LINGERING:
                 self.transport.abortConnection()
-
-    def _ignore_upgrade(self, rest: bytes | memoryview) -> None:
-        """Go on in HTTP/1.1 (RFC 9110, 7.8) after a request that asks for another protocol.
-
-        httptools takes such a request to have no body, so a new parser is led to where the body
-        begins: by a head of ours with the same framing, whose callbacks count for nothing.
-        """
-        self.parser = httptools.HttpRequestParser(self)
-        if self._receiving is not None:
-            framing = b"Transfer-Encoding: chunked"
-            if self._body_left is not None:
-                framing = b"Content-Length: %d" % self._body_left
-            self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
-            self._fields = []
-            self._target = b""
-        self._upgrading = False
-        if rest:
-            self._parse(rest)
-
-    def _settle(self) -> None:
-        """What came is parsed: start what can start, and wait for what is missing."""
-        exchange = self._exchange
-        if exchange is None:
-            if self._input is PARSED and not self._idle:
-                self._go_on()
-            return
-        if exchange.queue is None and exchange.state is EXPECTED and not self._paused:
-            self._start(exchange)
-        if self._receiving is not None or self._head:
-            self._wait_for_rest()
-
-    def _wait_for_rest(self) -> None:
-        """What was read last is no whole request."""
-        receiving = self._receiving
-        if receiving is not None:
-            receiving.flush_body()
-            if receiving.is_full:
-                self._pause_reading()
-            elif not self.waits_for(Wait.BODY):
-                self._wait_for_body()
-        elif not self.waits_for(Wait.HEAD):
-            self.wait(Wait.HEAD, self.server.options.header_timeout)
-
-    # What httptools calls.
-
-    def on_url(self, url: bytes) -> None:
-        """A part of the request target."""
-        self._target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One field of the head, or of the trailers, which are dropped."""
-        try:
-            self._fields.append((request.names[name], value))
-        except KeyError:
-            self._fields.append((request.lower(name), value))
-
-    def on_headers_complete(self) -> None:
-        """The head is whole: check it, and make its exchange."""
-        if self._upgrading:
-            return
-        target, self._target = self._target, b""
-        if self._again:
-            known = self._known
-            assert known is not None
-        else:
-            fields, self._fields = self._fields, []
-            known = request.check_fields(fields, len(self.whole_head), self.server.options)
-            self._known = known.repeatable(self.whole_head)
-        exchange = request.make_exchange(self, known, target)
-        if known.is_framed:
-            self._frame(exchange, known.by_name)
-        else:
-            exchange.request_complete = True
-        if not exchange.keep_alive:
-            self._peer_is_done = True
-            if exchange.request_complete:
-                self._input = IGNORED
-        if self._due is not None:
-            self.arrived(Wait.HEAD)
-        if self._max_requests:
-            self._count_request(exchange)
-        if self._exchange is None:
-            self._exchange = exchange
-        elif self._ahead is None:
-            self._ahead = deque((exchange,))
-        else:
-            self._ahead.append(exchange)
-
-    def _count_request(self, exchange: Exchange) -> None:
-        self._requests += 1
-        if self._requests == self._max_requests:
-            exchange.keep_alive = False
-
-    def _frame(self, exchange: Exchange, fields: dict[bytes, bytes]) -> None:
-        """Find out about the body, from fields that say something about it."""
-        self._body_left = request.body_length(exchange.http_10, fields)
-        if self._body_left == 0:
-            exchange.request_complete = True
-        else:
-            self._expect_body(exchange, fields)
-            self._receiving = exchange
-        if b"upgrade" in fields and self.parser.should_upgrade():
-            self._upgrading = True
-
-    def _expect_body(self, exchange: Exchange, known: dict[bytes, bytes]) -> None:
-        self._overhead = 0
-        self._tail = b""
-        most = self.server.options.max_body_size
-        if most and self._body_left is not None and self._body_left > most:
-            raise PeerError(413, "The body is too large.")
-        expectation = known.get(b"expect")
-        if expectation is not None and not exchange.http_10:
-            if expectation.lower() != b"100-continue":
-                raise PeerError(417, request.EXPECTATION)
-            exchange.expects_continue = True
-
-    def on_body(self, data: bytes) -> None:
-        """A part of the body, without its framing."""
-        exchange = self._receiving
-        if exchange is None:
-            return
-        if self._body_left is None:
-            self._overhead = 0
-        else:
-            self._body_left -= len(data)
-        exchange.received += len(data)
-        exchange.expects_continue = False  # it did not wait for us
-        if exchange.state is COMPLETE:
-            if exchange.received - exchange.received_at_end > MOST_DISCARDED:
-                self._linger()
-        else:
-            most = self.server.options.max_body_size
-            if most and exchange.received > most:
-                raise PeerError(413, "The body is too large.")
-            exchange.body_received(data)
-
-    def on_message_complete(self) -> None:
-        """The request is whole."""
-        exchange = self._receiving
-        if exchange is None or (self._upgrading and self._body_left != 0):
-            return
-        if self._fields:
-            trailers, self._fields = self._fields, []
-            request.check_trailers(trailers, self.server.options)
-        self._receiving = None
-        self._body_left = 0
-        self.arrived(Wait.BODY)
-        exchange.request_complete = True
-        if not exchange.keep_alive:
-            self._input = IGNORED
-        self._resume_reading()
-        if exchange.queue is not None:
-            exchange.flush_body()
 
     # The order of exchanges.
 
@@ -763,24 +378,6 @@ class HTTP1Connection(HTTP1Output):
 
     # Reading and not reading.
 
-    def _wait_for_body(self) -> None:
-        receiving = self._receiving
-        if receiving is not None:
-            receiving.received_at_look = receiving.received
-            self.wait(Wait.BODY, self.server.options.body_timeout)
-
-    def _look_at_body_rate(self) -> None:
-        receiving = self._receiving
-        if receiving is None:
-            return
-        options = self.server.options
-        waits_for_us = not self._reading or receiving.expects_continue
-        got = receiving.received - receiving.received_at_look
-        if waits_for_us or got >= options.body_minimum_rate * options.body_timeout:
-            self._wait_for_body()
-        else:
-            self._refuse(PeerError(408, "The request body came too slowly."))
-
     def input_wanted(self, exchange: Exchange) -> None:
         """See Carrier."""
         super().input_wanted(exchange)
@@ -805,18 +402,3 @@ class HTTP1Connection(HTTP1Output):
         exchange = self._exchange
         if exchange is None or (exchange.queue is None and exchange.state is EXPECTED):
             self._go_on()
-
-    def _pause_reading(self) -> None:
-        if self._reading:
-            self._reading = False
-            self.transport.pauseProducing()
-
-    def _resume_reading(self) -> None:
-        if not self._reading:
-            self._reading = True
-            self.transport.resumeProducing()
-
-    def find_addresses(self) -> request.Addresses:
-        """Both ends, from the first request on."""
-        self.addresses = request.find_addresses(self.transport)
-        return self.addresses

@@ -73,16 +73,17 @@ class FieldSection(NamedTuple):
     fields: Fields
     by_name: dict[bytes, bytes]
     has_host: bool
-    is_framed: bool
-    """There may be a body, or something else about the connection, to look for."""
+    length: int | None
+    """Octets of the body; None when the fields say anything else about the message's framing or
+    the connection, except that it is kept alive, as HTTP/1.1 means it anyway."""
 
     def repeatable(self, whole_head: bytes) -> FieldSection | None:
-        """This section with its octets; None if it says anything about the message's framing.
+        """This section with its octets; None if there is more to look for in it.
 
         Args:
             whole_head: as it came, without empty lines before it.
         """
-        if self.is_framed or not self.fields:
+        if self.length is None or not self.fields:
             return None
         return self._replace(octets=whole_head[whole_head.index(b"\r\n") :])
 
@@ -292,18 +293,19 @@ def check_fields(fields: Fields, octets: int, options: Options) -> FieldSection:
     host = by_name.get(b"host")
     if host is not None and host not in hosts:
         check_host(host)
-    is_framed = not FRAMING.isdisjoint(by_name)
-    if (
-        is_framed
-        and len(by_name) == len(fields)  # else `close` may stand in another Connection field
-        and by_name.get(b"connection", b"").lower() == b"keep-alive"
-    ):
-        # What browsers send with every request, and what HTTP/1.1 means without it.
-        is_framed = len(FRAMING.intersection(by_name)) > 1
+    length: int | None = 0
+    if not FRAMING.isdisjoint(by_name):
+        said = FRAMING.intersection(by_name)
+        if (
+            len(by_name) == len(fields)  # else `close` may stand in another Connection field
+            and by_name.get(b"connection", b"").lower() == b"keep-alive"
+        ):
+            said -= {b"connection"}  # what browsers send with every request
+        length = body_length(False, by_name) if said <= {b"content-length"} else None
     if not options.keep_underscores and b"_" in b"".join(by_name):
         # S03: X_Y and X-Y are one name to CGI and in Django's META.
         fields = [field for field in fields if b"_" not in field[0]]
-    return FieldSection(b"", fields, by_name, host is not None, is_framed)
+    return FieldSection(b"", fields, by_name, host is not None, length)
 
 
 def check_size(fields: Fields, options: Options) -> None:
@@ -378,11 +380,11 @@ def make_exchange(connection: HTTP1Connection, known: FieldSection, target: byte
         version = "1.1"
         if not known.has_host:
             raise PeerError(400, "A request in HTTP/1.1 has a Host field.")
-        keep_alive = not known.is_framed
+        keep_alive = known.length is not None
     else:
         version = version_of(head, line_end)
-        # Where nothing is framed, a Connection field says keep-alive and nothing else.
-        keep_alive = not known.is_framed and b"connection" in known.by_name
+        # Where the length is known, a Connection field says keep-alive and nothing else.
+        keep_alive = known.length is not None and b"connection" in known.by_name
         if keep_alive:
             # Where the fields came again httptools did not see that field: it takes the
             # connection for closed.

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from daphne_like.http.h1 import MOST_LINGERING, MOST_OVERHEAD
+from daphne_like.http.h1 import MOST_LINGERING
+from daphne_like.http.reading import MOST_OVERHEAD
 from tests.memory import Memory
 from tests.peers import Recorder, answer_at_once, chunked, get, never_answer, post, read_answers
 

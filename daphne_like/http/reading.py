@@ -1,0 +1,507 @@
+"""The reading half of an HTTP/1.1 connection: from octets to exchanges (RFC 9112).
+
+httptools parses heads and chunked bodies; what a request head must not be is in request.py. A body
+with a Content-Length is counted, not parsed. What comes of the exchanges is in h1.py.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import httptools
+
+from daphne_like.deadlines import NEVER
+from daphne_like.exceptions import PeerError
+from daphne_like.http import request
+from daphne_like.http.exchange import COMPLETE, EXPECTED, Exchange
+from daphne_like.http.output import HTTP1Output
+from daphne_like.http.request import exchange_for, request_lines
+from daphne_like.http.waits import Wait
+
+if TYPE_CHECKING:
+    from daphne_like.server import Server
+
+END_OF_HEAD = b"\r\n\r\n"
+USUAL_HEAD = 16384
+MOST_AHEAD = 16
+"""Requests parsed ahead of the one that is answered; then the peer is read no further."""
+MOST_EMPTY = 64
+"""Octets of empty lines before a request line."""
+MOST_DISCARDED = 262144
+"""Octets of an unread request body that are read and dropped to keep a connection."""
+MOST_OVERHEAD = 65536
+"""Octets of chunk sizes, extensions and trailers without an octet of body between them."""
+
+
+class Input(enum.Enum):
+    """What happens to what the peer sends."""
+
+    PARSED = enum.auto()
+    KEPT = enum.auto()  # parsed when the requests before it are answered
+    IGNORED = enum.auto()  # the connection ends with the answers that are owed
+    FINISHED = enum.auto()  # likewise, and the peer has closed its side
+    DROPPED = enum.auto()  # all answers are out, the connection lingers
+    CLOSED = enum.auto()
+
+
+PARSED, KEPT, IGNORED, FINISHED, DROPPED, CLOSED = Input
+
+
+def end_of_section(before: bytes, data: bytes, start: int) -> int:
+    """Where the first empty line ends; -1 if it is not there yet.
+
+    Args:
+        before: at most three octets that came before `data[start:]` and belong to the section.
+        data: from `start` on what came.
+        start: an index.
+    """
+    if before:
+        found = (before + data[start : start + 3]).find(END_OF_HEAD)
+        if found >= 0:
+            return start + found + 4 - len(before)
+    found = data.find(END_OF_HEAD, start)
+    return found + 4 if found >= 0 else -1
+
+
+class HTTP1Input(HTTP1Output):
+    """Parses what the peer sends into exchanges, as far as they may be read ahead.
+
+    Args:
+        server: for the options.
+    """
+
+    __slots__ = (
+        "_again",
+        "_ahead",
+        "_body_left",
+        "_exchange",
+        "_fields",
+        "_head",
+        "_http_timeout",
+        "_idle",
+        "_input",
+        "_kept",
+        "_kept_from",
+        "_known",
+        "_max_requests",
+        "_overhead",
+        "_peer_is_done",
+        "_reading",
+        "_receiving",
+        "_requests",
+        "_tail",
+        "_target",
+        "_upgrading",
+        "addresses",
+        "parser",
+        "whole_head",
+    )
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server)
+        self.addresses: request.Addresses | None = None
+        self._http_timeout = server.options.http_timeout
+        self._max_requests = server.options.max_requests_per_connection
+        self._requests = 0
+        self._reading = True
+        self.parser: Any = None
+        self._input = PARSED
+        self._exchange: Exchange | None = None  # the one that is answered
+        self._receiving: Exchange | None = None  # the one whose body arrives
+        self._ahead: deque[Exchange] | None = None
+        self._fields: request.Fields = []
+        self._target = b""
+        self._head: bytes | bytearray = b""  # as far as it came, until it is whole
+        self.whole_head = b""  # its octets, without empty lines before it
+        self._body_left: int | None = 0  # of a Content-Length; None in a chunked body
+        self._overhead = 0  # octets of chunked framing without body in between
+        self._tail = b""  # the last three of them, while the body's end is looked for
+        self._kept = b""  # what is to be parsed of it begins at _kept_from
+        self._kept_from = 0
+        self._peer_is_done = False  # it said that it sends no further request
+        self._idle = False  # between two requests, and nothing owed
+        self._known: request.FieldSection | None = None  # of the last request, if repeatable
+        self._again = False  # the request that is parsed has the same
+        self._upgrading = False  # the parser has stopped for another protocol
+
+    # What the order of exchanges does about it.
+
+    def _start(self, exchange: Exchange) -> None:
+        """Run the application of an exchange whose turn it is."""
+        raise NotImplementedError
+
+    def _go_on(self) -> None:
+        """Nothing is being answered: on to what comes next."""
+        raise NotImplementedError
+
+    def _refuse(self, error: PeerError) -> None:
+        """What came is no request."""
+        raise NotImplementedError
+
+    def _linger(self) -> None:
+        """Read no more, and close when the peer has read the last answer."""
+        raise NotImplementedError
+
+    # Octets.
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._input is not PARSED:
+            self._not_parsed(data)
+            return
+        if not self._idle:
+            self._parse_in_pieces(data)
+        else:
+            self._idle = False
+            self.deadline = NEVER
+            known = self._known
+            if known is not None:
+                line_end = data.find(b"\r\n")
+                if data.startswith(known.octets, line_end):
+                    line = request_lines.get(data[:line_end])
+                    if line is not None and known.has_host:
+                        # The fields of the last request, octet for octet, behind a request
+                        # line seen lately: what httptools and the checks said of both holds.
+                        exchange = exchange_for(self, line, known.fields, "1.1", True)
+                        if self._max_requests:
+                            self._count_request(exchange)
+                        self._exchange = exchange
+                        section_end = line_end + len(known.octets)
+                        if known.length or section_end != len(data):
+                            self._take_body(exchange, known.length, data, section_end)
+                        else:
+                            exchange.request_complete = True
+                        if self._http_timeout:
+                            self.wait(Wait.ANSWER, self._http_timeout)
+                        exchange.start()
+                        if self._receiving is not None or self._head:
+                            self._wait_for_rest()
+                        return
+                    self._parse_request_line(data, line_end, line_end + len(known.octets))
+                    self._settle()
+                    return
+            head_end = data.find(END_OF_HEAD) + 4
+            if 4 < head_end <= self.server.usual_head and data[0] > 32:
+                # One head as it came, and nothing before it.
+                self.whole_head = data[:head_end]
+                self._parse(self.whole_head)
+                if head_end < len(data):
+                    self._parse_in_pieces(data, head_end)
+            else:
+                self._parse_in_pieces(data)
+        self._settle()
+
+    def _parse_request_line(self, data: bytes, line_end: int, section_end: int) -> None:
+        """Feed a head whose fields are known, without them."""
+        self._again = True
+        self.whole_head = data[:section_end]
+        self._parse(data[:line_end] + END_OF_HEAD)
+        self._again = False
+        if self._exchange is None and self._input is PARSED:  # there was no request line
+            self._refuse(PeerError(400, request.NOT_HTTP))
+        elif section_end < len(data):
+            self._parse_in_pieces(data, section_end)
+
+    def _take_body(self, exchange: Exchange, length: int, data: bytes, start: int) -> None:
+        """What comes behind a head whose fields are known: the body, and further requests."""
+        if length:
+            self._body_left = length
+            self._receiving = exchange
+            self.parser = None
+        else:
+            exchange.request_complete = True
+        self._parse_in_pieces(data, start)
+
+    def _parse(self, octets: bytes | memoryview) -> None:
+        parser = self.parser
+        if parser is None:
+            parser = self.parser = httptools.HttpRequestParser(self)
+        try:
+            parser.feed_data(octets)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(octets[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            if self._input is PARSED:  # else `Connection: close` came before it
+                self._refuse(request.refusal(error, octets))
+
+    def _parse_in_pieces(self, data: bytes, start: int = 0) -> None:
+        """Feed one head, or what belongs to one body, at a time: parsing can stop after each."""
+        size = len(data)
+        view = memoryview(data)
+        while start < size and self._input is PARSED:
+            if self._ahead is not None and len(self._ahead) >= MOST_AHEAD:
+                self._input = KEPT
+                self._kept, self._kept_from = data, start
+                self._pause_reading()
+                return
+            if self._body_left:
+                end = min(size, start + self._body_left)
+                self._count_body(data if end - start == size else data[start:end])
+            elif self._body_left is None:
+                end = self._parse_chunks(data, view, start)
+            else:
+                end = self._parse_head(data, view, start)
+            start = end
+
+    def _count_body(self, octets: bytes) -> None:
+        """A part of a body with Content-Length: nothing is to be parsed in it."""
+        try:
+            self.on_body(octets)
+        except PeerError as error:
+            self._refuse(error)
+            return
+        if self._body_left == 0 and self._receiving is not None:
+            self.on_message_complete()
+
+    def _parse_head(self, data: bytes, view: memoryview, start: int) -> int:
+        """Feed a head as far as it is there; it is refused as soon as it is over a limit.
+
+        Returns:
+            Where it ends in `data`.
+        """
+        options = self.server.options
+        head = self._head
+        end = end_of_section(bytes(head[-3:]), data, start)
+        is_whole = end >= 0
+        if not is_whole:
+            end = len(data)
+        room = options.max_head - len(head)
+        if end - start > room:
+            is_whole = False
+            end = start + room + 1
+        if head:
+            assert isinstance(head, bytearray)
+            head += view[start:end]
+        elif is_whole:
+            head = data[start:end]
+        else:
+            head = bytearray(view[start:end])
+        if is_whole and not head.isspace():
+            self._head = b""
+            self.whole_head = request.without_empty_lines(bytes(head))
+        else:
+            self._head = head if type(head) is bytearray else bytearray(head)
+            self.whole_head = b""
+        self._parse(view[start:end])
+        if self._input is PARSED:
+            if is_whole and len(self._head) > MOST_EMPTY:
+                self._refuse(PeerError(400, "Too many empty lines."))
+            elif len(self._target) > options.max_request_line:
+                self._refuse(PeerError(414, "The request line is too long."))
+            elif len(self._head) > options.max_head:
+                self._refuse(PeerError(431, "The header section is too large."))
+        return end
+
+    def _parse_chunks(self, data: bytes, view: memoryview, start: int) -> int:
+        """Feed a chunked body, its trailers too, to where it may end.
+
+        Returns:
+            Where that is in `data`.
+        """
+        receiving = self._receiving
+        assert receiving is not None
+        end = end_of_section(self._tail, data, start)
+        if end >= 0:
+            self._tail = b""
+        else:
+            end = len(data)
+            self._tail = (self._tail + data[max(start, end - 3) :])[-3:]
+        received = receiving.received
+        self._parse(view[start:end])
+        if self._receiving is receiving and receiving.received == received:
+            self._overhead += end - start
+            if self._overhead > MOST_OVERHEAD:
+                self._refuse(PeerError(400, "Too much between the octets of a chunked body."))
+        return end
+
+    def _not_parsed(self, data: bytes) -> None:
+        if self._input is KEPT:
+            self._kept = self._kept[self._kept_from :] + data
+            self._kept_from = 0
+
+    def _ignore_upgrade(self, rest: bytes | memoryview) -> None:
+        """Go on in HTTP/1.1 (RFC 9110, 7.8) after a request that asks for another protocol.
+
+        httptools takes such a request to have no body, so for a chunked one a new parser is led
+        to where the body begins: by a head of ours, whose callbacks count for nothing.
+        """
+        self.parser = None
+        if self._body_left is None:
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.feed_data(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+            self._fields = []
+            self._target = b""
+        self._upgrading = False
+        assert not rest  # a head is fed alone
+
+    def _settle(self) -> None:
+        """What came is parsed: start what can start, and wait for what is missing."""
+        exchange = self._exchange
+        if exchange is None:
+            if self._input is PARSED and not self._idle:
+                self._go_on()
+            return
+        if exchange.queue is None and exchange.state is EXPECTED and not self._paused:
+            self._start(exchange)
+        if self._receiving is not None or self._head:
+            self._wait_for_rest()
+
+    def _wait_for_rest(self) -> None:
+        """What was read last is no whole request."""
+        receiving = self._receiving
+        if receiving is not None:
+            receiving.flush_body()
+            if receiving.is_full:
+                self._pause_reading()
+            elif not self.waits_for(Wait.BODY):
+                self._wait_for_body()
+        elif not self.waits_for(Wait.HEAD):
+            self.wait(Wait.HEAD, self.server.options.header_timeout)
+
+    # What httptools calls.
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the request target."""
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One field of the head, or of the trailers, which are dropped."""
+        try:
+            self._fields.append((request.names[name], value))
+        except KeyError:
+            self._fields.append((request.lower(name), value))
+
+    def on_headers_complete(self) -> None:
+        """The head is whole: check it, and make its exchange."""
+        if self._upgrading:
+            return
+        target, self._target = self._target, b""
+        known = self._known
+        if known is None or not self._again:
+            fields, self._fields = self._fields, []
+            known = request.check_fields(fields, len(self.whole_head), self.server.options)
+            self._known = known.repeatable(self.whole_head)
+        exchange = request.make_exchange(self, known, target)
+        if known.length != 0:
+            self._frame(exchange, known.by_name)
+        else:
+            exchange.request_complete = True
+        if not exchange.keep_alive:
+            self._peer_is_done = True
+            if exchange.request_complete:
+                self._input = IGNORED
+        if self._due is not None:
+            self.arrived(Wait.HEAD)
+        if self._max_requests:
+            self._count_request(exchange)
+        if self._exchange is None:
+            self._exchange = exchange
+        elif self._ahead is None:
+            self._ahead = deque((exchange,))
+        else:
+            self._ahead.append(exchange)
+
+    def _count_request(self, exchange: Exchange) -> None:
+        self._requests += 1
+        if self._requests == self._max_requests:
+            exchange.keep_alive = False
+
+    def _frame(self, exchange: Exchange, fields: dict[bytes, bytes]) -> None:
+        """Find out about the body, from fields that say something about it."""
+        upgrading = b"upgrade" in fields and self.parser.should_upgrade()
+        self._body_left = request.body_length(exchange.http_10, fields)
+        if self._body_left == 0:
+            exchange.request_complete = True
+        else:
+            self._expect_body(exchange, fields)
+            self._receiving = exchange
+            if self._body_left is not None:
+                self.parser = None  # it is left in this body, which is counted
+        if upgrading:
+            self._upgrading = True
+
+    def _expect_body(self, exchange: Exchange, known: dict[bytes, bytes]) -> None:
+        self._overhead = 0
+        self._tail = b""
+        most = self.server.options.max_body_size
+        if most and self._body_left is not None and self._body_left > most:
+            raise PeerError(413, "The body is too large.")
+        expectation = known.get(b"expect")
+        if expectation is not None and not exchange.http_10:
+            if expectation.lower() != b"100-continue":
+                raise PeerError(417, request.EXPECTATION)
+            exchange.expects_continue = True
+
+    def on_body(self, data: bytes) -> None:
+        """A part of the body, without its framing."""
+        exchange = self._receiving
+        if exchange is None:
+            return
+        if self._body_left is None:
+            self._overhead = 0
+        else:
+            self._body_left -= len(data)
+        exchange.received += len(data)
+        exchange.expects_continue = False  # it did not wait for us
+        if exchange.state is COMPLETE:
+            if exchange.received - exchange.received_at_end > MOST_DISCARDED:
+                self._linger()
+        else:
+            most = self.server.options.max_body_size
+            if most and exchange.received > most:
+                raise PeerError(413, "The body is too large.")
+            exchange.body_received(data)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        exchange = self._receiving
+        if exchange is None or self._again or (self._upgrading and self._body_left != 0):
+            return
+        if self._fields:
+            trailers, self._fields = self._fields, []
+            request.check_trailers(trailers, self.server.options)
+        self._receiving = None
+        self._body_left = 0
+        self.arrived(Wait.BODY)
+        exchange.request_complete = True
+        if not exchange.keep_alive:
+            self._input = IGNORED
+        self._resume_reading()
+        if exchange.queue is not None:
+            exchange.flush_body()
+
+    # The body's pace.
+
+    def _wait_for_body(self) -> None:
+        receiving = self._receiving
+        if receiving is not None:
+            receiving.received_at_look = receiving.received
+            self.wait(Wait.BODY, self.server.options.body_timeout)
+
+    def _look_at_body_rate(self) -> None:
+        receiving = self._receiving
+        if receiving is None:
+            return
+        options = self.server.options
+        waits_for_us = not self._reading or receiving.expects_continue
+        got = receiving.received - receiving.received_at_look
+        if waits_for_us or got >= options.body_minimum_rate * options.body_timeout:
+            self._wait_for_body()
+        else:
+            self._refuse(PeerError(408, "The request body came too slowly."))
+
+    def _pause_reading(self) -> None:
+        if self._reading:
+            self._reading = False
+            self.transport.pauseProducing()
+
+    def _resume_reading(self) -> None:
+        if not self._reading:
+            self._reading = True
+            self.transport.resumeProducing()
+
+    def find_addresses(self) -> request.Addresses:
+        """Both ends, from the first request on."""
+        self.addresses = request.find_addresses(self.transport)
+        return self.addresses
