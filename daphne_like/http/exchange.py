@@ -44,6 +44,8 @@ EXPECTED, HELD, STREAMING, WRITING, COMPLETE, CLOSED = State
 START = "http.response.start"
 BODY = "http.response.body"
 BODILESS = (204, 304)
+MOST_EVENTS = 1024
+"""Unread events from which the peer is read no further, though they hold few octets each."""
 STATUSES = frozenset(range(200, 1000))
 
 
@@ -175,7 +177,10 @@ class Exchange:
     @property
     def is_full(self) -> bool:
         """Whether the peer is read no further for now."""
-        return self.state is not COMPLETE and self.unread >= HIGH_WATER
+        queue = self.queue
+        return self.state is not COMPLETE and (
+            self.unread >= HIGH_WATER or (queue is not None and queue.qsize() >= MOST_EVENTS)
+        )
 
     def input_wanted(self) -> None:
         """See Carrier; behind a final status a 100 would be a second answer (RFC 9110, 15.2)."""
