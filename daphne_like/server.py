@@ -265,7 +265,7 @@ class Server:
         Returns:
             The instance's input, an asyncio.Queue of ASGI events.
         """
-        queue = InputQueue()
+        queue: InputQueue = InputQueue()
         self.instances[protocol] = self._create_task(
             run_instance(
                 self.application,

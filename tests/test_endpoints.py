@@ -6,6 +6,8 @@ import pytest
 
 from daphne_like.endpoints import (
     build_endpoint_description_strings as build,
+)
+from daphne_like.endpoints import (
     endpoint_strings,
     endpoints_from,
 )

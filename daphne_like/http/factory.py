@@ -27,5 +27,5 @@ class HTTPFactory(Factory):
     def __init__(self, server: Server) -> None:
         self.server = server
 
-    def buildProtocol(self, addr: Any) -> HTTP1Connection:
+    def buildProtocol(self, addr: Any) -> Any:
         return HTTP1Connection(self.server)

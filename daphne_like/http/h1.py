@@ -378,17 +378,6 @@ class HTTP1Connection(HTTP1Input):
 
     # Reading and not reading.
 
-    def input_wanted(self, exchange: Exchange) -> None:
-        """See Carrier."""
-        super().input_wanted(exchange)
-        self._wait_for_body()  # which it sends from now on
-
-    def input_read(self) -> None:
-        """See Carrier."""
-        if not self._reading and self._input is not KEPT:
-            self._resume_reading()
-            self._wait_for_body()
-
     def pauseProducing(self) -> None:
         super().pauseProducing()
         if self._idle:  # the answer before it lies in the transport

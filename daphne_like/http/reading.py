@@ -169,7 +169,7 @@ class HTTP1Input(HTTP1Output):
                         self._exchange = exchange
                         section_end = line_end + len(known.octets)
                         if known.length or section_end != len(data):
-                            self._take_body(exchange, known.length, data, section_end)
+                            self._take_body(exchange, known.length or 0, data, section_end)
                         else:
                             exchange.request_complete = True
                         if self._http_timeout:
@@ -490,6 +490,17 @@ class HTTP1Input(HTTP1Output):
             self._wait_for_body()
         else:
             self._refuse(PeerError(408, "The request body came too slowly."))
+
+    def input_wanted(self, exchange: Exchange) -> None:
+        """See Carrier."""
+        super().input_wanted(exchange)
+        self._wait_for_body()  # which it sends from now on
+
+    def input_read(self) -> None:
+        """See Carrier."""
+        if not self._reading and self._input is not KEPT:
+            self._resume_reading()
+            self._wait_for_body()
 
     def _pause_reading(self) -> None:
         if self._reading:

@@ -15,7 +15,7 @@ from daphne_like.exceptions import PeerError
 from daphne_like.http.exchange import Exchange
 
 if TYPE_CHECKING:
-    from daphne_like.http.h1 import HTTP1Connection
+    from daphne_like.http.reading import HTTP1Input
     from daphne_like.options import Options
 
 log = logging.getLogger("daphne_like.http")
@@ -360,7 +360,7 @@ def version_of(head: bytes, line_start: int) -> str:
     raise PeerError(400, "The request line is not valid HTTP/1.1.")
 
 
-def make_exchange(connection: HTTP1Connection, known: FieldSection, target: bytes) -> Exchange:
+def make_exchange(connection: HTTP1Input, known: FieldSection, target: bytes) -> Exchange:
     """Check a request line that httptools has parsed, and make the exchange.
 
     Args:
@@ -410,7 +410,7 @@ def make_exchange(connection: HTTP1Connection, known: FieldSection, target: byte
 
 
 def exchange_for(
-    connection: HTTP1Connection, line: RequestLine, fields: Fields, version: str, keep_alive: bool
+    connection: HTTP1Input, line: RequestLine, fields: Fields, version: str, keep_alive: bool
 ) -> Exchange:
     """The exchange of a request that is to be served; flat because it runs for every one.
 
@@ -433,7 +433,7 @@ def exchange_for(
         "path": path,
         "raw_path": raw_path,
         "query_string": query_string,
-        "root_path": server.root_path,
+        "root_path": server.options.root_path,
         "headers": fields[:],
         "client": client and client[:],
         "server": own and own[:],

@@ -123,7 +123,7 @@ class World:
 
     async def until(self, condition: Callable[..., Any]) -> None:
         """Turn the loop until it is so."""
-        while not condition():  # noqa: ASYNC110 # whatever makes it so has no event
+        while not condition():  # whatever makes it so has no event
             await asyncio.sleep(0)
 
     def wait(self, condition: Callable[..., Any]) -> None:
