@@ -60,6 +60,15 @@ def lua_script(workload: Workload, body: Path) -> str:
     ]
     if workload.body:
         lines.append(f'wrk.body = io.open({lua_string(str(body))}, "rb"):read("*a")')
+    if workload.varied:
+        lines += [
+            "local n = 0",
+            "request = function()",
+            "  n = n + 1",
+            '  wrk.headers["X-Request-Id"] = tostring(n)',
+            f'  return wrk.format(nil, {lua_string(workload.target)} .. "&n=" .. n)',
+            "end",
+        ]
     return "\n".join(lines) + "\n" + _DONE
 
 

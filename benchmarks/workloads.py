@@ -35,6 +35,8 @@ class Workload:
     body: bytes = b""
     connections: int | None = None
     """Most connections that wrk opens, where the usual number would distort the figure."""
+    varied: bool = False
+    """Each request has a query and a field of its own: nothing that was parsed comes again."""
 
 
 # Eleven fields on the wire: these ten, and the Host that wrk writes.
@@ -72,6 +74,15 @@ BROWSER = Workload(
     "/menu/caf%C3%A9%20cr%C3%A8me?table=4&sort=price&q=th%C3%A9",
     applications.HELLO_BODY,
     fields=BROWSER_FIELDS,
+)
+VARIED = Workload(
+    "varied",
+    "as browser, but no two requests alike",
+    Unit.CPU,
+    "/menu/caf%C3%A9%20cr%C3%A8me?table=4&sort=price&q=th%C3%A9",
+    applications.HELLO_BODY,
+    fields=BROWSER_FIELDS,
+    varied=True,
 )
 JSON = Workload(
     "json",
@@ -129,6 +140,7 @@ SLOW_APPLICATION = Workload(
 WORKLOADS = (
     HELLO,
     BROWSER,
+    VARIED,
     JSON,
     STREAM,
     BIG,

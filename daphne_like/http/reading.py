@@ -380,8 +380,8 @@ class HTTP1Input(HTTP1Output):
         known = self._known
         if known is None or not self._again:
             fields, self._fields = self._fields, []
-            known = request.check_fields(fields, len(self.whole_head), self.server.options)
-            self._known = known.repeatable(self.whole_head)
+            known = request.check_fields(fields, self.whole_head, self.server.options)
+            self._known = known if known.octets else None
         exchange = request.make_exchange(self, known, target)
         if known.length != 0:
             self._frame(exchange, known.by_name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 import httptools
 from twisted.internet.address import UNIXAddress
@@ -69,23 +69,14 @@ class FieldSection(NamedTuple):
     """
 
     octets: bytes
-    """From the end of the request line to the empty line; b"" when not to be compared."""
+    """From the end of the request line to the empty line; b"" where there is more to look for
+    in a section that comes again."""
     fields: Fields
     by_name: dict[bytes, bytes]
     has_host: bool
     length: int | None
     """Octets of the body; None when the fields say anything else about the message's framing or
     the connection, except that it is kept alive, as HTTP/1.1 means it anyway."""
-
-    def repeatable(self, whole_head: bytes) -> FieldSection | None:
-        """This section with its octets; None if there is more to look for in it.
-
-        Args:
-            whole_head: as it came, without empty lines before it.
-        """
-        if self.length is None or not self.fields:
-            return None
-        return self._replace(octets=whole_head[whole_head.index(b"\r\n") :])
 
 
 class RequestLine(NamedTuple):
@@ -157,8 +148,9 @@ def split_target(method: bytes, target: bytes) -> Target:
 
 def decoded(raw_path: bytes) -> str:
     """The path with its escapes decoded; octets that are no UTF-8 become U+FFFD."""
-    path = raw_path.decode("ascii")
-    return unquote(path) if "%" in path else path
+    if b"%" in raw_path:
+        return unquote_to_bytes(raw_path).decode("utf-8", "replace")
+    return raw_path.decode("ascii")
 
 
 def check_repeated(fields: Fields) -> None:
@@ -268,28 +260,25 @@ def without_empty_lines(head: bytes) -> bytes:
     return head[found.end() :]
 
 
-def check_fields(fields: Fields, octets: int, options: Options) -> FieldSection:
+def check_fields(fields: Fields, head: bytes, options: Options) -> FieldSection:
     """Check the fields of a request.
 
     Args:
         fields: names in lower case, values as httptools gives them.
-        octets: of the whole head.
+        head: the octets they stood in.
         options: for the limits.
     Raises:
         PeerError: the request is not to be served.
     """
-    if octets > options.max_field_section or len(fields) > options.max_fields:
+    if len(head) > options.max_field_section or len(fields) > options.max_fields:
         check_size(fields, options)
+    if b"\x85" in head:
+        check_nel(fields)
+    if b" \r\n" in head or b"\t\r\n" in head:  # httptools leaves white space behind a value
+        fields = [(name, value.rstrip(b" \t")) for name, value in fields]
     by_name = dict(fields)
-    values = b"".join(by_name.values())
     if len(by_name) != len(fields):
         check_repeated(fields)
-        values = b"".join([value for _, value in fields])
-    if b"\x85" in values:
-        check_nel(fields)
-    if b" " in values or b"\t" in values:  # httptools leaves white space behind a value
-        fields = [(name, value.rstrip(b" \t")) for name, value in fields]
-        by_name = dict(fields)
     host = by_name.get(b"host")
     if host is not None and host not in hosts:
         check_host(host)
@@ -302,10 +291,11 @@ def check_fields(fields: Fields, octets: int, options: Options) -> FieldSection:
         ):
             said -= {b"connection"}  # what browsers send with every request
         length = body_length(False, by_name) if said <= {b"content-length"} else None
+    octets = b"" if length is None or not fields else head[head.index(b"\r\n") :]
     if not options.keep_underscores and b"_" in b"".join(by_name):
         # S03: X_Y and X-Y are one name to CGI and in Django's META.
         fields = [field for field in fields if b"_" not in field[0]]
-    return FieldSection(b"", fields, by_name, host is not None, length)
+    return FieldSection(octets, fields, by_name, host is not None, length)
 
 
 def check_size(fields: Fields, options: Options) -> None:
