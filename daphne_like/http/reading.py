@@ -14,7 +14,7 @@ import httptools
 
 from daphne_like.deadlines import NEVER
 from daphne_like.exceptions import PeerError
-from daphne_like.http import request
+from daphne_like.http import fields, request
 from daphne_like.http.exchange import COMPLETE, EXPECTED, Exchange
 from daphne_like.http.output import HTTP1Output
 from daphne_like.http.request import exchange_for, request_lines
@@ -111,7 +111,7 @@ class HTTP1Input(HTTP1Output):
         self._exchange: Exchange | None = None  # the one that is answered
         self._receiving: Exchange | None = None  # the one whose body arrives
         self._ahead: deque[Exchange] | None = None
-        self._fields: request.Fields = []
+        self._fields: fields.Fields = []
         self._target = b""
         self._head: bytes | bytearray = b""  # as far as it came, until it is whole
         self.whole_head = b""  # its octets, without empty lines before it
@@ -122,7 +122,7 @@ class HTTP1Input(HTTP1Output):
         self._kept_from = 0
         self._peer_is_done = False  # it said that it sends no further request
         self._idle = False  # between two requests, and nothing owed
-        self._known: request.FieldSection | None = None  # of the last request, if repeatable
+        self._known: fields.FieldSection | None = None  # of the last request, if repeatable
         self._again = False  # the request that is parsed has the same
         self._upgrading = False  # the parser has stopped for another protocol
 
@@ -368,9 +368,9 @@ class HTTP1Input(HTTP1Output):
     def on_header(self, name: bytes, value: bytes) -> None:
         """One field of the head, or of the trailers, which are dropped."""
         try:
-            self._fields.append((request.names[name], value))
+            self._fields.append((fields.names[name], value))
         except KeyError:
-            self._fields.append((request.lower(name), value))
+            self._fields.append((fields.lower(name), value))
 
     def on_headers_complete(self) -> None:
         """The head is whole: check it, and make its exchange."""
@@ -379,8 +379,8 @@ class HTTP1Input(HTTP1Output):
         target, self._target = self._target, b""
         known = self._known
         if known is None or not self._again:
-            fields, self._fields = self._fields, []
-            known = request.check_fields(fields, self.whole_head, self.server.options)
+            parsed, self._fields = self._fields, []
+            known = fields.check_fields(parsed, self.whole_head, self.server.options)
             self._known = known if known.octets else None
         exchange = request.make_exchange(self, known, target)
         if known.length != 0:
@@ -407,14 +407,14 @@ class HTTP1Input(HTTP1Output):
         if self._requests == self._max_requests:
             exchange.keep_alive = False
 
-    def _frame(self, exchange: Exchange, fields: dict[bytes, bytes]) -> None:
+    def _frame(self, exchange: Exchange, known: dict[bytes, bytes]) -> None:
         """Find out about the body, from fields that say something about it."""
-        upgrading = b"upgrade" in fields and self.parser.should_upgrade()
-        self._body_left = request.body_length(exchange.http_10, fields)
+        upgrading = b"upgrade" in known and self.parser.should_upgrade()
+        self._body_left = fields.body_length(exchange.http_10, known)
         if self._body_left == 0:
             exchange.request_complete = True
         else:
-            self._expect_body(exchange, fields)
+            self._expect_body(exchange, known)
             self._receiving = exchange
             if self._body_left is not None:
                 self.parser = None  # it is left in this body, which is counted
@@ -430,7 +430,7 @@ class HTTP1Input(HTTP1Output):
         expectation = known.get(b"expect")
         if expectation is not None and not exchange.http_10:
             if expectation.lower() != b"100-continue":
-                raise PeerError(417, request.EXPECTATION)
+                raise PeerError(417, fields.EXPECTATION)
             exchange.expects_continue = True
 
     def on_body(self, data: bytes) -> None:
@@ -460,7 +460,7 @@ class HTTP1Input(HTTP1Output):
             return
         if self._fields:
             trailers, self._fields = self._fields, []
-            request.check_trailers(trailers, self.server.options)
+            fields.check_trailers(trailers, self.server.options)
         self._receiving = None
         self._body_left = 0
         self.arrived(Wait.BODY)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import PeerError
-from daphne_like.http import request
+from daphne_like.http import fields, request
 from daphne_like.http.request import Target, split_target
 from tests.memory import Memory
 from tests.peers import Recorder, get, post, read_answers
@@ -161,8 +161,8 @@ class TestTarget:
         for n in range(request.MOST_LINES + 10):
             wire.gets(get(b"/%d" % n, b"X-%d: 1" % n, b"Y-%d: 1" % n, host=b"x%d" % n))
         assert len(request.request_lines) <= request.MOST_LINES
-        assert len(request.names) <= request.MOST_NAMES
-        assert len(request.hosts) <= request.MOST_HOSTS
+        assert len(fields.names) <= fields.MOST_NAMES
+        assert len(fields.hosts) <= fields.MOST_HOSTS
 
 
 FIELDS = b"\r\nHost: x\r\nA: 1\r\nX_Y: 2\r\nB: 3  \r\n\r\n"
