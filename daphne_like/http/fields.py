@@ -123,7 +123,9 @@ def body_length(http_10: bool, known: dict[bytes, bytes]) -> int | None:
             raise PeerError(400, "HTTP/1.0 has no transfer codings.")
         if length is not None:
             raise PeerError(400, "Both Content-Length and Transfer-Encoding.")
-        if coding.strip(b" \t").lower() != b"chunked":
+        if not coding:
+            raise PeerError(400, "Transfer-Encoding names no coding.")
+        if coding.lower() != b"chunked":
             raise PeerError(501, "The only transfer coding served is chunked.")
         return None
     if length is None:
