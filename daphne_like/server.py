@@ -141,7 +141,7 @@ class Server:
         self.deadlines = Deadlines(clock)
         self._create_task = loop.create_task
         if loop.get_task_factory() in (None, getattr(asyncio, "eager_task_factory", None)):
-            # A task that is given its name does not format one ("Task-4711"; 3 % of a request).
+            # A task that is given its name does not format one ("Task-4711").
             # An eager one would run before its exchange has the application's input.
             self._create_task = partial(asyncio.Task, loop=loop, name="application")
         self._refresh_fields()

@@ -182,8 +182,8 @@ def make_exchange(connection: HTTP1Input, known: FieldSection, target: bytes) ->
     method: bytes = parser.get_method()
     head = connection.whole_head
     line_end = len(method) + 1 + len(target)
-    # httptools formats the version anew for each request (2 % of one, measured); where it
-    # stands in the octets is known.
+    # httptools formats the version anew for each request; where it stands in the octets is
+    # known.
     if head.startswith(b" HTTP/1.1\r\n", line_end):
         version = "1.1"
         if not known.has_host:
