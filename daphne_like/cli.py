@@ -86,12 +86,13 @@ def add_option(group: Any, field: dataclasses.Field[Any]) -> None:
         settings |= {"default": field.default, "type": metadata["kind"] or str}
         if metadata.get("choices"):
             settings["choices"] = metadata["choices"]
+        elif metadata.get("metavar"):
+            settings["metavar"] = metadata["metavar"]
         elif metadata["kind"] is int:
             settings["metavar"] = "N"
-        elif "metavar" in metadata:
-            settings["metavar"] = metadata["metavar"]
         if field.default not in (None, ""):
-            settings["help"] += f" (default: {field.default})".replace("%", "%%")
+            default = "on" if field.default is True else field.default
+            settings["help"] += f" (default: {default})".replace("%", "%%")
     group.add_argument(*metadata["flags"], **settings)
     if metadata.get("off"):
         group.add_argument(

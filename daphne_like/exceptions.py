@@ -13,12 +13,14 @@ class PeerError(DaphneLikeError):
     Attributes:
         status: the HTTP status the peer is owed, 400 to 505.
         text: the whole body of the answer, ASCII; it never repeats what the peer sent.
+        lines: field lines that belong to the status, each with its CRLF (Allow for a 405).
     """
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, lines: bytes = b"") -> None:
         super().__init__(f"{status} {text}")
         self.status = status
         self.text = text
+        self.lines = lines
 
 
 class ApplicationError(DaphneLikeError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from argparse import ArgumentTypeError
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,19 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
 FOREVER = -1
 """Daphne's way to write "no limit" on the command line; in Options it is None."""
+
+
+def on_or_off(text: str) -> bool:
+    """The value of a switch that is written out.
+
+    Raises:
+        ArgumentTypeError: neither on nor off, in any usual spelling.
+    """
+    value = {"on": True, "true": True, "yes": True, "1": True,
+             "off": False, "false": False, "no": False, "0": False}.get(text.lower())  # fmt: skip
+    if value is None:
+        raise ArgumentTypeError(f"expected on or off, got {text!r}")
+    return value
 
 
 def option(
@@ -265,8 +279,33 @@ class Options:
         group=WEBSOCKET, kind=int, least=1, forever=True,
     )  # fmt: skip
     websocket_handshake_timeout: int | None = option(
-        5, "seconds for the opening handshake", group=WEBSOCKET
-    )
+        None, "seconds for the opening handshake; the smaller of this and "
+        "websocket_connect_timeout counts", group=WEBSOCKET,
+    )  # fmt: skip
+    websocket_origins: tuple[str, ...] = option(
+        (), "value of Origin that is served (403 for another one), for example "
+        "https://example.org; may be given several times, every origin is served without; "
+        "a request that has none comes from no browser and is served",
+        "--websocket-origin", group=WEBSOCKET, metavar="ORIGIN", repeated=True,
+    )  # fmt: skip
+    websocket_stop_code: int = option(
+        1012, "close code when the server stops: 1012 says that it will be back, 1001 that "
+        "it goes away", "--websocket-stop-code", group=WEBSOCKET, kind=int, choices=(1012, 1001),
+    )  # fmt: skip
+    websocket_deflate: bool = option(
+        True, "compress messages when the client offers to (permessage-deflate)",
+        "--ws-per-message-deflate", group=WEBSOCKET, kind=on_or_off, metavar="on|off",
+    )  # fmt: skip
+    websocket_deflate_window: int = option(
+        11, "bits of the compression window, 9 to 15: 4 * 2**bits octets for each connection "
+        "that has sent, until it is idle, and 2**bits for each that has received",
+        "--ws-deflate-window", group=WEBSOCKET, kind=int, least=9, most=15, metavar="BITS",
+    )  # fmt: skip
+    websocket_deflate_memory: int = option(
+        4, "zlib's memory level, 1 to 9: 512 * 2**level octets for each connection that has "
+        "sent, until it is idle",
+        "--ws-deflate-memory", group=WEBSOCKET, kind=int, least=1, most=9, metavar="LEVEL",
+    )  # fmt: skip
     request_buffer_size: int | None = option(
         None, "octets of body in one http.request event, as they arrive by default", group=HTTP
     )

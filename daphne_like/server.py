@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from asgiref.compatibility import guarantee_single_callable
 from twisted.internet.defer import Deferred
@@ -27,16 +27,28 @@ from daphne_like.exceptions import ConfigurationError
 from daphne_like.http.answers import date_line
 from daphne_like.http.exchange import Exchange
 from daphne_like.http.factory import HTTPFactory
-from daphne_like.http.h1 import HTTP1Connection
 from daphne_like.http.reading import USUAL_HEAD
 from daphne_like.observe.watchdog import Watchdog
 from daphne_like.options import Options
 from daphne_like.proxies import TrustedProxies
 from daphne_like.stopping import Stopping
+from daphne_like.websocket.factory import WebSocketFactory
 
 log = logging.getLogger("daphne_like.server")
 
 CANNOT_LISTEN_STATUS = 1
+
+
+class Connection(Protocol):
+    """A live connection, of whatever protocol, as the server and its stop see it."""
+
+    transport: Any
+
+    def close_when_idle(self) -> None:
+        """The server stops: finish what is in flight, and begin nothing."""
+
+    def disconnect_application(self) -> None:
+        """The server has waited long enough: tell the application."""
 
 
 class Server:
@@ -46,7 +58,8 @@ class Server:
         application: ASGI 3 or ASGI 2.
         endpoints: Twisted endpoint strings, at least one.
         signal_handlers: let SIGINT and SIGTERM stop the server; not outside the main thread.
-        action_logger: called with ("http", "complete", details) for each exchange.
+        action_logger: called with ("http", "complete", details) for each exchange, and with
+            ("websocket", "connecting", "connected", "rejected" or "disconnected", details).
         ready_callable: called with the server when it listens.
         options: everything that can be chosen; default values where left out.
         settings: single options by name, as Daphne's constructor takes them.
@@ -79,9 +92,10 @@ class Server:
             self.__dict__.setdefault(option.name, getattr(options, option.name))
         self.proxies = _proxies(options)
         self.http_factory = HTTPFactory(self)
+        self.ws_factory = WebSocketFactory(self)
         self.listeners: list[Any] = []
         self.listening_addresses: list[tuple[str, int | None]] = []
-        self.connections: set[HTTP1Connection] = set()
+        self.connections: set[Connection] = set()
         self.instances: dict[Any, asyncio.Task[None]] = {}
         self.lifespan_state: dict[str, Any] = {}
         self.stopping = False
@@ -228,15 +242,20 @@ class Server:
 
     # What connections tell.
 
-    def connection_made(self, connection: HTTP1Connection) -> bool:
+    def connection_made(self, connection: Connection) -> bool:
         """A connection is there; False when there is no room for it."""
         most = self.options.max_connections
         self.connections.add(connection)
         return not most or len(self.connections) <= most
 
-    def connection_lost(self, connection: HTTP1Connection) -> None:
+    def connection_lost(self, connection: Connection) -> None:
         """A connection is gone."""
         self.connections.discard(connection)
+
+    def connection_switched(self, before: Connection, after: Connection) -> None:
+        """A connection has changed to another protocol."""
+        self.connections.discard(before)
+        self.connections.add(after)
 
     def disconnected(self, exchange: Exchange) -> None:
         """The peer is gone before its response was complete: its application may end now."""
@@ -249,23 +268,26 @@ class Server:
         log.warning(
             "%s took longer than %s seconds for its response%s",
             exchange,
-            self.options.http_timeout,
+            exchange.time_limit,
             self._stuck(exchange),
         )
         self.disconnected(exchange)
 
     # Applications.
 
-    def create_application(self, protocol: Any, scope: dict[str, Any]) -> InputQueue:
+    def create_application(
+        self, protocol: Any, scope: dict[str, Any], input_type: type[InputQueue] = InputQueue
+    ) -> InputQueue:
         """Run an application instance for a scope; what is put into the queue, it receives.
 
         Args:
             protocol: an exchange, or a session: takes the messages, and is told the end.
             scope: a fresh dict.
+            input_type: of the queue, by what the events hold.
         Returns:
             The instance's input, an asyncio.Queue of ASGI events.
         """
-        queue: InputQueue = InputQueue()
+        queue: InputQueue = input_type()
         self.instances[protocol] = self._create_task(
             run_instance(
                 self.application,
@@ -359,8 +381,7 @@ class Server:
         client = exchange.client
         target = exchange.target.decode("ascii", "backslashreplace")
         self.log_action(
-            "http",
-            "complete",
+            *exchange.logged_as,
             {
                 "path": target,
                 "status": exchange.status,

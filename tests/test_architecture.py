@@ -14,6 +14,7 @@ MAY_IMPORT = {
     "deadlines": INNERMOST,
     "http": INNERMOST | {"asgi", "deadlines"},
     "reactor": INNERMOST,
+    "websocket": INNERMOST | {"asgi", "deadlines", "http"},
     "demo": set(),
     "options": INNERMOST | {"asgi"},
     "proxies": INNERMOST,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,15 @@ from daphne_like.options import Options
 
 def parse(*arguments: str) -> Options:
     return options_from(make_parser("").parse_args(with_dashes(list(arguments))))
+
+
+def another(field: dataclasses.Field[Any]) -> str:
+    """A value, as text, that is not the field's default."""
+    if field.default is True:
+        return "off"
+    if field.metadata["kind"] is not int:
+        return "/x"
+    return str(min(4711, field.metadata.get("most") or 4711))
 
 
 class TestOptions:
@@ -35,7 +45,7 @@ class TestOptions:
                 other = next(c for c in metadata["choices"] if c != field.default)
                 arguments = [metadata["flags"][-1], str(other)]
             else:
-                arguments = [metadata["flags"][-1], "4711" if metadata["kind"] is int else "/x"]
+                arguments = [metadata["flags"][-1], another(field)]
             if field.name.startswith("proxy_headers_"):
                 arguments.append("--proxy-headers")
                 before = dataclasses.replace(before, proxy_headers=True)

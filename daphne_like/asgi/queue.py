@@ -12,6 +12,9 @@ HIGH_WATER = 65536
 LOW_WATER = 16384
 """Unread octets of body from which the peer is read again."""
 
+MESSAGE_OVERHEAD = 64
+"""Octets that a WebSocket message counts beside its own: empty ones fill memory, too."""
+
 
 class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no base class in 3.10
     """Events for one application instance; its `get` is the application's `receive`.
@@ -148,3 +151,51 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
                 waiter.set_result(None)
                 if self._last is None:
                     return  # one event wakes one; the end wakes all
+
+
+class MessageQueue(InputQueue):
+    """The input of a WebSocket's application: `text` and `bytes` count towards the water marks.
+
+    `reader` is told `input_read()` alone.
+    """
+
+    def put_nowait(self, item: dict[str, Any]) -> None:
+        """Add an event; dropped when the input has ended."""
+        if self._last is None:
+            if self._queue:
+                self._queue.append(item)
+            else:
+                self._queue = deque((item,))
+            self.unread += _size(item)
+            if self._getters:
+                self._wake()
+
+    async def get(self) -> dict[str, Any]:
+        """Wait for the next event."""
+        if not self._queue:
+            if self._last is not None:
+                return await super().get()
+            await self._wait()
+            if not self._queue:  # another task was faster, or this is the end
+                return await super().get()
+        return self.get_nowait()
+
+    def get_nowait(self) -> dict[str, Any]:
+        """The next event that is there.
+
+        Raises:
+            asyncio.QueueEmpty: there is none.
+        """
+        if not self._queue:
+            raise asyncio.QueueEmpty
+        event: dict[str, Any] = self._queue.popleft()
+        before = self.unread
+        self.unread = unread = before - _size(event)
+        if unread <= LOW_WATER < before and self.reader is not None:
+            self.reader.input_read()
+        return event
+
+
+def _size(event: dict[str, Any]) -> int:
+    message = event.get("text") or event.get("bytes")
+    return MESSAGE_OVERHEAD + len(message) if message else MESSAGE_OVERHEAD

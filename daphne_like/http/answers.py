@@ -48,7 +48,7 @@ def short_answer(error: PeerError, default_fields: bytes, *, head_only: bool = F
     head = (b"%bContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n%b%b%b\r\n") % (
         status_line(error.status),
         len(body),
-        retry,
+        error.lines + retry,
         default_fields,
         CLOSE,
     )

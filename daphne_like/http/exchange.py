@@ -6,7 +6,7 @@ import enum
 import logging
 from asyncio import Event
 from collections.abc import Awaitable, Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from daphne_like.asgi.fields import (
     CONNECTION,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("daphne_like.http")
 
-DISCONNECT = {"type": "http.disconnect"}
+DISCONNECT: dict[str, Any] = {"type": "http.disconnect"}
 
 
 class State(enum.Enum):
@@ -70,6 +70,15 @@ class Carrier(Protocol):
     def input_read(self) -> None:
         """The application has caught up with the body: the peer may be read again."""
 
+    def switch(self, exchange: Exchange, lines: list[bytes], protocol: Any) -> None:
+        """Say that the connection changes to another protocol, and hand it over.
+
+        Args:
+            exchange: the one that asks for it.
+            lines: field lines of the answer.
+            protocol: takes the transport, and what the peer has sent already.
+        """
+
 
 class Exchange:
     """One request, one response, one application instance.
@@ -93,8 +102,12 @@ class Exchange:
         part_written: set when a state of WRITING is over.
         received, received_at_look, received_at_end: octets of the request body: so far, when
             their rate was looked at last, when the response was complete.
+        disconnect: the event that ends the application's input.
+        logged_as: protocol and action in the access log.
     """
 
+    disconnect: ClassVar[dict[str, Any]] = DISCONNECT
+    logged_as = ("http", "complete")
     status = 0
     length: int | None = None
     specials = 0
@@ -325,7 +338,7 @@ class Exchange:
         if queue is not None:
             # Letting go of the queue keeps exchange, queue and task from forming a cycle.
             self.queue = None
-            queue.end(DISCONNECT)
+            queue.end(self.disconnect)
 
     def close(self) -> None:
         """The connection is gone, or given up, before the response was complete."""
@@ -336,13 +349,25 @@ class Exchange:
         self._parts_size = 0
         queue, self.queue = self.queue, None
         if queue is not None:
-            queue.end(DISCONNECT)
+            queue.end(self.disconnect)
+
+    def connection_lost(self) -> None:
+        """The connection is gone."""
+        self.close()
 
     def end_input(self) -> None:
         """The peer has closed its side: what it sent stays readable, then `http.disconnect`."""
         self.disconnect_told = True
         if self.queue is not None:
-            self.queue.end(DISCONNECT, keep_unread=True)
+            self.queue.end(self.disconnect, keep_unread=True)
+
+    def server_stops(self) -> None:
+        """A request in flight is finished; a WebSocket in its handshake is not."""
+
+    @property
+    def time_limit(self) -> int | None:
+        """Seconds for the application to complete the response."""
+        return self.server.options.http_timeout
 
     # How the application instance ended.
 

@@ -30,6 +30,8 @@ from daphne_like.http.reading import (
     MOST_AHEAD,
     MOST_DISCARDED,
     PARSED,
+    SWITCHED,
+    SWITCHING,
     HTTP1Input,
     Input,
 )
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from daphne_like.server import Server
 
 log = logging.getLogger("daphne_like.http")
+
+SWITCHING_PROTOCOLS = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
 
 MOST_LINGERING = 16777216
 """Octets dropped after the last answer, so that the peer can read it (RFC 9112, 9.6)."""
@@ -64,6 +68,7 @@ class HTTP1Connection(HTTP1Input):
         "_octets_at_look",
         "_refusal",
         "_refusal_head_only",
+        "_successor",
     )
 
     def __init__(self, server: Server) -> None:
@@ -74,6 +79,7 @@ class HTTP1Connection(HTTP1Input):
         self._linger_until = NEVER
         self._refusal: PeerError | None = None
         self._refusal_head_only = False
+        self._successor: Any = None  # the protocol that the connection has been handed to
 
     # What Twisted calls.
 
@@ -92,6 +98,9 @@ class HTTP1Connection(HTTP1Input):
 
     def readConnectionLost(self) -> None:
         """The peer's FIN: no more requests; what is owed is answered as long as it reads."""
+        if self._input is SWITCHED:
+            self._successor.readConnectionLost()
+            return
         exchange = self._exchange
         receiving, self._receiving = self._receiving, None
         if self._input is CLOSED:
@@ -99,12 +108,14 @@ class HTTP1Connection(HTTP1Input):
         if exchange is None:
             self._lose_connection()  # nothing is owed
             return
-        if exchange is receiving:  # its body will never be whole
-            exchange.close()
+        switching = self._input is SWITCHING
+        if exchange is receiving or (switching and not self._ahead):
+            # Its body will never be whole; or it is a WebSocket, which has no use for one side.
+            exchange.connection_lost()
             self.server.disconnected(exchange)
             self._lose_connection()
             return
-        if receiving is not None and self._ahead:
+        if self._ahead and (receiving is not None or switching):
             self._ahead.pop()
         self._read_no_more(FINISHED)
         exchange.end_input()
@@ -117,6 +128,10 @@ class HTTP1Connection(HTTP1Input):
         self._release_writers()
 
     def connectionLost(self, reason: Failure) -> None:
+        if self._input is SWITCHED:
+            successor, self._successor = self._successor, None
+            successor.connectionLost(reason)
+            return
         exchange, self._exchange = self._exchange, None
         self._read_no_more(CLOSED)
         self.parser = None  # its callbacks are bound to this object
@@ -128,10 +143,13 @@ class HTTP1Connection(HTTP1Input):
         self._release_writers()
         self.server.connection_lost(self)
         if exchange is not None:
-            exchange.close()
+            exchange.connection_lost()
             self.server.disconnected(exchange)
 
     def _not_parsed(self, data: bytes) -> None:
+        if self._input is SWITCHED:
+            self._successor.dataReceived(data)
+            return
         super()._not_parsed(data)
         if self._input is DROPPED:
             self._octets += len(data)
@@ -141,8 +159,7 @@ class HTTP1Connection(HTTP1Input):
     # The order of exchanges.
 
     def _start(self, exchange: Exchange) -> None:
-        if self._http_timeout:
-            self.wait(Wait.ANSWER, self._http_timeout)
+        self.wait(Wait.ANSWER, exchange.time_limit)
         exchange.start()
         if self._input is FINISHED:
             exchange.end_input()
@@ -333,11 +350,37 @@ class HTTP1Connection(HTTP1Input):
             exchange.keep_alive = False
             if exchange.request_complete and self._input is PARSED:
                 self._read_no_more(IGNORED)
+            if exchange is self._exchange:
+                exchange.server_stops()
         elif self._input is PARSED and not self._head:
             if self._receiving is None:
                 self._lose_connection()
             else:
                 self._linger()
+
+    def switch(self, exchange: Exchange, lines: list[bytes], protocol: Any) -> None:
+        """See Carrier (RFC 9110, 7.8).
+
+        This object stays the transport's protocol and passes on what it is told: that holds on
+        every transport and wrapper, whatever it calls the protocol it carries.
+        """
+        defaults = self.server.default_fields[exchange.specials]
+        self._write_now(b"".join((SWITCHING_PROTOCOLS, defaults, *lines, b"\r\n")))
+        kept, self._kept = self._kept, b""
+        self._input = SWITCHED
+        self._exchange = None
+        self.parser = None
+        self.forget()
+        self._successor = protocol
+        self.transport.unregisterProducer()
+        self.server.connection_switched(self, protocol)
+        protocol.makeConnection(self.transport)
+        if self._paused:
+            protocol.pauseProducing()
+        if kept:
+            protocol.dataReceived(kept)
+        if not self._reading and protocol.is_reading:
+            self.transport.resumeProducing()
 
     def disconnect_application(self) -> None:
         """The server stops and has waited long enough: tell the application (design, 4)."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from asyncio import Event, Future
+from asyncio import Event
 from collections.abc import Awaitable, Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daphne_like.exceptions import ConnectionClosed, PeerError
 from daphne_like.http.answers import (
@@ -17,7 +17,7 @@ from daphne_like.http.answers import (
     status_line,
 )
 from daphne_like.http.exchange import BODILESS, STREAMING, WRITING, Exchange
-from daphne_like.http.waits import Wait, Waits
+from daphne_like.http.pace import Paced
 
 if TYPE_CHECKING:
     from daphne_like.server import Server
@@ -39,23 +39,17 @@ class Turn:
 TURN = Turn()
 
 
-class HTTP1Output(Waits):
+class HTTP1Output(Paced):
     """What an exchange calls to be written; `exchange_over` tells the reading half.
 
     Args:
         server: for the default fields and options.
     """
 
-    __slots__ = ("_out", "_out_size", "_paused", "_writers", "server", "transport")
-
-    transport: Any
+    __slots__ = ("_out", "_out_size")
 
     def __init__(self, server: Server) -> None:
-        super().__init__(server.deadlines)
-        self.server = server
-        self.transport = None
-        self._paused = False
-        self._writers: list[Future[None]] | None = None
+        super().__init__(server)
         self._out: list[bytes] | None = None
         self._out_size = 0
 
@@ -283,33 +277,3 @@ class HTTP1Output(Waits):
     def _write_answer(self, error: PeerError, *, head_only: bool = False) -> None:
         fields = self.server.default_fields[0]
         self._write_now(short_answer(error, fields, head_only=head_only))
-
-    def _writer(self) -> Future[None]:
-        """A future for one `send` that must wait until the peer has read."""
-        writer: Future[None] = self.server.loop.create_future()
-        if self._writers is None:
-            self._writers = []
-        self._writers.append(writer)
-        return writer
-
-    def _release_writers(self) -> None:
-        writers, self._writers = self._writers, None
-        for writer in writers or ():
-            if not writer.done():
-                writer.set_result(None)
-
-    # IPushProducer, towards the transport.
-
-    def pauseProducing(self) -> None:
-        """The transport holds as much as it wants to."""
-        self._paused = True
-        self.wait(Wait.WRITE, self.server.options.write_timeout)
-
-    def resumeProducing(self) -> None:
-        """The peer has read what the transport held."""
-        self._paused = False
-        self.arrived(Wait.WRITE)
-        self._release_writers()
-
-    def stopProducing(self) -> None:
-        """The connection is lost: connectionLost tells it."""

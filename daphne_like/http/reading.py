@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 
+from daphne_like.asgi.queue import HIGH_WATER
 from daphne_like.deadlines import NEVER
 from daphne_like.exceptions import PeerError
 from daphne_like.http import fields, request
@@ -40,13 +41,15 @@ class Input(enum.Enum):
 
     PARSED = enum.auto()
     KEPT = enum.auto()  # parsed when the requests before it are answered
+    SWITCHING = enum.auto()  # kept for another protocol, if the application wants it
+    SWITCHED = enum.auto()  # the other protocol's
     IGNORED = enum.auto()  # the connection ends with the answers that are owed
     FINISHED = enum.auto()  # likewise, and the peer has closed its side
     DROPPED = enum.auto()  # all answers are out, the connection lingers
     CLOSED = enum.auto()
 
 
-PARSED, KEPT, IGNORED, FINISHED, DROPPED, CLOSED = Input
+PARSED, KEPT, SWITCHING, SWITCHED, IGNORED, FINISHED, DROPPED, CLOSED = Input
 
 
 def end_of_section(before: bytes, data: bytes, start: int) -> int:
@@ -138,6 +141,10 @@ class HTTP1Input(HTTP1Output):
 
     def _refuse(self, error: PeerError) -> None:
         """What came is no request."""
+        raise NotImplementedError
+
+    def switch(self, exchange: Exchange, lines: list[bytes], protocol: Any) -> None:
+        """See Carrier."""
         raise NotImplementedError
 
     def _linger(self) -> None:
@@ -243,6 +250,8 @@ class HTTP1Input(HTTP1Output):
             else:
                 end = self._parse_head(data, view, start)
             start = end
+        if self._input is SWITCHING and start < size:
+            self._kept, self._kept_from = data[start:], 0
 
     def _count_body(self, octets: bytes) -> None:
         """A part of a body with Content-Length: nothing is to be parsed in it."""
@@ -316,9 +325,11 @@ class HTTP1Input(HTTP1Output):
         return end
 
     def _not_parsed(self, data: bytes) -> None:
-        if self._input is KEPT:
+        if self._input is KEPT or self._input is SWITCHING:
             self._kept = self._kept[self._kept_from :] + data
             self._kept_from = 0
+            if len(self._kept) >= HIGH_WATER:
+                self._pause_reading()
 
     def _ignore_upgrade(self, rest: bytes | memoryview) -> None:
         """Go on in HTTP/1.1 (RFC 9110, 7.8) after a request that asks for another protocol.
@@ -384,10 +395,10 @@ class HTTP1Input(HTTP1Output):
             self._known = known if known.octets else None
         exchange = request.make_exchange(self, known, target)
         if known.length != 0:
-            self._frame(exchange, known.by_name)
+            exchange = self._frame(exchange, known.by_name)
         else:
             exchange.request_complete = True
-        if not exchange.keep_alive:
+        if not exchange.keep_alive and self._input is not SWITCHING:
             self._peer_is_done = True
             if exchange.request_complete:
                 self._input = IGNORED
@@ -407,10 +418,21 @@ class HTTP1Input(HTTP1Output):
         if self._requests == self._max_requests:
             exchange.keep_alive = False
 
-    def _frame(self, exchange: Exchange, known: dict[bytes, bytes]) -> None:
-        """Find out about the body, from fields that say something about it."""
+    def _frame(self, exchange: Exchange, known: dict[bytes, bytes]) -> Exchange:
+        """Find out about the body, from fields that say something about it.
+
+        Returns:
+            The exchange, or in its place a WebSocket session if the request asks for one.
+        """
         upgrading = b"upgrade" in known and self.parser.should_upgrade()
         self._body_left = fields.body_length(exchange.http_10, known)
+        if b"upgrade" in known:
+            has_body = self._body_left != 0
+            session = self.server.ws_factory.session_for(exchange, has_body=has_body)
+            if session is not None:
+                self._input = SWITCHING
+                self._upgrading = upgrading
+                return session
         if self._body_left == 0:
             exchange.request_complete = True
         else:
@@ -420,6 +442,7 @@ class HTTP1Input(HTTP1Output):
                 self.parser = None  # it is left in this body, which is counted
         if upgrading:
             self._upgrading = True
+        return exchange
 
     def _expect_body(self, exchange: Exchange, known: dict[bytes, bytes]) -> None:
         self._overhead = 0
@@ -508,7 +531,7 @@ class HTTP1Input(HTTP1Output):
             self.transport.pauseProducing()
 
     def _resume_reading(self) -> None:
-        if not self._reading:
+        if not self._reading and (self._input is not SWITCHING or len(self._kept) < HIGH_WATER):
             self._reading = True
             self.transport.resumeProducing()
 

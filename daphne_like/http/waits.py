@@ -1,4 +1,4 @@
-"""What an HTTP/1.1 connection can wait for, and until when."""
+"""What a connection can wait for, and until when."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ class Wait(enum.Enum):
     ANSWER = enum.auto()  # the application's response
     WRITE = enum.auto()  # a peer that does not read
     LINGER = enum.auto()  # the peer's end of a closed connection
+    LIFETIME = enum.auto()  # a WebSocket's end
 
 
 class Waits:

@@ -1,0 +1,166 @@
+"""The opening handshake: what RFC 6455, 4.2.1, asks of a request, and the fields of the answer.
+
+The request has been parsed by HTTP: its octets are never looked at again (CVE-2026-44546). What
+the application says to it is in session.py.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from daphne_like.exceptions import PeerError
+
+Fields = list[tuple[bytes, bytes]]
+
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+VERSION = b"13"
+OTHER_VERSION = (
+    b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: " + VERSION + b"\r\n"
+)
+TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+QUOTED = re.compile(rb'^"(.*)"$')
+MOST_SUBPROTOCOLS = 64
+
+Parameters = dict[str, list[str | bool]]
+
+
+class Opening(NamedTuple):
+    """What a valid opening handshake asks for."""
+
+    key: bytes
+    subprotocols: list[str]
+    """As offered, the one that the client likes best first."""
+    extensions: list[tuple[str, Parameters]]
+    """As offered; a parameter without a value has True, one that stands twice two of them."""
+
+
+def values(fields: Fields, name: bytes) -> list[bytes]:
+    """The values of all fields of a name, in their order."""
+    return [value for field, value in fields if field == name]
+
+
+def members(listed: Iterable[bytes]) -> list[bytes]:
+    """The members of a list-based field (RFC 9110, 5.6.1), empty ones left out."""
+    return [
+        member for value in listed for part in value.split(b",") if (member := part.strip(b" \t"))
+    ]
+
+
+def has_token(fields: Fields, name: bytes, token: bytes) -> bool:
+    """Whether a list of tokens has one, in any case."""
+    return any(member.lower() == token for member in members(values(fields, name)))
+
+
+def asks_for_websocket(fields: Fields) -> bool:
+    """Whether a request is an opening handshake, valid or not."""
+    return has_token(fields, b"upgrade", b"websocket")
+
+
+def check_opening(
+    method: str, http_version: str, fields: Fields, *, has_body: bool, origins: Collection[str]
+) -> Opening:
+    """Check a request that asks for WebSocket (RFC 6455, 4.2.1); what it asks for.
+
+    Args:
+        method: of the request, as sent.
+        http_version: "1.0" or "1.1".
+        fields: names in lower case. HTTP has checked them: one Host and no more in HTTP/1.1.
+        has_body: the request has a body, of whatever framing.
+        origins: the values of Origin that are served; all of them if there are none.
+    Raises:
+        PeerError: 405 for another method than GET, 426 for another version than 13, 403 for a
+            foreign origin, 400 for the rest.
+    """
+    if method != "GET":
+        raise PeerError(405, "A WebSocket is opened with GET.", b"Allow: GET\r\n")
+    if http_version != "1.1":
+        raise PeerError(400, "A WebSocket is opened with HTTP/1.1.")
+    if not has_token(fields, b"connection", b"upgrade"):
+        raise PeerError(400, "The Connection field does not say Upgrade.")
+    if has_body:
+        raise PeerError(400, "A WebSocket handshake has no body.")
+    if values(fields, b"sec-websocket-version") != [VERSION]:
+        raise PeerError(426, "The WebSocket version served is 13.", OTHER_VERSION)
+    keys = values(fields, b"sec-websocket-key")
+    if len(keys) != 1 or not is_key(keys[0]):
+        raise PeerError(400, "Sec-WebSocket-Key is not one key of 16 octets.")
+    found = values(fields, b"origin")
+    if len(found) > 1:
+        raise PeerError(400, "More than one Origin field.")
+    # Whoever sends no Origin is no browser, and could send any.
+    if origins and found and found[0].decode("latin-1") not in origins:
+        raise PeerError(403, "This origin is not served.")
+    return Opening(
+        keys[0],
+        offered_subprotocols(values(fields, b"sec-websocket-protocol")),
+        offered_extensions(values(fields, b"sec-websocket-extensions")),
+    )
+
+
+def is_key(value: bytes) -> bool:
+    """Whether a value is 16 octets in base64."""
+    try:
+        return len(value) == 24 and len(base64.b64decode(value, validate=True)) == 16
+    except binascii.Error:
+        return False
+
+
+def offered_subprotocols(listed: list[bytes]) -> list[str]:
+    """The subprotocols of all Sec-WebSocket-Protocol fields (RFC 6455, 4.1 and 11.3.4).
+
+    Raises:
+        PeerError: 400 for one that is no token (S25), or that stands twice.
+    """
+    names = members(listed)
+    if (
+        len(names) > MOST_SUBPROTOCOLS
+        or len(set(names)) < len(names)
+        or not all(map(TOKEN.fullmatch, names))
+    ):
+        raise PeerError(400, "Sec-WebSocket-Protocol is not a list of different tokens.")
+    return [name.decode("ascii") for name in names]
+
+
+def offered_extensions(listed: list[bytes]) -> list[tuple[str, Parameters]]:
+    """The extensions of all Sec-WebSocket-Extensions fields (RFC 6455, 9.1).
+
+    A quoted value has to be a token, too, so commas and semicolons always separate.
+
+    Raises:
+        PeerError: 400 for what is no list of extensions.
+    """
+    offered: list[tuple[str, Parameters]] = []
+    for member in members(listed):
+        name, *rest = member.split(b";")
+        parameters: Parameters = {}
+        for part in rest:
+            key, is_given, value = part.partition(b"=")
+            text: str | bool = True
+            if is_given:
+                value = value.strip(b" \t")
+                text = extension_token(QUOTED.sub(rb"\1", value))
+            parameters.setdefault(extension_token(key), []).append(text)
+        offered.append((extension_token(name), parameters))
+    return offered
+
+
+def extension_token(octets: bytes) -> str:
+    """A name or value of the extensions field, in lower case.
+
+    Raises:
+        PeerError: 400 for what is no token.
+    """
+    stripped = octets.strip(b" \t")
+    if TOKEN.fullmatch(stripped) is None:
+        raise PeerError(400, "Sec-WebSocket-Extensions is not a list of extensions.")
+    return stripped.decode("ascii").lower()
+
+
+def accept_value(key: bytes) -> bytes:
+    """Sec-WebSocket-Accept for a key (RFC 6455, 4.2.2)."""
+    return base64.b64encode(hashlib.sha1(key + GUID, usedforsecurity=False).digest())

@@ -1,0 +1,305 @@
+"""One WebSocket as ASGI has it: the opening handshake's answer, then events both ways.
+
+Frames are protocol.py's business; until it is accepted a session is an HTTP exchange, so that a
+refusal, a denial, a lost peer and a slow application have the same ways there and here.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from daphne_like.asgi.fields import DATE, PLAIN, SERVER, line_of
+from daphne_like.asgi.queue import MessageQueue
+from daphne_like.exceptions import ApplicationError, ConnectionClosed, PeerError
+from daphne_like.http.exchange import CLOSED, COMPLETE, EXPECTED, Exchange
+from daphne_like.websocket.deflate import accept_offer, make_deflate
+from daphne_like.websocket.handshake import Opening, accept_value
+from daphne_like.websocket.protocol import BINARY, OPEN, TEXT, WebSocketProtocol
+
+if TYPE_CHECKING:
+    from daphne_like.websocket.factory import WebSocketFactory
+
+log = logging.getLogger("daphne_like.websocket")
+
+ACCEPT, SEND, CLOSE = "websocket.accept", "websocket.send", "websocket.close"
+DENIAL = "websocket.http.response."
+SCHEMES = {"http": "ws", "https": "wss"}
+OURS = re.compile(rb"(?i:sec-websocket-(?:accept|extensions|key|protocol|version)|upgrade)")
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+CLOSE_CODES = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)))
+"""What a close frame may carry (RFC 6455, 7.4, and the registry it opened)."""
+
+
+class Session(Exchange):
+    """One WebSocket, one application instance.
+
+    Args:
+        factory: has checked the request.
+        request: the exchange in whose place it stands.
+        opening: what the request asks for.
+    """
+
+    disconnect: ClassVar[dict[str, Any]] = {
+        "type": "websocket.disconnect",
+        "code": 1006,
+        "reason": "",
+    }
+    logged_as = ("websocket", "rejected")
+    request_complete = True
+    protocol: WebSocketProtocol | None = None
+
+    def __init__(self, factory: WebSocketFactory, request: Exchange, opening: Opening) -> None:
+        scope = {
+            **request.scope,
+            "type": "websocket",
+            "scheme": SCHEMES[request.scope["scheme"]],
+            "subprotocols": opening.subprotocols[:],
+            "extensions": {"websocket.http.response": {}},
+        }
+        del scope["method"]
+        super().__init__(request.server, request.carrier, scope, keep_alive=False)
+        self.factory = factory
+        self.opening = opening
+        self.method = request.method
+        self.client = request.client
+        self.target = request.target
+        self.started = request.started
+
+    @property
+    def time_limit(self) -> int | None:
+        """Seconds for the application to accept or to deny."""
+        options = self.server.options
+        limits = (options.websocket_connect_timeout, options.websocket_handshake_timeout)
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def start(self) -> None:
+        """Run the application; its first event asks whether to accept (ASGI W20)."""
+        if self.server.stopping:
+            self.server_stops()
+            return
+        self.queue = self.server.create_application(self, self.scope, MessageQueue)
+        self.queue.reader = self
+        self.queue.put_nowait({"type": "websocket.connect"})
+        self._log("connecting")
+
+    def input_read(self) -> None:
+        """The application has caught up with the messages."""
+        if self.protocol is not None:
+            self.protocol.read_on()
+
+    # What the application sends.
+
+    def handle_reply(self, message: dict[str, Any]) -> Awaitable[None] | None:
+        """Take one message of the application.
+
+        Returns:
+            What to wait for when the peer does not read fast enough (ASGI C09), else None.
+        Raises:
+            ApplicationError: the message is none that ASGI allows here; nothing of it is out.
+            ConnectionClosed: the WebSocket is closed (ASGI W40).
+        """
+        try:
+            kind = message["type"]
+        except (KeyError, TypeError):
+            raise ApplicationError(f"send: expected a dict with 'type', got {message!r:.80}")
+        protocol = self.protocol
+        if protocol is None:
+            return self._answer(kind, message)
+        if kind == SEND:
+            text = message.get("text")
+            octets = message.get("bytes")
+            if octets is None and isinstance(text, str):
+                try:
+                    return protocol.send_message(text.encode(), TEXT)
+                except UnicodeEncodeError:
+                    raise ApplicationError(f"{SEND}: the text has half of a surrogate pair")
+            if text is None and isinstance(octets, bytes):
+                return protocol.send_message(octets, BINARY)
+            raise ApplicationError(
+                f"{SEND}: expected either str as text or bytes as bytes, got "
+                f"{type(text).__name__} and {type(octets).__name__}"
+            )
+        if kind == CLOSE:
+            code, reason = close_of(message)
+            if protocol.state != OPEN:
+                raise ConnectionClosed("The WebSocket is closed")
+            self.begin_close(code, reason)
+            return None
+        if kind == ACCEPT:
+            raise ApplicationError(f"{ACCEPT}: expected once, got a second one")
+        raise ApplicationError(f"send: expected {SEND} or {CLOSE}, got {kind!r:.80}")
+
+    def _answer(self, kind: Any, message: dict[str, Any]) -> Awaitable[None] | None:
+        """The application's answer to the opening handshake."""
+        if isinstance(kind, str) and kind.startswith(DENIAL):
+            try:
+                return super().handle_reply({**message, "type": kind.partition(".")[2]})
+            except ApplicationError as error:
+                raise ApplicationError(f"websocket.{error}") from None
+        if self.state is CLOSED or self.state is COMPLETE:
+            raise ConnectionClosed("The WebSocket was closed before it was open")
+        if self.state is not EXPECTED:
+            raise ApplicationError(f"send: expected {DENIAL}body, got {kind!r:.80}")
+        if kind == ACCEPT:
+            self._accept(message)
+        elif kind == CLOSE:
+            close_of(message)
+            self.carrier.answer(self, PeerError(403, "The application refused the WebSocket."))
+        else:
+            raise ApplicationError(
+                f"send: expected {ACCEPT}, {CLOSE} or {DENIAL}start, got {kind!r:.80}"
+            )
+        return None
+
+    def _accept(self, message: dict[str, Any]) -> None:
+        opening = self.opening
+        options = self.server.options
+        lines, self.specials = accept_lines(message.get("headers", ()))
+        subprotocol = message.get("subprotocol")
+        if subprotocol is not None:
+            if subprotocol not in opening.subprotocols:
+                raise ApplicationError(
+                    f"{ACCEPT}: expected one of the subprotocols that the client offers "
+                    f"({', '.join(opening.subprotocols) or 'none'}), got {subprotocol!r:.80}"
+                )
+            lines.append(b"Sec-WebSocket-Protocol: %b\r\n" % subprotocol.encode("ascii"))
+        deflate = None
+        if opening.extensions and options.websocket_deflate:
+            accepted = accept_offer(
+                opening.extensions,
+                options.websocket_deflate_window,
+                options.websocket_deflate_memory,
+            )
+            if accepted is not None:
+                deflate = make_deflate(accepted)
+                extension = accepted.get_extension_string().encode("ascii")
+                lines.append(b"Sec-WebSocket-Extensions: %b\r\n" % extension)
+        lines.append(
+            b"Upgrade: websocket\r\nSec-WebSocket-Accept: %b\r\n" % accept_value(opening.key)
+        )
+        self.state = COMPLETE
+        self.protocol = protocol = self.factory.open(self, deflate)
+        self._log("connected")
+        self.carrier.switch(self, lines, protocol)
+
+    # How it ends.
+
+    def begin_close(self, code: int, reason: str) -> None:
+        """Close it from our side (RFC 6455, 7.1.2); nothing if it is closed."""
+        if self.protocol is not None and self.protocol.state == OPEN:
+            self.protocol.close(code, reason)
+            self.closed(code, reason)
+
+    def closed(self, code: int, reason: str) -> None:
+        """It is closed, or closing, from either side: the application has its last event."""
+        queue, self.queue = self.queue, None
+        if queue is not None:
+            self.disconnect_told = True
+            # What the peer sent before stays to be read.
+            queue.end(
+                {"type": "websocket.disconnect", "code": code, "reason": reason}, keep_unread=True
+            )
+            self.server.disconnected(self)
+            self._log("disconnected", code=code)
+
+    def connection_lost(self) -> None:
+        """The connection is gone; without a close frame that is 1006 (ASGI W28)."""
+        self.closed(1006, "")
+        super().connection_lost()
+        self.protocol = None
+
+    def server_stops(self) -> None:
+        """A client should come back to the server that follows (RFC 6455, 7.4.1)."""
+        if self.protocol is None and self.state is EXPECTED:
+            self.carrier.answer(self, PeerError(503, "The server is stopping; try again."))
+        else:
+            self.begin_close(self.server.options.websocket_stop_code, "The server is stopping")
+
+    def application_returned(self) -> None:
+        """ASGI W09: the application's end is the WebSocket's."""
+        if self.protocol is None:
+            super().application_returned()
+        else:
+            self.begin_close(1000, "")
+
+    def application_failed(self, exception: BaseException) -> None:
+        """C12; what was raised is for the log, not for the peer."""
+        super().application_failed(exception)
+        self.begin_close(1011, "Internal error")
+
+    def application_cancelled(self) -> None:
+        if self.protocol is not None and self.protocol.state == OPEN:
+            log.error("%s was cancelled before it was closed", self)
+        super().application_cancelled()
+        self.begin_close(1011, "")
+
+    # The access log.
+
+    def _log(self, action: str, **more: Any) -> None:
+        server = self.server
+        if server.action_logger is not None:
+            client = self.client
+            server.log_action(
+                "websocket",
+                action,
+                {
+                    "path": self.target.decode("ascii", "backslashreplace"),
+                    "client": f"{client[0]}:{client[1]}" if client else None,
+                    "time_taken": server.clock() - self.started,
+                    **more,
+                },
+            )
+
+    def __str__(self) -> str:
+        """For log lines: never an octet that a terminal would obey (S06)."""
+        return f"Application for WebSocket {self.scope.get('path')!r:.200}"
+
+
+def accept_lines(headers: Any) -> tuple[list[bytes], int]:
+    """The field lines that an application adds to the answer (ASGI W23).
+
+    Returns:
+        The lines, and which special fields are among them, as Exchange.specials.
+    Raises:
+        ApplicationError: one is no field, or says what the handshake alone may say.
+    """
+    if not isinstance(headers, Iterable):
+        raise ApplicationError(f"{ACCEPT}: expected an iterable of headers, got {headers!r:.80}")
+    lines: list[bytes] = []
+    specials = 0
+    for index, pair in enumerate(headers):
+        line = line_of(pair, index, ACCEPT)
+        name = line.octets.partition(b":")[0]
+        if OURS.fullmatch(name):
+            raise ApplicationError(f"{ACCEPT}: {name.decode()} is the server's to send")
+        if line.kind in (PLAIN, DATE, SERVER):  # no framing in a 101 (RFC 9110, 8.6)
+            lines.append(line.octets)
+            specials |= line.kind and 1 << line.kind
+    return lines, specials
+
+
+def close_of(message: dict[str, Any]) -> tuple[int, str]:
+    """Code and reason of a websocket.close (ASGI W32, W33).
+
+    Raises:
+        ApplicationError: no code that a close frame may carry, or no text.
+    """
+    code = message.get("code")
+    if code is None:
+        code = 1000
+    if not isinstance(code, int) or code not in CLOSE_CODES:
+        raise ApplicationError(
+            f"{CLOSE}: expected a code that a close frame may carry (1000 to 1003, 1007 to 1014, "
+            f"3000 to 4999), got {code!r:.80}"
+        )
+    reason = message.get("reason")
+    if reason is None:
+        reason = ""
+    if not isinstance(reason, str) or CONTROL.search(reason):
+        raise ApplicationError(
+            f"{CLOSE}: expected text without control characters as reason, got {reason!r:.80}"
+        )
+    return int(code), reason

@@ -1,0 +1,48 @@
+"""autobahn's timers on the server's one wheel of deadlines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from daphne_like.deadlines import NEVER
+
+if TYPE_CHECKING:
+    from daphne_like.server import Server
+
+
+class Timer:
+    """One call that autobahn wants later; it keeps the timer, the wheel does not."""
+
+    __slots__ = ("__weakref__", "_call", "deadline", "looked_at")
+
+    def __init__(self, deadline: float, call: Callable[[], Any]) -> None:
+        self.deadline = deadline
+        self.looked_at = NEVER
+        self._call = call
+
+    def deadline_passed(self) -> None:
+        """See deadlines.Waiting."""
+        self._call()
+
+    def cancel(self) -> None:
+        """It is not wanted any more."""
+        self.deadline = NEVER
+
+
+class Timers:
+    """What autobahn takes for its batched timer.
+
+    Args:
+        server: for its wheel, which it has when it has a clock.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def call_later(self, seconds: float, call: Callable[[], Any]) -> Timer:
+        """Call something after so many seconds, or half a second later."""
+        deadlines = self._server.deadlines
+        timer = Timer(deadlines.clock() + seconds, call)
+        deadlines.add(timer)
+        return timer
