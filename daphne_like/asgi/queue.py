@@ -137,11 +137,15 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
         try:
             await waiter
         except BaseException:
-            if waiter in self._getters:
-                self._getters.remove(waiter)
-            elif self._queue:
-                self._wake()  # it was this one's turn: pass it on
+            self._withdraw(waiter)
             raise
+
+    def _withdraw(self, waiter: asyncio.Future[None]) -> None:
+        """Somebody waits no longer."""
+        if waiter in self._getters:
+            self._getters.remove(waiter)
+        elif self._queue:
+            self._wake()  # it was this one's turn: pass it on
 
     def _wake(self) -> None:
         waiters = self._getters
@@ -156,29 +160,50 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
 class MessageQueue(InputQueue):
     """The input of a WebSocket's application: `text` and `bytes` count towards the water marks.
 
-    `reader` is told `input_read()` alone.
+    Its deques are made once and kept, as a session has many messages; a request has one event.
     """
 
     def put_nowait(self, item: dict[str, Any]) -> None:
         """Add an event; dropped when the input has ended."""
+        self.put_sized(item, _size(item))
+
+    def put_sized(self, item: dict[str, Any], size: int) -> None:
+        """As put_nowait, for whoever knows the size: characters of text, or octets."""
         if self._last is None:
-            if self._queue:
-                self._queue.append(item)
-            else:
-                self._queue = deque((item,))
-            self.unread += _size(item)
+            queue = self._queue
+            if queue.__class__ is tuple:
+                self._queue = queue = deque()
+            queue.append(item)
+            self.unread += size + MESSAGE_OVERHEAD
             if self._getters:
                 self._wake()
 
     async def get(self) -> dict[str, Any]:
         """Wait for the next event."""
-        if not self._queue:
+        # Flat on purpose: this is the way of every message.
+        queue = self._queue
+        if not queue:
             if self._last is not None:
                 return await super().get()
-            await self._wait()
-            if not self._queue:  # another task was faster, or this is the end
+            getters = self._getters
+            if getters.__class__ is tuple:
+                self._getters = getters = deque()
+            waiter = asyncio.get_running_loop().create_future()
+            getters.append(waiter)
+            try:
+                await waiter
+            except BaseException:
+                self._withdraw(waiter)
+                raise
+            queue = self._queue
+            if not queue:  # another task was faster, or this is the end
                 return await super().get()
-        return self.get_nowait()
+        event: dict[str, Any] = queue.popleft()
+        before = self.unread
+        self.unread = unread = before - _size(event) - MESSAGE_OVERHEAD if queue else 0
+        if unread <= LOW_WATER < before and self.reader is not None:
+            self.reader.input_read()
+        return event
 
     def get_nowait(self) -> dict[str, Any]:
         """The next event that is there.
@@ -190,12 +215,11 @@ class MessageQueue(InputQueue):
             raise asyncio.QueueEmpty
         event: dict[str, Any] = self._queue.popleft()
         before = self.unread
-        self.unread = unread = before - _size(event)
+        self.unread = unread = before - _size(event) - MESSAGE_OVERHEAD
         if unread <= LOW_WATER < before and self.reader is not None:
             self.reader.input_read()
         return event
 
 
 def _size(event: dict[str, Any]) -> int:
-    message = event.get("text") or event.get("bytes")
-    return MESSAGE_OVERHEAD + len(message) if message else MESSAGE_OVERHEAD
+    return len(event.get("text") or event.get("bytes") or b"")

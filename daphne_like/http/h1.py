@@ -68,7 +68,6 @@ class HTTP1Connection(HTTP1Input):
         "_octets_at_look",
         "_refusal",
         "_refusal_head_only",
-        "_successor",
     )
 
     def __init__(self, server: Server) -> None:
@@ -79,7 +78,6 @@ class HTTP1Connection(HTTP1Input):
         self._linger_until = NEVER
         self._refusal: PeerError | None = None
         self._refusal_head_only = False
-        self._successor: Any = None  # the protocol that the connection has been handed to
 
     # What Twisted calls.
 
@@ -147,9 +145,6 @@ class HTTP1Connection(HTTP1Input):
             self.server.disconnected(exchange)
 
     def _not_parsed(self, data: bytes) -> None:
-        if self._input is SWITCHED:
-            self._successor.dataReceived(data)
-            return
         super()._not_parsed(data)
         if self._input is DROPPED:
             self._octets += len(data)

@@ -94,6 +94,7 @@ class HTTP1Input(HTTP1Output):
         "_reading",
         "_receiving",
         "_requests",
+        "_successor",
         "_tail",
         "_target",
         "_upgrading",
@@ -128,6 +129,7 @@ class HTTP1Input(HTTP1Output):
         self._known: fields.FieldSection | None = None  # of the last request, if repeatable
         self._again = False  # the request that is parsed has the same
         self._upgrading = False  # the parser has stopped for another protocol
+        self._successor: Any = None  # that protocol, once it has the connection
 
     # What the order of exchanges does about it.
 
@@ -155,7 +157,10 @@ class HTTP1Input(HTTP1Output):
 
     def dataReceived(self, data: bytes) -> None:
         if self._input is not PARSED:
-            self._not_parsed(data)
+            if self._successor is not None:
+                self._successor.dataReceived(data)
+            else:
+                self._not_parsed(data)
             return
         if not self._idle:
             self._parse_in_pieces(data)

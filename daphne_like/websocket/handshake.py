@@ -1,7 +1,7 @@
 """The opening handshake: what RFC 6455, 4.2.1, asks of a request, and the fields of the answer.
 
 The request has been parsed by HTTP: its octets are never looked at again (CVE-2026-44546). What
-the application says to it is in session.py.
+the application answers is in session.py.
 """
 
 from __future__ import annotations
@@ -24,6 +24,16 @@ OTHER_VERSION = (
 )
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 QUOTED = re.compile(rb'^"(.*)"$')
+LOOKED_AT = frozenset(
+    (
+        b"connection",
+        b"origin",
+        b"sec-websocket-extensions",
+        b"sec-websocket-key",
+        b"sec-websocket-protocol",
+        b"sec-websocket-version",
+    )
+)
 MOST_SUBPROTOCOLS = 64
 
 Parameters = dict[str, list[str | bool]]
@@ -39,9 +49,13 @@ class Opening(NamedTuple):
     """As offered; a parameter without a value has True, one that stands twice two of them."""
 
 
-def values(fields: Fields, name: bytes) -> list[bytes]:
-    """The values of all fields of a name, in their order."""
-    return [value for field, value in fields if field == name]
+def by_name(fields: Fields) -> dict[bytes, list[bytes]]:
+    """The values of the fields that a handshake looks at, by name, in their order."""
+    found: dict[bytes, list[bytes]] = {}
+    for name, value in fields:
+        if name in LOOKED_AT:
+            found.setdefault(name, []).append(value)
+    return found
 
 
 def members(listed: Iterable[bytes]) -> list[bytes]:
@@ -51,14 +65,14 @@ def members(listed: Iterable[bytes]) -> list[bytes]:
     ]
 
 
-def has_token(fields: Fields, name: bytes, token: bytes) -> bool:
+def has_token(listed: Iterable[bytes], token: bytes) -> bool:
     """Whether a list of tokens has one, in any case."""
-    return any(member.lower() == token for member in members(values(fields, name)))
+    return any(member.lower() == token for member in members(listed))
 
 
 def asks_for_websocket(fields: Fields) -> bool:
     """Whether a request is an opening handshake, valid or not."""
-    return has_token(fields, b"upgrade", b"websocket")
+    return has_token([value for name, value in fields if name == b"upgrade"], b"websocket")
 
 
 def check_opening(
@@ -76,29 +90,30 @@ def check_opening(
         PeerError: 405 for another method than GET, 426 for another version than 13, 403 for a
             foreign origin, 400 for the rest.
     """
+    found = by_name(fields)
     if method != "GET":
         raise PeerError(405, "A WebSocket is opened with GET.", b"Allow: GET\r\n")
     if http_version != "1.1":
         raise PeerError(400, "A WebSocket is opened with HTTP/1.1.")
-    if not has_token(fields, b"connection", b"upgrade"):
+    if not has_token(found.get(b"connection", ()), b"upgrade"):
         raise PeerError(400, "The Connection field does not say Upgrade.")
     if has_body:
         raise PeerError(400, "A WebSocket handshake has no body.")
-    if values(fields, b"sec-websocket-version") != [VERSION]:
+    if found.get(b"sec-websocket-version") != [VERSION]:
         raise PeerError(426, "The WebSocket version served is 13.", OTHER_VERSION)
-    keys = values(fields, b"sec-websocket-key")
+    keys = found.get(b"sec-websocket-key", ())
     if len(keys) != 1 or not is_key(keys[0]):
         raise PeerError(400, "Sec-WebSocket-Key is not one key of 16 octets.")
-    found = values(fields, b"origin")
-    if len(found) > 1:
+    origin = found.get(b"origin", ())
+    if len(origin) > 1:
         raise PeerError(400, "More than one Origin field.")
     # Whoever sends no Origin is no browser, and could send any.
-    if origins and found and found[0].decode("latin-1") not in origins:
+    if origins and origin and origin[0].decode("latin-1") not in origins:
         raise PeerError(403, "This origin is not served.")
     return Opening(
         keys[0],
-        offered_subprotocols(values(fields, b"sec-websocket-protocol")),
-        offered_extensions(values(fields, b"sec-websocket-extensions")),
+        offered_subprotocols(found.get(b"sec-websocket-protocol", ())),
+        offered_extensions(found.get(b"sec-websocket-extensions", ())),
     )
 
 
@@ -110,7 +125,7 @@ def is_key(value: bytes) -> bool:
         return False
 
 
-def offered_subprotocols(listed: list[bytes]) -> list[str]:
+def offered_subprotocols(listed: Iterable[bytes]) -> list[str]:
     """The subprotocols of all Sec-WebSocket-Protocol fields (RFC 6455, 4.1 and 11.3.4).
 
     Raises:
@@ -126,7 +141,7 @@ def offered_subprotocols(listed: list[bytes]) -> list[str]:
     return [name.decode("ascii") for name in names]
 
 
-def offered_extensions(listed: list[bytes]) -> list[tuple[str, Parameters]]:
+def offered_extensions(listed: Iterable[bytes]) -> list[tuple[str, Parameters]]:
     """The extensions of all Sec-WebSocket-Extensions fields (RFC 6455, 9.1).
 
     A quoted value has to be a token, too, so commas and semicolons always separate.

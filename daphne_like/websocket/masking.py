@@ -11,7 +11,7 @@ try:
 except ImportError:
     lib = None
 
-SHORT = 256
+SHORT = 128
 """Octets up to which the arithmetic of integers is faster than a call into foreign code."""
 
 

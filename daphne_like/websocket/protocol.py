@@ -83,6 +83,12 @@ def frame_end(octets: bytes, start: int) -> int:
     return head + length
 
 
+SHORT_HEADS = {
+    first: [bytes((first, size)) for size in range(126)]
+    for first in (FINAL_TEXT, FINAL_BINARY, COMPRESSED | FINAL_TEXT, COMPRESSED | FINAL_BINARY)
+}
+
+
 def frame_head(first: int, size: int) -> bytes:
     """The head of an unmasked frame (RFC 6455, 5.2).
 
@@ -120,6 +126,7 @@ class WebSocketProtocol(Paced, WebSocketServerProtocol):  # type: ignore[misc] #
     def __init__(self, session: Session, deflate: Any) -> None:
         Paced.__init__(self, session.server)
         self.session = session
+        self._queue: Any = session.queue
         self._perMessageCompress = deflate
         self._held: bytes | None = None  # what was read, and the application has no room for
         self._owed_pong: bytes | None = None
@@ -152,7 +159,8 @@ class WebSocketProtocol(Paced, WebSocketServerProtocol):  # type: ignore[misc] #
     def connectionLost(self, reason: Failure) -> None:
         held, self._held = self._held, b""
         if held and self.state == OPEN:
-            self._read(held)
+            self._held = None
+            self.dataReceived(held)
         # Not that of autobahn's Twisted protocol, which formats its arguments to log nothing.
         autobahn.WebSocketProtocol._connectionLost(self, reason)
         self.forget()
@@ -175,19 +183,13 @@ class WebSocketProtocol(Paced, WebSocketServerProtocol):  # type: ignore[misc] #
     def dataReceived(self, data: bytes) -> None:
         if self._held is not None:
             self._held += data
-        elif self.data:  # the beginning of a frame's head
+            return
+        if self.data:  # the beginning of a frame's head
             data, self.data = self.data + data, b""
-            self._read(data)
-        else:
-            self._read(data)
-
-    def _read(self, data: bytes) -> None:
         size = len(data)
         start = 0
         most = MOST_AT_ONCE
-        queue = self.session.queue
-        if queue is None:
-            return
+        queue = self._queue
         while start < size:
             # Flat on purpose: this is the way of every message.
             if self.current_frame is None and not self.inside_message and self.state == OPEN:
@@ -213,9 +215,10 @@ class WebSocketProtocol(Paced, WebSocketServerProtocol):  # type: ignore[misc] #
                             text = payload.decode()
                         except UnicodeDecodeError:
                             break
-                        queue.put_nowait({"type": "websocket.receive", "text": text})
+                        queue.put_sized({"type": "websocket.receive", "text": text}, len(text))
                     else:
-                        queue.put_nowait({"type": "websocket.receive", "bytes": bytes(payload)})
+                        event = {"type": "websocket.receive", "bytes": bytes(payload)}
+                        queue.put_sized(event, length)
                     start = end
                     if queue.unread >= HIGH_WATER and self._hold(data[start:]):
                         return
@@ -227,8 +230,9 @@ class WebSocketProtocol(Paced, WebSocketServerProtocol):  # type: ignore[misc] #
             if self.state == CLOSED:
                 return
             most -= 1
-            if (queue.unread >= HIGH_WATER or not most) and self._hold(data[start:]):
-                if not most:
+            is_full = queue.unread >= HIGH_WATER and self.state == OPEN
+            if (is_full or not most) and self._hold(data[start:]):
+                if not is_full:
                     self.server.loop.call_soon(self.read_on)
                 return
 
@@ -276,9 +280,9 @@ class WebSocketProtocol(Paced, WebSocketServerProtocol):  # type: ignore[misc] #
             super().onMessageFrameData(payload)
 
     def onMessageEnd(self) -> None:
-        if not self.failedByMe and self.session.queue is not None:
+        if not self.failedByMe:
             octets = b"".join(self.message_data)
-            self.session.queue.put_nowait(
+            self._queue.put_nowait(
                 {"type": "websocket.receive", "bytes": octets}
                 if self.message_is_binary
                 else {"type": "websocket.receive", "text": octets.decode()}
@@ -352,6 +356,9 @@ class WebSocketProtocol(Paced, WebSocketServerProtocol):  # type: ignore[misc] #
             first |= COMPRESSED
             payload = self._compressed(payload)
         size = len(payload)
+        if size < 126:
+            self.transport.write(SHORT_HEADS[first][size] + payload)
+            return self._writer() if self._paused else None
         if size > LARGEST_FRAME:
             self._written = Event()
             return self._send_parts(payload, first & ~FINAL)
