@@ -1,7 +1,7 @@
 """The embedded demo: a bare ASGI 3 application that shows in a browser what its server does.
 
 `daphne_like.demo:application` needs nothing but the standard library and runs on any ASGI server.
-This module only tells the scope types apart; what an HTTP request is owed is decided in `routes`.
+This module only tells the scope types apart; which part of the demo it is for is in `routes`.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from daphne_like.demo.lifespan import attend
-from daphne_like.demo.routes import serve
+from daphne_like.demo.routes import converse, serve
 
 if TYPE_CHECKING:
-    from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, Scope, WebSocketCloseEvent
+    from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 
 __all__ = ["application"]
 
 
 async def application(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-    """Answer one HTTP request, attend one lifespan, or refuse one WebSocket.
+    """Answer one HTTP request, attend one lifespan, or hold one WebSocket conversation.
 
     Args:
         scope: the connection's scope (ASGI 3.0).
@@ -32,9 +32,7 @@ async def application(scope: Scope, receive: ASGIReceiveCallable, send: ASGISend
     if scope["type"] == "http":
         await serve(scope, receive, send)
     elif scope["type"] == "websocket":
-        await receive()  # websocket.connect; a close before accept is answered with 403 (ASGI W31)
-        refusal: WebSocketCloseEvent = {"type": "websocket.close", "code": 1000, "reason": None}
-        await send(refusal)
+        await converse(scope, receive, send)
     elif scope["type"] == "lifespan":
         await attend(receive, send)
     else:

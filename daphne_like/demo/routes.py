@@ -1,6 +1,6 @@
 """Which path and method belongs to which part of the demo.
 
-One table; no answers of its own but 404 and 405.
+Two tables, for HTTP and for WebSocket; no answers of its own but 404, 405 and their like.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from daphne_like.demo.answers import TEXT, answer
+from daphne_like.demo.chat import Chat
 from daphne_like.demo.events import send_events
 from daphne_like.demo.page import show_page
 from daphne_like.demo.scope_view import show_scope
@@ -17,9 +18,18 @@ from daphne_like.demo.upload import take_upload
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
+    from asgiref.typing import (
+        ASGIReceiveCallable,
+        ASGISendCallable,
+        HTTPScope,
+        WebSocketCloseEvent,
+        WebSocketScope,
+    )
 
     Endpoint = Callable[[HTTPScope, ASGIReceiveCallable, ASGISendCallable], Awaitable[None]]
+    WebSocketEndpoint = Callable[
+        [WebSocketScope, ASGIReceiveCallable, ASGISendCallable], Awaitable[None]
+    ]
 
 ROUTES: dict[str, dict[str, Endpoint]] = {
     "/": {"GET": show_page, "HEAD": show_page},
@@ -29,8 +39,17 @@ ROUTES: dict[str, dict[str, Endpoint]] = {
     "/events": {"GET": send_events},
 }
 
+WEBSOCKET_ROUTES: dict[str, WebSocketEndpoint] = {"/chat": Chat()}
 
-def local_path(scope: HTTPScope) -> str:
+NOTHING_HERE: WebSocketCloseEvent = {
+    "type": "websocket.close",
+    "code": 4404,
+    "reason": "there is nothing at this path",
+}
+"""Before an accept it is answered with 403, and the code goes no further than the server's log."""
+
+
+def local_path(scope: HTTPScope | WebSocketScope) -> str:
     """The path below `root_path`, which servers include in `path` or not (ASGI H08)."""
     path, root_path = scope["path"], scope.get("root_path", "").rstrip("/")
     if root_path and path.startswith(root_path + "/"):
@@ -50,5 +69,17 @@ async def serve(scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCa
         allow = (b"allow", ", ".join(methods).encode("ascii"))
         content = b"This path does not take that method.\n"
         await answer(send, 405, TEXT, content, fields=[allow], head_only=head_only)
+        return
+    await endpoint(scope, receive, send)
+
+
+async def converse(
+    scope: WebSocketScope, receive: ASGIReceiveCallable, send: ASGISendCallable
+) -> None:
+    """Hold one WebSocket conversation: by its route, or refuse the handshake (ASGI W31)."""
+    endpoint = WEBSOCKET_ROUTES.get(local_path(scope))
+    if endpoint is None:
+        await receive()  # websocket.connect
+        await send(NOTHING_HERE)
         return
     await endpoint(scope, receive, send)

@@ -135,6 +135,12 @@ class TestPage:
         policy = connection.fields[b"content-security-policy"].decode()
         assert f"{tag}-src 'sha256-{source}';" in policy
 
+    def test_page_is_isolated(self, play: Play) -> None:
+        """HTML Standard, 7.1.4: with these two fields a page may measure finer than others."""
+        fields = ask(play, "GET", "/").fields
+        assert fields[b"cross-origin-opener-policy"] == b"same-origin"
+        assert fields[b"cross-origin-embedder-policy"] == b"require-corp"
+
     def test_policy_is_strict(self, play: Play) -> None:
         """Nothing is allowed by default, and nothing unsafe at all."""
         policy = ask(play, "GET", "/").fields[b"content-security-policy"]
@@ -456,13 +462,6 @@ class TestOtherScopes:
             {"type": "lifespan.startup.complete"},
             {"type": "lifespan.shutdown.complete"},
         ]
-
-    def test_websocket_is_refused(self, play: Play) -> None:
-        """W31: websocket.close before accept refuses the handshake."""
-        connection = Connection({"type": "websocket.connect"})
-        scope: Any = {**http_scope("GET", "/"), "type": "websocket"}
-        play(application(scope, connection.receive, connection.send))
-        assert [event["type"] for event in connection.sent] == ["websocket.close"]
 
     def test_unknown_scope_is_an_exception(self, play: Play) -> None:
         """asgi.rst: an application must raise for a scope type that it does not know."""

@@ -23,13 +23,14 @@ import pytest
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-SERVER_COMMAND = [sys.executable, "-m", "daphne_like", "-p", "0", "-v", "1"]
+SERVER_COMMAND = [sys.executable, "-m", "daphne_like", "-v", "1", "-p"]
 START_SECONDS = 20
 WAIT_SECONDS = 20
 
@@ -87,11 +88,11 @@ def read_url(output: IO[str]) -> str:
             return found[0]
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
+@contextlib.contextmanager
+def serve(port: int = 0) -> Iterator[str]:
     """A server of the demo, as `python -m daphne_like` starts it without an application."""
     with subprocess.Popen(
-        SERVER_COMMAND, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*SERVER_COMMAND, str(port)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as server:
         assert server.stdout is not None
         try:
@@ -101,6 +102,13 @@ def url() -> Iterator[str]:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 server.wait(START_SECONDS)
             server.kill()
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """The server of all tests but those that stop it."""
+    with serve() as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +166,40 @@ def upload(page: Chrome, begin: Callable[[], None]) -> None:
     page.execute_script("document.getElementById('upload').dataset.state = 'idle'")
     begin()
     wait_for_state(page, "upload", "done")
+
+
+@contextlib.contextmanager
+def in_another_tab(page: Chrome, url: str) -> Iterator[str]:
+    """A second tab that has joined the chat, as a handle to switch to; the first one is in view."""
+    first = page.current_window_handle
+    page.switch_to.new_window("tab")
+    second = page.current_window_handle
+    page.get(url)
+    wait_for_state(page, "chat", "open")
+    page.switch_to.window(first)
+    try:
+        yield second
+    finally:
+        page.switch_to.window(second)
+        page.close()
+        page.switch_to.window(first)
+
+
+def say(page: Chrome, line: str) -> None:
+    """Type a line of chat and press Enter."""
+    page.find_element(By.ID, "chat-input").send_keys(line, Keys.ENTER)
+
+
+def last_line(page: Chrome) -> list[str]:
+    """Who spoke last in the chat, and what they said."""
+    parts = page.find_elements(By.CSS_SELECTOR, "#chat-said p:last-of-type > span")
+    return [part.text for part in parts]
+
+
+def own_name(page: Chrome) -> str:
+    """What the chat calls this tab."""
+    wait_for_state(page, "chat", "open")
+    return text(page, "chat-status").removeprefix("Connected. You are ").removesuffix(".")
 
 
 class TestRequest:
@@ -264,6 +306,107 @@ class TestEvents:
         assert text(page, "events-lost") == "0"
 
 
+class TestChat:
+    """The part "A conversation between tabs"."""
+
+    def test_line_is_heard_in_both_tabs(self, page: Chrome, url: str) -> None:
+        """What is typed in one tab appears in the other and in itself, under the same name."""
+        name = own_name(page)
+        with in_another_tab(page, url) as second:
+            say(page, "Hello from the first tab")
+            wait(page, lambda: last_line(page) == [name, "Hello from the first tab"])
+            page.switch_to.window(second)
+            wait(page, lambda: last_line(page) == [name, "Hello from the first tab"])
+
+    def test_people_are_counted(self, page: Chrome, url: str) -> None:
+        """Coming and leaving changes the count, and is told in the log."""
+        wait(page, lambda: text(page, "chat-people").startswith("1 here"))
+        with in_another_tab(page, url) as second:
+            wait(page, lambda: text(page, "chat-people").startswith("2 here"))
+            page.switch_to.window(second)
+            name = own_name(page)
+            assert text(page, "chat-people").startswith("2 here")
+        wait(page, lambda: text(page, "chat-people").startswith("1 here"))
+        log = text(page, "chat-said")
+        assert log.index(f"{name} came in.") < log.index(f"{name} left.")
+
+    def test_markup_stays_text(self, page: Chrome) -> None:
+        """A line that holds markup is shown as it is, and makes no element."""
+        say(page, MARKUP)
+        wait(page, lambda: last_line(page)[1:] == [MARKUP])
+        assert page.find_elements(By.TAG_NAME, "img") == []
+
+    def test_refusal_is_told_to_its_sender(self, page: Chrome) -> None:
+        """Too many lines at once: the server's sentence stands below the input."""
+        page.execute_script(
+            "for (let i = 0; i < 12; i += 1) {"
+            " document.getElementById('chat-input').value = `line ${i}`;"
+            " document.getElementById('chat-form').requestSubmit(); }"
+        )
+        wait(page, lambda: text(page, "chat-note").startswith("Slow down: "))
+        wait_for_state(page, "chat", "open")
+
+    def test_round_trips_are_shown_and_drawn(self, page: Chrome) -> None:
+        """A value in milliseconds, and a point more in the chart with each second."""
+        count = "return document.getElementById('chat-curve').points.numberOfItems"
+        drawn = page.execute_script(count)
+        wait(page, lambda: page.execute_script(count) >= drawn + 2)
+        assert 0 < float(text(page, "chat-rtt")) < 10_000
+        unit = page.find_element(By.CSS_SELECTOR, "#chat-rtt + .unit")
+        assert unit.text == "ms"
+        assert re.fullmatch(r"top of chart: [\d.]+ ms(, \d+ higher)?", text(page, "chat-scale"))
+
+    def test_clock_is_fine(self, page: Chrome) -> None:
+        """The page is isolated, so that the browser does not round what is measured."""
+        assert page.execute_script("return crossOriginIsolated") is True
+
+    def test_reader_may_leave_and_join_again(self, page: Chrome) -> None:
+        """Who left is not there and hears nothing; who joins again is."""
+        wait_for_state(page, "chat", "open")
+        toggle = page.find_element(By.ID, "chat-toggle")
+        toggle.click()
+        wait_for_state(page, "chat", "left")
+        assert text(page, "chat-people") == "Not connected"
+        say(page, "not sent")
+        assert text(page, "chat-note") == "Not sent: there is no connection just now."
+        toggle.click()
+        wait_for_state(page, "chat", "open")
+        page.find_element(By.ID, "chat-send").click()
+        wait(page, lambda: last_line(page)[1:] == ["not sent"])
+
+    def test_chat_is_within_reach_of_the_keyboard(self, page: Chrome) -> None:
+        """Tab leads from the button over the log and the input to Send."""
+        page.find_element(By.ID, "chat-toggle").send_keys(Keys.TAB)
+        reached = []
+        for _ in range(3):
+            active = page.switch_to.active_element
+            reached.append(active.get_attribute("id"))
+            active.send_keys(Keys.TAB)
+        assert reached == ["chat-said", "chat-input", "chat-send"]
+
+    def test_lines_are_read_out(self, page: Chrome) -> None:
+        """A screen reader is told of each line, but not of each round trip."""
+        log = page.find_element(By.ID, "chat-said")
+        assert (log.aria_role, log.get_attribute("aria-live")) == ("log", "polite")
+        live = page.find_elements(By.CSS_SELECTOR, "[role=status] #chat-rtt, [aria-live] #chat-rtt")
+        assert live == []
+
+    def test_nothing_moves_for_who_wants_it_calm(self, page: Chrome) -> None:
+        """With prefers-reduced-motion no line slides in, and the heart does not beat."""
+        features = [{"name": "prefers-reduced-motion", "value": "reduce"}]
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        say(page, "quietly")
+        wait(page, lambda: last_line(page)[1:] == ["quietly"])
+        moving = (
+            "return document.getElementById(arguments[0]).getAnimations({subtree: true}).length"
+        )
+        rtt = text(page, "chat-rtt")
+        wait(page, lambda: text(page, "chat-rtt") != rtt)
+        still = [page.execute_script(moving, name) for name in ("chat-said", "chat-petal")]
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+        assert still == [0, 0]
+
+
 class TestPage:
     """The page as a whole; these tests come last, when every part has done its work."""
 
@@ -307,3 +450,50 @@ class TestPage:
         ours = [e["request"]["url"] for e in requests if e["documentURL"].startswith(url)]
         assert f"{url}events" in ours
         assert [target for target in ours if not target.startswith((url, "data:"))] == []
+        sockets = [e["params"]["url"] for e in events if e["method"] == "Network.webSocketCreated"]
+        assert set(sockets) == {f"{url}chat".replace("http", "ws", 1)}
+
+
+class TestRestart:
+    """The server goes and comes back; these tests have servers of their own, and noisy consoles."""
+
+    def test_chat_goes_on_after_a_restart(self, browser: Chrome) -> None:
+        """The page says why it has no connection, and comes back to the same port by itself."""
+        with serve() as url:
+            browser.get(url)
+            wait_for_state(browser, "chat", "open")
+            say(browser, "before")
+            wait(browser, lambda: last_line(browser)[1:] == ["before"])
+            wait(browser, lambda: text(browser, "chat-rtt")[0].isdigit())
+        wait_for_state(browser, "chat", "away")
+        assert re.fullmatch(r"1012 .+", text(browser, "chat-close"))
+        assert re.fullmatch(
+            r"The server is .+\. This tab tries again in (a second|\d+ seconds)\.",
+            text(browser, "chat-status"),
+        )
+        with serve(int(url.split(":")[2].rstrip("/"))):
+            wait_for_state(browser, "chat", "open")
+            say(browser, "after")
+            wait(browser, lambda: last_line(browser)[1:] == ["after"])
+            assert text(browser, "chat-returns") == "once"
+            log = text(browser, "chat-said")
+            assert log.index("before") < log.index("You are back, as ") < log.index("after")
+            wait(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#chat-seams line"))
+
+    def test_pauses_grow(self, browser: Chrome) -> None:
+        """While the server stays away, the page tries less and less often, until it is asked to."""
+
+        def pause() -> int:
+            told = re.search(r" in (\d+) seconds\.", text(browser, "chat-status"))
+            return int(told[1]) if told else 1
+
+        with serve() as url:
+            browser.get(url)
+            wait_for_state(browser, "chat", "open")
+        wait_for_state(browser, "chat", "away")
+        first = pause()
+        wait(browser, lambda: pause() > max(first, 2))
+        assert browser.find_element(By.ID, "chat-toggle").text == "Try now"
+        with serve(int(url.split(":")[2].rstrip("/"))):
+            browser.find_element(By.ID, "chat-toggle").click()
+            wait_for_state(browser, "chat", "open")
