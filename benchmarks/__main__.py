@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from benchmarks import chart, machine, memory, peers, tables
+from benchmarks.catalogue import WORKLOADS
 from benchmarks.contenders import CONTENDERS, OURS, REPOSITORY, Contender
-from benchmarks.measurement import Settings, Trial, progress
+from benchmarks.measurement import Trial, progress
+from benchmarks.methods import Settings
 from benchmarks.results import Report, Row, summarise
-from benchmarks.workloads import WORKLOADS, Workload
+from benchmarks.websocket.workloads import WEBSOCKET_WORKLOADS
+from benchmarks.workloads import Workload
 
 DEFAULT_OUTPUT = REPOSITORY / "docs" / "_static" / "benchmarks"
 DEFAULT_PEERS = REPOSITORY / ".benchmarks" / "venv"
@@ -30,8 +33,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure daphne_like and its peers side by side, by turns: median processor "
-        "time for each request, requests per second, resident memory, and the ratio to "
-        "daphne_like. Linux only; wrk and taskset are needed. A whole run takes about 15 minutes.",
+        "time for each request, WebSocket message or handshake, how many in a second, resident "
+        "memory, and the ratio to daphne_like. Linux only; wrk and taskset are needed. A whole run "
+        "takes about half an hour.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     option = parser.add_argument
@@ -53,9 +57,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     option("--rounds", type=_positive, default=5, help="slices of each contender and workload")
     option("--slice", type=_positive, default=2, metavar="SECONDS", help="length of one slice")
-    option("--connections", type=_positive, default=64, help="connections that wrk keeps open")
+    option("--connections", type=_positive, default=64, help="connections of the load")
     option("--server-core", type=int, default=cores[0], help="core the servers are bound to")
-    option("--load-core", type=int, default=cores[-1], help="core that wrk is bound to")
+    option("--load-core", type=int, default=cores[-1], help="core the load is bound to")
     option("--output", type=Path, default=DEFAULT_OUTPUT, metavar="DIR", help="for the report")
     option(
         "--peers-venv",
@@ -96,6 +100,16 @@ def raise_descriptor_limit() -> None:
         progress(f"idle needs {memory.DESCRIPTORS_NEEDED} open files; the limit is {hard}")
 
 
+def needs_picows(options: argparse.Namespace) -> bool:
+    """Tell whether there is WebSocket load to make."""
+    return any(one.name in options.workloads for one in WEBSOCKET_WORKLOADS)
+
+
+def needs_peers(options: argparse.Namespace) -> bool:
+    """Tell whether the peers' virtual environment is used: picows is there too."""
+    return options.contenders != [OURS] or needs_picows(options)
+
+
 def measure(options: argparse.Namespace) -> Report:
     """Measure what the options ask for."""
     contenders = [one for one in CONTENDERS if one.name in options.contenders]
@@ -110,7 +124,7 @@ def measure(options: argparse.Namespace) -> Report:
     )
     rows = [row for one in workloads for row in _rows(one, contenders, settings)]
     return Report(
-        machine=machine.facts(),
+        machine=machine.facts(settings.peers, needs_picows(options)),
         versions=machine.versions(contenders, sys.executable, settings.peers),
         settings={
             "rounds": options.rounds,
@@ -123,7 +137,8 @@ def measure(options: argparse.Namespace) -> Report:
 
 
 def _rows(workload: Workload, contenders: Sequence[Contender], settings: Settings) -> list[Row]:
-    return summarise(workload, Trial(workload, contenders, settings).run(), OURS)
+    present = [one for one in contenders if one.takes_part_in(workload)]
+    return summarise(workload, Trial(workload, present, settings).run(), OURS)
 
 
 def write(report: Report, output: Path) -> None:
@@ -133,7 +148,9 @@ def write(report: Report, output: Path) -> None:
     (output / "results.rst").write_text(tables.restructured_text(report), encoding="utf-8")
     (output / "results.json").write_text(tables.as_json(report), encoding="utf-8")
     (output / "chart.svg").write_text(chart.svg(report), encoding="utf-8")
-    progress(f"written to {output}: results.txt, results.rst, results.json, chart.svg")
+    narrow = chart.svg(report, chart.NARROW)
+    (output / "chart-narrow.svg").write_text(narrow, encoding="utf-8")
+    progress(f"written to {output}: results.{{txt,rst,json}}, chart.svg, chart-narrow.svg")
 
 
 def _end(signal_number: int, frame: object) -> NoReturn:
@@ -147,7 +164,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _end)
     raise_descriptor_limit()
     try:
-        if options.peers_venv == DEFAULT_PEERS and options.contenders != [OURS]:
+        if options.peers_venv == DEFAULT_PEERS and needs_peers(options):
             progress(f"peers: {DEFAULT_PEERS}")
             peers.create(DEFAULT_PEERS)
         report = measure(options)

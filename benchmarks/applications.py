@@ -1,7 +1,8 @@
 """The ASGI application that every contender serves, one path for each workload.
 
-It runs inside the peers' interpreters too, so it imports the standard library only. Nothing here is
-tuned to a server: messages are built per request, as applications do.
+The WebSocket side is in :mod:`benchmarks.websocket.application`. All of it runs inside the
+peers' interpreters too, so it imports the standard library only. Nothing here is tuned to a server:
+messages are built per request, as applications do.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import TYPE_CHECKING
+
+from benchmarks.websocket import application as websocket
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -34,17 +37,19 @@ SLOW_APPLICATION_PAUSE_SECONDS = 1.0
 
 
 async def application(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-    """Answer lifespan, and each path of :data:`ROUTES`; other paths are 404.
+    """Answer lifespan, WebSockets, and each path of :data:`ROUTES`; other paths are 404.
 
     Paths are compared decoded, so a server that decodes escapes wrongly fails the check made before
     the measurement.
     """
     if scope["type"] == "http":
         await ROUTES.get(scope["path"], _not_found)(receive, send)
+    elif scope["type"] == "websocket":
+        await websocket.application(scope, receive, send)
     elif scope["type"] == "lifespan":
         await _lifespan(receive, send)
     else:
-        raise NotImplementedError(f"scope type: expected http or lifespan, got {scope['type']}")
+        raise NotImplementedError(f"scope type: not expected: {scope['type']}")
 
 
 async def _lifespan(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:

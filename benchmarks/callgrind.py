@@ -1,53 +1,35 @@
-"""A server under callgrind, which counts what it executes for requests made one after another."""
+"""A server under callgrind, which counts what it executes for exchanges made one after another."""
 
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.applications import HELLO_BODY
-from benchmarks.serving import HOST, StartError, end, free_port, wait_until_listening
+from benchmarks.exchanges import Exchange
+from benchmarks.serving import StartError, end, free_port, wait_until_listening
 
 START_SECONDS = 120.0
 """Valgrind starts a server many times more slowly than the processor does."""
-TIMEOUT_SECONDS = 60.0
-
-REQUEST = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-READ_OCTETS = 1 << 16
+COMMAND_SECONDS = 60.0
 
 
 class Callgrind:
     """One connection to the server, and a line to the callgrind that runs it."""
 
-    def __init__(self, pid: int, port: int, folder: Path) -> None:
+    def __init__(self, pid: int, folder: Path, exchange: Exchange) -> None:
         self._pid = pid
         self._folder = folder
         self._dumps = 0
-        self._connection = socket.create_connection((HOST, port), timeout=TIMEOUT_SECONDS)
+        self._exchange = exchange
 
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
-
-    def request(self, count: int) -> None:
-        """Make requests one after another on the one connection.
-
-        Raises:
-            ConnectionError: the server closed it.
-        """
+    def exchange(self, count: int) -> None:
+        """Make exchanges one after another on the one connection."""
         for _ in range(count):
-            self._connection.sendall(REQUEST)
-            answer = b""
-            while not answer.endswith(HELLO_BODY):
-                octets = self._connection.recv(READ_OCTETS)
-                if not octets:
-                    raise ConnectionError(f"closed after {answer!r}")
-                answer += octets
+            self._exchange.make()
 
     def command(self, *words: str) -> None:
         """Tell the running callgrind something, through valgrind's own vgdb."""
@@ -55,12 +37,12 @@ class Callgrind:
             ["vgdb", f"--vgdb-prefix={self._folder / 'vgdb'}", f"--pid={self._pid}", *words],
             check=True,
             capture_output=True,
-            timeout=TIMEOUT_SECONDS,
+            timeout=COMMAND_SECONDS,
         )
 
-    def count(self, requests: int) -> int:
-        """Return the instructions since the last count, with so many requests made meanwhile."""
-        self.request(requests)
+    def count(self, exchanges: int) -> int:
+        """Return the instructions since the last count, with so many exchanges made meanwhile."""
+        self.exchange(exchanges)
         self.command("dump")
         self._dumps += 1
         return total((self._folder / f"callgrind.out.{self._dumps}").read_text())
@@ -80,12 +62,15 @@ def total(profile: str) -> int:
 
 
 @contextmanager
-def counting(command: Sequence[str], imports: Path) -> Iterator[Callgrind]:
+def counting(
+    command: Sequence[str], imports: Path, connect: Callable[[int], Exchange]
+) -> Iterator[Callgrind]:
     """Run a server under callgrind, not counting yet, for as long as the context lasts.
 
     Args:
         command: the server's command line, "{port}" in the place of the port.
         imports: folder that the application is imported from.
+        connect: makes the one connection, given the port.
 
     Raises:
         StartError: the server did not come to listen.
@@ -96,11 +81,11 @@ def counting(command: Sequence[str], imports: Path) -> Iterator[Callgrind]:
         try:
             if not wait_until_listening(process, port, START_SECONDS):
                 raise StartError((folder / "log").read_text(errors="replace")[-500:])
-            callgrind = Callgrind(process.pid, port, folder)
+            exchange = connect(port)
             try:
-                yield callgrind
+                yield Callgrind(process.pid, folder, exchange)
             finally:
-                callgrind.close()
+                exchange.close()
         finally:
             end(process)
 

@@ -1,11 +1,13 @@
 """A report as one SVG: a panel of horizontal bars for each workload, ours highlighted.
 
 Each panel has its own scale, since units differ. Colours follow the reader's light or dark scheme,
-background included, so that the chart is readable on any page.
+background included, so that the chart is readable on any page. A second chart has one column, for
+pages as narrow as a telephone's.
 """
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
@@ -14,12 +16,13 @@ from benchmarks.results import Report, Row
 from benchmarks.tables import facts_of, figure_text, ratio_text
 from benchmarks.workloads import Workload
 
-WIDTH = 960
-MARGIN = 28
+WIDE, NARROW = 2, 1
+"""Columns of panels."""
+MARGIN = {WIDE: 28, NARROW: 14}
 GAP = 32
-COLUMNS = 2
-HEADER_HEIGHT = 84
-PANEL_WIDTH = (WIDTH - 2 * MARGIN - (COLUMNS - 1) * GAP) / COLUMNS
+PANEL_WIDTH = 436
+TITLE_HEIGHT = 48
+HEADER_STEP = 18
 PANEL_HEAD = 50
 PANEL_FOOT = 26
 BAR_HEIGHT = 15
@@ -30,7 +33,14 @@ VALUE_WIDTH = 104
 BAR_WIDTH = PANEL_WIDTH - LABEL_WIDTH - VALUE_WIDTH
 SHORTEST_BAR = 1.5
 FACT_STEP = 17
-FACT_LETTERS = 150
+LETTER_WIDTH = {"quiet": 6.5, "fact": 5.8}
+"""A little more than letters take on average; SVG text neither wraps nor tells its width."""
+
+TITLE = "daphne_like and its peers"
+SUBTITLE = (
+    "Side by side, one server process on one core. Shorter is better; \u00d7 is the ratio to "
+    "daphne_like. Each panel has its own scale."
+)
 
 STYLE = """
   .page { fill: #ffffff; }
@@ -58,48 +68,45 @@ STYLE = """
 """
 
 
-def svg(report: Report) -> str:
-    """Return the chart."""
-    facts = _wrapped(" \u00b7 ".join(f"{name}: {value}" for name, value in facts_of(report)))
-    most = max(len(report.rows_of(workload)) for workload in report.workloads)
-    panel_height = PANEL_HEAD + most * BAR_STEP + PANEL_FOOT
-    lines = -(-len(report.workloads) // COLUMNS)
-    bottom = HEADER_HEIGHT + lines * panel_height
-    height = bottom + len(facts) * FACT_STEP + MARGIN
-    parts = [_opening(height), f"<style>{STYLE}</style>", _page(height)]
-    for place, workload in enumerate(report.workloads):
-        x = MARGIN + place % COLUMNS * (PANEL_WIDTH + GAP)
-        y = HEADER_HEIGHT + place // COLUMNS * panel_height
-        parts.append(_panel(workload, report.rows_of(workload), x, y))
-    parts += [
-        _text(MARGIN, bottom + place * FACT_STEP + 6, fact, "fact")
-        for place, fact in enumerate(facts)
-    ]
-    return "\n".join([*parts, "</svg>"]) + "\n"
-
-
-def _opening(height: float) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}" '
-        f'width="{WIDTH}" height="{height:g}" role="img" aria-labelledby="title">\n'
-        '<title id="title">daphne_like and its peers, measured side by side</title>'
-    )
-
-
-def _page(height: float) -> str:
-    return "\n".join(
-        [
-            f'<rect class="page" width="{WIDTH}" height="{height:g}" rx="10"/>',
-            _text(MARGIN, 40, "daphne_like and its peers, side by side", "title"),
-            _text(
-                MARGIN,
-                62,
-                "One server process on one core. Shorter is better; \u00d7 is the ratio to "
-                "daphne_like. Each panel has its own scale.",
-                "quiet",
-            ),
+def svg(report: Report, columns: int = WIDE) -> str:
+    """Return the chart with so many columns of panels."""
+    margin = MARGIN[columns]
+    width = 2 * margin + columns * PANEL_WIDTH + (columns - 1) * GAP
+    room = width - 2 * margin
+    header = _wrapped(SUBTITLE, room, "quiet")
+    joined = " \u00b7 ".join(f"{name}: {value}" for name, value in facts_of(report))
+    facts = _wrapped(joined, room, "fact")
+    parts = [_text(margin, 40, TITLE, "title")]
+    parts += _lines(header, margin, 62, HEADER_STEP, "quiet")
+    y: float = TITLE_HEIGHT + len(header) * HEADER_STEP + 20
+    for first in range(0, len(report.workloads), columns):
+        line = [(one, report.rows_of(one)) for one in report.workloads[first : first + columns]]
+        parts += [
+            _panel(workload, rows, margin + place * (PANEL_WIDTH + GAP), y)
+            for place, (workload, rows) in enumerate(line)
         ]
+        y += PANEL_HEAD + max(len(rows) for _, rows in line) * BAR_STEP + PANEL_FOOT
+    parts += _lines(facts, margin, y + 6, FACT_STEP, "fact")
+    height = y + len(facts) * FACT_STEP + margin
+    return "\n".join([*_opening(width, height), *parts, "</svg>"]) + "\n"
+
+
+def _opening(width: float, height: float) -> list[str]:
+    size = f'width="{width:g}" height="{height:g}"'
+    root = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" {size} '
+        'role="img" aria-labelledby="title">'
     )
+    return [
+        root,
+        '<title id="title">daphne_like and its peers, measured side by side</title>',
+        f"<style>{STYLE}</style>",
+        f'<rect class="page" {size} rx="10"/>',
+    ]
+
+
+def _lines(texts: Sequence[str], x: float, y: float, step: float, kind: str) -> list[str]:
+    return [_text(x, y + place * step, text, kind) for place, text in enumerate(texts)]
 
 
 def _panel(workload: Workload, rows: Sequence[Row], x: float, y: float) -> str:
@@ -111,7 +118,7 @@ def _panel(workload: Workload, rows: Sequence[Row], x: float, y: float) -> str:
     return "\n".join(
         [
             _text(x, y + 18, workload.name, "workload"),
-            _text(x, y + 36, f"{workload.title} \u2013 {workload.unit.value}", "quiet"),
+            _text(x, y + 36, subtitle(workload), "quiet"),
             *bars,
             f'<line class="axis" x1="{axis:g}" y1="{top - 3:g}" x2="{axis:g}" y2="{foot:g}"/>',
         ]
@@ -152,11 +159,12 @@ def _text(x: float, y: float, text: str, kind: str, anchor: str = "start") -> st
     return f'<text class="{kind}" x="{x:g}" y="{y:g}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def _wrapped(text: str) -> list[str]:
-    """Break a line between words; SVG text does not wrap."""
-    lines = [""]
-    for word in text.split(" "):
-        if len(lines[-1]) + len(word) >= FACT_LETTERS:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
-    return lines
+def subtitle(workload: Workload) -> str:
+    """Return the line below a panel's name; it has to fit in :data:`PANEL_WIDTH`."""
+    return f"{workload.title} \u2013 {workload.unit.value}"
+
+
+def _wrapped(text: str, room: float, kind: str) -> list[str]:
+    """Break a line between words."""
+    letters = int(room / LETTER_WIDTH[kind])
+    return textwrap.wrap(text, letters, break_long_words=False, break_on_hyphens=False)

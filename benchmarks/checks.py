@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import http.client
 
+from benchmarks.http_workloads import HTTPWorkload
 from benchmarks.serving import HOST
-from benchmarks.workloads import Workload
 
 TIMEOUT_SECONDS = 10.0
 
@@ -14,7 +14,7 @@ class WrongAnswerError(Exception):
     """The contender does not cope with the workload; the message says what came instead."""
 
 
-def check(port: int, workload: Workload) -> None:
+def check(port: int, workload: HTTPWorkload) -> None:
     """Make the workload's request twice on one connection, and compare status and body.
 
     Raises:
@@ -32,7 +32,7 @@ def check(port: int, workload: Workload) -> None:
         connection.close()
 
 
-def _exchange(connection: http.client.HTTPConnection, workload: Workload) -> tuple[int, bytes]:
+def _exchange(connection: http.client.HTTPConnection, workload: HTTPWorkload) -> tuple[int, bytes]:
     names = {name.lower() for name, _ in workload.fields}
     connection.putrequest(
         workload.method, workload.target, skip_accept_encoding="accept-encoding" in names
@@ -46,12 +46,15 @@ def _exchange(connection: http.client.HTTPConnection, workload: Workload) -> tup
     return response.status, response.read()
 
 
-def _compare(status: int, body: bytes, workload: Workload) -> None:
+def _compare(status: int, body: bytes, workload: HTTPWorkload) -> None:
     if status != 200:
         raise WrongAnswerError(f"status: expected 200, got {status}")
     if body != workload.answer:
-        raise WrongAnswerError(f"body: expected {_shown(workload.answer)}, got {_shown(body)}")
+        raise WrongAnswerError(f"body: expected {shown(workload.answer)}, got {shown(body)}")
 
 
-def _shown(body: bytes) -> str:
-    return repr(body) if len(body) <= 40 else f"{len(body)} octets"
+def shown(body: str | bytes) -> str:
+    """Write a body or a message for people."""
+    if len(body) <= 40:
+        return repr(body)
+    return f"{len(body)} {'letters' if isinstance(body, str) else 'octets'}"

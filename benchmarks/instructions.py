@@ -1,9 +1,9 @@
-"""User-space instructions per `hello` request: ``python -m benchmarks.instructions``.
+"""User-space instructions per request or message: ``python -m benchmarks.instructions``.
 
-The count does not depend on the machine's load, so it is recorded and held by a test. It does
-depend on the interpreter's build and on the libraries' versions: the record is kept by Python
-version, and names them. Only servers of one process can be counted, and none that polls without a
-pause (fastpysgi).
+Counted for the workloads `hello` and `ws`. The count does not depend on the machine's load, so it
+is recorded and held by a test. It does depend on the interpreter's build and on the libraries'
+versions: the record is kept by Python version and workload, and names them. Only servers of one
+process can be counted, and none that polls without a pause (fastpysgi).
 """
 
 from __future__ import annotations
@@ -14,23 +14,45 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks import peers
 from benchmarks.callgrind import counting
-from benchmarks.contenders import CONTENDERS, OURS, REPOSITORY
+from benchmarks.contenders import CONTENDERS, OURS, REPOSITORY, Contender
+from benchmarks.exchanges import Echo, Exchange, Hello
+from benchmarks.http_workloads import HELLO
 from benchmarks.serving import import_folder
+from benchmarks.websocket.workloads import ECHO
+from benchmarks.workloads import Workload
 
 RECORD = Path(__file__).with_name("instructions.json")
-COUNTABLE = (OURS, "uvicorn", "Daphne", "uvloop-floor")
+COUNTABLE = (OURS, "uvicorn", "Daphne", "uvloop-floor", "picows-floor")
 ALLOWED_GROWTH = 0.03
 
-WARM_UP_REQUESTS = 300
-FEW_REQUESTS = 300
-MANY_REQUESTS = 2300
-"""What an interval costs besides its requests cancels out between few and many."""
+WARM_UP = 300
+FEW = 300
+MANY = 2300
+"""Exchanges. What an interval costs besides its exchanges cancels out between few and many."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A workload that instructions are counted for."""
+
+    workload: Workload
+    connect: Callable[[int], Exchange]
+    libraries: tuple[str, ...]
+    """Distributions whose versions are recorded beside the figure."""
+
+
+_COUNTED = (
+    Counted(HELLO, Hello, ("Twisted", "uvloop", "httptools")),
+    Counted(ECHO, Echo, ("Twisted", "uvloop", "autobahn")),
+)
+COUNTED = {one.workload.name: one for one in _COUNTED}
 
 
 @dataclass(frozen=True)
@@ -42,10 +64,13 @@ class Recorded:
     versions: dict[str, str | None]
 
 
-def instructions_per_request(command: Sequence[str], imports: Path = REPOSITORY) -> float:
-    """Count the instructions of one keep-alive `hello` request; repeatable within about 0.1 %.
+def instructions_per_exchange(
+    workload: str, command: Sequence[str], imports: Path = REPOSITORY
+) -> float:
+    """Count the instructions of one exchange on a connection; repeatable within about 0.1 %.
 
     Args:
+        workload: a name in :data:`COUNTED`.
         command: the server's command line, "{port}" in the place of the port.
         imports: folder that the application is imported from.
 
@@ -54,15 +79,15 @@ def instructions_per_request(command: Sequence[str], imports: Path = REPOSITORY)
 
     Raises:
         StartError: the server did not come to listen.
-        ConnectionError: it closed the connection.
+        WrongAnswerError: it closed the connection, or answered something else.
     """
-    with counting(command, imports) as callgrind:
-        callgrind.request(WARM_UP_REQUESTS)
+    with counting(command, imports, COUNTED[workload].connect) as callgrind:
+        callgrind.exchange(WARM_UP)
         callgrind.command("instrumentation", "on")
-        callgrind.count(WARM_UP_REQUESTS)
-        few = callgrind.count(FEW_REQUESTS)
-        many = callgrind.count(MANY_REQUESTS)
-    return (many - few) / (MANY_REQUESTS - FEW_REQUESTS)
+        callgrind.count(WARM_UP)
+        few = callgrind.count(FEW)
+        many = callgrind.count(MANY)
+    return (many - few) / (MANY - FEW)
 
 
 def our_command() -> list[str]:
@@ -71,36 +96,50 @@ def our_command() -> list[str]:
     return ours.command_line(Path(), "{port}")
 
 
-def recorded(python: str | None = None) -> Recorded | None:
+def recorded(workload: str, python: str | None = None) -> Recorded | None:
     """Return the record for a Python version, by default this one's; None where there is none."""
-    records = json.loads(RECORD.read_text()) if RECORD.is_file() else {}
-    entry = records.get(python or platform.python_version())
+    entry = _records().get(python or platform.python_version(), {}).get(workload)
     return None if entry is None else Recorded(**entry)
 
 
-def record(instructions: float) -> None:
+def record(workload: str, instructions: float) -> None:
     """Write a figure as this Python version's."""
-    records = json.loads(RECORD.read_text()) if RECORD.is_file() else {}
-    versions = peers.versions(sys.executable, ("Twisted", "uvloop", "httptools"))
+    records = _records()
+    versions = peers.versions(sys.executable, COUNTED[workload].libraries)
     entry = Recorded(round(instructions), sys.version, versions)
-    records[platform.python_version()] = asdict(entry)
+    records.setdefault(platform.python_version(), {})[workload] = asdict(entry)
     RECORD.write_text(json.dumps(records, indent=2, sort_keys=True) + "\n")
 
 
-def _count(name: str, peers_folder: Path) -> float:
-    (contender,) = (one for one in CONTENDERS if one.name == name)
+def _records() -> dict[str, dict[str, Any]]:
+    """Return what is recorded, by Python version and workload."""
+    found: dict[str, dict[str, Any]] = json.loads(RECORD.read_text()) if RECORD.is_file() else {}
+    return found
+
+
+def _count(workload: str, contender: Contender, peers_folder: Path) -> float:
     command = contender.command_line(peers_folder, "{port}")
     with tempfile.TemporaryDirectory(prefix="benchmarks-imports-") as folder:
-        return instructions_per_request(command, import_folder(contender, Path(folder)))
+        imports = import_folder(contender, Path(folder))
+        return instructions_per_exchange(workload, command, imports)
 
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.instructions",
-        description="Count the user-space instructions of one hello request under callgrind "
-        "(Debian: apt install valgrind), and compare ours with the recorded figure.",
+        description="Count the user-space instructions of one hello request and of one ws echo "
+        "under callgrind (Debian: apt install valgrind), and compare ours with the recorded "
+        "figures.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        "--workloads",
+        nargs="+",
+        metavar="NAME",
+        choices=list(COUNTED),
+        default=list(COUNTED),
+        help="which workloads: %(choices)s",
     )
     parser.add_argument(
         "--contenders",
@@ -120,7 +159,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--record",
         action="store_true",
-        help="write our figure to benchmarks/instructions.json as this Python version's",
+        help="write our figures to benchmarks/instructions.json as this Python version's",
     )
     return parser.parse_args(argv)
 
@@ -130,16 +169,25 @@ def main() -> None:
     options = arguments()
     if shutil.which("valgrind") is None:
         raise SystemExit("instructions: valgrind is missing (Debian: apt install valgrind)")
-    for name in options.contenders:
-        instructions = _count(name, options.peers_venv.absolute())
-        comparison = _against_record(name, instructions)
-        print(f"{name:12} {instructions:9.0f} instructions per request{comparison}", flush=True)
-        if name == OURS and options.record:
-            record(instructions)
+    for workload in options.workloads:
+        for contender in CONTENDERS:
+            if contender.name in options.contenders and contender.takes_part_in(
+                COUNTED[workload].workload
+            ):
+                _report(workload, contender, options)
 
 
-def _against_record(name: str, instructions: float) -> str:
-    known = recorded() if name == OURS else None
+def _report(workload: str, contender: Contender, options: argparse.Namespace) -> None:
+    name = contender.name
+    instructions = _count(workload, contender, options.peers_venv.absolute())
+    comparison = _against_record(workload, instructions) if name == OURS else ""
+    print(f"{workload:6} {name:12} {instructions:9.0f} instructions{comparison}", flush=True)
+    if name == OURS and options.record:
+        record(workload, instructions)
+
+
+def _against_record(workload: str, instructions: float) -> str:
+    known = recorded(workload)
     if known is None:
         return ""
     growth = instructions / known.instructions - 1

@@ -9,9 +9,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.http_workloads import HTTPWorkload
 from benchmarks.results import Sample
 from benchmarks.serving import HOST, Server
-from benchmarks.workloads import Workload
 
 MIB = 1 << 20
 SETTLE_SECONDS = 0.05
@@ -31,15 +31,18 @@ _ERRORS = ("connect", "read", "write", "status", "timeout")
 
 
 class LoadError(Exception):
-    """wrk saw errors, or could not run; the message says which."""
+    """The load saw errors, or could not run; the message says which."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What wrk reports of one run without errors."""
+    """What the load reports of one run without errors."""
 
-    requests: int
+    count: int
+    """Requests, messages or connections, as the workload's unit says."""
     seconds: float
+    cpu_seconds: float | None = None
+    """Processor time of the load itself, where it tells."""
 
 
 def lua_string(text: str) -> str:
@@ -52,7 +55,7 @@ def lua_string(text: str) -> str:
     return f'"{"".join(escaped)}"'
 
 
-def lua_script(workload: Workload, body: Path) -> str:
+def lua_script(workload: HTTPWorkload, body: Path) -> str:
     """Return wrk's script for a workload whose request body, if any, is in the file `body`."""
     lines = [f"wrk.method = {lua_string(workload.method)}"]
     lines += [
@@ -90,20 +93,40 @@ def parse(output: str) -> Summary:
     return Summary(counts["requests"], counts["microseconds"] / 1e6)
 
 
+def sample(server: Server, used: float, summary: Summary) -> Sample:
+    """Divide the server's processor time by what was done.
+
+    Args:
+        server: whose memory is read, too.
+        used: seconds of processor time.
+        summary: what the load reports.
+    """
+    load = summary.cpu_seconds
+    return Sample(
+        figure=used * 1e6 / summary.count,
+        per_second=summary.count / summary.seconds,
+        resident_mib=server.resident_octets() / MIB,
+        server_busy=used / summary.seconds,
+        load_busy=None if load is None else load / summary.seconds,
+    )
+
+
 @dataclass(frozen=True)
 class Wrk:
-    """How wrk is run: on which core, how long, with how many connections."""
+    """How wrk is run: on which core, how long, with how many connections, which workload."""
 
     core: int
     seconds: int
     connections: int
+    workload: HTTPWorkload
 
-    def run(self, port: int, workload: Workload) -> Summary:
+    def run(self, port: int) -> Summary:
         """Load a port for the time given.
 
         Raises:
             LoadError: see :func:`parse`.
         """
+        workload = self.workload
         connections = min(self.connections, workload.connections or self.connections)
         with tempfile.TemporaryDirectory(prefix="benchmarks-wrk-") as name:
             script, body = Path(name, "request.lua"), Path(name, "body")
@@ -117,20 +140,15 @@ class Wrk:
             )
         return parse(output.stdout + output.stderr)
 
+    def measure(self, server: Server) -> Sample:
+        """Measure one slice: the server's processor time for each request answered.
 
-def measure(server: Server, workload: Workload, wrk: Wrk) -> Sample:
-    """Measure one slice: the server's processor time for each request that wrk saw answered.
-
-    Raises:
-        LoadError: see :func:`parse`.
-    """
-    before = server.cpu_seconds()
-    summary = wrk.run(server.port, workload)
-    # The server sees wrk's connections close; that time is the requests' too.
-    time.sleep(SETTLE_SECONDS)
-    used = server.cpu_seconds() - before
-    return Sample(
-        figure=used * 1e6 / summary.requests,
-        requests_per_second=summary.requests / summary.seconds,
-        resident_mib=server.resident_octets() / MIB,
-    )
+        Raises:
+            LoadError: see :func:`parse`.
+        """
+        before = server.cpu_seconds()
+        summary = self.run(server.port)
+        # The server sees wrk's connections close; that time is the requests' too.
+        time.sleep(SETTLE_SECONDS)
+        used = server.cpu_seconds() - before
+        return sample(server, used, summary)

@@ -13,13 +13,22 @@ from benchmarks import peers
 from benchmarks.contenders import OURS, Contender
 
 
-def facts() -> dict[str, str]:
-    """Return processor, cores, kernel, Python, load tool and day, by name."""
+def facts(peers_folder: Path, websocket: bool) -> dict[str, str]:
+    """Return processor, cores, kernel, Python, load tools and day, by name.
+
+    Args:
+        peers_folder: virtual environment of the WebSocket load.
+        websocket: whether there was such load.
+    """
+    load = _wrk()
+    if websocket:
+        found = peers.versions(peers_folder / "bin" / "python", ["picows"])
+        load += f", picows {found['picows']} for WebSocket"
     return {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "kernel": f"{platform.system()} {platform.release()}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
-        "load": _wrk(),
+        "load": load,
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
     }
 

@@ -10,38 +10,24 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from benchmarks import load, memory
-from benchmarks.checks import WrongAnswerError, check
+from benchmarks import load
+from benchmarks.checks import WrongAnswerError
 from benchmarks.contenders import Contender
+from benchmarks.methods import Method, Settings
 from benchmarks.results import Outcome, Sample
 from benchmarks.serving import Server, StartError, serving
 from benchmarks.workloads import Workload
 
 MEMORY_ROUNDS = 3
 """Most rounds of a memory workload: each needs servers just started, and they vary little."""
-WARM_UP_SECONDS = 1
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 FAILURES = (StartError, WrongAnswerError, load.LoadError, subprocess.TimeoutExpired, OSError)
 """What puts a contender out of a workload, and nobody else."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to measure."""
-
-    rounds: int
-    slice_seconds: int
-    connections: int
-    server_core: int
-    load_core: int
-    peers: Path
 
 
 def rotated(sequence: Sequence[T], places: int) -> list[T]:
@@ -68,6 +54,7 @@ class Trial:
         self, workload: Workload, contenders: Sequence[Contender], settings: Settings
     ) -> None:
         self._workload = workload
+        self._method = Method(workload, settings)
         self._contenders = contenders
         self._settings = settings
         self._samples: dict[str, list[Sample]] = {one.name: [] for one in contenders}
@@ -80,7 +67,7 @@ class Trial:
     def run(self) -> list[Outcome]:
         """Measure, and return one outcome for each contender, in the order given."""
         progress(f"{self._workload.name}: {self._workload.title}")
-        if memory.is_memory(self._workload):
+        if self._workload.unit.is_memory:
             self._measure_memory()
         else:
             self._measure_load()
@@ -103,7 +90,13 @@ class Trial:
     def _record(self, round_number: int, name: str, sample: Sample | None) -> None:
         if sample is not None:
             self._samples[name].append(sample)
-            progress(f"  round {round_number + 1}: {name:12} {sample.figure:9.2f}")
+            busy = [
+                f"{who} {share:4.0%}"
+                for who, share in (("server", sample.server_busy), ("load", sample.load_busy))
+                if share is not None
+            ]
+            line = f"  round {round_number + 1}: {name:12} {sample.figure:9.2f}"
+            progress("  ".join([line, *busy]))
 
     def _in_turn(self, round_number: int) -> list[Contender]:
         order = rotated(self._contenders, round_number)
@@ -111,27 +104,24 @@ class Trial:
 
     def _measure_load(self) -> None:
         """Start all servers once; load them by turns."""
-        settings, workload = self._settings, self._workload
-        warm_up = load.Wrk(settings.load_core, WARM_UP_SECONDS, settings.connections)
-        wrk = load.Wrk(settings.load_core, settings.slice_seconds, settings.connections)
         with ExitStack() as stack:
             servers: dict[str, Server] = {}
             for one in self._in_turn(0):
-                started = self._attempt(one.name, self._start, stack, one, warm_up)
+                started = self._attempt(one.name, self._start, stack, one)
                 if started is not None:
                     servers[one.name] = started
-            for round_number in range(settings.rounds):
+            for round_number in range(self._settings.rounds):
                 for one in self._in_turn(round_number):
                     server = servers[one.name]
                     with server.awake():
-                        sample = self._attempt(one.name, load.measure, server, workload, wrk)
+                        sample = self._attempt(one.name, self._method.measure, server)
                     self._record(round_number, one.name, sample)
 
-    def _start(self, stack: ExitStack, contender: Contender, warm_up: load.Wrk) -> Server:
+    def _start(self, stack: ExitStack, contender: Contender) -> Server:
         settings = self._settings
         server = stack.enter_context(serving(contender, settings.peers, settings.server_core))
-        check(server.port, self._workload)
-        warm_up.run(server.port, self._workload)
+        self._method.check(server)
+        self._method.warm_up(server)
         server.pause()
         return server
 
@@ -144,4 +134,4 @@ class Trial:
 
     def _measure_memory_of(self, contender: Contender) -> Sample:
         with serving(contender, self._settings.peers, self._settings.server_core) as server:
-            return memory.measure(server, self._workload)
+            return self._method.measure(server)

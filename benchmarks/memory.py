@@ -10,9 +10,9 @@ from contextlib import ExitStack
 
 from benchmarks.applications import GIGABYTE
 from benchmarks.checks import WrongAnswerError, check
+from benchmarks.http_workloads import HELLO, HTTPWorkload
 from benchmarks.results import Sample
 from benchmarks.serving import HOST, Server
-from benchmarks.workloads import HELLO, Unit, Workload
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -30,7 +30,7 @@ RECEIVE_BUFFER_OCTETS = 64 * KIB
 OFFERED = b"u" * 64 * KIB
 
 
-def measure(server: Server, workload: Workload) -> Sample:
+def measure(server: Server, workload: HTTPWorkload) -> Sample:
     """Measure a workload of memory on a server that has just started.
 
     Raises:
@@ -40,10 +40,10 @@ def measure(server: Server, workload: Workload) -> Sample:
         check(server.port, HELLO)
     figure = MEASURES[workload.name](server, workload)
     resident = server.resident_octets() / MIB
-    return Sample(figure, requests_per_second=None, resident_mib=resident)
+    return Sample(figure, per_second=None, resident_mib=resident)
 
 
-def idle(server: Server, workload: Workload) -> float:
+def idle(server: Server, workload: HTTPWorkload) -> float:
     """Return KiB of resident memory for each of many connections, each having done one request."""
     request = _head(workload)
     before = server.resident_octets()
@@ -61,7 +61,7 @@ def idle(server: Server, workload: Workload) -> float:
     return grown / IDLE_CONNECTIONS / KIB
 
 
-def slow_reader(server: Server, workload: Workload) -> float:
+def slow_reader(server: Server, workload: HTTPWorkload) -> float:
     """Return MiB of growth while a client reads little of a response of 1 GB."""
     before = server.resident_octets()
     most = before
@@ -77,7 +77,7 @@ def slow_reader(server: Server, workload: Workload) -> float:
     return (most - before) / MIB
 
 
-def slow_application(server: Server, workload: Workload) -> float:
+def slow_application(server: Server, workload: HTTPWorkload) -> float:
     """Return MiB of growth while a client offers 1 GB to an application that takes little of it."""
     before = server.resident_octets()
     most = before
@@ -91,7 +91,7 @@ def slow_application(server: Server, workload: Workload) -> float:
     return (most - before) / MIB
 
 
-MEASURES: dict[str, Callable[[Server, Workload], float]] = {
+MEASURES: dict[str, Callable[[Server, HTTPWorkload], float]] = {
     "idle": idle,
     "slow-reader": slow_reader,
     "slow-application": slow_application,
@@ -134,7 +134,7 @@ def _connect(port: int, receive_buffer: int | None = None) -> socket.socket:
     return connection
 
 
-def _head(workload: Workload, content_length: int | None = None) -> bytes:
+def _head(workload: HTTPWorkload, content_length: int | None = None) -> bytes:
     lines = [f"{workload.method} {workload.target} HTTP/1.1", f"Host: {HOST}"]
     if content_length is not None:
         lines.append(f"Content-Length: {content_length}")
@@ -164,8 +164,3 @@ def _is_closed(connection: socket.socket) -> bool:
     except OSError:
         return True
     return True
-
-
-def is_memory(workload: Workload) -> bool:
-    """Tell whether a workload is measured here, not under wrk's load."""
-    return workload.unit is not Unit.CPU

@@ -1,4 +1,7 @@
-"""The virtual environment of the servers compared with; none of it is a dependency of ours."""
+"""The virtual environment of the servers compared with, and of the WebSocket load.
+
+None of it is a dependency of ours.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ REQUIREMENTS = (
     "fastpysgi==0.6",
     "httptools==0.9.0",
     "uvloop==0.23.0",
+    "picows==2.3.1",
 )
 
 _VERSIONS_SCRIPT = """

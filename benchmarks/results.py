@@ -14,9 +14,13 @@ class Sample:
     """One slice of one contender; `figure` is in the workload's unit."""
 
     figure: float
-    requests_per_second: float | None
-    """None where no load was made."""
+    per_second: float | None
+    """Requests, messages or connections, as the unit says; None where no load was made."""
     resident_mib: float
+    server_busy: float | None = None
+    """The server's processor time divided by the slice's: about 1 where the load keeps up."""
+    load_busy: float | None = None
+    """The same of the load itself; None where it does not tell."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Row:
     figure: float | None = None
     ratio: float | None = None
     """The figure divided by ours; None where we have none, or where ours is not above zero."""
-    requests_per_second: float | None = None
+    per_second: float | None = None
     resident_mib: float | None = None
     refusal: str | None = None
     samples: tuple[Sample, ...] = ()
@@ -91,7 +95,7 @@ def _row(
         outcome.contender,
         figure=figure,
         ratio=ratio(figure, ours),
-        requests_per_second=_median(sample.requests_per_second for sample in outcome.samples),
+        per_second=_median(sample.per_second for sample in outcome.samples),
         resident_mib=_median(sample.resident_mib for sample in outcome.samples),
         samples=outcome.samples,
     )

@@ -10,7 +10,6 @@ from benchmarks.results import Report, Row
 from benchmarks.workloads import Workload
 
 ABSENT = "\u2013"
-COLUMNS = ("contender", "ratio", "requests/s", "resident MiB")
 
 
 def figure_text(figure: float | None) -> str:
@@ -36,13 +35,13 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.contender,
         figure_text(row.figure),
         ratio_text(row.ratio),
-        _count_text(row.requests_per_second),
+        _count_text(row.per_second),
         ABSENT if row.resident_mib is None else f"{row.resident_mib:.1f}",
     )
 
 
 def _header(workload: Workload) -> tuple[str, ...]:
-    return (COLUMNS[0], workload.unit.value, *COLUMNS[1:])
+    return ("contender", workload.unit.value, "ratio", workload.unit.rate, "resident MiB")
 
 
 def text(report: Report) -> str:
@@ -94,12 +93,14 @@ def _overview(report: Report) -> str:
     lines = [("workload", "unit", *names)]
     for workload in report.workloads:
         rows = {row.contender: row for row in report.rows_of(workload)}
-        cells = [_overview_cell(rows[name]) for name in names]
+        cells = [_overview_cell(rows.get(name)) for name in names]
         lines.append((workload.name, workload.unit.value, *cells))
     return _list_table("Figure, and its ratio to daphne_like's; lower is better", lines)
 
 
-def _overview_cell(row: Row) -> str:
+def _overview_cell(row: Row | None) -> str:
+    if row is None:
+        return ABSENT
     if row.ratio is None:
         return figure_text(row.figure)
     return f"{figure_text(row.figure)} ({ratio_text(row.ratio)})"

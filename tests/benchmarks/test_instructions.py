@@ -1,4 +1,4 @@
-"""Instructions per request are held: they do not depend on the machine's load."""
+"""Instructions per request and message are held: they do not depend on the machine's load."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ def skip_or_fail(reason: str) -> None:
 
 
 class TestInstructions:
-    """The issue: user-space instructions per `hello` request, under callgrind."""
+    """The issues: user-space instructions per `hello` request and `ws` echo, under callgrind."""
 
-    def test_recorded_figure_does_not_grow(self) -> None:
-        """A `hello` request takes at most 3 % more instructions than recorded.
+    @pytest.mark.parametrize("workload", instructions.COUNTED)
+    def test_recorded_figure_does_not_grow(self, workload: str) -> None:
+        """An exchange takes at most 3 % more instructions than recorded.
 
         Where the growth is worth it: ``python -m benchmarks.instructions --record``.
         """
-        recorded = instructions.recorded()
+        recorded = instructions.recorded(workload)
         if recorded is None:
             pytest.skip(
-                f"nothing is recorded for Python {platform.python_version()}: "
-                "run python -m benchmarks.instructions --record"
+                f"no {workload} is recorded for Python {platform.python_version()}: "
+                f"run python -m benchmarks.instructions --workloads {workload} --record"
             )
         if shutil.which("valgrind") is None:
             skip_or_fail("valgrind is missing: apt install valgrind")
-        counted = instructions.instructions_per_request(instructions.our_command())
+        counted = instructions.instructions_per_exchange(workload, instructions.our_command())
         assert counted <= recorded.instructions * (1 + instructions.ALLOWED_GROWTH)

@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import chart, load, results, tables, workloads
+from benchmarks import chart, http_workloads, load, results, tables
+from benchmarks.__main__ import arguments, needs_peers
 from benchmarks.callgrind import total
+from benchmarks.catalogue import WORKLOADS
 from benchmarks.contenders import CONTENDERS, OURS
 from benchmarks.measurement import rotated
 from benchmarks.results import Outcome, Report, Row, Sample, summarise
+from benchmarks.websocket import workloads as websocket
+from benchmarks.workloads import Unit
 
 SUMMARY_LINE = (
     "summary: requests=1200 microseconds=2000000 connect=0 read=0 write=0 status=0 timeout=0\n"
@@ -37,14 +41,14 @@ def report() -> Report:
         Outcome("Daphne", (Sample(7.0, None, 90.0),)),
     ]
     rows = [
-        *summarise(workloads.HELLO, hello, OURS),
-        *summarise(workloads.IDLE, idle, OURS),
+        *summarise(http_workloads.HELLO, hello, OURS),
+        *summarise(http_workloads.IDLE, idle, OURS),
     ]
     return Report(
         machine=MACHINE,
         versions={OURS: "1.0", "granian": "2.8.7", "Daphne": None},
         settings={"rounds": 3},
-        workloads=[workloads.HELLO, workloads.IDLE],
+        workloads=[http_workloads.HELLO, http_workloads.IDLE],
         rows=rows,
     )
 
@@ -54,7 +58,7 @@ class TestWrkSummary:
 
     def test_requests_and_duration(self) -> None:
         """Requests as counted; microseconds become seconds."""
-        assert load.parse(WRK_OUTPUT) == load.Summary(requests=1200, seconds=2.0)
+        assert load.parse(WRK_OUTPUT) == load.Summary(count=1200, seconds=2.0)
 
     @pytest.mark.parametrize("kind", ["connect", "read", "write", "status", "timeout"])
     def test_any_error_voids_the_slice(self, kind: str) -> None:
@@ -79,14 +83,14 @@ class TestWrkScript:
 
     def test_bare_get_sets_only_the_method(self) -> None:
         """A bare GET stays bare."""
-        script = load.lua_script(workloads.HELLO, Path("body"))
+        script = load.lua_script(http_workloads.HELLO, Path("body"))
         assert script.splitlines()[0] == 'wrk.method = "GET"'
         assert "wrk.headers" not in script
         assert "wrk.body" not in script
 
     def test_fields_and_body(self) -> None:
         """A POST brings its fields, and its body from the file."""
-        script = load.lua_script(workloads.JSON, Path("body"))
+        script = load.lua_script(http_workloads.JSON, Path("body"))
         assert (
             'wrk.headers["Content\\045Type"] = "application\\047json"\n'
             'wrk.body = io.open("body", "rb"):read("*a")\n'
@@ -111,17 +115,19 @@ class TestSummary:
 
     def test_figure_is_the_median(self) -> None:
         """One slow slice does not move the figure."""
-        (row,) = summarise(workloads.HELLO, [outcome("granian", 20.0, 500.0, 21.0)], OURS)
+        (row,) = summarise(http_workloads.HELLO, [outcome("granian", 20.0, 500.0, 21.0)], OURS)
         assert row.figure == 21.0
 
     def test_ratio_is_to_ours(self) -> None:
         """A contender that needs twice our time has the ratio 2, and we have 1."""
-        rows = summarise(workloads.HELLO, [outcome("granian", 22.0), outcome(OURS, 11.0)], OURS)
+        rows = summarise(
+            http_workloads.HELLO, [outcome("granian", 22.0), outcome(OURS, 11.0)], OURS
+        )
         assert [row.ratio for row in rows] == [2.0, 1.0]
 
     def test_no_ratio_without_ours(self) -> None:
         """Where we were not measured there is nothing to divide by."""
-        (row,) = summarise(workloads.HELLO, [outcome("granian", 22.0)], OURS)
+        (row,) = summarise(http_workloads.HELLO, [outcome("granian", 22.0)], OURS)
         assert row.ratio is None
 
     @pytest.mark.parametrize("ours", [0.0, -0.5])
@@ -132,14 +138,14 @@ class TestSummary:
     def test_refusal_drops_earlier_samples(self) -> None:
         """A contender that failed in a later round has no figure, but a reason."""
         failed = Outcome("granian", (Sample(22.0, 1.0, 1.0),), refusal="errors seen by wrk: 1 read")
-        (row,) = summarise(workloads.HELLO, [failed], OURS)
+        (row,) = summarise(http_workloads.HELLO, [failed], OURS)
         assert row == Row("hello", "granian", refusal="errors seen by wrk: 1 read")
 
     def test_memory_has_no_rate(self) -> None:
         """Where no load was made there are no requests per second."""
         quiet = Outcome(OURS, (Sample(4.0, None, 50.0),))
-        (row,) = summarise(workloads.IDLE, [quiet], OURS)
-        assert (row.figure, row.requests_per_second, row.resident_mib) == (4.0, None, 50.0)
+        (row,) = summarise(http_workloads.IDLE, [quiet], OURS)
+        assert (row.figure, row.per_second, row.resident_mib) == (4.0, None, 50.0)
 
 
 class TestOrder:
@@ -185,6 +191,60 @@ class TestText:
     def test_three_significant_digits(self, figure: float | None, shown: str) -> None:
         """More digits than the measurement has would mislead."""
         assert tables.figure_text(figure) == shown
+
+
+def mixed_report() -> Report:
+    """Both kinds, and a contender that has a line in one workload only."""
+    hello = [outcome(OURS, 10.0), outcome("fastpysgi", 22.0)]
+    echo = [
+        outcome(OURS, 8.0),
+        Outcome("fastpysgi", refusal="it has no WebSocket"),
+        outcome("picows-floor", 4.0),
+    ]
+    rows = [
+        *summarise(http_workloads.HELLO, hello, OURS),
+        *summarise(websocket.ECHO, echo, OURS),
+    ]
+    return Report(MACHINE, {OURS: "1.0"}, {}, [http_workloads.HELLO, websocket.ECHO], rows)
+
+
+class TestBothKinds:
+    """HTTP and WebSocket in one report."""
+
+    FASTPYSGI = "fastpysgi                    n/a      \u2013           \u2013             \u2013"
+
+    def test_table(self) -> None:
+        """A message is not a request."""
+        assert tables.text(mixed_report()).split("\n\n")[1].splitlines() == [
+            "ws: echo of 32 octets of text",
+            "contender     CPU \u00b5s per message  ratio  messages/s  resident MiB",
+            "------------  ------------------  -----  ----------  ------------",
+            "daphne_like                 8.00  1.00\u00d7     125\u202f000          30.0",
+            self.FASTPYSGI + "  it has no WebSocket",
+            "picows-floor                4.00  0.50\u00d7     250\u202f000          30.0",
+        ]
+
+    def test_overview(self) -> None:
+        """Who takes no part in a workload has an empty cell, who does not manage it "n/a"."""
+        overview = tables.restructured_text(mixed_report()).split("\n\n.. list-table")[0]
+        rows = [row.strip().split("\n     - ") for row in overview.split("   * - ")[1:]]
+        assert rows == [
+            ["workload", "unit", OURS.replace("_", "\\_"), "fastpysgi", "picows-floor"],
+            ["hello", Unit.REQUEST.value, "10.0 (1.00\u00d7)", "22.0 (2.20\u00d7)", "\u2013"],
+            ["ws", Unit.MESSAGE.value, "8.00 (1.00\u00d7)", "n/a", "4.00 (0.50\u00d7)"],
+        ]
+
+    @pytest.mark.parametrize(
+        ("unit", "rate"),
+        [
+            (Unit.REQUEST, "requests/s"),
+            (Unit.MESSAGE, "messages/s"),
+            (Unit.HANDSHAKE, "connections/s"),
+        ],
+    )
+    def test_rate(self, unit: Unit, rate: str) -> None:
+        """The column is headed by what was counted."""
+        assert unit.rate == rate
 
 
 class TestRestructuredText:
@@ -258,6 +318,31 @@ class TestChart:
         groups = [one for one in root.iter(f"{SVG}g") if one.get("class") == "contender ours"]
         assert [group[0].text for group in groups] == [OURS, OURS]
 
+    def test_narrow(self) -> None:
+        """For a telephone, the same panels below one another, each as wide as before."""
+        wide, narrow = (
+            ET.fromstring(chart.svg(report(), columns)) for columns in (chart.WIDE, chart.NARROW)
+        )
+        assert float(narrow.get("width", "")) < float(wide.get("width", "")) / 1.9
+        assert [one.get("width") for one in narrow.iter(f"{SVG}rect")][1:] == [
+            one.get("width") for one in wide.iter(f"{SVG}rect")
+        ][1:]
+
+    def test_titles_fit(self) -> None:
+        """No workload's title runs into the next panel, or out of the page."""
+        for workload in WORKLOADS:
+            letters = len(chart.subtitle(workload))
+            assert letters * chart.LETTER_WIDTH["quiet"] <= chart.PANEL_WIDTH, workload.name
+
+    @pytest.mark.parametrize("columns", [chart.WIDE, chart.NARROW])
+    def test_everything_is_inside(self, columns: int) -> None:
+        """No bar and no line of text begins outside of the page."""
+        root = ET.fromstring(chart.svg(mixed_report(), columns))
+        width, height = float(root.get("width", "")), float(root.get("height", ""))
+        for one in (*root.iter(f"{SVG}text"), *root.iter(f"{SVG}rect")):
+            assert 0 <= float(one.get("x", "0")) < width
+            assert 0 <= float(one.get("y", "0")) < height
+
     def test_both_schemes(self) -> None:
         """It is readable in a light and in a dark scheme."""
         assert "@media (prefers-color-scheme: dark)" in chart.svg(report())
@@ -275,8 +360,52 @@ class TestContenders:
 
     def test_refusals_are_workloads(self) -> None:
         """What is not tried is a workload that exists."""
-        names = {one.name for one in workloads.WORKLOADS}
+        names = {one.name for one in WORKLOADS}
         assert {name for contender in CONTENDERS for name in contender.refusals} <= names
+
+    def test_floors_take_part_in_what_they_can(self) -> None:
+        """No application runs on a floor: it has no line where it has nothing to show."""
+        lines = {
+            one.name: [work.name for work in WORKLOADS if one.takes_part_in(work)]
+            for one in CONTENDERS
+        }
+        assert lines["uvloop-floor"] == ["hello", "browser", "varied"]
+        assert lines["picows-floor"] == ["ws", "ws8k"]
+        assert lines[OURS] == [work.name for work in WORKLOADS]
+
+
+class TestPeersNeeded:
+    """The virtual environment of the peers is made when it is used."""
+
+    @pytest.mark.parametrize(
+        ("line", "needed"),
+        [
+            (["--contenders", OURS, "--workloads", "hello", "idle"], False),
+            (["--contenders", OURS, "--workloads", "hello", "ws"], True),
+            (["--contenders", "uvicorn", "--workloads", "hello"], True),
+        ],
+    )
+    def test_needed(self, line: list[str], needed: bool) -> None:
+        """For any peer, and for the WebSocket load, which is picows."""
+        assert needs_peers(arguments(line)) is needed
+
+
+class TestSample:
+    """A slice's counts become a sample."""
+
+    class Server:
+        def resident_octets(self) -> int:
+            return 30 << 20
+
+    def test_load_that_tells_its_own_time(self) -> None:
+        """Whether server or load was the bottleneck can be seen."""
+        sample = load.sample(self.Server(), 1.9, load.Summary(100_000, 2.0, 1.0))  # type: ignore[arg-type]
+        assert sample == Sample(19.0, 50_000.0, 30.0, server_busy=0.95, load_busy=0.5)
+
+    def test_load_that_does_not(self) -> None:
+        """wrk tells nothing of its own time."""
+        sample = load.sample(self.Server(), 1.0, load.Summary(100_000, 2.0))  # type: ignore[arg-type]
+        assert (sample.server_busy, sample.load_busy) == (0.5, None)
 
 
 class TestCallgrindProfile:

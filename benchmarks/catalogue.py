@@ -1,0 +1,9 @@
+"""All workloads, in the order of the report."""
+
+from __future__ import annotations
+
+from benchmarks.http_workloads import HTTP_WORKLOADS
+from benchmarks.websocket.workloads import WEBSOCKET_WORKLOADS
+from benchmarks.workloads import Workload
+
+WORKLOADS: tuple[Workload, ...] = (*HTTP_WORKLOADS, *WEBSOCKET_WORKLOADS)

@@ -1,0 +1,140 @@
+"""The HTTP workloads: each one's request, and the answer it must get.
+
+The measuring itself is in :mod:`benchmarks.load` (wrk) and :mod:`benchmarks.memory`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from benchmarks import applications
+from benchmarks.workloads import Unit, Workload
+
+
+@dataclass(frozen=True)
+class HTTPWorkload(Workload):
+    """One request, and what is measured while it is made."""
+
+    target: str
+    answer: bytes
+    """The whole body owed; compared before anything is measured."""
+    method: str = "GET"
+    fields: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    connections: int | None = None
+    """Most connections that wrk opens, where the usual number would distort the figure."""
+    varied: bool = False
+    """Each request has a query and a field of its own: nothing that was parsed comes again."""
+
+
+# Eleven fields on the wire: these ten, and the Host that wrk writes.
+BROWSER_FIELDS = (
+    ("Connection", "keep-alive"),
+    ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+    ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+    ("Accept-Language", "fr-FR,fr;q=0.8,en-US;q=0.5,en;q=0.3"),
+    ("Accept-Encoding", "gzip, deflate, br, zstd"),
+    ("Referer", "https://example.org/restaurants?city=Lyon"),
+    ("Cookie", "sessionid=6rjz0a9hq1u4wkc2v8ytd5mbx3nefgps; csrftoken=Zq7XtW2LmA9RfK4c"),
+    ("Upgrade-Insecure-Requests", "1"),
+    ("Sec-Fetch-Mode", "navigate"),
+    ("Sec-Fetch-Site", "same-origin"),
+)
+
+ORDER = json.dumps(
+    {
+        "customer": "Ada",
+        "lines": [
+            {"article": "pencil", "count": 12, "price": 2},
+            {"article": "paper", "count": 3, "price": 5},
+        ],
+    }
+).encode()
+ORDER_ANSWER = b'{"customer": "Ada", "total": 39}'
+
+UPLOAD_BODY = b"u" * 1_000_000
+
+HELLO = HTTPWorkload("hello", "bare GET", Unit.REQUEST, "/", applications.HELLO_BODY)
+BROWSER = HTTPWorkload(
+    "browser",
+    "11 fields, a query, an escaped path",
+    Unit.REQUEST,
+    "/menu/caf%C3%A9%20cr%C3%A8me?table=4&sort=price&q=th%C3%A9",
+    applications.HELLO_BODY,
+    fields=BROWSER_FIELDS,
+)
+VARIED = HTTPWorkload(
+    "varied",
+    "as browser, but no two requests alike",
+    Unit.REQUEST,
+    "/menu/caf%C3%A9%20cr%C3%A8me?table=4&sort=price&q=th%C3%A9",
+    applications.HELLO_BODY,
+    fields=BROWSER_FIELDS,
+    varied=True,
+)
+JSON = HTTPWorkload(
+    "json",
+    "POST of a small JSON body, JSON answer",
+    Unit.REQUEST,
+    "/json",
+    ORDER_ANSWER,
+    method="POST",
+    fields=(("Content-Type", "application/json"),),
+    body=ORDER,
+)
+STREAM = HTTPWorkload(
+    "stream",
+    "ten chunks of 100 bytes",
+    Unit.REQUEST,
+    "/stream",
+    applications.STREAM_CHUNK * applications.STREAM_CHUNKS,
+)
+BIG = HTTPWorkload("big", "100 kB in one body", Unit.REQUEST, "/big", applications.BIG_BODY)
+UPLOAD = HTTPWorkload(
+    "upload",
+    "POST of 1 MB, read chunk by chunk",
+    Unit.REQUEST,
+    "/upload",
+    b"%d" % len(UPLOAD_BODY),
+    method="POST",
+    body=UPLOAD_BODY,
+    # What is under way when wrk stops has cost the server time and counts for no request: with 64
+    # such connections that was a tenth of a slice.
+    connections=8,
+)
+IDLE = HTTPWorkload(
+    "idle",
+    "4 000 idle keep-alive connections",
+    Unit.IDLE,
+    "/",
+    applications.HELLO_BODY,
+)
+SLOW_READER = HTTPWorkload(
+    "slow-reader",
+    "slow reader of a 1 GB response",
+    Unit.GROWTH,
+    "/slow-reader",
+    b"",
+)
+SLOW_APPLICATION = HTTPWorkload(
+    "slow-application",
+    "slow application under a 1 GB upload",
+    Unit.GROWTH,
+    "/slow-application",
+    b"",
+    method="POST",
+)
+
+HTTP_WORKLOADS = (
+    HELLO,
+    BROWSER,
+    VARIED,
+    JSON,
+    STREAM,
+    BIG,
+    UPLOAD,
+    IDLE,
+    SLOW_READER,
+    SLOW_APPLICATION,
+)

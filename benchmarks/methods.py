@@ -1,0 +1,78 @@
+"""How a workload is measured, by its protocol: the check, one slice of load, memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from benchmarks import checks, load, memory
+from benchmarks.http_workloads import HTTPWorkload
+from benchmarks.results import Sample
+from benchmarks.serving import Server
+from benchmarks.websocket import checks as websocket_checks
+from benchmarks.websocket import load as websocket_load
+from benchmarks.websocket import memory as websocket_memory
+from benchmarks.websocket.workloads import WebSocketWorkload
+from benchmarks.workloads import Workload
+
+WARM_UP_SECONDS = 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to measure."""
+
+    rounds: int
+    slice_seconds: int
+    connections: int
+    server_core: int
+    load_core: int
+    peers: Path
+
+
+class Load(Protocol):
+    """What makes the load of one slice."""
+
+    def measure(self, server: Server) -> Sample:
+        """Measure one slice."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A workload's check, load and memory, each for a server that listens."""
+
+    workload: Workload
+    settings: Settings
+
+    def check(self, server: Server) -> None:
+        """Compare the server's answer with the one owed."""
+        if isinstance(self.workload, WebSocketWorkload):
+            websocket_checks.check(server.port, self.workload)
+        else:
+            checks.check(server.port, self._http)
+
+    def warm_up(self, server: Server) -> None:
+        """Load the server for a moment that is not counted."""
+        self._load(WARM_UP_SECONDS).measure(server)
+
+    def measure(self, server: Server) -> Sample:
+        """Measure a slice of load, or memory."""
+        if not self.workload.unit.is_memory:
+            return self._load(self.settings.slice_seconds).measure(server)
+        if isinstance(self.workload, WebSocketWorkload):
+            return websocket_memory.measure(server, self.workload)
+        return memory.measure(server, self._http)
+
+    @property
+    def _http(self) -> HTTPWorkload:
+        assert isinstance(self.workload, HTTPWorkload)
+        return self.workload
+
+    def _load(self, seconds: int) -> Load:
+        settings = self.settings
+        core, connections = settings.load_core, settings.connections
+        if isinstance(self.workload, WebSocketWorkload):
+            python = settings.peers / "bin" / "python"
+            return websocket_load.Generator(python, core, seconds, connections, self.workload)
+        return load.Wrk(core, seconds, connections, self._http)

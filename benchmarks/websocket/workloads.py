@@ -1,0 +1,129 @@
+"""The WebSocket workloads: what is exchanged, over how many connections, with which extension.
+
+The measuring itself is in :mod:`benchmarks.websocket.load` and :mod:`benchmarks.websocket.memory`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import Enum
+
+from benchmarks.websocket.application import NEWS
+from benchmarks.workloads import Unit, Workload
+
+
+class Exercise(Enum):
+    """What the load does with its connections."""
+
+    ECHO = "each sends its next message when the last one has come back"
+    BROADCAST = "one asks, and all receive"
+    HANDSHAKE = "each is opened, and closed with a closing handshake, and replaced"
+    IDLE = "each has sent and received one message, and stays"
+
+
+@dataclass(frozen=True)
+class WebSocketWorkload(Workload):
+    """Messages sent by turns over each connection; text and binary as their types say."""
+
+    exercise: Exercise
+    target: str
+    messages: tuple[str | bytes, ...]
+    deflate: bool = False
+    """The load offers permessage-deflate as browsers do; who does not take it is out."""
+    connections: int | None = None
+    """So many connections, whatever the option says."""
+
+    @property
+    def answers(self) -> tuple[str | bytes, ...]:
+        """What must come back for each message."""
+        broadcast = self.exercise is Exercise.BROADCAST
+        return (NEWS,) * len(self.messages) if broadcast else self.messages
+
+
+SHORT = "32 octets of text, as they come."
+LONG = bytes(range(256)) * 32
+"""8 KiB."""
+
+
+def _positions(sequence: int) -> str:
+    """Return about 1 KiB of JSON that compresses as such JSON does, different in each message."""
+    vehicles = [
+        {
+            "vehicle": f"bus-{(sequence * 37 + place * 11) % 400}",
+            "line": f"C{place + 1}",
+            "latitude": round(45.7 + (sequence * 7919 + place * 104729) % 99991 / 1e6, 6),
+            "longitude": round(4.8 + (sequence * 6101 + place * 15485863) % 99989 / 1e6, 6),
+            "delay": (sequence * 13 + place * 29) % 240,
+            "stop": ("H\u00f4tel de Ville", "Part-Dieu", "Bellecour", "Perrache")[place % 4],
+        }
+        for place in range(8)
+    ]
+    return json.dumps({"sequence": sequence, "vehicles": vehicles}, ensure_ascii=False)
+
+
+POSITIONS = tuple(_positions(sequence) for sequence in range(16))
+
+ECHO = WebSocketWorkload(
+    "ws", "echo of 32 octets of text", Unit.MESSAGE, Exercise.ECHO, "/echo", (SHORT,)
+)
+ECHO_8K = WebSocketWorkload(
+    "ws8k", "echo of 8 KiB of binary", Unit.MESSAGE, Exercise.ECHO, "/echo", (LONG,)
+)
+DEFLATE = WebSocketWorkload(
+    "ws-deflate",
+    "echo of 1 KiB of JSON, compressed",
+    Unit.MESSAGE,
+    Exercise.ECHO,
+    "/echo",
+    POSITIONS,
+    deflate=True,
+)
+BROADCAST = WebSocketWorkload(
+    "ws-broadcast",
+    "32 octets of text to 1 000 connections",
+    Unit.MESSAGE,
+    Exercise.BROADCAST,
+    "/broadcast",
+    ("go",),
+    connections=1000,
+)
+HANDSHAKE = WebSocketWorkload(
+    "ws-handshake",
+    "opening and closing a connection",
+    Unit.HANDSHAKE,
+    Exercise.HANDSHAKE,
+    "/echo",
+    (SHORT,),
+    # No more than Daphne's backlog of 50 takes: a SYN lost there is sent again after a second.
+    connections=32,
+)
+IDLE = WebSocketWorkload(
+    "ws-idle",
+    "3 000 idle WebSockets after one echo",
+    Unit.IDLE,
+    Exercise.IDLE,
+    "/echo",
+    (SHORT,),
+    connections=3000,
+)
+IDLE_DEFLATE = WebSocketWorkload(
+    "ws-idle-deflate",
+    "3 000 idle WebSockets, compressed",
+    Unit.IDLE,
+    Exercise.IDLE,
+    "/echo",
+    POSITIONS,
+    deflate=True,
+    connections=3000,
+)
+
+WEBSOCKET_WORKLOADS = (
+    ECHO,
+    ECHO_8K,
+    DEFLATE,
+    BROADCAST,
+    HANDSHAKE,
+    IDLE,
+    IDLE_DEFLATE,
+)
