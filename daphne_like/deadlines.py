@@ -14,6 +14,10 @@ NEVER = float("inf")
 TICK = 0.5
 """Seconds between two looks; a deadline is enforced at most this much late."""
 
+HORIZON = 64.0
+"""Seconds after which at the latest something is looked at: what is gone by then leaves the wheel,
+though its deadline was a day away."""
+
 
 class Waiting(Protocol):
     """What can be late: a connection, a session, an application after its disconnect."""
@@ -49,8 +53,8 @@ class Deadlines:
 
     def add(self, waiting: Waiting) -> None:
         """Look after something whose `deadline` is set and earlier than its `looked_at`."""
-        waiting.looked_at = waiting.deadline
-        slot = max(int(waiting.deadline / TICK) + 1, self._next)
+        waiting.looked_at = look = min(waiting.deadline, self.now + HORIZON)
+        slot = max(int(look / TICK) + 1, self._next)
         self._slots.setdefault(slot, []).append(weakref.ref(waiting))
 
     def tick(self) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from asgiref.compatibility import guarantee_single_callable
 from twisted.internet.defer import Deferred
@@ -108,7 +109,8 @@ class Server:
         self.deadlines: Deadlines
         self.reactor: Any = None
         self._create_task: Callable[..., asyncio.Task[None]]
-        self._leaving: dict[Any, float] = {}
+        # Weak: an exchange whose application ends in time is not kept until its deadline.
+        self._leaving: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
         self._lifespan: Lifespan | None = None
         self._watchdog: Watchdog | None = None
         self._stop: Stopping | None = None

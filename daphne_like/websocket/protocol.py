@@ -1,7 +1,7 @@
 """Frames on a connection: a short path for the usual ones in front of autobahn's state machine.
 
-What a message means to the application is in session.py. Whatever is not a whole, final, masked
-and uncompressed data frame goes to autobahn: fragments, control frames, compressed ones, errors.
+Usual are whole, final and masked frames. All others go to autobahn, one at a time: fragments, parts
+of frames, whatever is wrong. What a message means to the application is in session.py.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from collections.abc import Awaitable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from autobahn.exception import PayloadCorruptError, PayloadExceededError
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.util import encode_truncate
 from autobahn.websocket import protocol as autobahn
+from autobahn.websocket.protocol import FrameHeader
 from autobahn.websocket.utf8validator import Utf8Validator
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
@@ -22,6 +24,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from daphne_like.asgi.queue import HIGH_WATER
+from daphne_like.deadlines import TICK
 from daphne_like.exceptions import ConnectionClosed
 from daphne_like.http.pace import Paced
 from daphne_like.http.waits import Wait
@@ -37,15 +40,22 @@ OPEN = autobahn.WebSocketProtocol.STATE_OPEN
 CLOSING = autobahn.WebSocketProtocol.STATE_CLOSING
 CLOSED = autobahn.WebSocketProtocol.STATE_CLOSED
 
-CONTINUATION, TEXT, BINARY = 0, 1, 2
+CONTINUATION, TEXT, BINARY, CLOSE = 0, 1, 2, 8
 FINAL = 0x80
 COMPRESSED = 0x40
+MASKED = 0x80
 FINAL_TEXT, FINAL_BINARY = FINAL | TEXT, FINAL | BINARY
+USUAL = (FINAL_TEXT, FINAL_BINARY)
+USUAL_COMPRESSED = (*USUAL, COMPRESSED | FINAL_TEXT, COMPRESSED | FINAL_BINARY)
+CONTROL = range(FINAL | CLOSE, FINAL | 0x0B)
+"""First octets of a close, ping or pong that is as it should be."""
 LONGEST_REASON = 123
 
 LARGEST_FRAME = 131072
 """Octets of a message in one frame and one write: progress of a slow peer can be seen, and control
 frames go out in between."""
+QUIET_SECONDS = 5
+"""After which a compressor that has nothing to do is given up."""
 MOST_AT_ONCE = 256
 """Frames that autobahn gets in one turn of the event loop: others have theirs, too."""
 
@@ -72,7 +82,7 @@ def frame_end(octets: bytes, start: int) -> int:
     if size - start < 2:
         return size
     second = octets[start + 1]
-    head = start + (6 if second & 0x80 else 2)
+    head = start + (6 if second & MASKED else 2)
     length = second & 0x7F
     if length > 125:
         extended = 2 if length == 126 else 8
@@ -83,10 +93,7 @@ def frame_end(octets: bytes, start: int) -> int:
     return head + length
 
 
-SHORT_HEADS = {
-    first: [bytes((first, size)) for size in range(126)]
-    for first in (FINAL_TEXT, FINAL_BINARY, COMPRESSED | FINAL_TEXT, COMPRESSED | FINAL_BINARY)
-}
+SHORT_HEADS = {first: [bytes((first, size)) for size in range(126)] for first in USUAL_COMPRESSED}
 
 
 def frame_head(first: int, size: int) -> bytes:
@@ -119,15 +126,19 @@ class WebSocketProtocol(Paced, WebSocketServerProtocol):  # type: ignore[misc] #
     factory: WebSocketFactory
     session: Session
     data: bytes
+    state: int
     message_data: Any
     largest_frame: float
     """Octets of the largest frame on the short path."""
+    compressed_at = 0.0
+    """When a message was compressed last, in seconds of the wheel."""
 
     def __init__(self, session: Session, deflate: Any) -> None:
         Paced.__init__(self, session.server)
         self.session = session
         self._queue: Any = session.queue
         self._perMessageCompress = deflate
+        self.usual = USUAL if deflate is None else USUAL_COMPRESSED
         self._held: bytes | None = None  # what was read, and the application has no room for
         self._owed_pong: bytes | None = None
         self._written: Event | None = None  # set when a message in parts is out
@@ -195,9 +206,9 @@ class WebSocketProtocol(Paced, WebSocketServerProtocol):  # type: ignore[misc] #
             if self.current_frame is None and not self.inside_message and self.state == OPEN:
                 while size - start > 5:
                     first = data[start]
-                    if first != FINAL_TEXT and first != FINAL_BINARY:
+                    if first not in self.usual:
                         break
-                    length = data[start + 1] - 0x80
+                    length = data[start + 1] - MASKED
                     body = start + 6
                     if length > 125:
                         if length != 126 or size - start < 8:
@@ -209,17 +220,23 @@ class WebSocketProtocol(Paced, WebSocketServerProtocol):  # type: ignore[misc] #
                     end = body + length
                     if length < 0 or end > size or length > self.largest_frame:
                         break
+                    start = end
                     payload = unmask(data[body:end], data[body - 4 : body])
-                    if first == FINAL_TEXT:
+                    if first & COMPRESSED:
+                        inflated = self._inflated(payload)
+                        if inflated is None:
+                            break
+                        payload = inflated
+                    if first & TEXT:
                         try:
                             text = payload.decode()
                         except UnicodeDecodeError:
+                            self._invalid_payload("The text is not UTF-8")
                             break
                         queue.put_sized({"type": "websocket.receive", "text": text}, len(text))
                     else:
                         event = {"type": "websocket.receive", "bytes": bytes(payload)}
-                        queue.put_sized(event, length)
-                    start = end
+                        queue.put_sized(event, len(payload))
                     if queue.unread >= HIGH_WATER and self._hold(data[start:]):
                         return
                 if self.autoPingTimeoutCall is not None and start:
@@ -245,11 +262,45 @@ class WebSocketProtocol(Paced, WebSocketServerProtocol):  # type: ignore[misc] #
         frame = self.current_frame
         if frame is None:
             end = frame_end(data, start)
+            if data[start] in CONTROL and 6 <= end - start <= 131 and end <= len(data):
+                second = data[start + 1]
+                if second & MASKED and (second != MASKED | 1 or data[start] != FINAL | CLOSE):
+                    self._read_control(data[start] & 0x0F, data[start + 2 : end])
+                    return end
         else:
             end = start + frame.length - self.current_frame_masker.pointer()
         self.data = data[start:end]
         self.consumeData()
         return end
+
+    def _read_control(self, opcode: int, octets: bytes) -> None:
+        """Let autobahn have a control frame without its masker and state machine (measured)."""
+        payload = bytes(unmask(octets[4:], octets[:4]))
+        self.control_frame_data = [payload]
+        self.current_frame = FrameHeader(opcode, True, 0, len(payload), octets[:4])
+        self.processControlFrame()
+        self.current_frame = None
+
+    def _inflated(self, payload: bytes | bytearray) -> bytes | None:
+        """A whole message decompressed, as far as a message may be large (S28).
+
+        Returns:
+            None if it cannot be: the connection has failed.
+        """
+        deflate = self._perMessageCompress
+        deflate.start_decompress_message()
+        try:
+            octets: bytes = deflate.decompress_message_data(
+                payload, max_output_len=self.maxMessagePayloadSize or None
+            )
+            deflate.end_decompress_message()
+        except PayloadExceededError:
+            self._fail_connection(1009, "The message is too large when it is decompressed")
+        except PayloadCorruptError:
+            self._invalid_payload("The compressed message is damaged")
+        else:
+            return octets
+        return None
 
     def _hold(self, data: bytes) -> bool:
         """Keep what was read, and read no more, until the application has caught up.
@@ -308,13 +359,6 @@ class WebSocketProtocol(Paced, WebSocketServerProtocol):  # type: ignore[misc] #
             self.autoPingTimeoutCall = self.autoPingPending = None
             self._ping_later()
 
-    def _sendAutoPing(self) -> None:
-        if self._perMessageCompress is not None:
-            # What the compressor remembers is most of an idle connection's memory. A new one
-            # begins with nothing to refer to, which no peer can tell.
-            self._perMessageCompress._compressor = None
-        super()._sendAutoPing()
-
     def _ping_later(self) -> None:
         self.autoPingPendingCall = self.factory._batched_timer.call_later(
             self.autoPingInterval, self._sendAutoPing
@@ -324,8 +368,14 @@ class WebSocketProtocol(Paced, WebSocketServerProtocol):  # type: ignore[misc] #
         super()._fail_connection(code, reason)
         self.session.closed(code, reason)
 
-    def _closeConnection(self, abort: bool = False) -> None:
+    def dropConnection(self, abort: bool = False) -> None:
+        if self.state == CLOSED:
+            return
+        self.state = CLOSED
+        self.droppedByMe = True
+        self.transport.unregisterProducer()
         if abort and not self.wasClean:
+            log.debug("x cut: %s", self.wasNotCleanReason)
             self.transport.abortConnection()
         else:  # autobahn would cut off a peer that has just said goodbye
             self.transport.loseConnection()
@@ -367,9 +417,23 @@ class WebSocketProtocol(Paced, WebSocketServerProtocol):  # type: ignore[misc] #
 
     def _compressed(self, payload: bytes) -> bytes:
         deflate = self._perMessageCompress
+        self.compressed_at = self._deadlines.now
+        if deflate._compressor is None:
+            self.wait(Wait.QUIET, QUIET_SECONDS)
         deflate.start_compress_message()
         octets: bytes = deflate.compress_message_data(payload) + deflate.end_compress_message()
         return octets
+
+    def _give_up_compressor(self) -> None:
+        """What it remembers is most of an idle connection's memory.
+
+        The next one has nothing to refer to, which no peer can tell. autobahn (26.10) has no
+        public way to reset it; it makes another when there is none.
+        """
+        if self._deadlines.now - self.compressed_at >= QUIET_SECONDS - TICK:
+            self._perMessageCompress._compressor = None
+        else:
+            self.wait(Wait.QUIET, QUIET_SECONDS)
 
     async def _send_parts(self, payload: bytes, first: int) -> None:
         """Send a large message in fragments, as the peer reads them."""
@@ -425,7 +489,9 @@ class WebSocketProtocol(Paced, WebSocketServerProtocol):  # type: ignore[misc] #
 
     def waited_too_long(self, wait: Wait) -> None:
         log.debug("%% waited too long for %s", wait.name)
-        if wait is Wait.LIFETIME:
+        if wait is Wait.QUIET:
+            self._give_up_compressor()
+        elif wait is Wait.LIFETIME:
             self.session.begin_close(1001, "The time limit of the connection is over")
         else:
             self.transport.abortConnection()

@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from daphne_like.asgi.queue import HIGH_WATER, LOW_WATER, InputQueue
+from daphne_like.asgi.queue import (
+    HIGH_WATER,
+    LOW_WATER,
+    MESSAGE_OVERHEAD,
+    InputQueue,
+    MessageQueue,
+)
 
 LAST = {"type": "http.disconnect"}
 
@@ -302,3 +308,59 @@ class TestReader:
             assert reader.told == []
 
         run(main())
+
+
+class TestMessages:
+    """MessageQueue: the input of a WebSocket."""
+
+    def test_text_octets_and_empty_messages_count(self) -> None:
+        """What waits counts with an overhead, so that empty messages have a bound, too."""
+        queue = MessageQueue()
+        for message in ({"text": "four"}, {"bytes": b"five!"}, {"text": ""}, {"bytes": b""}):
+            queue.put_nowait({"type": "websocket.receive", **message})
+        assert queue.unread == 4 + 5 + 4 * MESSAGE_OVERHEAD
+        run(queue.get())
+        assert queue.get_nowait()["bytes"] == b"five!"
+        assert queue.unread == 2 * MESSAGE_OVERHEAD
+        run(queue.get())
+        run(queue.get())
+        assert queue.unread == 0
+
+    @pytest.mark.parametrize("nowait", [False, True])
+    def test_the_reader_is_told_once(self, nowait: bool) -> None:
+        """It is told when what waits has fallen to the low-water mark, and not again."""
+        queue = MessageQueue()
+        queue.reader = reader = Reader()
+        size = LOW_WATER - MESSAGE_OVERHEAD
+        for _ in range(3):
+            queue.put_nowait({"type": "websocket.receive", "bytes": bytes(size)})
+        for _ in range(3):
+            queue.get_nowait() if nowait else run(queue.get())
+            assert reader.told == ["read"] * (queue.unread <= LOW_WATER)
+
+    def test_what_came_before_the_end_stays(self) -> None:
+        """Messages first, then the end for every get, then nothing is taken any more."""
+        queue = MessageQueue()
+        queue.put_nowait({"type": "websocket.receive", "text": "last"})
+        queue.end({"type": "websocket.disconnect", "code": 1000}, keep_unread=True)
+        queue.put_nowait({"type": "websocket.receive", "text": "late"})
+        got = [run(queue.get())["type"] for _ in range(3)]
+        assert got == ["websocket.receive", "websocket.disconnect", "websocket.disconnect"]
+
+    def test_nothing_there(self) -> None:
+        """get_nowait says so, as asyncio.Queue does."""
+        with pytest.raises(asyncio.QueueEmpty):
+            MessageQueue().get_nowait()
+
+    def test_two_wait(self) -> None:
+        """One message wakes one; a waiter that is cancelled passes its turn on."""
+
+        async def both() -> list[str]:
+            queue = MessageQueue()
+            first, second = (asyncio.ensure_future(queue.get()) for _ in range(2))
+            await asyncio.sleep(0)
+            queue.put_nowait({"type": "websocket.receive", "text": "one"})
+            first.cancel()
+            return [(await second)["text"], str(first.cancelled())]
+
+        assert run(both()) == ["one", "True"]
