@@ -10,9 +10,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from websockets.sync.client import connect
 
 from tests.loopback.conftest import Running
 
@@ -37,6 +40,7 @@ def block(page: Path, kind: str) -> str:
 def project(tmp_path: Path) -> Path:
     """A folder with README's application, and a Django project's place."""
     (tmp_path / "hello.py").write_text(block(ROOT / "README.rst", "python"))
+    (tmp_path / "echo.py").write_text((ROOT / "examples" / "echo.py").read_text())
     (tmp_path / "mysite").mkdir()
     (tmp_path / "mysite" / "asgi.py").write_text("from hello import application\n")
     return tmp_path
@@ -125,47 +129,62 @@ class TestCommands:
 class TestNginx:
     """docs/howto/proxy.rst with Debian's nginx in front."""
 
-    def test_the_client_is_who_nginx_says(
+    @pytest.fixture
+    def through_nginx(
         self, project: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """The page's nginx block and its command: keep-alive upstream, real client address."""
+    ) -> Iterator[Callable[[str], int]]:
+        """through_nginx(application): its port at an nginx that is set up as the page says."""
         nginx = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
         if nginx is None:
             message = "nginx is missing: install Debian's nginx-light"
             pytest.fail(message) if "CI" in os.environ else pytest.skip(message)
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        (project / "told.py").write_text(
-            "async def application(scope, receive, send):\n"
-            "    body = repr((scope['client'][0], scope['scheme'])).encode()\n"
-            "    await send({'type': 'http.response.start', 'status': 200, 'headers': []})\n"
-            "    await send({'type': 'http.response.body', 'body': body})\n"
-        )
         site = block(ROOT / "docs" / "howto" / "proxy.rst", "nginx")
         site = site.replace("/run/site", str(project)).replace("80;", f"127.0.0.1:{port};")
         (project / "nginx.conf").write_text(
             f"daemon off; pid {project}/pid; error_log stderr; user root;\n"
             f"events {{}}\nhttp {{ access_log off;\n{site}}}\n"
         )
-        running = serve(
-            monkeypatch,
-            project,
-            "-u",
-            f"{project}/http.sock",
-            "--proxy-headers",
-            "told:application",
+        with ExitStack() as started:
+
+            def start(application: str) -> int:
+                arguments = ["-u", f"{project}/http.sock", "--proxy-headers", application]
+                running = serve(monkeypatch, project, *arguments)
+                started.callback(running.stop)
+                running.wait_for("serves")
+                proxy = subprocess.Popen(
+                    [nginx, "-p", str(project), "-c", f"{project}/nginx.conf"],
+                    stderr=subprocess.DEVNULL,
+                )
+                started.callback(proxy.wait, 20)
+                started.callback(proxy.terminate)
+                return port
+
+            yield start
+
+    def test_the_client_is_who_nginx_says(
+        self, project: Path, through_nginx: Callable[[str], int]
+    ) -> None:
+        """The page's nginx block and its command: keep-alive upstream, real client address."""
+        (project / "told.py").write_text(
+            "async def application(scope, receive, send):\n"
+            "    body = repr((scope['client'][0], scope['scheme'])).encode()\n"
+            "    await send({'type': 'http.response.start', 'status': 200, 'headers': []})\n"
+            "    await send({'type': 'http.response.body', 'body': body})\n"
         )
-        running.wait_for("serves")
-        proxy = subprocess.Popen(
-            [nginx, "-p", str(project), "-c", f"{project}/nginx.conf"], stderr=subprocess.DEVNULL
-        )
-        try:
-            answer = ask_until_served(port)
-            assert answer.endswith(b"('127.0.0.1', 'http')")
-        finally:
-            proxy.terminate()
-            proxy.wait(20)
-            running.stop()
+        answer = ask_until_served(through_nginx("told:application"))
+        assert answer.endswith(b"('127.0.0.1', 'http')")
+
+    def test_a_websocket_passes(self, through_nginx: Callable[[str], int]) -> None:
+        """The same block lets an opening handshake through, and the messages after it."""
+        port = through_nginx("echo:application")
+        ask_until_served(port)
+        with connect(f"ws://127.0.0.1:{port}/", open_timeout=10, proxy=None) as websocket:
+            websocket.send("through nginx")
+            assert websocket.recv(timeout=10) == "through nginx"
+            websocket.close(4000, "enough")
+        assert websocket.close_code == 4000
 
 
 def ask_until_served(port: int) -> bytes:
