@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 
 from benchmarks.checks import WrongAnswerError
@@ -10,6 +11,9 @@ from benchmarks.results import Sample
 from benchmarks.serving import Server
 from benchmarks.websocket.checks import check, connect, expect
 from benchmarks.websocket.workloads import WebSocketWorkload
+
+QUIET_SECONDS = 8
+"""Less than any contender's interval of pings."""
 
 
 def measure(server: Server, workload: WebSocketWorkload) -> Sample:
@@ -26,16 +30,18 @@ def measure(server: Server, workload: WebSocketWorkload) -> Sample:
 
 
 def idle(server: Server, workload: WebSocketWorkload) -> float:
-    """Return KiB of resident memory for each connection, each having echoed one message."""
+    """Return KiB of resident memory for each connection, after a while without messages."""
     count = workload.connections or 1
     before = server.resident_octets()
     with ExitStack() as stack:
         clients = []
         for _ in range(count):
             client = stack.enter_context(connect(server.port, workload))
-            client.send(workload.messages[0])
-            expect(client, workload.answers[0])
+            if not workload.silent:
+                client.send(workload.messages[0])
+                expect(client, workload.answers[0])
             clients.append(client)
+        time.sleep(QUIET_SECONDS)
         grown = server.resident_octets() - before
         closed = sum(client.is_closed() for client in clients)
     if closed:

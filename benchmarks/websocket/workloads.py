@@ -19,7 +19,7 @@ class Exercise(Enum):
     ECHO = "each sends its next message when the last one has come back"
     BROADCAST = "one asks, and all receive"
     HANDSHAKE = "each is opened, and closed with a closing handshake, and replaced"
-    IDLE = "each has sent and received one message, and stays"
+    IDLE = "each stays, after one message each way if it is not silent"
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class WebSocketWorkload(Workload):
     """The load offers permessage-deflate as browsers do; who does not take it is out."""
     connections: int | None = None
     """So many connections, whatever the option says."""
+    silent: bool = False
+    """Idle connections have not sent a message before."""
 
     @property
     def answers(self) -> tuple[str | bytes, ...]:
@@ -109,7 +111,18 @@ IDLE = WebSocketWorkload(
 )
 IDLE_DEFLATE = WebSocketWorkload(
     "ws-idle-deflate",
-    "3 000 idle WebSockets, compressed",
+    "3 000 idle WebSockets, deflate negotiated",
+    Unit.IDLE,
+    Exercise.IDLE,
+    "/echo",
+    POSITIONS,
+    deflate=True,
+    connections=3000,
+    silent=True,
+)
+IDLE_DEFLATED = WebSocketWorkload(
+    "ws-idle-deflated",
+    "the same, 8 s after a compressed echo",
     Unit.IDLE,
     Exercise.IDLE,
     "/echo",
@@ -126,4 +139,5 @@ WEBSOCKET_WORKLOADS = (
     HANDSHAKE,
     IDLE,
     IDLE_DEFLATE,
+    IDLE_DEFLATED,
 )

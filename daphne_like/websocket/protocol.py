@@ -168,9 +168,9 @@ class WebSocketProtocol(Paced, WebSocketServerProtocol):  # type: ignore[misc] #
         self.dropConnection()
 
     def connectionLost(self, reason: Failure) -> None:
-        held, self._held = self._held, b""
-        if held and self.state == OPEN:
-            self._held = None
+        self.connected = 0
+        held, self._held = self._held, None
+        if held:  # what came before the end is the application's to read
             self.dataReceived(held)
         # Not that of autobahn's Twisted protocol, which formats its arguments to log nothing.
         autobahn.WebSocketProtocol._connectionLost(self, reason)
@@ -308,7 +308,7 @@ class WebSocketProtocol(Paced, WebSocketServerProtocol):  # type: ignore[misc] #
         Returns:
             False when the connection is gone: then what was read is all there will be.
         """
-        if self._held is not None:
+        if not self.connected:
             return False
         self._held = data
         self.transport.pauseProducing()
