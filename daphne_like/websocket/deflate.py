@@ -6,7 +6,6 @@ The parameters' own rules, the negotiated answer and the compression are autobah
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from autobahn.websocket.compress_deflate import (
     PerMessageDeflate,
@@ -53,6 +52,38 @@ def accept_offer(
     return None
 
 
-def make_deflate(accept: PerMessageDeflateOfferAccept) -> Any:
-    """Compressor and decompressor, autobahn's, for what was agreed on."""
-    return PerMessageDeflate.create_from_offer_accept(True, accept)
+class Deflate(PerMessageDeflate):  # type: ignore[misc] # untyped base
+    """autobahn's compressor and decompressor, for whole messages."""
+
+    @property
+    def has_compressor(self) -> bool:
+        """Whether there is one, with what it remembers."""
+        return self._compressor is not None
+
+    def forget_compressor(self) -> None:
+        """Give it up; the next message has another, which refers to nothing: no peer can tell.
+
+        autobahn (26.10) has no public way to reset it; it makes another when there is none.
+        """
+        self._compressor = None
+
+    def compress_message(self, payload: bytes) -> bytes:
+        """The octets of a compressed message."""
+        self.start_compress_message()
+        octets: bytes = self.compress_message_data(payload) + self.end_compress_message()
+        return octets
+
+    def decompress_message(self, payload: bytes | bytearray, most: int | None) -> bytes:
+        """The message in the payload of its only frame.
+
+        Args:
+            payload: unmasked.
+            most: octets that the message may have.
+        Raises:
+            PayloadExceededError: it has more; inflating has stopped there (S28).
+            PayloadCorruptError: it is damaged.
+        """
+        self.start_decompress_message()
+        octets: bytes = self.decompress_message_data(payload, max_output_len=most)
+        self.end_decompress_message()
+        return octets

@@ -10,7 +10,8 @@ from autobahn.websocket import protocol as autobahn
 
 from daphne_like.http.exchange import Exchange
 from daphne_like.websocket.handshake import asks_for_websocket, check_opening
-from daphne_like.websocket.protocol import OPEN, WebSocketProtocol
+from daphne_like.websocket.output import OPEN
+from daphne_like.websocket.protocol import WebSocketProtocol
 from daphne_like.websocket.session import Session
 from daphne_like.websocket.timers import Timers
 

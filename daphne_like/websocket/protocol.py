@@ -7,14 +7,10 @@ of frames, whatever is wrong. What a message means to the application is in sess
 from __future__ import annotations
 
 import logging
-from asyncio import Event
-from collections.abc import Awaitable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from autobahn.exception import PayloadCorruptError, PayloadExceededError
-from autobahn.twisted.websocket import WebSocketServerProtocol
-from autobahn.util import encode_truncate
 from autobahn.websocket import protocol as autobahn
 from autobahn.websocket.protocol import FrameHeader
 from autobahn.websocket.utf8validator import Utf8Validator
@@ -24,11 +20,21 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from daphne_like.asgi.queue import HIGH_WATER
-from daphne_like.deadlines import TICK
-from daphne_like.exceptions import ConnectionClosed
-from daphne_like.http.pace import Paced
 from daphne_like.http.waits import Wait
+from daphne_like.websocket.deflate import Deflate
+from daphne_like.websocket.frames import (
+    CLOSE,
+    COMPRESSED,
+    CONTROL,
+    FINAL,
+    MASKED,
+    TEXT,
+    USUAL,
+    USUAL_COMPRESSED,
+    frame_end,
+)
 from daphne_like.websocket.masking import unmask
+from daphne_like.websocket.output import OPEN, WebSocketOutput
 
 if TYPE_CHECKING:
     from daphne_like.websocket.factory import WebSocketFactory
@@ -36,82 +42,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("daphne_like.websocket")
 
-OPEN = autobahn.WebSocketProtocol.STATE_OPEN
-CLOSING = autobahn.WebSocketProtocol.STATE_CLOSING
 CLOSED = autobahn.WebSocketProtocol.STATE_CLOSED
 
-CONTINUATION, TEXT, BINARY, CLOSE = 0, 1, 2, 8
-FINAL = 0x80
-COMPRESSED = 0x40
-MASKED = 0x80
-FINAL_TEXT, FINAL_BINARY = FINAL | TEXT, FINAL | BINARY
-USUAL = (FINAL_TEXT, FINAL_BINARY)
-USUAL_COMPRESSED = (*USUAL, COMPRESSED | FINAL_TEXT, COMPRESSED | FINAL_BINARY)
-CONTROL = range(FINAL | CLOSE, FINAL | 0x0B)
-"""First octets of a close, ping or pong that is as it should be."""
-LONGEST_REASON = 123
-
-LARGEST_FRAME = 131072
-"""Octets of a message in one frame and one write: progress of a slow peer can be seen, and control
-frames go out in between."""
-QUIET_SECONDS = 5
-"""After which a compressor that has nothing to do is given up."""
 MOST_AT_ONCE = 256
 """Frames that autobahn gets in one turn of the event loop: others have theirs, too."""
 
 
-class Log:
-    """autobahn's messages, as DEBUG of ours: most of them tell what a peer has done."""
-
-    @staticmethod
-    def debug(format: str = "", **values: Any) -> None:  # noqa: A002 # autobahn's name
-        if log.isEnabledFor(logging.DEBUG):
-            log.debug("= %s", format.format(**values))
-
-    info = warn = error = debug
-
-
-def frame_end(octets: bytes, start: int) -> int:
-    """Where the frame ends that begins at `start`; the end of the octets if its head is not whole.
-
-    Args:
-        octets: at least one from `start` on.
-        start: an index.
-    """
-    size = len(octets)
-    if size - start < 2:
-        return size
-    second = octets[start + 1]
-    head = start + (6 if second & MASKED else 2)
-    length = second & 0x7F
-    if length > 125:
-        extended = 2 if length == 126 else 8
-        if size - start < 2 + extended:
-            return size
-        length = int.from_bytes(octets[start + 2 : start + 2 + extended], "big")
-        head += extended
-    return head + length
-
-
-SHORT_HEADS = {first: [bytes((first, size)) for size in range(126)] for first in USUAL_COMPRESSED}
-
-
-def frame_head(first: int, size: int) -> bytes:
-    """The head of an unmasked frame (RFC 6455, 5.2).
-
-    Args:
-        first: its first octet: FIN, RSV1, opcode.
-        size: octets of payload.
-    """
-    if size < 126:
-        return bytes((first, size))
-    if size < 65536:
-        return bytes((first, 126, size >> 8, size & 0xFF))
-    return bytes((first, 127)) + size.to_bytes(8, "big")
-
-
 @implementer(IPushProducer)
-class WebSocketProtocol(Paced, WebSocketServerProtocol):  # type: ignore[misc] # untyped base
+class WebSocketProtocol(WebSocketOutput):
     """One open WebSocket; the opening handshake lies behind it.
 
     autobahn's constructor and its `_connectionMade`, which set some eighty attributes per
@@ -119,29 +57,23 @@ class WebSocketProtocol(Paced, WebSocketServerProtocol):  # type: ignore[misc] #
 
     Args:
         session: gets the messages.
-        deflate: autobahn's PerMessageDeflate, or None.
+        deflate: for messages, if it was agreed on.
     """
 
-    log = Log
     factory: WebSocketFactory
     session: Session
     data: bytes
-    state: int
     message_data: Any
     largest_frame: float
     """Octets of the largest frame on the short path."""
-    compressed_at = 0.0
-    """When a message was compressed last, in seconds of the wheel."""
 
-    def __init__(self, session: Session, deflate: Any) -> None:
-        Paced.__init__(self, session.server)
+    def __init__(self, session: Session, deflate: Deflate | None) -> None:
+        super().__init__(session.server, deflate)
         self.session = session
-        self._queue: Any = session.queue
-        self._perMessageCompress = deflate
         self.usual = USUAL if deflate is None else USUAL_COMPRESSED
+        self._queue: Any = session.queue
+        self._skipped = 0  # octets that are to come of a frame that does not count
         self._held: bytes | None = None  # what was read, and the application has no room for
-        self._owed_pong: bytes | None = None
-        self._written: Event | None = None  # set when a message in parts is out
 
     # autobahn makes these for each connection; most need none.
 
@@ -195,6 +127,10 @@ class WebSocketProtocol(Paced, WebSocketServerProtocol):  # type: ignore[misc] #
         if self._held is not None:
             self._held += data
             return
+        if self.failedByMe:
+            data, self.data = self.data + data, b""
+            self._skip(data, self._skipped)
+            return
         if self.data:  # the beginning of a frame's head
             data, self.data = self.data + data, b""
         size = len(data)
@@ -246,6 +182,9 @@ class WebSocketProtocol(Paced, WebSocketServerProtocol):  # type: ignore[misc] #
             start = self._read_frame(data, start)
             if self.state == CLOSED:
                 return
+            if self.failedByMe:
+                self._skip(data, start)
+                return
             most -= 1
             is_full = queue.unread >= HIGH_WATER and self.state == OPEN
             if (is_full or not most) and self._hold(data[start:]):
@@ -261,7 +200,7 @@ class WebSocketProtocol(Paced, WebSocketServerProtocol):  # type: ignore[misc] #
         """
         frame = self.current_frame
         if frame is None:
-            end = frame_end(data, start)
+            end = frame_end(data, start) or len(data)
             if data[start] in CONTROL and 6 <= end - start <= 131 and end <= len(data):
                 second = data[start + 1]
                 if second & MASKED and (second != MASKED | 1 or data[start] != FINAL | CLOSE):
@@ -272,6 +211,27 @@ class WebSocketProtocol(Paced, WebSocketServerProtocol):  # type: ignore[misc] #
         self.data = data[start:end]
         self.consumeData()
         return end
+
+    def _skip(self, data: bytes, start: int) -> None:
+        """Drop all frames but the peer's close frame: the connection has failed (7.1.7).
+
+        Closing before it comes would be a reset, which may overtake what says why.
+
+        Args:
+            data: what has come.
+            start: where the next frame begins, or will.
+        """
+        while start < len(data):
+            end = frame_end(data, start)
+            if end is None:
+                self.data = data[start:]
+                self._skipped = 0
+                return
+            if data[start] & 0x0F == CLOSE:
+                self.dropConnection()
+                return
+            start = end
+        self._skipped = start - len(data)
 
     def _read_control(self, opcode: int, octets: bytes) -> None:
         """Let autobahn have a control frame without its masker and state machine (measured)."""
@@ -287,13 +247,10 @@ class WebSocketProtocol(Paced, WebSocketServerProtocol):  # type: ignore[misc] #
         Returns:
             None if it cannot be: the connection has failed.
         """
-        deflate = self._perMessageCompress
-        deflate.start_decompress_message()
         try:
-            octets: bytes = deflate.decompress_message_data(
-                payload, max_output_len=self.maxMessagePayloadSize or None
+            octets: bytes = self._perMessageCompress.decompress_message(
+                payload, self.maxMessagePayloadSize or None
             )
-            deflate.end_decompress_message()
         except PayloadExceededError:
             self._fail_connection(1009, "The message is too large when it is decompressed")
         except PayloadCorruptError:
@@ -340,12 +297,6 @@ class WebSocketProtocol(Paced, WebSocketServerProtocol):  # type: ignore[misc] #
             )
         self.message_data = None
 
-    def onPing(self, payload: bytes) -> None:
-        if self._paused:  # one answer to the last of them is enough (RFC 6455, 5.5.3)
-            self._owed_pong = payload
-        else:
-            self.sendPong(payload)
-
     def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> bool | None:
         stop: bool | None = super().onCloseFrame(code, reasonRaw)
         if not self.failedByMe:
@@ -381,111 +332,12 @@ class WebSocketProtocol(Paced, WebSocketServerProtocol):  # type: ignore[misc] #
             self.transport.loseConnection()
             self.wait(Wait.WRITE, self.server.options.write_timeout)
 
-    # Writing.
-
-    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
-        self.transport.write(data)
-
-    def send_message(self, payload: bytes, opcode: int) -> Awaitable[None] | None:
-        """Send a message.
-
-        Args:
-            payload: the whole of it; UTF-8 for text.
-            opcode: TEXT or BINARY.
-        Returns:
-            What to wait for when the peer does not read fast enough, else None.
-        Raises:
-            ConnectionClosed: it is closed, or closing.
-        """
-        if self.state != OPEN:
-            raise ConnectionClosed("The WebSocket is closed")
-        if self._written is not None:
-            return self._after_parts(payload, opcode)
-        first = FINAL | opcode
-        if self._perMessageCompress is not None:
-            first |= COMPRESSED
-            payload = self._compressed(payload)
-        size = len(payload)
-        if size < 126:
-            self.transport.write(SHORT_HEADS[first][size] + payload)
-            return self._writer() if self._paused else None
-        if size > LARGEST_FRAME:
-            self._written = Event()
-            return self._send_parts(payload, first & ~FINAL)
-        self.transport.write(frame_head(first, size) + payload)
-        return self._writer() if self._paused else None
-
-    def _compressed(self, payload: bytes) -> bytes:
-        deflate = self._perMessageCompress
-        self.compressed_at = self._deadlines.now
-        if deflate._compressor is None:
-            self.wait(Wait.QUIET, QUIET_SECONDS)
-        deflate.start_compress_message()
-        octets: bytes = deflate.compress_message_data(payload) + deflate.end_compress_message()
-        return octets
-
-    def _give_up_compressor(self) -> None:
-        """What it remembers is most of an idle connection's memory.
-
-        The next one has nothing to refer to, which no peer can tell. autobahn (26.10) has no
-        public way to reset it; it makes another when there is none.
-        """
-        if self._deadlines.now - self.compressed_at >= QUIET_SECONDS - TICK:
-            self._perMessageCompress._compressor = None
-        else:
-            self.wait(Wait.QUIET, QUIET_SECONDS)
-
-    async def _send_parts(self, payload: bytes, first: int) -> None:
-        """Send a large message in fragments, as the peer reads them."""
-        written = self._written
-        assert written is not None
-        last = (len(payload) - 1) // LARGEST_FRAME * LARGEST_FRAME
-        try:
-            for start in range(0, len(payload), LARGEST_FRAME):
-                if self.state != OPEN:
-                    raise ConnectionClosed("The WebSocket was closed while a message was sent")
-                part = payload[start : start + LARGEST_FRAME]
-                opcode = (CONTINUATION if start else first) | (FINAL if start == last else 0)
-                self.transport.write(frame_head(opcode, len(part)) + part)
-                if self._paused:
-                    await self._writer()
-        except BaseException:
-            if self.state == OPEN:  # cancelled: what is out cannot be made whole
-                self.close(1011, "")
-            raise
-        finally:
-            self._written = None
-            written.set()
-
-    async def _after_parts(self, payload: bytes, opcode: int) -> None:
-        """Another task's message is on its way in parts: nothing may come in between."""
-        while self._written is not None:
-            await self._written.wait()
-        waiting = self.send_message(payload, opcode)
-        if waiting is not None:
-            await waiting
-
-    def close(self, code: int, reason: str) -> None:
-        """Begin the closing handshake; nothing if it has begun.
-
-        Args:
-            code: of the close frame.
-            reason: of it; what is longer than 123 octets in UTF-8 is cut.
-        """
-        self.sendCloseFrame(code, encode_truncate(reason, LONGEST_REASON) or None)
-
     def close_when_idle(self) -> None:
         """The server stops."""
         self.session.server_stops()
 
     def disconnect_application(self) -> None:
         """The application has been told when the server began to stop."""
-
-    def resumeProducing(self) -> None:
-        super().resumeProducing()
-        owed, self._owed_pong = self._owed_pong, None
-        if owed is not None:
-            self.sendPong(owed)
 
     def waited_too_long(self, wait: Wait) -> None:
         log.debug("%% waited too long for %s", wait.name)

@@ -15,9 +15,11 @@ from daphne_like.asgi.fields import DATE, PLAIN, SERVER, line_of
 from daphne_like.asgi.queue import MessageQueue
 from daphne_like.exceptions import ApplicationError, ConnectionClosed, PeerError
 from daphne_like.http.exchange import CLOSED, COMPLETE, EXPECTED, Exchange
-from daphne_like.websocket.deflate import accept_offer, make_deflate
+from daphne_like.websocket.deflate import Deflate, accept_offer
+from daphne_like.websocket.frames import BINARY, TEXT
 from daphne_like.websocket.handshake import Opening, accept_value
-from daphne_like.websocket.protocol import BINARY, OPEN, TEXT, WebSocketProtocol
+from daphne_like.websocket.output import OPEN
+from daphne_like.websocket.protocol import WebSocketProtocol
 
 if TYPE_CHECKING:
     from daphne_like.websocket.factory import WebSocketFactory
@@ -28,7 +30,7 @@ ACCEPT, SEND, CLOSE = "websocket.accept", "websocket.send", "websocket.close"
 DENIAL = "websocket.http.response."
 SCHEMES = {"http": "ws", "https": "wss"}
 OURS = re.compile(rb"(?i:sec-websocket-(?:accept|extensions|key|protocol|version)|upgrade)")
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+FORBIDDEN_IN_REASON = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 CLOSE_CODES = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)))
 """What a close frame may carry (RFC 6455, 7.4, and the registry it opened)."""
 
@@ -138,7 +140,7 @@ class Session(Exchange):
             try:
                 return super().handle_reply({**message, "type": kind.partition(".")[2]})
             except ApplicationError as error:
-                raise ApplicationError(f"websocket.{error}") from None
+                raise ApplicationError(str(error).replace("http.", "websocket.http.")) from None
         if self.state is CLOSED or self.state is COMPLETE:
             raise ConnectionClosed("The WebSocket was closed before it was open")
         if self.state is not EXPECTED:
@@ -174,7 +176,7 @@ class Session(Exchange):
                 options.websocket_deflate_memory,
             )
             if accepted is not None:
-                deflate = make_deflate(accepted)
+                deflate = Deflate.create_from_offer_accept(True, accepted)
                 extension = accepted.get_extension_string().encode("ascii")
                 lines.append(b"Sec-WebSocket-Extensions: %b\r\n" % extension)
         lines.append(
@@ -204,6 +206,13 @@ class Session(Exchange):
             )
             self.server.disconnected(self)
             self._log("disconnected", code=code)
+
+    def close(self) -> None:
+        """It ends before it was open; websocket.connect is still the first event."""
+        if self.queue is not None:
+            self.queue.end(self.disconnect, keep_unread=True)
+            self.queue = None
+        super().close()
 
     def connection_lost(self) -> None:
         """The connection is gone; without a close frame that is 1006 (ASGI W28)."""
@@ -298,8 +307,8 @@ def close_of(message: dict[str, Any]) -> tuple[int, str]:
     reason = message.get("reason")
     if reason is None:
         reason = ""
-    if not isinstance(reason, str) or CONTROL.search(reason):
+    if not isinstance(reason, str) or FORBIDDEN_IN_REASON.search(reason):
         raise ApplicationError(
             f"{CLOSE}: expected text without control characters as reason, got {reason!r:.80}"
         )
-    return int(code), reason
+    return int(code), str(reason)

@@ -1,0 +1,57 @@
+"""Octets of frames (RFC 6455, 5.2): heads, and where a frame ends. No connection, no state."""
+
+from __future__ import annotations
+
+CONTINUATION, TEXT, BINARY, CLOSE = 0, 1, 2, 8
+FINAL = 0x80
+COMPRESSED = 0x40
+MASKED = 0x80
+USUAL = (FINAL | TEXT, FINAL | BINARY)
+"""First octets of data frames that are a whole message."""
+USUAL_COMPRESSED = (*USUAL, *(first | COMPRESSED for first in USUAL))
+CONTROL = range(FINAL | CLOSE, FINAL | 0x0B)
+"""First octets of a close, ping or pong that is as it should be."""
+LONGEST_CONTROL = 125
+"""Octets of a control frame's payload; longer lengths are extended ones."""
+
+SHORT_HEADS = {
+    first: [bytes((first, size)) for size in range(LONGEST_CONTROL + 1)]
+    for first in USUAL_COMPRESSED
+}
+"""Heads of short messages, by first octet and size."""
+
+
+def frame_end(octets: bytes, start: int) -> int | None:
+    """Where the frame ends, or will, that begins at `start`; None if its length is not there.
+
+    Args:
+        octets: at least one from `start` on.
+        start: an index.
+    """
+    size = len(octets)
+    if size - start < 2:
+        return None
+    second = octets[start + 1]
+    head = start + (6 if second & MASKED else 2)
+    length = second & 0x7F
+    if length > LONGEST_CONTROL:
+        extended = 2 if length == 126 else 8
+        if size - start < 2 + extended:
+            return None
+        length = int.from_bytes(octets[start + 2 : start + 2 + extended], "big")
+        head += extended
+    return head + length
+
+
+def frame_head(first: int, size: int) -> bytes:
+    """The head of an unmasked frame.
+
+    Args:
+        first: its first octet: FIN, RSV1, opcode.
+        size: octets of payload.
+    """
+    if size <= LONGEST_CONTROL:
+        return bytes((first, size))
+    if size < 65536:
+        return bytes((first, 126, size >> 8, size & 0xFF))
+    return bytes((first, 127)) + size.to_bytes(8, "big")

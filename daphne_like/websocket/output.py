@@ -1,0 +1,170 @@
+"""The writing half of a WebSocket: messages into frames, at the pace of the peer."""
+
+from __future__ import annotations
+
+import logging
+from asyncio import Event
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any
+
+from autobahn.twisted.websocket import WebSocketServerProtocol
+from autobahn.util import encode_truncate
+from autobahn.websocket import protocol as autobahn
+
+from daphne_like.deadlines import TICK
+from daphne_like.exceptions import ConnectionClosed
+from daphne_like.http.pace import Paced
+from daphne_like.http.waits import Wait
+from daphne_like.websocket.deflate import Deflate
+from daphne_like.websocket.frames import (
+    COMPRESSED,
+    CONTINUATION,
+    FINAL,
+    LONGEST_CONTROL,
+    SHORT_HEADS,
+    frame_head,
+)
+
+if TYPE_CHECKING:
+    from daphne_like.server import Server
+
+log = logging.getLogger("daphne_like.websocket")
+
+OPEN = autobahn.WebSocketProtocol.STATE_OPEN
+
+LARGEST_FRAME = 131072
+"""Octets of a message in one frame and one write: progress of a slow peer can be seen, and control
+frames go out in between."""
+LONGEST_REASON = 123
+QUIET_SECONDS = 5
+"""After which a compressor that has nothing to do is given up."""
+
+
+class Log:
+    """What autobahn logs, as DEBUG of ours: most of it tells what a peer has done."""
+
+    @staticmethod
+    def debug(format: str = "", **values: Any) -> None:  # noqa: A002 # autobahn's name
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("= %s", format.format(**values))
+
+    info = warn = error = debug
+
+
+class WebSocketOutput(Paced, WebSocketServerProtocol):  # type: ignore[misc] # untyped base
+    """Sends what autobahn and the session want to be sent.
+
+    Args:
+        server: for its event loop and options.
+        deflate: for messages, if it was agreed on.
+    """
+
+    log = Log
+    state: int
+    compressed_at = 0.0
+    """When a message was compressed last, in seconds of the wheel."""
+
+    def __init__(self, server: Server, deflate: Deflate | None) -> None:
+        Paced.__init__(self, server)
+        self._perMessageCompress: Any = deflate
+        self._written: Event | None = None  # set when a message in parts is out
+        self._owed_pong: bytes | None = None
+
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
+        # autobahn's formats its arguments for a log that nobody reads.
+        self.transport.write(data)
+
+    def send_message(self, payload: bytes, opcode: int) -> Awaitable[None] | None:
+        """Send a message.
+
+        Args:
+            payload: the whole of it; UTF-8 for text.
+            opcode: TEXT or BINARY.
+        Returns:
+            What to wait for when the peer does not read fast enough, else None.
+        Raises:
+            ConnectionClosed: it is closed, or closing.
+        """
+        if self.state != OPEN:
+            raise ConnectionClosed("The WebSocket is closed")
+        if self._written is not None:
+            return self._after_parts(payload, opcode)
+        first = FINAL | opcode
+        if self._perMessageCompress is not None:
+            first |= COMPRESSED
+            payload = self._compressed(payload)
+        size = len(payload)
+        if size <= LONGEST_CONTROL:
+            self.transport.write(SHORT_HEADS[first][size] + payload)
+        elif size <= LARGEST_FRAME:
+            self.transport.write(frame_head(first, size) + payload)
+        else:
+            self._written = Event()
+            return self._send_parts(payload, first & ~FINAL)
+        return self._writer() if self._paused else None
+
+    async def _send_parts(self, payload: bytes, first: int) -> None:
+        """Send a large message in fragments, as the peer reads them."""
+        written = self._written
+        assert written is not None
+        last = (len(payload) - 1) // LARGEST_FRAME * LARGEST_FRAME
+        try:
+            for start in range(0, len(payload), LARGEST_FRAME):
+                if self.state != OPEN:
+                    raise ConnectionClosed("The WebSocket was closed while a message was sent")
+                part = payload[start : start + LARGEST_FRAME]
+                opcode = (CONTINUATION if start else first) | (FINAL if start == last else 0)
+                self.transport.write(frame_head(opcode, len(part)) + part)
+                if self._paused:
+                    await self._writer()
+        except BaseException:
+            if self.state == OPEN:  # cancelled: what is out cannot be made whole
+                self.close(1011, "")
+            raise
+        finally:
+            self._written = None
+            written.set()
+
+    async def _after_parts(self, payload: bytes, opcode: int) -> None:
+        """Another task's message is on its way in parts: nothing may come in between."""
+        while self._written is not None:
+            await self._written.wait()
+        waiting = self.send_message(payload, opcode)
+        if waiting is not None:
+            await waiting
+
+    def _compressed(self, payload: bytes) -> bytes:
+        deflate = self._perMessageCompress
+        self.compressed_at = self._deadlines.now
+        if not deflate.has_compressor:
+            self.wait(Wait.QUIET, QUIET_SECONDS)
+        octets: bytes = deflate.compress_message(payload)
+        return octets
+
+    def _give_up_compressor(self) -> None:
+        """What it remembers is most of an idle connection's memory."""
+        if self._deadlines.now - self.compressed_at >= QUIET_SECONDS - TICK:
+            self._perMessageCompress.forget_compressor()
+        else:
+            self.wait(Wait.QUIET, QUIET_SECONDS)
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin the closing handshake; nothing if it has begun.
+
+        Args:
+            code: of the close frame.
+            reason: of it; what is longer than 123 octets in UTF-8 is cut.
+        """
+        self.sendCloseFrame(code, encode_truncate(reason, LONGEST_REASON) or None)
+
+    def onPing(self, payload: bytes) -> None:
+        if self._paused:  # one answer to the last of them is enough (RFC 6455, 5.5.3)
+            self._owed_pong = payload
+        else:
+            self.sendPong(payload)
+
+    def resumeProducing(self) -> None:
+        super().resumeProducing()
+        owed, self._owed_pong = self._owed_pong, None
+        if owed is not None:
+            self.sendPong(owed)
