@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Event
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from daphne_like.exceptions import ConnectionClosed, PeerError
@@ -17,7 +17,7 @@ from daphne_like.http.answers import (
     status_line,
 )
 from daphne_like.http.exchange import BODILESS, STREAMING, WRITING, Exchange
-from daphne_like.http.pace import Paced
+from daphne_like.http.pace import TURN, Paced
 
 if TYPE_CHECKING:
     from daphne_like.server import Server
@@ -27,16 +27,6 @@ WRITTEN_ALONE = 16384
 """From this size on a body is handed over beside its head instead of copied behind it."""
 LARGEST_WRITE = 131072
 """Octets of body handed to the transport at once; it would buffer all it is given."""
-
-
-class Turn:
-    """Awaited, it lets the event loop come round once."""
-
-    def __await__(self) -> Generator[None, None, None]:
-        yield
-
-
-TURN = Turn()
 
 
 class HTTP1Output(Paced):

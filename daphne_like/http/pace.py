@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from asyncio import Future
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from daphne_like.http.waits import Wait, Waits
 
 if TYPE_CHECKING:
     from daphne_like.server import Server
+
+
+class Turn:
+    """Awaited, it lets the event loop come round once."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
+
+TURN = Turn()
 
 
 class Paced(Waits):

@@ -35,8 +35,9 @@ class AccessLog:
 
         Args:
             protocol: "http" or "websocket".
-            action: "complete" for HTTP.
-            details: path, client ("host:port" or None), for HTTP method, status and size too.
+            action: "complete" for HTTP; for WebSocket a key of ACTIONS.
+            details: path, client ("host:port" or None) and time_taken; status and size of an
+                answer, method for HTTP, code of a WebSocket that was disconnected.
         """
         held = self._held
         held.append((time.time(), protocol, action, details))
@@ -57,14 +58,16 @@ class AccessLog:
                 second = int(moment)
                 stamp = time.strftime("%d/%b/%Y:%H:%M:%S", time.localtime(second))
             http = protocol == "http"
+            code = details.get("code")
             self._logger.info(
-                '%s - - [%s] "%s %s" %s %s',
+                '%s - - [%s] "%s %s" %s %s%s',
                 details.get("client") or "-",
                 stamp,
                 details.get("method") if http else ACTIONS.get(action, action.upper()),
                 details["path"],
-                details.get("status", "-") if http else "-",
-                details.get("size", "-") if http else "-",
+                details.get("status", "-") if code is None else code,
+                details.get("size", "-"),
+                "" if code is None else f" {details['time_taken']:.3f}",
             )
 
 

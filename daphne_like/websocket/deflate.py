@@ -42,9 +42,12 @@ def accept_offer(
             log.debug("! offer of %s declined: %s", NAME, error)
             continue
         bounded = offer.accept_max_window_bits
+        # autobahn leaves out how far the client bounds itself; the answer may not be larger.
+        (own, *_) = parameters.get("client_max_window_bits", [True])
+        client_bits = window_bits if own is True else min(window_bits, int(own))
         return PerMessageDeflateOfferAccept(
             offer,
-            request_max_window_bits=window_bits if bounded else 0,
+            request_max_window_bits=client_bits if bounded else 0,
             request_no_context_takeover=not bounded,
             window_bits=min(window_bits, offer.request_max_window_bits or window_bits),
             mem_level=memory_level,

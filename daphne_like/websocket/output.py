@@ -13,7 +13,7 @@ from autobahn.websocket import protocol as autobahn
 
 from daphne_like.deadlines import TICK
 from daphne_like.exceptions import ConnectionClosed
-from daphne_like.http.pace import Paced
+from daphne_like.http.pace import TURN, Paced
 from daphne_like.http.waits import Wait
 from daphne_like.websocket.deflate import Deflate
 from daphne_like.websocket.frames import (
@@ -27,6 +27,7 @@ from daphne_like.websocket.frames import (
 
 if TYPE_CHECKING:
     from daphne_like.server import Server
+    from daphne_like.websocket.session import Session
 
 log = logging.getLogger("daphne_like.websocket")
 
@@ -60,6 +61,7 @@ class WebSocketOutput(Paced, WebSocketServerProtocol):  # type: ignore[misc] # u
     """
 
     log = Log
+    session: Session
     state: int
     compressed_at = 0.0
     """When a message was compressed last, in seconds of the wheel."""
@@ -115,11 +117,10 @@ class WebSocketOutput(Paced, WebSocketServerProtocol):  # type: ignore[misc] # u
                 part = payload[start : start + LARGEST_FRAME]
                 opcode = (CONTINUATION if start else first) | (FINAL if start == last else 0)
                 self.transport.write(frame_head(opcode, len(part)) + part)
-                if self._paused:
-                    await self._writer()
+                await (self._writer() if self._paused else TURN)
         except BaseException:
             if self.state == OPEN:  # cancelled: what is out cannot be made whole
-                self.close(1011, "")
+                self.session.begin_close(1011, "")
             raise
         finally:
             self._written = None

@@ -44,6 +44,7 @@ log = logging.getLogger("daphne_like.websocket")
 
 CLOSED = autobahn.WebSocketProtocol.STATE_CLOSED
 
+DAMAGED = "The compressed message is damaged"
 MOST_AT_ONCE = 256
 """Frames that autobahn gets in one turn of the event loop: others have theirs, too."""
 
@@ -61,7 +62,6 @@ class WebSocketProtocol(WebSocketOutput):
     """
 
     factory: WebSocketFactory
-    session: Session
     data: bytes
     message_data: Any
     largest_frame: float
@@ -127,10 +127,15 @@ class WebSocketProtocol(WebSocketOutput):
         if self._held is not None:
             self._held += data
             return
-        if self.failedByMe:
-            data, self.data = self.data + data, b""
-            self._skip(data, self._skipped)
-            return
+        if self.state != OPEN:
+            if self.state == CLOSED:
+                return
+            if self.failedByMe:
+                data, self.data = self.data + data, b""
+                self._skip(data, self._skipped)
+                return
+        if self.autoPingTimeoutCall is not None:  # whoever sends anything is there
+            self._cancelAutoPingTimeoutCall()
         if self.data:  # the beginning of a frame's head
             data, self.data = self.data + data, b""
         size = len(data)
@@ -175,14 +180,14 @@ class WebSocketProtocol(WebSocketOutput):
                         queue.put_sized(event, len(payload))
                     if queue.unread >= HIGH_WATER and self._hold(data[start:]):
                         return
-                if self.autoPingTimeoutCall is not None and start:
-                    self._cancelAutoPingTimeoutCall()
                 if start == size:
                     return
             start = self._read_frame(data, start)
             if self.state == CLOSED:
                 return
             if self.failedByMe:
+                if start > size:  # how much of the frame is to come is known
+                    self.data = b""
                 self._skip(data, start)
                 return
             most -= 1
@@ -254,7 +259,7 @@ class WebSocketProtocol(WebSocketOutput):
         except PayloadExceededError:
             self._fail_connection(1009, "The message is too large when it is decompressed")
         except PayloadCorruptError:
-            self._invalid_payload("The compressed message is damaged")
+            self._invalid_payload(DAMAGED)
         else:
             return octets
         return None
@@ -310,14 +315,26 @@ class WebSocketProtocol(WebSocketOutput):
             self.autoPingTimeoutCall = self.autoPingPending = None
             self._ping_later()
 
+    def _sendAutoPing(self) -> None:
+        super()._sendAutoPing()
+        if not self.autoPingTimeout:  # autobahn would wait for the answer for ever
+            self.autoPingPending = None
+            self._ping_later()
+
     def _ping_later(self) -> None:
         self.autoPingPendingCall = self.factory._batched_timer.call_later(
             self.autoPingInterval, self._sendAutoPing
         )
 
     def _fail_connection(self, code: int, reason: str) -> None:
+        if "decompress" in reason and code == 1007:
+            reason = DAMAGED  # instead of what zlib says
         super()._fail_connection(code, reason)
         self.session.closed(code, reason)
+
+    def close(self, code: int, reason: str) -> None:
+        super().close(code, reason)
+        self.read_on()  # as far as the peer's answer
 
     def dropConnection(self, abort: bool = False) -> None:
         if self.state == CLOSED:

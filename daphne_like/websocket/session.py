@@ -118,7 +118,7 @@ class Session(Exchange):
                     return protocol.send_message(text.encode(), TEXT)
                 except UnicodeEncodeError:
                     raise ApplicationError(f"{SEND}: the text has half of a surrogate pair")
-            if text is None and isinstance(octets, bytes):
+            if text is None and octets.__class__ is bytes:
                 return protocol.send_message(octets, BINARY)
             raise ApplicationError(
                 f"{SEND}: expected either str as text or bytes as bytes, got "

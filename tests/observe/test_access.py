@@ -49,6 +49,26 @@ class TestAccessLog:
         log("http", "complete", {**DETAILS, "client": None})
         assert written[0].startswith("- - - [")
 
+    @pytest.mark.parametrize(
+        ("action", "details", "said"),
+        [
+            ("connecting", {}, '"WSCONNECTING /a" - -'),
+            ("connected", {}, '"WSCONNECT /a" - -'),
+            ("rejected", {"status": 401, "size": 6, "method": "GET"}, '"WSREJECT /a" 401 6'),
+            ("disconnected", {"code": 1000}, '"WSDISCONNECT /a" 1000 - 12.346'),
+        ],
+    )
+    def test_websocket(
+        self, lines: tuple[AccessLog, list[str]], action: str, details: dict[str, Any], said: str
+    ) -> None:
+        """What happened in the method's place; a close code in the status's, and the duration."""
+        log, written = lines
+        common = {"path": "/a", "client": "1.2.3.4:5", "time_taken": 12.3456}
+        log("websocket", action, {**common, **details})
+        (line,) = written
+        assert line.partition("] ")[2] == said
+        assert line.startswith("1.2.3.4:5 - - [")
+
     def test_lines_are_held_while_a_loop_runs(self, lines: tuple[AccessLog, list[str]]) -> None:
         """Nothing is formatted on the way of a request; order is kept."""
         log, written = lines

@@ -1,0 +1,32 @@
+"""daphne-like with the command's own options, on Twisted's own asyncio reactor.
+
+The command installs the native reactor; this stands for a program that has installed another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from twisted.internet import asyncioreactor
+
+loop = asyncio.SelectorEventLoop()
+asyncio.set_event_loop(loop)
+asyncioreactor.install(loop)
+
+from daphne_like.asgi.application import import_application  # noqa: E402
+from daphne_like.cli import make_parser, options_from, start_logging  # noqa: E402
+from daphne_like.endpoints import endpoint_strings  # noqa: E402
+from daphne_like.server import Server  # noqa: E402
+
+if __name__ == "__main__":
+    parsed = make_parser(__doc__ or "").parse_args()
+    options = options_from(parsed)
+    start_logging(options)
+    server = Server(
+        import_application(parsed.application),
+        endpoints=endpoint_strings(options),
+        options=options,
+    )
+    server.run()
+    sys.exit(server.exit_status)

@@ -1,0 +1,13 @@
+"""What every test of WebSockets has."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.acting import DATE
+
+
+@pytest.fixture(autouse=True)
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Date field does not move."""
+    monkeypatch.setattr("daphne_like.server.date_line", lambda seconds: DATE)

@@ -1,0 +1,275 @@
+"""The client's side of a WebSocket, written from RFC 6455: its handshake, and frames both ways."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import struct
+from typing import Any, NamedTuple
+
+from tests.acting import DATE, SERVER, Script
+from tests.memory import Memory
+
+KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
+"""RFC 6455, 1.3: the key of its example, and what a server makes of it."""
+ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+CONTINUATION, TEXT, BINARY = 0, 1, 2
+CLOSE, PING, PONG = 8, 9, 10
+
+FIELDS = {
+    b"Host": b"x",
+    b"Upgrade": b"websocket",
+    b"Connection": b"Upgrade",
+    b"Sec-WebSocket-Key": KEY,
+    b"Sec-WebSocket-Version": b"13",
+}
+
+SWITCHED = (
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n" + DATE + SERVER
+    + b"Upgrade: websocket\r\nSec-WebSocket-Accept: " + ACCEPT + b"\r\n\r\n"
+)  # fmt: skip
+
+ACCEPTS = {"type": "websocket.accept"}
+CONNECT = {"type": "websocket.connect"}
+
+
+def opening(*lines: bytes, line: bytes = b"GET /chat HTTP/1.1", **changed: bytes | None) -> bytes:
+    """An opening handshake.
+
+    Args:
+        lines: further field lines.
+        line: the request line.
+        changed: fields by name with _ for -, in the place of the usual value; None for none.
+    """
+    fields = dict(FIELDS)
+    for name, value in changed.items():
+        wanted = name.replace("_", "-").lower().encode()
+        (usual,) = [known for known in fields if known.lower() == wanted]
+        if value is None:
+            del fields[usual]
+        else:
+            fields[usual] = value
+    usual_lines = [b"%b: %b" % pair for pair in fields.items()]
+    return b"\r\n".join((line, *usual_lines, *lines, b"", b""))
+
+
+OPENING = opening()
+
+
+def switched(*lines: bytes) -> bytes:
+    """The whole answer to an accepted handshake, with further field lines."""
+    start, upgrade, end = SWITCHED.partition(b"Upgrade: websocket\r\n")
+    return start + b"".join(line + b"\r\n" for line in lines) + upgrade + end
+
+
+def refused(status: bytes, text: bytes, *lines: bytes) -> bytes:
+    """The whole answer of a server that refuses a request."""
+    return b"".join(
+        (
+            b"HTTP/1.1 %b\r\nContent-Type: text/plain; charset=utf-8\r\n" % status,
+            b"Content-Length: %d\r\n" % (len(text) + 1),
+            *[line + b"\r\n" for line in lines],
+            DATE, SERVER, b"Connection: close\r\n\r\n", text, b"\n",
+        )
+    )  # fmt: skip
+
+
+# Frames of a client.
+
+_masks = itertools.count(1)
+
+
+def frame(
+    opcode: int,
+    payload: bytes = b"",
+    *,
+    fin: bool = True,
+    rsv: int = 0,
+    masked: bool = True,
+    length: int | None = None,
+    form: int | None = None,
+) -> bytes:
+    """A frame, masked with another mask each time (RFC 6455, 5.2 and 5.3).
+
+    Args:
+        opcode: 0 to 15.
+        payload: before masking.
+        fin: it is the last of its message.
+        rsv: the three reserved bits as a number.
+        masked: as a client's have to be.
+        length: what the head says, if it lies.
+        form: 7, 16 or 64 bits of length; the shortest by default.
+    """
+    size = len(payload) if length is None else length
+    if form is None:
+        form = 7 if size < 126 else 16 if size < 65536 else 64
+    bit = 128 if masked else 0
+    head = bytes([fin << 7 | rsv << 4 | opcode])
+    if form == 7:
+        head += bytes([bit | size])
+    elif form == 16:
+        head += bytes([bit | 126]) + struct.pack(">H", size)
+    else:
+        head += bytes([bit | 127]) + struct.pack(">Q", size)
+    if not masked:
+        return head + payload
+    mask = struct.pack(">I", next(_masks) * 2654435761 % 2**32)
+    return head + mask + xor(payload, mask)
+
+
+def xor(payload: bytes, mask: bytes) -> bytes:
+    """RFC 6455, 5.3, as it is written there, all octets at once."""
+    size = len(payload)
+    repeated = (mask * (size // 4 + 1))[:size]
+    number = int.from_bytes(payload, "big") ^ int.from_bytes(repeated, "big")
+    return number.to_bytes(size, "big")
+
+
+def text(characters: str) -> bytes:
+    """A text message in one frame."""
+    return frame(TEXT, characters.encode())
+
+
+def binary(octets: bytes) -> bytes:
+    """A binary message in one frame."""
+    return frame(BINARY, octets)
+
+
+def close(code: int | None = 1000, reason: bytes = b"") -> bytes:
+    """A close frame."""
+    return frame(CLOSE, b"" if code is None else struct.pack(">H", code) + reason)
+
+
+class Frame(NamedTuple):
+    """One frame of a server."""
+
+    opcode: int
+    payload: bytes
+    fin: bool = True
+    rsv: int = 0
+
+
+def closing(code: int | None, reason: bytes = b"") -> Frame:
+    """The close frame of a server."""
+    return Frame(CLOSE, b"" if code is None else struct.pack(">H", code) + reason)
+
+
+def read_frames(octets: bytes) -> list[Frame]:
+    """Read whole frames of a server; anything else is a failure (RFC 6455, 5.1 and 5.2)."""
+    frames = []
+    while octets:
+        first, second = octets[:2]
+        assert second < 128, "a server's frame is not masked"
+        size, at = second, 2
+        if second == 126:
+            (size,), at = struct.unpack(">H", octets[2:4]), 4
+            assert size > 125, "the shortest form of the length"
+        elif second == 127:
+            (size,), at = struct.unpack(">Q", octets[2:10]), 10
+            assert size > 65535, "the shortest form of the length"
+        payload, octets = octets[at : at + size], octets[at + size :]
+        assert len(payload) == size, "a whole frame"
+        frames.append(Frame(first & 15, payload, first > 127, first >> 4 & 7))
+    return frames
+
+
+# What the application gets and sends.
+
+
+def got(message: str | bytes) -> dict[str, Any]:
+    """websocket.receive."""
+    kind = "text" if isinstance(message, str) else "bytes"
+    return {"type": "websocket.receive", kind: message}
+
+
+def disconnected(code: int, reason: str = "") -> dict[str, Any]:
+    """websocket.disconnect."""
+    return {"type": "websocket.disconnect", "code": code, "reason": reason}
+
+
+def sends_text(characters: Any) -> dict[str, Any]:
+    """websocket.send with text."""
+    return {"type": "websocket.send", "text": characters}
+
+
+def sends_bytes(octets: Any) -> dict[str, Any]:
+    """websocket.send with bytes."""
+    return {"type": "websocket.send", "bytes": octets}
+
+
+def closes(code: Any = 1000, reason: Any = "") -> dict[str, Any]:
+    """websocket.close."""
+    return {"type": "websocket.close", "code": code, "reason": reason}
+
+
+class Socket:
+    """One WebSocket from both ends: `wire` is the client's, `script` the application.
+
+    Args:
+        serve: the fixture.
+        lines: field lines beside the usual ones of the handshake.
+        accept: the application's answer; None for none yet.
+        settings: of the server.
+    """
+
+    def __init__(
+        self,
+        serve: Any,
+        *lines: bytes,
+        accept: dict[str, Any] | None = ACCEPTS,
+        **settings: Any,
+    ) -> None:
+        self.script = Script()
+        self.memory: Memory = serve(self.script, **settings)
+        self.wire = self.memory.connect().sends(opening(*lines))
+        self.answer = b""
+        if accept is not None:
+            assert self.receives() == CONNECT
+            self.sends(accept)
+            self.answer = self.wire.take()
+            self.wire.writes.clear()
+
+    # The application's end.
+
+    def starts(self, message: dict[str, Any]) -> asyncio.Task[None]:
+        """The application sends; the task of its `send`, which may wait."""
+        task = self.memory.loop.create_task(self.script.send(message))
+        self.memory.settle()
+        return task
+
+    def sends(self, *messages: dict[str, Any]) -> None:
+        """The application sends, and goes on."""
+        for message in messages:
+            task = self.starts(message)
+            assert task.done(), "send waits"
+            task.result()
+
+    def receives(self) -> dict[str, Any]:
+        """The application's next event, which is there."""
+        task = self.memory.loop.create_task(self.script.receive())
+        self.memory.settle()
+        if not task.done():
+            task.cancel()
+            self.memory.settle()
+            raise AssertionError("no event is there")
+        return task.result()
+
+    def events(self) -> list[dict[str, Any]]:
+        """All events that are there, up to the last one."""
+        found = []
+        while not found or found[-1]["type"] != "websocket.disconnect":
+            task = self.memory.loop.create_task(self.script.receive())
+            self.memory.settle()
+            if not task.done():
+                task.cancel()
+                self.memory.settle()
+                break
+            found.append(task.result())
+        return found
+
+    # The client's end.
+
+    def frames(self) -> list[Frame]:
+        """What the server has sent since the last time."""
+        return read_frames(self.wire.take())

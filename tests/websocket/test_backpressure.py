@@ -1,0 +1,269 @@
+"""Back-pressure both ways: an application that does not read, a peer that does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from daphne_like.asgi.queue import HIGH_WATER, LOW_WATER, MESSAGE_OVERHEAD
+from daphne_like.websocket.output import LARGEST_FRAME
+from tests.memory import Memory
+from tests.websocket.frames import (
+    BINARY,
+    CLOSE,
+    PING,
+    PONG,
+    TEXT,
+    Frame,
+    Socket,
+    binary,
+    close,
+    closes,
+    closing,
+    disconnected,
+    frame,
+    got,
+    sends_bytes,
+    sends_text,
+    text,
+)
+
+Serve = Callable[..., Memory]
+Patch = pytest.MonkeyPatch
+
+MESSAGE = 1000
+COUNTED = MESSAGE + MESSAGE_OVERHEAD
+"""What a message of 1000 octets counts."""
+MARK = -(-HIGH_WATER // COUNTED)
+"""Messages from which the peer is read no further."""
+
+
+def numbered(first: int, last: int) -> list[bytes]:
+    """Messages of 1000 octets that tell their place."""
+    return [b"%1000d" % number for number in range(first, last)]
+
+
+def fill(socket: Socket) -> None:
+    """As many messages as make the server stop reading."""
+    socket.wire.gets(*map(binary, numbered(0, MARK)))
+    assert socket.wire.paused
+
+
+class TestApplicationThatDoesNotRead:
+    """K4: what an application does not read stops the socket."""
+
+    def test_high_water(self, serve: Serve) -> None:
+        """At 64 KiB unread the socket is read no further, and not before."""
+        socket = Socket(serve)
+        socket.wire.gets(*map(binary, numbered(0, MARK - 1)))
+        assert not socket.wire.paused
+        socket.wire.gets(binary(numbered(MARK - 1, MARK)[0]))
+        assert socket.wire.paused
+
+    def test_low_water(self, serve: Serve) -> None:
+        """It is read again when the application has read on, to 16 KiB, and not before."""
+        socket = Socket(serve)
+        fill(socket)
+        unread = MARK
+        while unread * COUNTED > LOW_WATER:
+            assert socket.wire.paused
+            socket.receives()
+            unread -= 1
+        assert not socket.wire.paused
+
+    @pytest.mark.parametrize("size", [1, 10, 1000, 65536, 200000])
+    def test_nothing_is_lost(self, serve: Serve, size: int) -> None:
+        """Whatever comes in one read, the order stays, and all of it comes."""
+        messages = [b"%*d" % (size, number) for number in range(600000 // (size + 200))]
+        socket = Socket(serve)
+        socket.wire.gets(b"".join(map(binary, messages)))
+        assert socket.wire.paused
+        heard = []
+        while len(heard) < len(messages):
+            heard.append(socket.memory.loop.run_until_complete(socket.script.receive()))
+        assert heard == [got(message) for message in messages]
+        socket.memory.settle()
+        assert not socket.wire.paused
+        assert socket.frames() == []
+
+    def test_what_comes_though_it_is_paused(self, serve: Serve) -> None:
+        """A transport may deliver what it has read already: it is kept, behind the rest."""
+        socket = Socket(serve)
+        fill(socket)
+        late = text("b")
+        socket.wire.gets(text("a"), late[:3], late[3:])
+        heard = [got(message) for message in numbered(0, MARK)]
+        assert socket.events() == [*heard, got("a"), got("b")]
+
+    def test_waiting_application(self, serve: Serve) -> None:
+        """An application that waits for messages is never behind."""
+        socket = Socket(serve)
+        for message in numbered(0, 3 * MARK):
+            socket.wire.gets(binary(message))
+            assert socket.receives() == got(message)
+            assert not socket.wire.paused
+
+    def test_control_frames_below_the_mark(self, serve: Serve) -> None:
+        """RFC 6455, 5.5.2: a ping is answered though the application is slow."""
+        socket = Socket(serve)
+        socket.wire.gets(*map(binary, numbered(0, MARK - 1)))
+        socket.wire.sends(frame(PING, b"p"))
+        assert socket.frames() == [Frame(PONG, b"p")]
+
+    def test_sends_meanwhile(self, serve: Serve) -> None:
+        """C09: writing does not wait for reading."""
+        socket = Socket(serve)
+        fill(socket)
+        socket.sends(sends_text("a"))
+        assert socket.frames() == [Frame(TEXT, b"a")]
+
+    @pytest.mark.parametrize("end", ["close", "return"])
+    def test_server_closes_meanwhile(self, serve: Serve, end: str) -> None:
+        """RFC 6455, 7.1.1: the closing handshake goes on: the peer's answer is read and ends it."""
+        socket = Socket(serve)
+        fill(socket)
+        if end == "close":
+            socket.sends(closes(4000))
+        else:
+            socket.script.returns()
+            socket.memory.settle()
+        (found,) = socket.frames()
+        assert found.opcode == CLOSE
+        assert not socket.wire.paused
+        socket.wire.sends(text("late"), close(4000))
+        assert socket.wire.lost
+        assert not socket.wire.aborted
+
+    def test_server_closes_and_its_answer_is_held(self, serve: Serve) -> None:
+        """RFC 6455, 7.1.1: the same where the answer was read before."""
+        socket = Socket(serve)
+        fill(socket)
+        socket.wire.gets(text("late") + close(4001))
+        socket.sends(closes(4000))
+        assert socket.frames() == [closing(4000)]
+        assert socket.wire.lost
+        assert not socket.wire.aborted
+
+    def test_close_frame_behind_the_mark(self, serve: Serve) -> None:
+        """W26: the end comes when the application has read what came before it."""
+        socket = Socket(serve)
+        messages = numbered(0, 3 * MARK)
+        socket.wire.gets(b"".join(map(binary, messages)) + close(4000))
+        heard = socket.events()
+        assert heard == [*map(got, messages), disconnected(4000)]
+        assert socket.frames() == [closing(4000)]
+
+    def test_loss_behind_the_mark(self, serve: Serve) -> None:
+        """W26: what had been read when the connection was lost is the application's."""
+        socket = Socket(serve)
+        messages = numbered(0, 3 * MARK)
+        socket.wire.gets(b"".join(map(binary, messages)))
+        socket.wire.vanishes()
+        assert socket.events() == [*map(got, messages), disconnected(1006)]
+
+    def test_large_message(self, serve: Serve) -> None:
+        """A message may be larger than the mark; the next one waits."""
+        socket = Socket(serve)
+        octets = bytes(3 * HIGH_WATER)
+        whole = binary(octets)
+        pieces = [whole[at : at + 4096] for at in range(0, len(whole), 4096)]
+        socket.wire.gets(*pieces[:-1])
+        assert not socket.wire.paused
+        socket.wire.gets(pieces[-1])
+        assert socket.wire.paused
+        assert socket.receives() == got(octets)
+        assert not socket.wire.paused
+
+
+class TestPeerThatDoesNotRead:
+    """ASGI, "Applications": `send` returns once the send has been completed (C09)."""
+
+    @pytest.mark.parametrize("size", [1, 200, 70000, LARGEST_FRAME])
+    def test_send_waits(self, serve: Serve, size: int) -> None:
+        """C09: while the transport is full `send` waits, and goes on when it is not."""
+        socket = Socket(serve)
+        socket.wire.stops_reading()
+        task = socket.starts(sends_bytes(bytes(size)))
+        assert not task.done()
+        socket.wire.reads_on()
+        assert task.result() is None
+        socket.sends(sends_text("a"))
+        assert socket.frames() == [Frame(BINARY, bytes(size)), Frame(TEXT, b"a")]
+
+    def test_full_before_the_accept(self, serve: Serve) -> None:
+        """C09: a transport that was full when the protocols changed is so still."""
+        socket = Socket(serve, accept=None)
+        socket.wire.stops_reading()
+        socket.sends({"type": "websocket.accept"})
+        task = socket.starts(sends_text("a"))
+        assert not task.done()
+        socket.wire.reads_on()
+        assert task.result() is None
+
+    def test_every_sender_waits(self, serve: Serve) -> None:
+        """C09: several tasks wait each for itself; their messages are in order."""
+        socket = Socket(serve)
+        socket.wire.stops_reading()
+        tasks = [socket.starts(sends_text(each)) for each in "abc"]
+        assert [task.done() for task in tasks] == [False] * 3
+        tasks[1].cancel()
+        socket.wire.reads_on()
+        assert [task.cancelled() for task in tasks] == [False, True, False]
+        assert socket.frames() == [Frame(TEXT, each.encode()) for each in "abc"]
+
+    @pytest.mark.parametrize("end", ["loss", "close frame"])
+    def test_released_by_the_end(self, serve: Serve, end: str) -> None:
+        """C09: "or the connection has been closed"."""
+        socket = Socket(serve)
+        socket.wire.stops_reading()
+        task = socket.starts(sends_text("a"))
+        if end == "loss":
+            socket.wire.vanishes()
+        else:
+            socket.wire.sends(close())
+        socket.memory.passes(61)
+        assert task.done()
+        assert socket.wire.lost
+
+    def test_has_a_deadline(self, serve: Serve) -> None:
+        """`--write-timeout`: a peer that never reads again is cut off; the application is told."""
+        socket = Socket(serve, write_timeout=5)
+        socket.wire.stops_reading()
+        task = socket.starts(sends_text("a"))
+        socket.memory.passes(4.9)
+        assert not socket.wire.aborted
+        socket.memory.passes(0.7)
+        assert socket.wire.aborted
+        assert task.done()
+        assert socket.events() == [disconnected(1006)]
+        assert socket.memory.server.connections == set()
+
+    def test_progress_has_none(self, serve: Serve) -> None:
+        """`--write-timeout`: one that reads slowly, but does, may take its time."""
+        socket = Socket(serve, write_timeout=5, ping_interval=None)
+        for _ in range(5):
+            socket.wire.stops_reading()
+            socket.memory.passes(4)
+            socket.wire.reads_on()
+        socket.memory.passes(10)
+        assert not socket.wire.closing
+
+    def test_deadline_after_the_close(self, serve: Serve, monkeypatch: Patch) -> None:
+        """`--write-timeout`: nor does a peer that has said goodbye keep the connection for ever."""
+        socket = Socket(serve, write_timeout=5)
+        # The transport waits until the peer has read what it holds.
+        monkeypatch.setattr(socket.wire, "loseConnection", lambda: None)
+        socket.wire.stops_reading()
+        socket.wire.sends(close())
+        socket.memory.passes(4.9)
+        assert not socket.wire.aborted
+        socket.memory.passes(0.7)
+        assert socket.wire.aborted
+
+    def test_reads_the_peer_still(self, serve: Serve) -> None:
+        """A peer that does not read may send."""
+        socket = Socket(serve)
+        socket.wire.stops_reading()
+        socket.wire.sends(text("a"))
+        assert socket.events() == [got("a")]

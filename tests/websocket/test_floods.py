@@ -1,0 +1,257 @@
+"""What a peer sends without end fills no memory and takes nobody's time."""
+
+from __future__ import annotations
+
+import struct
+import time
+import tracemalloc
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from daphne_like.websocket.protocol import MOST_AT_ONCE
+from tests.acting import Script
+from tests.memory import Memory
+from tests.websocket.frames import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    OPENING,
+    PING,
+    PONG,
+    TEXT,
+    Frame,
+    Socket,
+    binary,
+    close,
+    closes,
+    closing,
+    disconnected,
+    frame,
+    got,
+    text,
+)
+
+Serve = Callable[..., Memory]
+
+DEFLATE = b"Sec-WebSocket-Extensions: permessage-deflate"
+MEBI = 1 << 20
+
+
+def deflated(octets: bytes) -> bytes:
+    """The payload of a compressed message (RFC 7692, 7.2.1)."""
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return (compressor.compress(octets) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+def compressed(octets: bytes) -> bytes:
+    """A compressed binary message in one frame."""
+    return frame(BINARY, deflated(octets), rsv=4)
+
+
+def fragments(octets: bytes, number: int) -> list[bytes]:
+    """A binary message in so many frames."""
+    size = len(octets) // number
+    parts = [octets[at * size : (at + 1) * size] for at in range(number - 1)]
+    parts.append(octets[(number - 1) * size :])
+    return [
+        frame(CONTINUATION if at else BINARY, part, fin=at == number - 1)
+        for at, part in enumerate(parts)
+    ]
+
+
+def growth(feed: Callable[[], Any]) -> int:
+    """Octets of memory that a call needs at most beyond what there was before it."""
+    tracemalloc.start()
+    try:
+        feed()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+class TestFloods:
+    """S01, S13: what a peer sends without end does not fill our memory, nor take all our time."""
+
+    def test_empty_fragments(self, serve: Serve) -> None:
+        """S01: fragments of no octets are under every limit; they leave nothing behind."""
+        socket = Socket(serve)
+        socket.wire.sends(frame(TEXT, b"a", fin=False))
+        many = frame(CONTINUATION, b"", fin=False) * 200
+        receive = socket.wire.protocol.dataReceived
+
+        def flood() -> None:
+            for _ in range(500):
+                receive(many)
+
+        assert growth(flood) < MEBI // 8
+        socket.wire.sends(frame(CONTINUATION, b"b"))
+        assert socket.receives() == got("ab")
+
+    def test_empty_messages(self, serve: Serve) -> None:
+        """S01: messages of no octets count, too: the peer is read no further."""
+        socket = Socket(serve)
+        socket.wire.gets(text("") * 1023)
+        assert not socket.wire.paused
+        socket.wire.gets(text(""))
+        assert socket.wire.paused
+
+    def test_pings_that_nobody_reads(self, serve: Serve) -> None:
+        """S13: a peer that does not read its pongs is owed one, the last."""
+        socket = Socket(serve)
+        socket.wire.stops_reading()
+        for number in range(1000):
+            socket.wire.protocol.dataReceived(frame(PING, b"%d" % number))
+        socket.memory.settle()
+        assert socket.wire.take() == b""
+        socket.wire.reads_on()
+        assert socket.frames() == [Frame(PONG, b"999")]
+        socket.wire.sends(frame(PING, b"x"))
+        assert socket.frames() == [Frame(PONG, b"x")]
+
+    def test_owed_pong_after_the_close(self, serve: Serve) -> None:
+        """RFC 6455, 5.5.1: behind our close frame it is owed no more."""
+        socket = Socket(serve)
+        socket.wire.stops_reading()
+        socket.wire.protocol.dataReceived(frame(PING, b"x"))
+        socket.sends(closes())
+        socket.wire.reads_on()
+        assert socket.frames() == [closing(1000)]
+
+    @pytest.mark.parametrize("opcode", [PING, CLOSE])
+    def test_endless_control_frame(self, serve: Serve, opcode: int) -> None:
+        """S01: a control frame that says it is large is refused, and nothing of it is kept."""
+        socket = Socket(serve)
+        socket.wire.sends(frame(opcode, b"", length=2**40))
+        (found,) = socket.frames()
+        assert found.payload[:2] == struct.pack(">H", 1002)
+        receive = socket.wire.protocol.dataReceived
+        data = bytes(65536)
+        assert growth(lambda: [receive(data) for _ in range(256)]) < MEBI
+
+    @pytest.mark.parametrize("opcode", [TEXT, BINARY, 3])
+    def test_endless_frame(self, serve: Serve, opcode: int) -> None:
+        """S01: nor of a data frame that has been refused."""
+        socket = Socket(serve)
+        socket.wire.sends(frame(opcode, b"", length=2**40))
+        assert len(socket.frames()) == 1
+
+        def flood() -> None:
+            for _ in range(256):
+                if not socket.wire.lost:
+                    socket.wire.sends(bytes(65536))
+
+        assert growth(flood) < MEBI
+
+    @pytest.mark.parametrize("first", [b"", frame(BINARY, b"", length=2**40)], ids=["", "begun"])
+    @pytest.mark.parametrize("data", [bytes(65536), binary(bytes(65536))], ids=["zeros", "frames"])
+    def test_after_the_end(self, serve: Serve, data: bytes, first: bytes) -> None:
+        """S01: what a transport delivers though it has been told to close is kept by nobody."""
+        socket = Socket(serve)
+        receive = socket.wire.protocol.dataReceived
+        receive(close())
+        receive(first)
+        assert growth(lambda: [receive(data) for _ in range(64)]) < MEBI
+
+    def test_messages_after_our_close(self, serve: Serve) -> None:
+        """S01: what comes behind our close frame is not kept for anybody."""
+        socket = Socket(serve)
+        socket.sends(closes())
+        receive = socket.wire.protocol.dataReceived
+        data = binary(bytes(65536))
+        assert growth(lambda: [receive(data) for _ in range(256)]) < MEBI
+
+    def test_half_a_frame(self, serve: Serve) -> None:
+        """S01: a frame whose end does not come holds what came of it, not what it says."""
+        socket = Socket(serve)
+        assert growth(lambda: socket.wire.sends(frame(BINARY, b"x", length=MEBI))) < MEBI // 4
+
+    def test_before_the_accept(self, serve: Serve) -> None:
+        """S01: while the application thinks about it, little is kept."""
+        memory = serve(Script())
+        wire = memory.connect().sends(OPENING)
+        while not wire.paused:
+            wire.sends(binary(bytes(1000)))
+        assert len(wire.protocol._kept) < 70000
+
+
+class TestTime:
+    """One peer does not take everybody's time."""
+
+    def test_turns(self, serve: Serve) -> None:
+        """Many small frames in one read are handled in several turns of the event loop."""
+        assert MOST_AT_ONCE == 256
+        socket = Socket(serve)
+        socket.wire.protocol.dataReceived(frame(PING, b"x") * 1000)
+        assert len(socket.frames()) == 256
+        assert socket.wire.paused
+        socket.memory.settle()
+        assert len(socket.frames()) == 744
+        assert not socket.wire.paused
+
+    def test_turns_keep_the_order(self, serve: Serve) -> None:
+        """What comes while the rest of a read waits for its turn is behind it."""
+        socket = Socket(serve)
+        pings = [frame(PING, b"%d" % number) for number in range(600)]
+        socket.wire.protocol.dataReceived(b"".join(pings[:500]))
+        socket.wire.protocol.dataReceived(b"".join(pings[500:]) + text("a"))
+        socket.memory.settle()
+        assert socket.frames() == [Frame(PONG, b"%d" % number) for number in range(600)]
+        assert socket.receives() == got("a")
+
+    def test_lost_between_turns(self, serve: Serve) -> None:
+        """A connection that is lost meanwhile has its messages, and then its end."""
+        socket = Socket(serve)
+        data = frame(PING, b"x") * 300 + text("a") + close(4000)
+        socket.wire.protocol.dataReceived(data)
+        socket.wire.vanishes()
+        assert socket.events() == [got("a"), disconnected(4000)]
+
+    @pytest.mark.parametrize("shape", ["one frame", "fragments", "compressed", "tiny reads"])
+    def test_linear(self, serve: Serve, shape: str) -> None:
+        """S27: four times the message in pieces of one size costs four times the time, not 16."""
+
+        def seconds(size: int) -> float:
+            socket = Socket(
+                serve, DEFLATE, websocket_max_message_size=None, websocket_max_frame_size=None
+            )
+            octets = bytes(size)
+            if shape == "fragments":
+                pieces = fragments(octets, size >> 10)
+            elif shape == "compressed":
+                whole = frame(BINARY, deflated(b"".join(
+                    struct.pack(">I", at * 2654435761 % 2**32) for at in range(size >> 2)
+                )), rsv=4)  # fmt: skip
+                pieces = [whole[at : at + 1024] for at in range(0, len(whole), 1024)]
+            else:
+                whole = binary(octets)
+                step = 1024 if shape == "one frame" else 256
+                pieces = [whole[at : at + step] for at in range(0, len(whole), step)]
+            receive = socket.wire.protocol.dataReceived
+            begun = time.process_time()
+            for piece in pieces:
+                receive(piece)
+            needed = time.process_time() - begun
+            assert len(socket.receives()["bytes"]) == size
+            return needed
+
+        ones = min(seconds(MEBI) for _ in range(3))
+        assert min(seconds(4 * MEBI) for _ in range(3)) < 8 * ones
+
+    def test_linear_in_frames(self, serve: Serve) -> None:
+        """S27: nor do four times as many small frames in one read."""
+
+        def seconds(number: int) -> float:
+            socket = Socket(serve)
+            data = frame(CONTINUATION, b"", fin=False) * number
+            socket.wire.sends(frame(TEXT, b"", fin=False))
+            begun = time.process_time()
+            socket.wire.protocol.dataReceived(data)
+            while socket.wire.paused:
+                socket.memory.settle()
+            return time.process_time() - begun
+
+        ones = min(seconds(5000) for _ in range(3))
+        assert min(seconds(20000) for _ in range(3)) < 8 * ones
