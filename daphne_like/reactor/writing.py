@@ -106,8 +106,16 @@ class Writes(Handle):
         self._soon(self._close)  # what is written in this turn still goes out
 
     def _close(self) -> None:
-        if self.connected and self._producer is None:
+        if self.connected and not self._producer_holds():
             self._transport.close()
+
+    def _producer_holds(self) -> bool:
+        """Whether a producer is to finish first: one that is paused, or that is asked for more.
+
+        One that is neither does not hold Twisted's transports, though ITransport.loseConnection
+        says it would; wrappers (the PROXY protocol's) close while their protocol is registered.
+        """
+        return self._producer is not None and (not self._streaming or self._backlog)
 
     def abortConnection(self) -> None:
         if not self.connected or self._aborted:
@@ -127,7 +135,7 @@ class Writes(Handle):
             self._soon(self._end_writing)
 
     def _end_writing(self) -> None:
-        if not self.connected or self.disconnecting or self._producer is not None:
+        if not self.connected or self.disconnecting or self._producer_holds():
             return
         self._sending = Sending.ENDED
         self.write = discard

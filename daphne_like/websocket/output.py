@@ -11,8 +11,10 @@ from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.util import encode_truncate
 from autobahn.websocket import protocol as autobahn
 
+from daphne_like.asgi.queue import MESSAGE_OVERHEAD
 from daphne_like.deadlines import TICK
 from daphne_like.exceptions import ConnectionClosed
+from daphne_like.http.output import WRITTEN_ALONE
 from daphne_like.http.pace import TURN, Paced
 from daphne_like.http.waits import Wait
 from daphne_like.websocket.deflate import Deflate
@@ -71,6 +73,7 @@ class WebSocketOutput(Paced, WebSocketServerProtocol):  # type: ignore[misc] # u
         self._perMessageCompress: Any = deflate
         self._written: Event | None = None  # set when a message in parts is out
         self._owed_pong: bytes | None = None
+        self._since_turn = 0  # octets sent in a row, with something for each message
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
         # autobahn's formats its arguments for a log that nobody reads.
@@ -92,6 +95,7 @@ class WebSocketOutput(Paced, WebSocketServerProtocol):  # type: ignore[misc] # u
         if self._written is not None:
             return self._after_parts(payload, opcode)
         first = FINAL | opcode
+        self._since_turn += len(payload) + MESSAGE_OVERHEAD
         if self._perMessageCompress is not None:
             first |= COMPRESSED
             payload = self._compressed(payload)
@@ -103,7 +107,14 @@ class WebSocketOutput(Paced, WebSocketServerProtocol):  # type: ignore[misc] # u
         else:
             self._written = Event()
             return self._send_parts(payload, first & ~FINAL)
-        return self._writer() if self._paused else None
+        if self._paused:
+            return self._writer()
+        if self._since_turn < WRITTEN_ALONE:
+            return None
+        # An application that never waits would keep the loop from telling that the peer has
+        # gone, and everybody else from their turn.
+        self._since_turn = 0
+        return TURN
 
     async def _send_parts(self, payload: bytes, first: int) -> None:
         """Send a large message in fragments, as the peer reads them."""

@@ -354,7 +354,9 @@ class WebSocketProtocol(WebSocketOutput):
         self.session.server_stops()
 
     def disconnect_application(self) -> None:
-        """The application has been told when the server began to stop."""
+        """The server has waited long enough for the peer's close frame."""
+        if self.state != OPEN:
+            self.transport.abortConnection()
 
     def waited_too_long(self, wait: Wait) -> None:
         log.debug("%% waited too long for %s", wait.name)

@@ -147,8 +147,7 @@ class Session(Exchange):
             raise ApplicationError(f"send: expected {DENIAL}body, got {kind!r:.80}")
         if kind == ACCEPT:
             self._accept(message)
-        elif kind == CLOSE:
-            close_of(message)
+        elif kind == CLOSE:  # code and reason go nowhere, so FastAPI may give a list
             self.carrier.answer(self, PeerError(403, "The application refused the WebSocket."))
         else:
             raise ApplicationError(

@@ -39,3 +39,4 @@ STATIC_URL = "/static/"
 STATICFILES_DIRS = [Path(__file__).parent / "static"]
 FILE_UPLOAD_MAX_MEMORY_SIZE = 100_000
 USE_TZ = True
+CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}

@@ -1,0 +1,33 @@
+"""`python on_stock_reactor.py endpoint module:application`, on Twisted's own asyncio reactor.
+
+As a program that has a reactor of its own embeds the server; the command would install ours.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from typing import Any
+
+from twisted.internet import asyncioreactor
+
+asyncioreactor.install()
+
+from daphne_like.observe.banner import banner  # noqa: E402 # needs the reactor above
+from daphne_like.server import Server  # noqa: E402
+
+
+def ready(server: Server) -> None:
+    print(banner(server, "on a stock reactor"), flush=True)
+
+
+def application(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+logging.basicConfig(level=logging.INFO)
+server = Server(application(sys.argv[2]), endpoints=[sys.argv[1]], ready_callable=ready)
+server.run()
+sys.exit(server.exit_status)

@@ -1,0 +1,214 @@
+"""The client's side of RFC 6455 in octets: frames, the opening handshake, a strict reader."""
+
+from __future__ import annotations
+
+import re
+import socket
+import zlib
+from typing import NamedTuple
+
+KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
+ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+"""What RFC 6455, 1.3, answers to that key."""
+
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+MASK = b"\x37\xfa\x21\x3d"
+DEFLATE = b"Sec-WebSocket-Extensions: permessage-deflate"
+END_OF_BLOCK = b"\x00\x00\xff\xff"
+MAY_BE_RECEIVED = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)))
+"""Close codes that a frame may carry."""
+
+
+class Frame(NamedTuple):
+    """One frame of the server."""
+
+    opcode: int
+    payload: bytes
+    fin: bool = True
+    rsv1: bool = False
+
+    @property
+    def code(self) -> int | None:
+        """The code of a close frame."""
+        return int.from_bytes(self.payload[:2], "big") if self.payload else None
+
+
+def opening(path: bytes = b"/", *fields: bytes, host: bytes = b"127.0.0.1") -> bytes:
+    """A valid opening handshake.
+
+    Args:
+        path: request target.
+        fields: further field lines, without their ends.
+        host: value of Host.
+    """
+    lines = (
+        b"GET %b HTTP/1.1" % path, b"Host: " + host, b"Upgrade: websocket", b"Connection: Upgrade",
+        b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Key: " + KEY, *fields, b"", b"",
+    )  # fmt: skip
+    return b"\r\n".join(lines)
+
+
+def masked(payload: bytes, mask: bytes) -> bytes:
+    """The payload with the mask on, or off."""
+    size = len(payload)
+    repeated = (mask * (size // 4 + 1))[:size]
+    return (int.from_bytes(payload, "big") ^ int.from_bytes(repeated, "big")).to_bytes(size, "big")
+
+
+def frame(
+    opcode: int,
+    payload: bytes = b"",
+    *,
+    fin: bool = True,
+    rsv1: bool = False,
+    mask: bytes = MASK,
+) -> bytes:
+    """A frame of the client."""
+    size = len(payload)
+    first = opcode | (0x80 if fin else 0) | (0x40 if rsv1 else 0)
+    if size < 126:
+        head = bytes((first, 0x80 | size))
+    elif size < 65536:
+        head = bytes((first, 0x80 | 126)) + size.to_bytes(2, "big")
+    else:
+        head = bytes((first, 0x80 | 127)) + size.to_bytes(8, "big")
+    return head + mask + masked(payload, mask)
+
+
+def closing(code: int, reason: str = "") -> bytes:
+    """A close frame."""
+    return frame(CLOSE, code.to_bytes(2, "big") + reason.encode())
+
+
+class FrameReader:
+    """Reads frames of a server; what a server must not send is a failure (RFC 6455, 5.2, 5.5)."""
+
+    def __init__(self) -> None:
+        self.octets = bytearray()
+
+    def feed(self, octets: bytes) -> list[Frame]:
+        """The frames that are whole now."""
+        self.octets += octets
+        frames = []
+        while (one := self._next()) is not None:
+            frames.append(one)
+        return frames
+
+    def _next(self) -> Frame | None:
+        octets = self.octets
+        if len(octets) < 2:
+            return None
+        first, size = octets[0], octets[1]
+        assert size < 0x80, "a server masks nothing"
+        assert not first & 0x30, "nothing defines RSV2 and RSV3"
+        start = 2
+        if size > 125:
+            start = 4 if size == 126 else 10
+            if len(octets) < start:
+                return None
+            size = int.from_bytes(octets[2:start], "big")
+            assert size > (125 if start == 4 else 65535), "the length is not the shortest"
+        if len(octets) < start + size:
+            return None
+        payload = bytes(octets[start : start + size])
+        del octets[: start + size]
+        one = Frame(first & 0x0F, payload, bool(first & 0x80), bool(first & 0x40))
+        assert one.opcode in (CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG)
+        if one.opcode >= CLOSE:
+            assert one.fin
+            assert size < 126
+        if one.opcode == CLOSE:
+            assert size != 1
+            assert one.code is None or one.code in MAY_BE_RECEIVED, one
+            payload[2:].decode()
+        return one
+
+
+class Deflating:
+    """The client's compression, as the answer to the handshake has it (RFC 7692)."""
+
+    def __init__(self, head: bytes) -> None:
+        found = re.search(rb"\r\nSec-WebSocket-Extensions: ([^\r]*)\r\n", head)
+        self.answer = found[1] if found else b""
+        self.is_on = found is not None
+        bits = re.search(rb"client_max_window_bits=(\d+)", self.answer)
+        self.bits = -(int(bits[1]) if bits else 15)
+        self._compressor = zlib.compressobj(wbits=self.bits)
+        self._decompressor = zlib.decompressobj(-15)
+
+    def compress(self, octets: bytes) -> bytes:
+        if b"client_no_context_takeover" in self.answer:
+            self._compressor = zlib.compressobj(wbits=self.bits)
+        compressor = self._compressor
+        squeezed = compressor.compress(octets) + compressor.flush(zlib.Z_SYNC_FLUSH)
+        assert squeezed.endswith(END_OF_BLOCK)
+        return squeezed[:-4]
+
+    def decompress(self, octets: bytes) -> bytes:
+        if b"server_no_context_takeover" in self.answer:
+            self._decompressor = zlib.decompressobj(-15)
+        return self._decompressor.decompress(octets + END_OF_BLOCK)
+
+
+class Peer:
+    """A client on a blocking socket, whose timeout is the deadline of each wait.
+
+    Args:
+        connection: connected; TLS is on it already.
+        preface: goes out before the first octet, in the same segment.
+
+    Attributes:
+        head: the answer to the handshake, up to its empty line.
+    """
+
+    def __init__(self, connection: socket.socket, preface: bytes = b"") -> None:
+        self.connection = connection
+        self.preface = preface
+        self.head = b""
+        self._reader = FrameReader()
+        self._frames: list[Frame] = []
+
+    def open(self, path: bytes = b"/", *fields: bytes) -> Peer:
+        """Shake hands, and be accepted."""
+        self.sends(opening(path, *fields))
+        return self.is_accepted()
+
+    def is_accepted(self) -> Peer:
+        """Read the answer to the handshake."""
+        head, rest = self.read_head()
+        self.head = head
+        assert head.startswith(b"HTTP/1.1 101 Switching Protocols\r\n"), head
+        assert b"\r\nSec-WebSocket-Accept: %b\r\n" % ACCEPT in head, head
+        self._frames += self._reader.feed(rest)
+        return self
+
+    def read_head(self) -> tuple[bytes, bytes]:
+        """The head of the answer, and what came behind it."""
+        received = b""
+        while b"\r\n\r\n" not in received:
+            octets = self.connection.recv(65536)
+            assert octets, f"the connection has ended after {received!r}"
+            received += octets
+        head, _, rest = received.partition(b"\r\n\r\n")
+        return head + b"\r\n\r\n", rest
+
+    def sends(self, *octets: bytes) -> None:
+        """Send octets, each item on its own."""
+        for part in octets:
+            self.connection.sendall(self.preface + part)
+            self.preface = b""
+
+    def frame(self) -> Frame | None:
+        """The next frame; None when the connection has ended in order."""
+        while not self._frames:
+            octets = self.connection.recv(262144)
+            if not octets:
+                assert not self._reader.octets, "it ended within a frame"
+                return None
+            self._frames += self._reader.feed(octets)
+        return self._frames.pop(0)
+
+    def echoed(self, text: bytes) -> None:
+        """Send a text to an application that sends it back."""
+        self.sends(frame(TEXT, text))
+        assert self.frame() == Frame(TEXT, text)
