@@ -44,6 +44,7 @@ log = logging.getLogger("daphne_like.websocket")
 
 CLOSED = autobahn.WebSocketProtocol.STATE_CLOSED
 
+EXPECTED = frozenset((*USUAL_COMPRESSED, *CONTROL))
 DAMAGED = "The compressed message is damaged"
 MOST_AT_ONCE = 256
 """Frames that autobahn gets in one turn of the event loop: others have theirs, too."""
@@ -72,6 +73,7 @@ class WebSocketProtocol(WebSocketOutput):
         self.session = session
         self.usual = USUAL if deflate is None else USUAL_COMPRESSED
         self._queue: Any = session.queue
+        self._had_turn = False
         self._skipped = 0  # octets that are to come of a frame that does not count
         self._held: bytes | None = None  # what was read, and the application has no room for
 
@@ -182,6 +184,9 @@ class WebSocketProtocol(WebSocketOutput):
                         return
                 if start == size:
                     return
+            if data[start] not in EXPECTED and self._wants_a_turn() and self._hold(data[start:]):
+                self.server.loop.call_soon(self._after_a_turn)
+                return
             start = self._read_frame(data, start)
             if self.state == CLOSED:
                 return
@@ -196,6 +201,19 @@ class WebSocketProtocol(WebSocketOutput):
                 if not is_full:
                     self.server.loop.call_soon(self.read_on)
                 return
+
+    def _wants_a_turn(self) -> bool:
+        """Whether the application should have its turn before a frame that may break the rules.
+
+        So its answer to the messages before, if it has one at once, goes before the close frame,
+        as the Autobahn suite would have it.
+        """
+        had_it, self._had_turn = self._had_turn, False
+        return not had_it and self.current_frame is None and not self._queue.empty()
+
+    def _after_a_turn(self) -> None:
+        self._had_turn = True
+        self.read_on()
 
     def _read_frame(self, data: bytes, start: int) -> int:
         """Let autobahn have one frame, or what there is of it; where it ends in `data`.
