@@ -45,6 +45,7 @@ log = logging.getLogger("daphne_like.websocket")
 CLOSED = autobahn.WebSocketProtocol.STATE_CLOSED
 
 EXPECTED = frozenset((*USUAL_COMPRESSED, *CONTROL))
+"""First octets of frames on the short path."""
 DAMAGED = "The compressed message is damaged"
 MOST_AT_ONCE = 256
 """Frames that autobahn gets in one turn of the event loop: others have theirs, too."""

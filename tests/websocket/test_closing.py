@@ -13,7 +13,6 @@ from tests.websocket.frames import (
     ACCEPTS,
     CONNECT,
     PONG,
-    SWITCHED,
     TEXT,
     Frame,
     Socket,
