@@ -23,6 +23,20 @@ class PeerError(DaphneLikeError):
         self.lines = lines
 
 
+class FrameError(DaphneLikeError):
+    """The peer broke a rule of an open WebSocket; logged at DEBUG, never with a traceback.
+
+    Attributes:
+        close_code: that the peer is owed (RFC 6455, 7.4.1).
+        reason: the text beside it.
+    """
+
+    def __init__(self, close_code: int, reason: str) -> None:
+        super().__init__(f"{close_code} {reason}")
+        self.close_code = close_code
+        self.reason = reason
+
+
 class ApplicationError(DaphneLikeError):
     """The application sent what ASGI does not allow; raised at its `await send(...)`."""
 

@@ -10,16 +10,15 @@ import logging
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from autobahn.exception import PayloadCorruptError, PayloadExceededError
 from autobahn.websocket import protocol as autobahn
 from autobahn.websocket.protocol import FrameHeader
-from autobahn.websocket.utf8validator import Utf8Validator
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from daphne_like.asgi.queue import HIGH_WATER
+from daphne_like.exceptions import FrameError
 from daphne_like.http.waits import Wait
 from daphne_like.websocket.deflate import Deflate
 from daphne_like.websocket.frames import (
@@ -33,8 +32,9 @@ from daphne_like.websocket.frames import (
     USUAL_COMPRESSED,
     frame_end,
 )
-from daphne_like.websocket.masking import unmask
+from daphne_like.websocket.masking import Masker, unmask
 from daphne_like.websocket.output import OPEN, WebSocketOutput
+from daphne_like.websocket.utf8 import Utf8Validator
 
 if TYPE_CHECKING:
     from daphne_like.websocket.factory import WebSocketFactory
@@ -46,7 +46,6 @@ CLOSED = autobahn.WebSocketProtocol.STATE_CLOSED
 
 EXPECTED = frozenset((*USUAL_COMPRESSED, *CONTROL))
 """First octets of frames on the short path."""
-DAMAGED = "The compressed message is damaged"
 MOST_AT_ONCE = 256
 """Frames that autobahn gets in one turn of the event loop: others have theirs, too."""
 
@@ -233,7 +232,11 @@ class WebSocketProtocol(WebSocketOutput):
         else:
             end = start + frame.length - self.current_frame_masker.pointer()
         self.data = data[start:end]
-        self.consumeData()
+        try:
+            self.consumeData()
+        except FrameError as error:
+            self.data = b""
+            self._fail_connection(error.close_code, error.reason)
         return end
 
     def _skip(self, data: bytes, start: int) -> None:
@@ -266,22 +269,13 @@ class WebSocketProtocol(WebSocketOutput):
         self.current_frame = None
 
     def _inflated(self, payload: bytes | bytearray) -> bytes | None:
-        """A whole message decompressed, as far as a message may be large (S28).
-
-        Returns:
-            None if it cannot be: the connection has failed.
-        """
+        """A whole message decompressed, or None if it cannot be: the connection has failed."""
         try:
-            octets: bytes = self._perMessageCompress.decompress_message(
-                payload, self.maxMessagePayloadSize or None
-            )
-        except PayloadExceededError:
-            self._fail_connection(1009, "The message is too large when it is decompressed")
-        except PayloadCorruptError:
-            self._invalid_payload(DAMAGED)
-        else:
-            return octets
-        return None
+            octets: bytes = self._perMessageCompress.decompress_message(payload)
+        except FrameError as error:
+            self._fail_connection(error.close_code, error.reason)
+            return None
+        return octets
 
     def _hold(self, data: bytes) -> bool:
         """Keep what was read, and read no more, until the application has caught up.
@@ -306,6 +300,12 @@ class WebSocketProtocol(WebSocketOutput):
             self.transport.resumeProducing()
 
     # What autobahn calls.
+
+    def onFrameBegin(self) -> None:
+        frame = self.current_frame
+        if frame.length and frame.mask:
+            self.current_frame_masker = Masker(frame.mask)
+        super().onFrameBegin()
 
     def onMessageFrameData(self, payload: bytes) -> None:
         if payload:  # else empty fragments without end would fill a list
@@ -346,8 +346,6 @@ class WebSocketProtocol(WebSocketOutput):
         )
 
     def _fail_connection(self, code: int, reason: str) -> None:
-        if "decompress" in reason and code == 1007:
-            reason = DAMAGED  # instead of what zlib says
         super()._fail_connection(code, reason)
         self.session.closed(code, reason)
 

@@ -173,6 +173,7 @@ class Session(Exchange):
                 opening.extensions,
                 options.websocket_deflate_window,
                 options.websocket_deflate_memory,
+                options.websocket_max_message_size,
             )
             if accepted is not None:
                 deflate = Deflate.create_from_offer_accept(True, accepted)

@@ -87,14 +87,14 @@ class TestSizes:
 
 
 class TestMasking:
-    """RFC 6455, 5.3; masking.py does it in three ways."""
+    """RFC 6455, 5.3; masking.py does it in two ways."""
 
-    @pytest.fixture(params=["native", "public"])
+    @pytest.fixture(params=["native", "arithmetic"])
     def way(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-        if request.param == "public":
+        if request.param == "arithmetic":
             monkeypatch.setattr(masking, "lib", None)
-        else:
-            assert masking.lib is not None
+        elif masking.lib is None:
+            pytest.skip("autobahn before 25.9 has no native code: install one for Python 3.11")
         return str(request.param)
 
     @pytest.mark.parametrize("size", [0, 1, 3, 4, 5, 127, 128, 129, 130, 131, 1000, 65535])
