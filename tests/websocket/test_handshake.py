@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.acting import GET, Script, head, sending
+from tests.acting import GET, Script, head
 from tests.memory import Memory
 from tests.peers import read_answers, respond
+from tests.websocket.asking import CLOSED_1000, answer, unseen
 from tests.websocket.frames import (
     ACCEPTS,
     KEY,
@@ -37,22 +38,6 @@ NOT_13 = refused(
     b"Connection: Upgrade",
     b"Sec-WebSocket-Version: 13",
 )
-
-# Accepted, and the connection is open when the application has returned.
-CLOSED_1000 = SWITCHED + b"\x88\x02\x03\xe8"
-
-
-def answer(serve: Serve, request: bytes, **settings: Any) -> bytes:
-    """All that a server sends whose application accepts and returns."""
-    return serve(sending(ACCEPTS), **settings).connect().sends(request).take()
-
-
-def unseen(serve: Serve, request: bytes, **settings: Any) -> bytes:
-    """The answer to a request that no application gets to see."""
-    script = Script()
-    octets = serve(script, **settings).connect().sends(request).take()
-    assert script.scope is None
-    return octets
 
 
 class TestRequirements:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
-from tests.acting import Script, sending
+from tests.acting import Script
 from tests.memory import Memory
+from tests.websocket.asking import CLOSED_1000, answer, unseen
 from tests.websocket.frames import (
     ACCEPTS,
     OPENING,
-    SWITCHED,
     opening,
     refused,
     switched,
@@ -26,22 +25,6 @@ NO_EXTENSIONS = refused(
 )
 ORIGIN = refused(b"403 Forbidden", b"This origin is not served.")
 ORIGINS = refused(b"400 Bad Request", b"More than one Origin field.")
-
-# Accepted, and the connection is open when the application has returned.
-CLOSED_1000 = SWITCHED + b"\x88\x02\x03\xe8"
-
-
-def answer(serve: Serve, request: bytes, **settings: Any) -> bytes:
-    """All that a server sends whose application accepts and returns."""
-    return serve(sending(ACCEPTS), **settings).connect().sends(request).take()
-
-
-def unseen(serve: Serve, request: bytes, **settings: Any) -> bytes:
-    """The answer to a request that no application gets to see."""
-    script = Script()
-    octets = serve(script, **settings).connect().sends(request).take()
-    assert script.scope is None
-    return octets
 
 
 class TestSubprotocols:
