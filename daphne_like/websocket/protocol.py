@@ -54,7 +54,7 @@ MOST_AT_ONCE = 256
 class WebSocketProtocol(WebSocketOutput):
     """One open WebSocket; the opening handshake lies behind it.
 
-    autobahn's constructor and its `_connectionMade`, which set some eighty attributes per
+    autobahn's constructor and its `_connectionMade`, which set some sixty attributes per
     connection, do not run: the factory's subclass holds what they set.
 
     Args:
