@@ -14,6 +14,7 @@ import httptools
 from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import ISSLTransport
 
+from daphne_like.asgi.fields import TOKEN
 from daphne_like.exceptions import PeerError
 from daphne_like.http.exchange import Exchange
 from daphne_like.http.fields import HOST, Fields, FieldSection
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("daphne_like.http")
 
-TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]*)(/[^?#]*)?(\?[^#]*)?")
 
 NOT_HTTP = "The request is not valid HTTP/1.1."

@@ -13,16 +13,15 @@ import re
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+from daphne_like.asgi.fields import TOKEN
 from daphne_like.exceptions import PeerError
-
-Fields = list[tuple[bytes, bytes]]
+from daphne_like.http.fields import Fields
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 VERSION = b"13"
 OTHER_VERSION = (
     b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: " + VERSION + b"\r\n"
 )
-TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 QUOTED = re.compile(rb'^"(.*)"$')
 LOOKED_AT = frozenset(
     (
