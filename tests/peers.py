@@ -11,6 +11,7 @@ class Answer(NamedTuple):
     status: int
     fields: dict[bytes, bytes]
     body: bytes
+    version: bytes = b"1.1"
 
     @property
     def closes(self) -> bool:
@@ -29,8 +30,10 @@ def read_answers(octets: bytes, methods: tuple[bytes, ...] = ()) -> list[Answer]
         head, end, octets = octets.partition(b"\r\n\r\n")
         assert end, f"no whole head: {head!r}"
         status_line, *lines = head.split(b"\r\n")
-        assert status_line.startswith(b"HTTP/1.1 "), status_line
+        assert status_line[:9] in (b"HTTP/1.1 ", b"HTTP/1.0 "), status_line
+        version = status_line[5:8]
         status = int(status_line[9:12])
+        assert version == b"1.1" or status >= 400, status_line
         fields: dict[bytes, bytes] = {}
         for line in lines:
             name, colon, value = line.partition(b": ")
@@ -59,7 +62,7 @@ def read_answers(octets: bytes, methods: tuple[bytes, ...] = ()) -> list[Answer]
             size = int(fields[b"content-length"])
             assert len(octets) >= size
             body, octets = octets[:size], octets[size:]
-        answers.append(Answer(status, fields, body))
+        answers.append(Answer(status, fields, body, version))
     return answers
 
 

@@ -35,13 +35,16 @@ def date_line(seconds: float) -> bytes:
     ).encode()
 
 
-def short_answer(error: PeerError, default_fields: bytes, *, head_only: bool = False) -> bytes:
+def short_answer(
+    error: PeerError, default_fields: bytes, *, head_only: bool = False, http_10: bool = False
+) -> bytes:
     """A whole answer that the server makes itself, after which the connection closes (S11).
 
     Args:
         error: its status and text; nothing of the request is in it.
         default_fields: Date and Server lines.
         head_only: the request was HEAD.
+        http_10: the request was of HTTP/1.0, and its answer is, as in Daphne.
     """
     body = error.text.encode("ascii") + b"\n"
     retry = b"Retry-After: 1\r\n" if error.status == 503 else b""
@@ -52,4 +55,6 @@ def short_answer(error: PeerError, default_fields: bytes, *, head_only: bool = F
         default_fields,
         CLOSE,
     )
+    if http_10:
+        head = head.replace(b"HTTP/1.1", b"HTTP/1.0", 1)
     return head if head_only else head + body

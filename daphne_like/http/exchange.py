@@ -301,8 +301,12 @@ class Exchange:
                     name, text = pair
                     if name.__class__ is not bytes or text.__class__ is not bytes:
                         raise KeyError  # a memoryview equals the octets that it shows
-                except (KeyError, TypeError):
-                    octets, special, value = line_of(pair, len(lines), START)
+                except (KeyError, TypeError) as miss:
+                    try:
+                        octets, special, value = line_of(pair, len(lines), START)
+                    except ApplicationError as error:
+                        error.__context__ = miss.__context__  # looking in vain says nothing
+                        raise
                 if special:
                     if special == CONTENT_LENGTH:
                         if length is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.interfaces import IProtocolFactory, IProtocolNegotiationFactory
 from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from daphne_like.server import Server
 
 
-@implementer(IProtocolFactory)
+@implementer(IProtocolFactory, IProtocolNegotiationFactory)
 class HTTPFactory(Factory):
     """Builds one connection object for each accepted connection.
 
@@ -26,6 +26,10 @@ class HTTPFactory(Factory):
 
     def __init__(self, server: Server) -> None:
         self.server = server
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """Protocols that TLS may settle on (RFC 7301); without one Twisted refuses who asks."""
+        return [b"http/1.1"]
 
     def buildProtocol(self, addr: Any) -> Any:
         return HTTP1Connection(self.server)

@@ -20,6 +20,7 @@ from zope.interface import implementer
 
 from daphne_like.deadlines import NEVER
 from daphne_like.exceptions import PeerError
+from daphne_like.http.answers import short_answer
 from daphne_like.http.exchange import EXPECTED, HELD, Exchange
 from daphne_like.http.reading import (
     CLOSED,
@@ -67,7 +68,6 @@ class HTTP1Connection(HTTP1Input):
         "_octets",
         "_octets_at_look",
         "_refusal",
-        "_refusal_head_only",
     )
 
     def __init__(self, server: Server) -> None:
@@ -76,20 +76,19 @@ class HTTP1Connection(HTTP1Input):
         self._octets = 0  # dropped
         self._octets_at_look = 0
         self._linger_until = NEVER
-        self._refusal: PeerError | None = None
-        self._refusal_head_only = False
+        self._refusal: bytes | None = None
 
     # What Twisted calls.
 
     def makeConnection(self, transport: Any) -> None:
         self.transport = transport
         transport.registerProducer(self, True)
-        if self.server.connection_made(self):
+        if self.server.protocol_connected(self):
             self._become_idle()
         else:
             self._refuse(PeerError(503, "Too many connections; try again."))
             # While it lingers it takes nobody's place.
-            self.server.connection_lost(self)
+            self.server.protocol_disconnected(self)
 
     def connectionMade(self) -> None:
         """Part of IProtocol; makeConnection has done it all."""
@@ -139,7 +138,7 @@ class HTTP1Connection(HTTP1Input):
         self._out = None
         self._paused = False
         self._release_writers()
-        self.server.connection_lost(self)
+        self.server.protocol_disconnected(self)
         if exchange is not None:
             exchange.connection_lost()
             self.server.disconnected(exchange)
@@ -228,7 +227,7 @@ class HTTP1Connection(HTTP1Input):
         if following is not None:
             self._start(following)
         elif self._refusal is not None:
-            self._answer_refusal(self._refusal)
+            self._write_refusal(self._refusal)
         elif self._input is IGNORED or self._input is FINISHED:
             self._finish()
         elif self._input is PARSED and self._receiving is None and not self._head:
@@ -249,11 +248,17 @@ class HTTP1Connection(HTTP1Input):
         """Answer what is no request, in its turn, and close: never two answers to one request."""
         log.debug("! refused with %s", error)
         receiving = self._receiving
-        head_only = (self._head or self.whole_head).startswith(b"HEAD ")
+        request_line = (self._head or self.whole_head).partition(b"\r\n")[0]
+        answer = short_answer(
+            error,
+            self.server.default_fields[0],
+            head_only=request_line.startswith(b"HEAD "),
+            http_10=request_line.endswith(b" HTTP/1.0"),
+        )
         self._read_no_more(IGNORED)
         self._resume_reading()  # and drop
         if receiving is None:
-            self._refuse_next(error, head_only)
+            self._refuse_next(answer)
         elif receiving is self._exchange:
             state = receiving.state
             self.server.disconnected(receiving)
@@ -263,18 +268,17 @@ class HTTP1Connection(HTTP1Input):
                 self.abort(receiving)
         elif self._ahead and receiving is self._ahead[-1]:
             self._ahead.pop()
-            self._refuse_next(error, receiving.head_only)
+            self._refuse_next(answer)
         else:  # answered already, and its body goes on wrongly
             self._linger()
 
-    def _refuse_next(self, error: PeerError, head_only: bool) -> None:
-        self._refusal = error
-        self._refusal_head_only = head_only
+    def _refuse_next(self, answer: bytes) -> None:
+        self._refusal = answer
         if self._exchange is None:
-            self._answer_refusal(error)
+            self._write_refusal(answer)
 
-    def _answer_refusal(self, error: PeerError) -> None:
-        self._write_answer(error, head_only=self._refusal_head_only)
+    def _write_refusal(self, answer: bytes) -> None:
+        self._write_now(answer)
         self._linger()
 
     # Closing.

@@ -184,7 +184,9 @@ class HTTP1Output(Paced):
         self._out = None
         exchange.keep_alive = False
         exchange.status = error.status
-        self._write_answer(error, head_only=exchange.head_only)
+        defaults = self.server.default_fields[0]
+        head_only, http_10 = exchange.head_only, exchange.http_10
+        self._write_now(short_answer(error, defaults, head_only=head_only, http_10=http_10))
         self.exchange_over(exchange)
 
     def abort(self, exchange: Exchange) -> None:
@@ -263,7 +265,3 @@ class HTTP1Output(Paced):
         if out is not None:
             self._out = None
             self.transport.writeSequence(out)
-
-    def _write_answer(self, error: PeerError, *, head_only: bool = False) -> None:
-        fields = self.server.default_fields[0]
-        self._write_now(short_answer(error, fields, head_only=head_only))

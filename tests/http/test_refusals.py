@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -153,6 +154,14 @@ CONTROLS = [b"%c" % octet for octet in (*range(9), *range(10, 32), 127, 0x85)]
 Serve = Callable[..., Memory]
 
 
+async def raising(scope: Any, receive: Any, send: Any) -> None:
+    raise RuntimeError("on purpose")
+
+
+async def silent(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+
+
 def octets_of(request: bytes) -> list[bytes]:
     return [request[i : i + 1] for i in range(len(request))]
 
@@ -204,6 +213,35 @@ class TestMalformed:
         request, status = MALFORMED[name]
         wire = serve(Recorder()).connect().sends(get(), request)
         assert [answer.status for answer in read_answers(wire.written)] == [200, status]
+
+
+class TestVersion:
+    """The issue: error answers carry the request's HTTP version, as under Daphne."""
+
+    @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+    @pytest.mark.parametrize(
+        ("application", "request_line", "status"),
+        [
+            (raising, b"GET / HTTP/", 500),
+            (silent, b"GET / HTTP/", 500),
+            (Recorder(), b"GET /# HTTP/", 400),
+            (Recorder(), b"HEAD /# HTTP/", 400),
+            (Recorder(), b"FROBNICATE / HTTP/", 501),
+        ],
+    )
+    def test_version(
+        self, serve: Serve, application: Any, request_line: bytes, status: int, version: bytes
+    ) -> None:
+        """An answer that the server makes, before and after the application had its turn."""
+        wire = serve(application).connect().sends(request_line + version + b"\r\n" + HOST + b"\r\n")
+        (answer,) = read_answers(wire.written, (request_line.split()[0],))
+        assert (answer.status, answer.version) == (status, version)
+
+    def test_after_another_one(self, serve: Serve) -> None:
+        """The version of this request, not of the one before it."""
+        wire = serve(Recorder()).connect()
+        wire.sends(get(), b"GET /# HTTP/1.0\r\n\r\n")
+        assert [answer.version for answer in read_answers(wire.written)] == [b"1.1", b"1.0"]
 
 
 class TestControlOctets:

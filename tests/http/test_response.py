@@ -198,6 +198,26 @@ class TestStart:
                                                                  b"Content-Length: 0")  # fmt: skip
 
 
+class TestTheError:
+    """Style: errors that a stranger understands at three in the morning."""
+
+    def test_it_does_not_tell_how_we_looked(self, serve: Serve) -> None:
+        """The traceback of a wrong header has nothing of our look-up table in it."""
+        caught: list[BaseException] = []
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                raise LookupError("the application's own")
+            except LookupError:
+                try:
+                    await send(start(headers=[("a", b"b")]))
+                except ApplicationError as error:
+                    caught.append(error)
+
+        serve(application).connect().sends(GET)
+        assert [type(error.__context__) for error in caught] == [LookupError]
+
+
 class TestBody:
     """ASGI HTTP, "Response Body - send event"."""
 
