@@ -7,6 +7,7 @@ import ctypes
 import dataclasses
 import gc
 import logging
+import os
 import re
 import sys
 from typing import Any, NoReturn
@@ -22,6 +23,7 @@ from daphne_like.observe import access
 from daphne_like.observe.banner import banner
 from daphne_like.options import FOREVER, Options
 from daphne_like.server import Server
+from daphne_like.stopping import leave_threads
 
 LEVELS = {0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG, 3: logging.DEBUG}
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -32,6 +34,7 @@ DEMO = "daphne_like.demo:application"
 EPILOG = """examples:
   daphne-like                                    the demo, at http://127.0.0.1:8000/
   daphne-like mysite.asgi:application            a Django project's application
+  daphne-like --factory main:make_app            call make_app() for the application
   daphne-like -b 0.0.0.0 -p 80 main:app          every IPv4 address, port 80
   daphne-like -u /run/site.sock main:app         a UNIX socket, for nginx
   daphne-like -e tcp:80 -e unix:/run/s main:app  several endpoints at once
@@ -60,7 +63,8 @@ def make_parser(description: str) -> argparse.ArgumentParser:
         nargs="?",
         default=DEMO,
         metavar="module:application",
-        help="the ASGI application to serve; the built-in demo when left out",
+        help="the application to serve, for example mysite.asgi:application; `application`, then "
+        "`app`, when the attribute is left out; the built-in demo when all is left out",
     )
     groups: dict[str, Any] = {}
     for field in dataclasses.fields(Options):
@@ -123,6 +127,19 @@ def options_from(parsed: argparse.Namespace) -> Options:
     return Options(**values)
 
 
+def settings_of(options: Options) -> dict[str, Any]:
+    """Options as keywords of a Server, by name, as a `server_class` made for Daphne takes them.
+
+    Without `endpoints`: a Server is given all of them, those of other options too.
+    """
+    settings = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    del settings["endpoints"]
+    names = ("address", "port", "proto")
+    for name, value in zip(names, options.forwarded_fields, strict=True):
+        settings[f"proxy_forwarded_{name}_header"] = value
+    return settings
+
+
 def with_dashes(arguments: list[str]) -> list[str]:
     """Daphne's spellings with underscores (`--websocket_timeout`) as ours."""
     changed: list[str] = []
@@ -145,11 +162,17 @@ class CommandLineInterface:
     def __init__(self) -> None:
         self.parser = make_parser(self.description)
         self.server: Server | None = None
+        self.options = Options()
 
     @classmethod
     def entrypoint(cls) -> NoReturn:
         """The console script."""
-        sys.exit(cls().run(sys.argv[1:]))
+        status = cls().run(sys.argv[1:])
+        if not leave_threads():
+            logging.shutdown()
+            sys.stdout.flush()
+            os._exit(status)
+        sys.exit(status)
 
     def run(self, args: list[str]) -> int:
         """Serve as the arguments say.
@@ -160,16 +183,17 @@ class CommandLineInterface:
         """
         parsed = self.parser.parse_args(with_dashes(args))
         try:
-            return self._serve(parsed.application, options_from(parsed))
+            self.options = options_from(parsed)
+            return self._serve(parsed.application, self.options)
         except ConfigurationError as error:
             detail = f"{error.detail}\n" if error.detail else ""
             sys.stderr.write(f"{detail}{self.parser.prog}: {error}\n")
             return error.exit_status
 
     def load_asgi_app(self, path: str) -> Any:
-        """Import the application, from the working directory too."""
-        sys.path.insert(0, ".")
-        return import_application(path)
+        """Import the application, from the working directory or `--app-dir` first."""
+        sys.path.insert(0, self.options.app_dir)
+        return import_application(path, self.options.factory)
 
     def _serve(self, path: str, options: Options) -> int:
         start_logging(options)
@@ -179,11 +203,11 @@ class CommandLineInterface:
         application = self.load_asgi_app(path)
         actions = open_access_log(options)
         self.server = self.server_class(
-            application,
+            application=application,
             endpoints=endpoint_strings(options),
             action_logger=actions,
             ready_callable=lambda server: ready(server, path),
-            options=options,
+            **settings_of(options),
         )
         try:
             self.server.run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from twisted.internet.endpoints import quoteStringArgument
 
@@ -16,6 +17,8 @@ def build_endpoint_description_strings(
     unix_socket: str | None = None,
     file_descriptor: int | None = None,
     backlog: int | None = None,
+    tls_certificate: str | None = None,
+    tls_key: str | None = None,
 ) -> list[str]:
     """The endpoint strings for what is given, Daphne's function under Daphne's name.
 
@@ -25,6 +28,8 @@ def build_endpoint_description_strings(
         unix_socket: a path.
         file_descriptor: of a listening socket.
         backlog: for the kinds that take one.
+        tls_certificate: PEM file; then host and port are for TLS.
+        tls_key: PEM file, the certificate's by default.
     Raises:
         ValueError: one of host and port without the other.
     """
@@ -32,7 +37,10 @@ def build_endpoint_description_strings(
     waiting = f":backlog={backlog}" if backlog else ""
     if host is not None and port is not None:
         interface = quoteStringArgument(host.strip("[]"))
-        strings.append(f"tcp:port={port}:interface={interface}{waiting}")
+        kind, files = "tcp", ""
+        if tls_certificate is not None:
+            kind, files = "ssl", _tls_arguments(tls_certificate, tls_key or tls_certificate)
+        strings.append(f"{kind}:port={port}:interface={interface}{waiting}{files}")
     elif host is not None or port is not None:
         raise ValueError("TCP binding requires both port and host")
     if unix_socket is not None:
@@ -42,8 +50,28 @@ def build_endpoint_description_strings(
     return strings
 
 
+def _tls_arguments(certificate: str, key: str) -> str:
+    """The end of an `ssl:` string; what stands behind the first certificate is its chain.
+
+    A file that cannot be read is left to Twisted's parser, which says so.
+    """
+    arguments = f":certKey={quoteStringArgument(certificate)}:privateKey={quoteStringArgument(key)}"
+    try:
+        found = Path(certificate).read_bytes().count(b"-----BEGIN CERTIFICATE-----")
+    except OSError:
+        found = 0
+    if found > 1:
+        # Twisted sends the first one twice then, which clients ignore.
+        arguments += f":extraCertChain={quoteStringArgument(certificate)}"
+    return arguments
+
+
 def endpoint_strings(options: Options) -> list[str]:
-    """All endpoint strings of a set of options; Daphne's defaults where little is given."""
+    """All endpoint strings of a set of options; Daphne's defaults where little is given.
+
+    Raises:
+        ConfigurationError: a TLS certificate, and nothing that it could be for.
+    """
     host, port = options.host, options.port
     anything = options.unix_socket, options.file_descriptor, options.endpoints or None
     if host is None and port is None and anything == (None, None, None):
@@ -52,8 +80,19 @@ def endpoint_strings(options: Options) -> list[str]:
         port = DEFAULT_PORT
     elif port is not None and host is None:
         host = DEFAULT_HOST
+    if options.tls_certificate is not None and (host is None or anything[:2] != (None, None)):
+        raise ConfigurationError(
+            "--tls-certificate is for -b and -p: not for a UNIX socket or a descriptor, and an "
+            "endpoint string names its own (ssl:443:privateKey=key.pem:certKey=crt.pem)"
+        )
     built = build_endpoint_description_strings(
-        host, port, options.unix_socket, options.file_descriptor, options.backlog
+        host,
+        port,
+        options.unix_socket,
+        options.file_descriptor,
+        options.backlog,
+        options.tls_certificate,
+        options.tls_key,
     )
     return sorted([*options.endpoints, *built])
 

@@ -37,8 +37,11 @@ class FrameError(DaphneLikeError):
         self.reason = reason
 
 
-class ApplicationError(DaphneLikeError):
-    """The application sent what ASGI does not allow; raised at its `await send(...)`."""
+class ApplicationError(DaphneLikeError, ValueError):
+    """The application sent what ASGI does not allow; raised at its `await send(...)`.
+
+    A ValueError too, because that is what applications written for Daphne catch.
+    """
 
 
 class ConnectionClosed(DaphneLikeError, OSError):

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from daphne_like.asgi.interface import INTERFACES
 from daphne_like.asgi.lifespan import MODES
 from daphne_like.exceptions import ConfigurationError
 
@@ -57,6 +58,7 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+APPLICATION = "the application"
 LISTEN = "where to listen"
 LOG = "what to tell"
 HTTP = "HTTP"
@@ -70,6 +72,27 @@ WEBSOCKET = "WebSocket"
 class Options:
     """What can be chosen about a server; None is "no limit" or "not given" throughout."""
 
+    app_dir: str = option(
+        ".", "directory to import the application from", "--app-dir", group=APPLICATION,
+        metavar="DIR",
+    )  # fmt: skip
+    factory: bool = option(
+        False,
+        "what is named makes the application: call it, without arguments",
+        "--factory",
+        group=APPLICATION,
+    )
+    interface: str = option(
+        "auto",
+        "the application's interface; auto finds out",
+        "--interface",
+        group=APPLICATION,
+        choices=INTERFACES,
+    )
+    wsgi_threads: int = option(
+        10, "threads for a WSGI application: requests that run at the same time",
+        "--wsgi-threads", group=APPLICATION, kind=int, least=1,
+    )  # fmt: skip
     host: str | None = option(
         None,
         f"address to listen on ({DEFAULT_HOST} when nothing is given)",
@@ -116,6 +139,21 @@ class Options:
         group=LISTEN,
         kind=int,
         least=1,
+    )
+    tls_certificate: str | None = option(
+        None,
+        "PEM file of the certificate, with its chain behind it: what -b and -p listen on is "
+        "TLS then",
+        "--tls-certificate",
+        group=LISTEN,
+        metavar="FILE",
+    )
+    tls_key: str | None = option(
+        None,
+        "PEM file of the certificate's private key; the certificate's file when left out",
+        "--tls-key",
+        group=LISTEN,
+        metavar="FILE",
     )
     verbosity: int = option(
         1,
@@ -326,10 +364,24 @@ class Options:
             raise ConfigurationError(
                 f"--server-name: expected printable ASCII, got {self.server_name!r}"
             )
+        if self.tls_key and not self.tls_certificate:
+            raise ConfigurationError("--tls-key needs --tls-certificate")
         if (self.proxy_headers_host or self.proxy_headers_port) and not self.proxy_headers:
             raise ConfigurationError(
                 "--proxy-headers-host and --proxy-headers-port need --proxy-headers"
             )
+
+    @property
+    def forwarded_fields(self) -> tuple[str | None, str | None, str | None]:
+        """Names of the fields with the client's address, port and scheme; None is not looked at."""
+        address = self.proxy_forwarded_address_header
+        port = self.proxy_forwarded_port_header
+        proto = self.proxy_forwarded_proto_header
+        if self.proxy_headers:
+            address = address or self.proxy_headers_host or "X-Forwarded-For"
+            port = port or self.proxy_headers_port or "X-Forwarded-Port"
+            proto = proto or "X-Forwarded-Proto"
+        return address, port, proto
 
     @property
     def max_head(self) -> int:

@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import os
 import time
 from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-from asgiref.compatibility import guarantee_single_callable
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
+from twisted.python.failure import Failure
 
 from daphne_like import reactor as reactors
 from daphne_like.asgi import fields
 from daphne_like.asgi.application import Application
 from daphne_like.asgi.instance import run_instance
+from daphne_like.asgi.interface import single_callable
 from daphne_like.asgi.lifespan import Lifespan
 from daphne_like.asgi.queue import InputQueue
-from daphne_like.asgi.stack import waiting_at
+from daphne_like.asgi.stack import stuck_at
 from daphne_like.deadlines import TICK, Deadlines
 from daphne_like.endpoints import endpoints_from
 from daphne_like.exceptions import ConfigurationError
@@ -52,11 +55,20 @@ class Connection(Protocol):
         """The server has waited long enough: tell the application."""
 
 
+@dataclasses.dataclass
+class Leaving:
+    """An application whose peer has gone: since when, and until when it has time."""
+
+    since: float
+    deadline: float
+    cancelled: int = 0
+
+
 class Server:
     """An ASGI server in a process with a Twisted reactor on an asyncio event loop.
 
     Args:
-        application: ASGI 3 or ASGI 2.
+        application: ASGI 3, ASGI 2 or WSGI; `interface` says which, or finds out.
         endpoints: Twisted endpoint strings, at least one.
         signal_handlers: let SIGINT and SIGTERM stop the server; not outside the main thread.
         action_logger: called with ("http", "complete", details) for each exchange, and with
@@ -83,7 +95,9 @@ class Server:
         **settings: Any,
     ) -> None:
         self.options = options = dataclasses.replace(options or Options(), **settings)
-        self.application: Application = guarantee_single_callable(application)
+        self.application: Application = single_callable(
+            application, options.interface, options.wsgi_threads
+        )
         self.endpoints = list(endpoints or ())
         self.signal_handlers = signal_handlers
         self.action_logger = action_logger
@@ -110,7 +124,7 @@ class Server:
         self.reactor: Any = None
         self._create_task: Callable[..., asyncio.Task[None]]
         # Weak: an exchange whose application ends in time is not kept until its deadline.
-        self._leaving: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+        self._leaving: WeakKeyDictionary[Any, Leaving] = WeakKeyDictionary()
         self._lifespan: Lifespan | None = None
         self._watchdog: Watchdog | None = None
         self._stop: Stopping | None = None
@@ -151,11 +165,16 @@ class Server:
         Args:
             loop: of the reactor.
             clock: seconds, monotonic.
+        Raises:
+            ConfigurationError: ASGI_THREADS is in the environment, and no number of threads.
         """
         self.loop = loop
         self.clock = clock
         self.deadlines = Deadlines(clock)
         self._create_task = loop.create_task
+        threads = os.environ.get("ASGI_THREADS")
+        if threads is not None:
+            loop.set_default_executor(ThreadPoolExecutor(_threads(threads), "asgi"))
         if loop.get_task_factory() in (None, getattr(asyncio, "eager_task_factory", None)):
             # A task that is given its name does not format one ("Task-4711").
             # An eager one would run before its exchange has the application's input.
@@ -205,7 +224,8 @@ class Server:
             if self.stopping:
                 return
             for string, endpoint in zip(self.endpoints, endpoints, strict=True):
-                await self._listen(string, endpoint)
+                if not await self._listen(string, endpoint):
+                    return
             if self.ready_callable is not None:
                 self.ready_callable(self)
         except ConfigurationError as error:
@@ -214,16 +234,18 @@ class Server:
             log.debug("Starting failed", exc_info=True)
             self._give_up(f"Cannot start: {type(error).__name__}: {error}", CANNOT_LISTEN_STATUS)
 
-    async def _listen(self, string: str, endpoint: Any) -> None:
+    async def _listen(self, string: str, endpoint: Any) -> bool:
         try:
             port = await endpoint.listen(self.http_factory).asFuture(self.loop)
         except (CannotListenError, OSError) as error:
             cause = getattr(error, "socketError", error)
-            raise ConfigurationError(
-                f"Cannot listen on {string}: {getattr(cause, 'strerror', None) or cause}",
-                exit_status=CANNOT_LISTEN_STATUS,
+            sentence = f"Cannot listen on {string}: {getattr(cause, 'strerror', None) or cause}"
+            self.listen_error(
+                Failure(ConfigurationError(sentence, exit_status=CANNOT_LISTEN_STATUS))
             )
+            return False
         self.listen_success(port)
+        return True
 
     def _give_up(self, sentence: str, exit_status: int) -> None:
         log.critical("%s", sentence)
@@ -242,15 +264,23 @@ class Server:
             where = (address.name.decode("utf-8", "replace") if address.name else "", None)
         self.listening_addresses.append(where)
 
+    def listen_error(self, failure: Failure) -> None:
+        """A port cannot be had: the server does not start.
+
+        Args:
+            failure: of a ConfigurationError, which says in a sentence which and why.
+        """
+        self._give_up(failure.getErrorMessage(), CANNOT_LISTEN_STATUS)
+
     # What connections tell.
 
-    def connection_made(self, connection: Connection) -> bool:
+    def protocol_connected(self, connection: Connection) -> bool:
         """A connection is there; False when there is no room for it."""
         most = self.options.max_connections
         self.connections.add(connection)
         return not most or len(self.connections) <= most
 
-    def connection_lost(self, connection: Connection) -> None:
+    def protocol_disconnected(self, connection: Connection) -> None:
         """A connection is gone."""
         self.connections.discard(connection)
 
@@ -262,8 +292,8 @@ class Server:
     def disconnected(self, exchange: Exchange) -> None:
         """The peer is gone before its response was complete: its application may end now."""
         if exchange in self.instances and exchange not in self._leaving:
-            timeout = self.options.application_close_timeout
-            self._leaving[exchange] = self.clock() + timeout
+            now = self.clock()
+            self._leaving[exchange] = Leaving(now, now + self.options.application_close_timeout)
 
     def application_too_slow(self, exchange: Exchange) -> None:
         """`--http-timeout` has passed without a whole response."""
@@ -321,24 +351,56 @@ class Server:
         May be called at any time, twice too.
         """
         now = self.clock()
-        for protocol, deadline in list(self._leaving.items()):
-            if deadline > now:
+        for protocol, leaving in list(self._leaving.items()):
+            if leaving.deadline > now:
                 continue
             task = self.instances.get(protocol)
             if task is None or task.done():
                 self._leaving.pop(protocol, None)
                 self.instances.pop(protocol, None)
                 continue
-            # One that swallows its cancellation is cancelled, and told of, again. Telling comes
-            # last: should it fail, the others still have their turn the next time (K1).
-            self._leaving[protocol] = now + max(1, self.options.application_close_timeout)
+            # One that swallows its cancellation, or cannot obey it as its thread is blocked, is
+            # cancelled as often as it takes, and told of twice. Should telling fail, it is
+            # cancelled none the less, and the others have their turn the next time (K1).
+            leaving.deadline = now + max(1, self.options.application_close_timeout)
+            leaving.cancelled += 1
+            try:  # before it is cancelled: a cancelled future forgets what would have set it
+                where = self._stuck(protocol) if leaving.cancelled <= 2 else ""
+            finally:
+                task.cancel()
+            if leaving.cancelled <= 2:
+                log.warning(
+                    "%s still runs %.0f seconds after its peer has gone; %s%s",
+                    protocol,
+                    now - leaving.since,
+                    "cancelling it" if leaving.cancelled == 1 else "it was cancelled and goes on",
+                    where,
+                )
+
+    def kill_all_applications(self) -> Deferred[None]:
+        """Cancel every application instance that runs.
+
+        Returns:
+            Fires when all have ended; one that swallows its cancellation keeps it waiting.
+        """
+        tasks = list(self.instances.values())
+        for task in tasks:
             task.cancel()
-            log.warning(
-                "%s still runs %.0f seconds after its peer has gone; cancelling it%s",
-                protocol,
-                now - deadline + self.options.application_close_timeout,
-                self._stuck(protocol),
-            )
+
+        async def wait() -> None:
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        return self._deferred(wait)
+
+    @staticmethod
+    def check_headers_type(message: dict[str, Any]) -> None:
+        """Hold the headers of a message to pairs of octets, as every answer's are when it is sent.
+
+        Raises:
+            ApplicationError: a ValueError that says which header, and what is wrong with it.
+        """
+        for index, pair in enumerate(message.get("headers", ())):
+            fields.line_of(pair, index, message["type"])
 
     def timeout_checker(self) -> None:
         """Enforce the deadlines of all connections. May be called at any time, twice too."""
@@ -349,8 +411,8 @@ class Server:
         task = self.instances.get(protocol)
         if task is None:
             return ""
-        places = waiting_at(task)[1:]  # the first is our own run_instance
-        return "; it waits at\n" + "\n".join(f"  {place}" for place in places)
+        where, stack = stuck_at(task)
+        return f"; {where}\n{stack}" if where else ""
 
     def _tick(self) -> None:
         """Twice a second: deadlines, reaping, the date."""
@@ -401,13 +463,14 @@ class Server:
 
 
 def _proxies(options: Options) -> TrustedProxies | None:
-    address = options.proxy_forwarded_address_header
-    port = options.proxy_forwarded_port_header
-    proto = options.proxy_forwarded_proto_header
-    if options.proxy_headers:
-        address = address or options.proxy_headers_host or "X-Forwarded-For"
-        port = port or options.proxy_headers_port or "X-Forwarded-Port"
-        proto = proto or "X-Forwarded-Proto"
-    if address is None and port is None and proto is None:
-        return None
-    return TrustedProxies(options.trusted_proxies, address, port, proto)
+    names = options.forwarded_fields
+    return TrustedProxies(options.trusted_proxies, *names) if any(names) else None
+
+
+def _threads(text: str) -> int:
+    """The number in ASGI_THREADS: threads of the event loop's default executor, as in Daphne."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigurationError(
+            f"ASGI_THREADS in the environment: expected a number of threads, got {text!r}"
+        )
+    return int(text)

@@ -7,10 +7,12 @@ import logging
 import os
 import signal
 import threading
+import time
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from daphne_like.asgi.stack import waiting_at
+from daphne_like.asgi import threads
+from daphne_like.asgi.stack import place, stuck_at
 from daphne_like.observe.watchdog import stack_of_thread
 
 if TYPE_CHECKING:
@@ -128,6 +130,27 @@ class Stopping:
 
     def _cancel(self) -> None:
         for owner, task in list(self._server.instances.items()):
-            places = "\n".join(f"  {place}" for place in waiting_at(task)[1:])
-            log.warning("%s does not end; cancelling it. It waits at\n%s", owner, places)
+            where, stack = stuck_at(task)
+            log.warning("%s does not end; cancelling it; %s\n%s", owner, where, stack)
             task.cancel()
+
+
+def leave_threads() -> bool:
+    """Give threads of executors a last while; what they do then is named, and left.
+
+    Python joins them before it exits, so one that blocks for ever would keep the process.
+
+    Returns:
+        False when some are still at work: only os._exit ends the process then.
+    """
+    deadline = time.monotonic() + LEAVE_SECONDS
+    while busy := threads.at_work():
+        if time.monotonic() >= deadline:
+            for name, frames in busy:
+                places = "\n".join(f"  {place(frame)}" for frame in frames)
+                log.critical(
+                    "Thread %s does not end; leaving without it. It is in:\n%s", name, places
+                )
+            return False
+        time.sleep(LOOK_SECONDS)
+    return True

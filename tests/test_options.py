@@ -49,6 +49,9 @@ class TestOptions:
             if field.name.startswith("proxy_headers_"):
                 arguments.append("--proxy-headers")
                 before = dataclasses.replace(before, proxy_headers=True)
+            if field.name == "tls_key":
+                arguments += ["--tls-certificate", "/x"]
+                before = dataclasses.replace(before, tls_certificate="/x")
             after = parse(*arguments)
             changed = {
                 other.name

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import gc
-import linecache
-from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
+from collections.abc import Iterable, Iterator
+from types import AsyncGeneratorType, CoroutineType, FrameType, FunctionType, GeneratorType
 from typing import Any
+
+from daphne_like.asgi import threads
+from daphne_like.asgi.frames import function, is_own, local
+from daphne_like.asgi.frames import place as place
 
 DEEPEST = 64
 MOST_LINKS = 256
@@ -14,27 +19,88 @@ MOST_LINKS = 256
 
 FOLLOWED = (CoroutineType, GeneratorType, AsyncGeneratorType)
 
+WAITS_FOR = {("asyncio.tasks", "_wait"): "fs", ("asyncio.tasks", "wait_for"): "fut"}
+"""Functions that wait through a future of their own: where they keep what they wait for."""
+
+IN_THREAD = "in thread"
+BEHIND = "behind another call, in thread"
+
+GROUPS = ("asyncio.taskgroups", "anyio._backends._asyncio")
+
 
 def waiting_at(task: asyncio.Task[Any]) -> list[str]:
     """The places where a task waits, outermost first: `file:line in function: source line`.
 
     Task.get_stack gives a suspended coroutine's outermost frame alone; this follows what each
-    frame awaits, through coroutines, generators, asynchronous generators and tasks, down to the
-    one that waits. Never raises: of objects of a foreign type no attribute is asked.
+    frame awaits, through coroutines, generators, asynchronous generators, tasks (groups of them
+    too, as long as one alone is not done) and threads of executors, down to the one that waits.
+    Never raises: of objects of a foreign type no attribute is asked.
     """
-    places: list[str] = []
+    return [line for line, _ in _places(task)]
+
+
+def stuck_at(task: asyncio.Task[Any]) -> tuple[str, str]:
+    """Where a task waits, as the end of a log line.
+
+    Returns:
+        The innermost place of the application's own code, as `function waits at file:line: source`
+        with the thread it is in, and all places, a line each, without the server's own first one.
+        Both may be empty.
+    """
+    places = _places(task)[1:]
+    stack = "\n".join(f"  {line}" for line, _ in places)
+    framed = [(line, frame) for line, frame in places if frame is not None]
+    if not framed:
+        return "", stack
+    line, best = next((pair for pair in reversed(framed) if is_own(pair[1])), framed[-1])
+    name = function(best)
+    # A name may hold anything but stands in each line once, before the source.
+    where = place(best).replace(f" in {name}", "", 1)
+    if line.startswith(IN_THREAD):
+        return f"{name}, in a thread, which cannot be cancelled, waits at {where}", stack
+    if line.startswith(BEHIND):
+        return f"it waits for a thread that is kept by another: {name} at {where}", stack
+    return f"{name} waits at {where}", stack
+
+
+def _places(task: asyncio.Task[Any]) -> list[tuple[str, FrameType | None]]:
+    places: list[tuple[str, FrameType | None]] = []
     current: Any = task.get_coro()
+    last: FrameType | None = None
     for _ in range(MOST_LINKS):
         if current is None or len(places) >= DEEPEST:
             break
-        frame, awaited = _step(current)
+        if isinstance(current, concurrent.futures.Future):
+            places.extend(_in_thread(current, last))
+            break
+        frame, awaited = _step(current, last)
         if frame is not None:
-            places.append(place(frame))
+            places.append((place(frame), frame))
+            last = frame
         current = awaited
-    return places
+    return places[:DEEPEST]
 
 
-def _step(current: Any) -> tuple[FrameType | None, Any]:
+def _in_thread(
+    future: concurrent.futures.Future[Any], awaiting: FrameType | None
+) -> Iterator[tuple[str, FrameType | None]]:
+    """Places in the thread that computes a future, or in the one that it has to wait for."""
+    found = threads.running(future)
+    said = IN_THREAD
+    if found is None and awaiting is not None:
+        # asgiref's sync_to_async: its local variable is the executor it has chosen.
+        found = threads.occupying(local(awaiting, "executor"))
+        said = BEHIND
+    if found is None:
+        if not future.done():
+            yield "(queued: no thread of the executor is free)", None
+        return
+    name, frames = found
+    for frame in frames:
+        yield f"{said} {name}: {place(frame)}", frame
+
+
+def _step(current: Any, last: FrameType | None) -> tuple[FrameType | None, Any]:
     """The frame of something awaited, if it has one, and what it awaits itself."""
     kind = type(current)
     if kind is CoroutineType:
@@ -46,18 +112,52 @@ def _step(current: Any) -> tuple[FrameType | None, Any]:
     if issubclass(kind, asyncio.Task):
         return None, current.get_coro()
     if issubclass(kind, asyncio.Future):
-        return None, None  # whoever will set it is not known to it
+        return None, _only_pending(_tasks_behind(last)) or _source_of(current)
     # What stands in between (the iterator of `await task`, the step of `async for`) is C without
     # attributes; the garbage collector knows what it holds.
     for held in gc.get_referents(current):
-        if type(held) in FOLLOWED or issubclass(type(held), asyncio.Task):
+        if type(held) in FOLLOWED or issubclass(type(held), asyncio.Future):
             return None, held
     return None, None
 
 
-def place(frame: FrameType, line: int | None = None) -> str:
-    """One frame as `file:line in function: source line`."""
-    name = frame.f_code.co_filename
-    line = line or frame.f_lineno
-    source = linecache.getline(name, line, frame.f_globals).strip()
-    return f"{name}:{line} in {frame.f_code.co_name}" + (f": {source}" if source else "")
+def _source_of(future: Any) -> Any:
+    """What will set a future that mirrors another: gather's, shield's, or an executor's.
+
+    Their callbacks know each other; whoever else will set a future is not known to it.
+    """
+    if type(future).__module__ == "asyncio.tasks" and type(future).__name__ == "_GatheringFuture":
+        return _only_pending(future._children)
+    for callback in gc.get_referents(future):
+        if type(callback) is not FunctionType or callback.__module__ not in (
+            "asyncio.futures",  # wrap_future, under run_in_executor
+            "asyncio.tasks",  # shield
+        ):
+            continue
+        for cell in callback.__closure__ or ():
+            held = cell.cell_contents
+            if held is future:
+                continue
+            if issubclass(type(held), (asyncio.Future, concurrent.futures.Future)):
+                return held
+    return None
+
+
+def _tasks_behind(frame: FrameType | None) -> Iterable[Any]:
+    """The tasks that a frame waits for by a future of its own."""
+    if frame is None:
+        return ()
+    function = (frame.f_globals.get("__name__"), frame.f_code.co_name)
+    if function in WAITS_FOR:
+        found = local(frame, WAITS_FOR[function])
+        return found if isinstance(found, (set, frozenset, list)) else (found,)
+    group = local(frame, "self")
+    if function[0] in GROUPS and type(group).__name__ == "TaskGroup":
+        return list(group._tasks)
+    return ()
+
+
+def _only_pending(tasks: Iterable[Any]) -> Any:
+    """The one that is not done; None when there are several, which are no single place."""
+    pending = [task for task in tasks if issubclass(type(task), asyncio.Future) and not task.done()]
+    return pending[0] if len(pending) == 1 else None

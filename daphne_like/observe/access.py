@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import logging
 import time
 from typing import Any, TextIO
@@ -69,6 +70,48 @@ class AccessLog:
                 details.get("size", "-"),
                 "" if code is None else f" {details['time_taken']:.3f}",
             )
+
+
+class AccessLogGenerator:
+    """Daphne's action logger: writes each line to a stream at once.
+
+    For people who gave a Server one of their own, or changed `write_entry`; AccessLog costs a
+    request less.
+
+    Args:
+        stream: text is written to it.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def __call__(self, protocol: str, action: str, details: dict[str, Any]) -> None:
+        """See AccessLog."""
+        http = protocol == "http"
+        name = details.get("method") if http else ACTIONS.get(action, action.upper())
+        self.write_entry(
+            host=details.get("client"),
+            date=datetime.datetime.now(),
+            request=f"{name} {details['path']}",
+            status=details.get("status"),
+            length=details.get("size"),
+        )
+
+    def write_entry(
+        self,
+        host: str | None,
+        date: datetime.datetime,
+        request: str,
+        status: int | None = None,
+        length: int | None = None,
+        ident: str | None = None,
+        user: str | None = None,
+    ) -> None:
+        """Write a line in NCSA's form; a dash stands for what is None."""
+        dashed = ["-" if value is None else value for value in (host, ident, user, status, length)]
+        host, ident, user, status, length = dashed  # type: ignore[assignment] # a dash is text
+        stamp = date.strftime("%d/%b/%Y:%H:%M:%S")
+        self.stream.write(f'{host} {ident} {user} [{stamp}] "{request}" {status} {length}\n')
 
 
 def write_to(stream: TextIO) -> None:

@@ -12,14 +12,18 @@ if TYPE_CHECKING:
     from daphne_like.server import Server
 
 
-def url_of(host: str, port: int | None) -> str:
+def url_of(host: str, port: int | None, *, tls: bool = False) -> str:
     """An address as a person can open it."""
     if port is None:
         return f"unix:{host}"
-    if host in ("0.0.0.0", "::"):  # noqa: S104 # compared, not bound
-        host = {"::": "[::]"}.get(host, host)
-        return f"http://{host}:{port}/ (every address)"
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+    every = " (every address)" if host in ("0.0.0.0", "::") else ""  # noqa: S104 # compared
+    host = f"[{host}]" if ":" in host else host
+    return f"http{'s' if tls else ''}://{host}:{port}/{every}"
+
+
+def speaks_tls(endpoint: str) -> bool:
+    """Whether peers of an endpoint string speak TLS, by the kinds that Twisted has."""
+    return endpoint.startswith(("ssl:", "tls:"))
 
 
 def banner(server: Server, application: str) -> str:
@@ -27,7 +31,10 @@ def banner(server: Server, application: str) -> str:
     loop = type(server.loop).__module__.partition(".")[0]
     if loop != "asyncio":
         loop = f"{loop} {version(loop)}"
-    where = ", ".join(url_of(*address) for address in server.listening_addresses)
+    where = ", ".join(
+        url_of(*address, tls=speaks_tls(endpoint))
+        for endpoint, address in zip(server.endpoints, server.listening_addresses, strict=True)
+    )
     return (
         f"daphne-like {__version__} serves {application} at {where}\n"
         f"  Python {platform.python_version()}, Twisted {version('twisted')} "

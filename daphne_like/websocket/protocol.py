@@ -112,7 +112,7 @@ class WebSocketProtocol(WebSocketOutput):
         self._held = None
         self._paused = False
         self._release_writers()
-        self.server.connection_lost(self)
+        self.server.protocol_disconnected(self)
         self.session.connection_lost()
 
     def _onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:

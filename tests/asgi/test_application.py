@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,9 +30,9 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
         del sys.modules[name]
 
 
-def refusal(path: str) -> ConfigurationError:
+def refusal(path: str, factory: bool = False) -> ConfigurationError:
     with pytest.raises(ConfigurationError) as caught:
-        import_application(path)
+        import_application(path, factory)
     assert caught.value.exit_status == 2
     return caught.value
 
@@ -56,9 +55,9 @@ class TestNames:
         )
         assert import_application("found_p.asgi:site.app") is sys.modules["found_p.asgi"].site.app
 
-    @pytest.mark.parametrize("path", ["", "mysite", "mysite.asgi", ":application", "mysite:"])
+    @pytest.mark.parametrize("path", ["", ":", ":application", ".asgi:application"])
     def test_no_name(self, path: str) -> None:
-        """Without module, colon or attribute."""
+        """Without a module, or with one that is relative to nothing."""
         assert str(refusal(path)) == (
             f"'{path}' does not name an application: expected module:attribute, "
             "for example mysite.asgi:application"
@@ -73,6 +72,43 @@ class TestNames:
             f"(looked for '{path}' in the working directory and the Python path)"
         )
         assert error.detail == ""
+
+    @pytest.mark.parametrize("path", ["found_u", "found_u:"])
+    def test_usual_names(self, module: Any, path: str) -> None:
+        """Without an attribute it is `application`, then `app`."""
+        module("found_u.py", "async def app(scope, receive, send): pass\n")
+        assert import_application(path) is sys.modules["found_u"].app
+        sys.modules["found_u"].application = application = lambda scope, receive, send: None
+        assert import_application(path) is application
+
+    def test_no_usual_name(self, module: Any) -> None:
+        """Neither of the two is there."""
+        module("found_n.py", "async def site(scope, receive, send): pass\n")
+        assert str(refusal("found_n")) == (
+            "'found_n' has neither 'application' nor 'app': "
+            "name the attribute, for example found_n:site"
+        )
+
+    @pytest.mark.parametrize(
+        ("path", "meant"),
+        [
+            ("mysite/asgi.py", "mysite.asgi:application"),
+            ("./mysite/asgi.py:site", "mysite.asgi:site"),
+            ("mysite\\asgi.py", "mysite.asgi:application"),
+            ("main.py:app", "main:app"),
+            ("mysite/asgi", "mysite.asgi:application"),
+        ],
+    )
+    def test_file(self, path: str, meant: str) -> None:
+        """Who names a file is told the module."""
+        assert str(refusal(path)) == (
+            f"'{path}' names a file: expected a module; did you mean {meant}?"
+        )
+
+    def test_as_found(self, module: Any) -> None:
+        """C02: the object is returned as found, of whatever interface it is."""
+        module("found_o.py", "def app(environ, start_response): pass\n")
+        assert import_application("found_o") is sys.modules["found_o"].app
 
     def test_no_attribute(self, module: Any) -> None:
         """The attribute is not there, at whatever depth."""
@@ -121,41 +157,69 @@ class TestTheirOwnErrors:
         assert subject.__file__ not in error.detail
 
 
-class TestVersions:
-    """ASGI, "Legacy Applications"."""
+APPLICATION = "async def application(scope, receive, send): pass\n"
+FACTORIES = (
+    APPLICATION
+    + """
+def make(debug=False): return application
+async def asynchronous(): return application
+def returns_coroutine(): return asynchronous()
+def needs(settings, *, debug): return application
+def nothing(): pass
+def fails(): raise RuntimeError("no database")
+class Site:
+    async def __call__(self, scope, receive, send): pass
+text = "text"
+"""
+)
+
+
+class TestFactories:
+    """The issue: `--factory`."""
+
+    def test_called(self, module: Any) -> None:
+        """What the attribute returns is the application."""
+        module("found_f.py", FACTORIES)
+        assert import_application("found_f:make", True) is sys.modules["found_f"].application
+
+    def test_class(self, module: Any) -> None:
+        """A class makes its instance, also where that one is asynchronous."""
+        module("found_f.py", FACTORIES)
+        site = import_application("found_f:Site", True)
+        assert type(site) is sys.modules["found_f"].Site
 
     @pytest.mark.parametrize(
-        "source",
+        ("attribute", "sentence"),
         [
             (
-                "class application:\n"
-                "    def __init__(self, scope): self.scope = scope\n"
-                "    async def __call__(self, receive, send): await send(self.scope)\n"
+                "asynchronous",
+                "is no factory: it is asynchronous; start-up that waits belongs to lifespan",
             ),
-            (
-                "def application(scope):\n"
-                "    async def instance(receive, send): await send(scope)\n"
-                "    return instance\n"
-            ),
+            ("returns_coroutine", "made no ASGI application: "
+             "an object of type coroutine is not callable"),
+            ("needs", "cannot be called without arguments: it needs settings, debug"),
+            ("nothing", "made no ASGI application: an object of type NoneType is not callable"),
+            ("text", "is no factory: an object of type str is not callable"),
         ],
-        ids=["class", "function"],
-    )
-    def test_asgi_2(self, module: Any, source: str) -> None:
-        """C02: an application in two calls is run as one in a single call."""
-        module("found_f.py", source)
-        sent: list[Any] = []
+    )  # fmt: skip
+    def test_refusal(self, module: Any, attribute: str, sentence: str) -> None:
+        """What is no factory, or makes no application, is refused with a sentence."""
+        module("found_f.py", FACTORIES)
+        assert str(refusal(f"found_f:{attribute}", True)) == f"'found_f:{attribute}' {sentence}"
 
-        async def send(message: Any) -> None:
-            sent.append(message)
+    def test_failing(self, module: Any) -> None:
+        """The factory's own traceback is shown, and no frame of ours."""
+        module("found_f.py", FACTORIES)
+        error = refusal("found_f:fails", True)
+        assert str(error) == "Calling 'found_f:fails' failed with RuntimeError: no database"
+        assert "in fails" in error.detail
+        assert subject.__file__ not in error.detail
 
-        asyncio.run(import_application("found_f:application")({"type": "x"}, None, send))
-        assert sent == [{"type": "x"}]
-
-    def test_asgi_3_object(self, module: Any) -> None:
-        """C01: an object with an asynchronous `__call__` stays what it is."""
-        module(
-            "found_g.py",
-            "class Site:\n    async def __call__(self, scope, receive, send): pass\n"
-            "application = Site()\n",
+    @pytest.mark.parametrize("attribute", ["make", "nothing", "asynchronous"])
+    def test_hint(self, module: Any, attribute: str) -> None:
+        """A factory named without `--factory` is told from an application."""
+        module("found_f.py", FACTORIES)
+        assert str(refusal(f"found_f:{attribute}")) == (
+            f"'found_f:{attribute}' is no ASGI application: it needs no arguments; "
+            "did you mean --factory?"
         )
-        assert import_application("found_g:application") is sys.modules["found_g"].application

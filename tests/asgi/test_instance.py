@@ -237,11 +237,13 @@ class TestAfterDisconnect:
         memory.passes(0.2)
         assert isinstance(script.ended, asyncio.CancelledError)
         first, *places = caplog.records[0].getMessage().splitlines()
-        assert first == (
+        assert first.startswith(
             "Application for GET '/' still runs 10 seconds after its peer has gone; "
-            "cancelling it; it waits at"
+            "cancelling it; Script.__call__ waits at "
         )
-        assert [place.rpartition(" in ")[2] for place in places] == ["__call__: await wanted"]
+        assert [place.rpartition(" in ")[2] for place in places] == [
+            "Script.__call__: await wanted"
+        ]
         assert memory.server.instances == {}
 
     def test_fin_counts(self, serve: Serve) -> None:
@@ -264,7 +266,7 @@ class TestAfterDisconnect:
         assert memory.server.instances == {}
 
     def test_swallowed_cancellation(self, serve: Serve, caplog: Any) -> None:
-        """One that swallows its cancellation is cancelled again, each time with a warning."""
+        """One that swallows its cancellation is cancelled again; two warnings are enough."""
         swallowed: list[int] = []
 
         async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -278,10 +280,10 @@ class TestAfterDisconnect:
         memory.connect().sends(GET).vanishes()
         for count in range(1, 4):
             memory.passes(2.1)
-            assert len(swallowed) == len(caplog.records) == count
+            assert (len(swallowed), len(caplog.records)) == (count, min(count, 2))
         assert memory.server.instances == {}
         memory.passes(10)
-        assert len(caplog.records) == 3
+        assert len(caplog.records) == 2
 
     def test_background_work_goes_on(self, serve: Serve) -> None:
         """C17: after a whole response the loss of the connection cancels nothing."""
@@ -316,7 +318,7 @@ class TestAfterDisconnect:
         memory = serve(application)
         for _ in range(3):
             memory.connect().sends(GET).vanishes()
-        monkeypatch.setattr("daphne_like.server.waiting_at", broken)
+        monkeypatch.setattr("daphne_like.server.stuck_at", broken)
         memory.now += 10.1
         for _ in range(3):
             with pytest.raises(RuntimeError):
@@ -378,8 +380,9 @@ class TestCheckers:
         memory.passes(5.6)
         assert wire.take().startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
         lines = caplog.records[0].getMessage().splitlines()
-        assert lines[0] == (
-            "Application for GET '/' took longer than 5 seconds for its response; it waits at"
+        assert lines[0].startswith(
+            "Application for GET '/' took longer than 5 seconds for its response; "
+            "Script.__call__ waits at "
         )
         memory.passes(10.1)
         assert isinstance(script.ended, asyncio.CancelledError)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import threading
 import types
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from daphne_like.asgi.stack import DEEPEST, waiting_at
+import pytest
+from asgiref.sync import sync_to_async
+
+from daphne_like.asgi.stack import DEEPEST, stuck_at, waiting_at
 
 THIS = __file__
 
@@ -118,7 +124,7 @@ class TestWaitingAt:
             async with Context():
                 pass
 
-        assert functions(places_of(outermost)) == ["outermost", "__aexit__", "innermost"]
+        assert functions(places_of(outermost)) == ["outermost", "Context.__aexit__", "innermost"]
 
     def test_awaitable_object(self) -> None:
         """Through `__await__`, written as a generator and as another's."""
@@ -134,7 +140,11 @@ class TestWaitingAt:
         async def outermost(awaited: Any) -> None:
             await awaited
 
-        assert functions(places_of(outermost, Written())) == ["outermost", "__await__", "innermost"]
+        assert functions(places_of(outermost, Written())) == [
+            "outermost",
+            "Written.__await__",
+            "innermost",
+        ]
         assert functions(places_of(outermost, Anothers())) == ["outermost", "innermost"]
 
     def test_generator_based_coroutine(self) -> None:
@@ -196,3 +206,199 @@ class TestWaitingAt:
             pass
 
         assert places_of(nothing) == []
+
+
+class TestSeveralTasks:
+    """Issue 4: the way goes on through tasks that wait for tasks, where there is one way."""
+
+    def test_gather(self) -> None:
+        """The one that is not done."""
+
+        async def nothing() -> None:
+            pass
+
+        async def outermost() -> None:
+            await asyncio.gather(nothing(), innermost())
+
+        assert functions(places_of(outermost)) == ["outermost", "innermost"]
+
+    def test_shield(self) -> None:
+        """Through the future that stands before the shielded one."""
+
+        async def outermost() -> None:
+            await asyncio.shield(innermost())
+
+        assert functions(places_of(outermost)) == ["outermost", "innermost"]
+
+    def test_wait(self) -> None:
+        """asyncio.wait, as Channels' await_many_dispatch uses it."""
+
+        async def outermost() -> None:
+            await asyncio.wait([asyncio.create_task(innermost())])
+
+        assert functions(places_of(outermost)) == ["outermost", "wait", "_wait", "innermost"]
+
+    def test_wait_for(self) -> None:
+        """asyncio.wait_for, which makes a task of its own until Python 3.11."""
+
+        async def outermost() -> None:
+            await asyncio.wait_for(innermost(), 60)
+
+        places = functions(places_of(outermost))
+        assert (places[0], places[-1]) == ("outermost", "innermost")
+
+    @pytest.mark.skipif(sys.version_info < (3, 11), reason="TaskGroup is of Python 3.11.")
+    def test_task_group(self) -> None:
+        """A group that waits for its last member."""
+
+        async def outermost() -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(innermost())
+
+        assert functions(places_of(outermost))[-1] == "innermost"
+
+
+class TestNames:
+    """Issue 4: a method is told with its class; no object of the application is called."""
+
+    def test_inherited_method(self) -> None:
+        """The class is that of the object, not the one that has the method."""
+
+        class Framework:
+            async def disconnect(self) -> None:
+                await innermost()
+
+        class Chat(Framework):
+            pass
+
+        assert functions(places_of(Chat().disconnect)) == ["Chat.disconnect", "innermost"]
+
+    def test_class_method(self) -> None:
+        """Of `cls` it is the class itself."""
+
+        class Chat:
+            @classmethod
+            async def disconnect(cls) -> None:
+                await innermost()
+
+        assert functions(places_of(Chat.disconnect)) == ["Chat.disconnect", "innermost"]
+
+    def test_hostile_object(self) -> None:
+        """One whose attributes, class and metaclass raise is told all the same."""
+
+        class Meta(type):
+            @property
+            def __name__(cls) -> str:
+                raise RuntimeError
+
+        class Chat(metaclass=Meta):
+            def __getattribute__(self, name: str) -> Any:
+                raise RuntimeError(name)
+
+            def __repr__(self) -> str:
+                raise RuntimeError
+
+            async def disconnect(self) -> None:
+                await innermost()
+
+        assert functions(places_of(Chat.disconnect, Chat())) == ["Chat.disconnect", "innermost"]
+
+
+class TestThreads:
+    """Issue 4: a method that blocks a thread is told by its line in that thread."""
+
+    def blocked(self, function: Callable[..., Any], *arguments: Any) -> tuple[str, str]:
+        """What is told of a task while a thread is blocked for it."""
+        entered, release = threading.Event(), threading.Event()
+
+        async def first() -> None:
+            await function(entered, release, *arguments)
+
+        async def main() -> tuple[str, str]:
+            task = asyncio.create_task(first())
+            await asyncio.to_thread(entered.wait, 20)
+            try:
+                return stuck_at(task)
+            finally:
+                release.set()
+                await task
+
+        return asyncio.run(main())
+
+    @pytest.mark.parametrize("sensitive", [True, False])
+    def test_sync_to_async(self, sensitive: bool) -> None:
+        """asgiref's, in its one thread and in any; the innermost own line is first."""
+
+        def blocking(entered: threading.Event, release: threading.Event) -> None:
+            entered.set()
+            release.wait(20)
+
+        where, stack = self.blocked(sync_to_async(blocking, thread_sensitive=sensitive))
+        assert where.startswith(
+            f"blocking, in a thread, which cannot be cancelled, waits at {THIS}:"
+        )
+        assert stack.splitlines()[-1].startswith("  in thread ")
+
+    def test_executor(self) -> None:
+        """An executor of the application's own, with the name of its thread."""
+        with ThreadPoolExecutor(1, thread_name_prefix="reports") as executor:
+
+            def blocking(entered: threading.Event, release: threading.Event) -> None:
+                entered.set()
+                release.wait(20)
+
+            async def outermost(*arguments: Any) -> None:
+                await asyncio.get_running_loop().run_in_executor(executor, blocking, *arguments)
+
+            _, stack = self.blocked(outermost)
+        assert f"  in thread reports_0: {THIS}:" in stack
+
+    def test_queued(self) -> None:
+        """One that no thread has taken yet says so."""
+        release = threading.Event()
+        with ThreadPoolExecutor(1) as pool:
+
+            async def main() -> tuple[str, str]:
+                loop = asyncio.get_running_loop()
+                first = loop.run_in_executor(pool, release.wait, 20)
+
+                async def outermost() -> None:
+                    await loop.run_in_executor(pool, release.is_set)
+
+                task = asyncio.create_task(outermost())
+                await asyncio.sleep(0)
+                told = stuck_at(task)
+                release.set()
+                await asyncio.gather(first, task)
+                return told
+
+            _, stack = asyncio.run(main())
+        assert "no thread of the executor is free" in stack
+
+    def test_behind_another(self) -> None:
+        """One that waits for asgiref's one thread is told with who keeps it."""
+        entered, release = threading.Event(), threading.Event()
+
+        def keeper() -> None:
+            entered.set()
+            release.wait(20)
+
+        async def main() -> tuple[str, str]:
+            first = asyncio.create_task(sync_to_async(keeper)())
+            await asyncio.to_thread(entered.wait, 20)
+
+            async def outermost() -> None:
+                await sync_to_async(release.is_set)()
+
+            async def server() -> None:
+                await outermost()
+
+            task = asyncio.create_task(server())
+            await asyncio.sleep(0)
+            told = stuck_at(task)
+            release.set()
+            await asyncio.gather(first, task)
+            return told
+
+        where, _ = asyncio.run(main())
+        assert where.startswith("it waits for a thread that is kept by another: keeper at ")

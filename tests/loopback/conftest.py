@@ -17,7 +17,7 @@ import pytest
 
 PROJECTS = Path(__file__).parent.parent / "projects"
 DEADLINE = 30.0
-URL = re.compile(r"http://([^/\s]+?):(\d+)/")
+URL = re.compile(r"https?://([^/\s]+?):(\d+)/")
 TRACEBACK = "Traceback (most recent call last)"
 
 
@@ -80,7 +80,7 @@ class Running:
         """Wait for the banner."""
         found = self.wait_for(URL.pattern)
         self.host, self.port = found[1], int(found[2])
-        self.url = f"http://{self.host}:{self.port}"
+        self.url = found[0].rstrip("/")
         return self
 
     def connect(self) -> socket.socket:

@@ -1,0 +1,71 @@
+"""One frame of an application, for a person to read. No application object is called for it."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+import sysconfig
+from types import FrameType
+from typing import Any
+
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PLUMBING = tuple(
+    os.path.join(os.path.abspath(path), "")
+    for path in {PACKAGE, *map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))}
+)
+"""Directories whose code is not what a person has written: Python, packages, this server."""
+
+# Descriptors of `type` itself: a metaclass has no say in what they give.
+_name_of = type.__dict__["__name__"].__get__
+_module_of = type.__dict__["__module__"].__get__
+
+
+def place(frame: FrameType, line: int | None = None) -> str:
+    """One frame as `file:line in function: source line`."""
+    file = frame.f_code.co_filename
+    line = line or frame.f_lineno
+    source = linecache.getline(file, line, frame.f_globals).strip()
+    return f"{file}:{line} in {function(frame)}" + (f": {source}" if source else "")
+
+
+def function(frame: FrameType) -> str:
+    """The name of a frame's function; of a method with the class of the object it runs on.
+
+    That is the person's class, also where the method is inherited from a framework.
+    """
+    kind = _class_of(frame)
+    name = frame.f_code.co_name
+    return name if kind is None else f"{_name_of(kind)}.{name}"
+
+
+def is_own(frame: FrameType) -> bool:
+    """Whether a frame is the application's: its code is, or the object that it runs on."""
+    if not _is_plumbing(frame.f_code.co_filename):
+        return True
+    kind = _class_of(frame)
+    # A class made by a metaclass may have anything as its module's name.
+    module = None if kind is None else _module_of(kind)
+    if type(module) is not str or module == "builtins":
+        return False
+    file = vars(sys.modules[module]).get("__file__") if module in sys.modules else None
+    return type(file) is str and not _is_plumbing(file)
+
+
+def local(frame: FrameType, name: str) -> Any:
+    """A local variable; None when there is none."""
+    return frame.f_locals.get(name)
+
+
+def _is_plumbing(file: str) -> bool:
+    return file.startswith(("<", *PLUMBING))
+
+
+def _class_of(frame: FrameType) -> type | None:
+    code = frame.f_code
+    if not code.co_argcount or code.co_varnames[0] not in ("self", "cls"):
+        return None
+    value = local(frame, code.co_varnames[0])
+    if value is None:
+        return None
+    return value if issubclass(type(value), type) else type(value)

@@ -1,0 +1,54 @@
+"""Where threads of executors are, for a person to read."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import FrameType
+from typing import Any
+
+from daphne_like.asgi.frames import local
+
+WORK_ITEMS = ("concurrent.futures.thread", "asgiref.current_thread_executor")
+"""Modules with a `_WorkItem`, whose `run` runs one call and whose `future` is its result."""
+
+
+def running(future: Future[Any]) -> tuple[str, list[FrameType]] | None:
+    """The thread that computes a future's result.
+
+    Returns:
+        Its name and its frames from the call on, the innermost last; None when no thread does.
+    """
+    for name, frames, work in _at_work():
+        if work.future is future:
+            return name, frames
+    return None
+
+
+def occupying(executor: object) -> tuple[str, list[FrameType]] | None:
+    """What keeps an executor that has one thread, as asgiref's thread-sensitive ones have."""
+    if type(executor) is not ThreadPoolExecutor or executor._max_workers != 1:
+        return None
+    names = {thread.name for thread in executor._threads}
+    return next(((name, frames) for name, frames, _ in _at_work() if name in names), None)
+
+
+def at_work() -> list[tuple[str, list[FrameType]]]:
+    """All threads of executors that run something; Python waits for them before it exits."""
+    return [(name, frames) for name, frames, _ in _at_work()]
+
+
+def _at_work() -> Iterator[tuple[str, list[FrameType], Any]]:
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    for number, innermost in sys._current_frames().items():
+        frames: list[FrameType] = []
+        frame: FrameType | None = innermost
+        while frame is not None:
+            if frame.f_code.co_name == "run":
+                work = local(frame, "self")
+                if type(work).__name__ == "_WorkItem" and type(work).__module__ in WORK_ITEMS:
+                    yield names.get(number, str(number)), frames[::-1], work
+            frames.append(frame)
+            frame = frame.f_back
