@@ -27,7 +27,7 @@ from daphne_like.asgi.queue import InputQueue
 from daphne_like.asgi.stack import stuck_at
 from daphne_like.deadlines import TICK, Deadlines
 from daphne_like.endpoints import endpoints_from
-from daphne_like.exceptions import ConfigurationError
+from daphne_like.exceptions import ConfigurationError, ConnectionClosed
 from daphne_like.http.answers import date_line
 from daphne_like.http.exchange import Exchange
 from daphne_like.http.factory import HTTPFactory
@@ -62,6 +62,18 @@ class Leaving:
     since: float
     deadline: float
     cancelled: int = 0
+    late: int = 0
+
+    def lets_pass(self, most: int, now: float) -> bool:
+        """Whether one more message to nobody is dropped, and not yet the application's error.
+
+        Raising within whatever it does just then would keep it from hearing of the end in its
+        own way: Channels would not call a consumer's `disconnect`, Django not send
+        `request_finished`. Daphne drops them all; an application that does not listen would
+        then never end (ASGI H30, W40).
+        """
+        self.late += 1
+        return self.late <= most and now < (self.since + self.deadline) / 2
 
 
 class Server:
@@ -339,11 +351,17 @@ class Server:
 
         Raises:
             ApplicationError: the message is none that ASGI allows here.
-            ConnectionClosed: the connection is gone.
+            ConnectionClosed: the connection is gone, and not just now: see Leaving.
         """
-        waiting = protocol.handle_reply(message)
-        if waiting is not None:
-            await waiting
+        try:
+            waiting = protocol.handle_reply(message)
+            if waiting is not None:
+                await waiting
+        except ConnectionClosed:
+            leaving = self._leaving.get(protocol)
+            if leaving is None or not leaving.lets_pass(protocol.most_late, self.clock()):
+                raise
+            await asyncio.sleep(0)  # for whoever listens in another task
 
     def application_checker(self) -> None:
         """Cancel applications that stay after their peer has gone; reap what ended unseen.

@@ -25,6 +25,8 @@ LEAVE_SECONDS = 3.0
 
 MARGIN_SECONDS = 5.0
 LOOK_SECONDS = 0.01
+TOGETHER_SECONDS = 0.5
+"""Signals as close as this are one: a terminal and a parent process both pass on a Ctrl-C."""
 FORCED_SECONDS = 1.0
 """For lifespan shutdown after a second signal."""
 
@@ -39,7 +41,7 @@ class Stopping:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._forced = False
-        self._signals = 0
+        self._signalled_at: float | None = None
         self._before: dict[int, Any] = {}
         self._last_resort: threading.Timer | None = None
 
@@ -60,12 +62,15 @@ class Stopping:
     def _signalled(self, number: int, _frame: FrameType | None) -> None:
         # Runs between two instructions of whatever runs: an application that blocks the event
         # loop does not keep it from running.
-        self._signals += 1
-        if self._signals == 1:
+        now = time.monotonic()
+        if self._signalled_at is None:
+            self._signalled_at = now
             self._last_resort = threading.Timer(self._longest(), self._exit, (number,))
             self._last_resort.daemon = True
             self._last_resort.start()
             self._server.stop()
+        elif now - self._signalled_at < TOGETHER_SECONDS:
+            return
         elif self._server.stopping:
             self._server.reactor.callFromThread(self._force)
         else:  # the event loop has not even come round to the first one

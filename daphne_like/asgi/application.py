@@ -40,12 +40,12 @@ def import_application(path: str, factory: bool = False) -> Any:
             failed, then with the traceback of that code alone.
     """
     module_name, _, attributes = path.partition(":")
+    _refuse_file(path, module_name, attributes)
     if not module_name or module_name.startswith("."):
         raise ConfigurationError(
             f"'{path}' does not name an application: expected module:attribute, "
             "for example mysite.asgi:application"
         )
-    _refuse_file(path, module_name, attributes)
     module = _module(module_name)
     if not attributes:
         path, attributes = _usual(module, module_name)
@@ -125,7 +125,7 @@ def _made_by(make: Any, path: str) -> Any:
         raise ConfigurationError(
             f"'{path}' cannot be called without arguments: it needs {', '.join(needed)}"
         )
-    if not inspect.isclass(make) and is_asynchronous(make):
+    if is_asynchronous(make):
         raise ConfigurationError(
             f"'{path}' is no factory: it is asynchronous; start-up that waits belongs to lifespan"
         )

@@ -117,9 +117,7 @@ def _by_parameters(application: Any, parameters: list[inspect.Parameter]) -> str
 
 
 def is_asynchronous(application: Any) -> bool:
-    """Whether calling it gives a coroutine, as far as it says so; partials are looked through."""
-    while isinstance(application, partial):
-        application = application.func
+    """Whether calling it gives a coroutine, as far as it says so."""
     return iscoroutinefunction(application) or iscoroutinefunction(
         getattr(type(application), "__call__", None)  # noqa: B004 # the function, not whether
     )

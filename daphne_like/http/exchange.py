@@ -104,10 +104,12 @@ class Exchange:
             their rate was looked at last, when the response was complete.
         disconnect: the event that ends the application's input.
         logged_as: protocol and action in the access log.
+        most_late: messages that are dropped, without an error, after the connection is gone.
     """
 
     disconnect: ClassVar[dict[str, Any]] = DISCONNECT
     logged_as = ("http", "complete")
+    most_late = 16
     status = 0
     length: int | None = None
     specials = 0

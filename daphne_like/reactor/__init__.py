@@ -6,20 +6,24 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from daphne_like.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from daphne_like.reactor.core import NativeReactor
 
-__all__ = ["install", "new_event_loop", "require"]
+__all__ = ["install", "new_event_loop", "reinstall", "require"]
 
 WAYS_OUT = (
     "call daphne_like.reactor.install() before anything imports twisted.internet.reactor, "
     "or install twisted.internet.asyncioreactor yourself"
 )
+
+_inherited: list[Any] = []
+"""Reactors of parent processes; they are kept, as destroying one would reach the parent's."""
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -58,6 +62,29 @@ def install(loop: asyncio.AbstractEventLoop | None = None) -> NativeReactor:
     reactor = NativeReactor(loop or new_event_loop())
     asyncio.set_event_loop(reactor.loop)
     installReactor(reactor)
+    return reactor
+
+
+def reinstall() -> NativeReactor:
+    """Forget the reactor that a forked child has inherited, running or not; install a fresh one.
+
+    For a child process only, in its main thread. The parent's reactor is neither stopped nor
+    closed: its epoll or kqueue descriptor is shared with the parent.
+
+    Returns:
+        The child's reactor, on a new event loop.
+    """
+    inherited = sys.modules.pop("twisted.internet.reactor", None)
+    # The inherited descriptor would wake the parent for each of the child's signals. That a loop
+    # ran in this thread, Python itself forgets in a forked child.
+    signal.set_wakeup_fd(-1)
+    reactor = install()
+    if inherited is not None:
+        _inherited.append(inherited)
+        for module in list(sys.modules.values()):
+            for name, value in list(getattr(module, "__dict__", {}).items()):
+                if value is inherited:  # `from twisted.internet import reactor`, before the fork
+                    setattr(module, name, reactor)
     return reactor
 
 

@@ -50,6 +50,7 @@ class Session(Exchange):
         "reason": "",
     }
     logged_as = ("websocket", "rejected")
+    most_late = 1024  # what a full channel layer has for a consumer that does not know yet
     request_complete = True
     protocol: WebSocketProtocol | None = None
 

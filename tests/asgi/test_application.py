@@ -195,13 +195,15 @@ class TestFactories:
                 "asynchronous",
                 "is no factory: it is asynchronous; start-up that waits belongs to lifespan",
             ),
-            ("returns_coroutine", "made no ASGI application: "
-             "an object of type coroutine is not callable"),
+            (
+                "returns_coroutine",
+                "made no ASGI application: an object of type coroutine is not callable",
+            ),
             ("needs", "cannot be called without arguments: it needs settings, debug"),
             ("nothing", "made no ASGI application: an object of type NoneType is not callable"),
             ("text", "is no factory: an object of type str is not callable"),
         ],
-    )  # fmt: skip
+    )
     def test_refusal(self, module: Any, attribute: str, sentence: str) -> None:
         """What is no factory, or makes no application, is refused with a sentence."""
         module("found_f.py", FACTORIES)

@@ -13,6 +13,7 @@ from daphne_like.asgi.instance import follows_close, run_instance
 from daphne_like.exceptions import ConnectionClosed
 from tests.acting import DATE, ERROR_500, GET, Script, body, head, post, sending, start
 from tests.memory import Memory
+from tests.websocket.frames import opening
 
 Serve = Callable[..., Memory]
 
@@ -388,6 +389,59 @@ class TestCheckers:
         assert isinstance(script.ended, asyncio.CancelledError)
 
 
+class TestLate:
+    """C13, H30, W40: what an application sends when its peer has just gone (Leaving)."""
+
+    MOST = (16, 1024)
+
+    @pytest.mark.parametrize(("request_", "most"), [(GET, MOST[0]), (opening(), MOST[1])])
+    def test_some_are_dropped(self, serve: Serve, request_: bytes, most: int) -> None:
+        """Those of a burst are dropped; an application that does not listen then has its error."""
+        script = Script()
+        memory = serve(script)
+        memory.connect().sends(request_).vanishes()
+        for _ in range(most):
+            memory.loop.run_until_complete(script.send(start()))
+        with pytest.raises(ConnectionClosed):
+            memory.loop.run_until_complete(script.send(start()))
+
+    @pytest.mark.parametrize("request_", [GET, opening()])
+    def test_for_a_while(self, serve: Serve, request_: bytes) -> None:
+        """For half of --application-close-timeout: the other half is for what the error does."""
+        script = Script()
+        memory = serve(script, application_close_timeout=10)
+        memory.connect().sends(request_).vanishes()
+        memory.passes(4.9)
+        memory.loop.run_until_complete(script.send(start()))
+        memory.passes(0.2)
+        with pytest.raises(ConnectionClosed):
+            memory.loop.run_until_complete(script.send(start()))
+
+    @pytest.mark.parametrize("request_", [GET, opening()])
+    def test_the_end_is_heard_within_a_burst(self, serve: Serve, request_: bytes) -> None:
+        """The messages that wait in a consumer's channel do not keep it from its disconnect."""
+        ended: list[str] = []
+
+        async def consumer(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            event = asyncio.ensure_future(receive())
+            while not event.done():
+                await send({"type": "websocket.send", "text": "a"} if "method" not in scope
+                           else body(b"a", True))  # fmt: skip
+            ended.append(event.result()["type"])
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            await send(start() if "method" in scope else {"type": "websocket.accept"})
+            await consumer(scope, receive, send)
+
+        memory = serve(application)
+        wire = memory.connect()
+        memory.loop.call_soon(memory.loop.call_soon, wire._lose, ConnectionError())
+        wire.sends(request_)
+        assert ended in (["http.disconnect"], ["websocket.disconnect"])
+        assert memory.server.instances == {}
+
+
 class TestOurErrorComingOut:
     """ASGI HTTP, "Disconnect - receive event" (H30, H31)."""
 
@@ -407,7 +461,7 @@ class TestOurErrorComingOut:
                     raise Disconnected
                 raise
 
-        memory = serve(application)
+        memory = serve(application, application_close_timeout=0)
         memory.connect().sends(post(b"", length=5)).vanishes()
         with caplog.at_level(logging.INFO):
             script.returns()

@@ -14,6 +14,7 @@ from asgiref.sync import markcoroutinefunction
 
 from daphne_like.asgi.interface import INTERFACES, interface_of, single_callable
 from daphne_like.exceptions import ConfigurationError
+from tests import needed
 
 
 async def asgi3(scope: Any, receive: Any, send: Any) -> None:
@@ -52,6 +53,12 @@ class ASGI3Awaitable:
 
     def __await__(self) -> Any:
         return self.running.__await__()
+
+
+class ASGI3AwaitableAnything:
+    def __init__(self, *args: Any) -> None: ...
+
+    def __await__(self) -> Any: ...
 
 
 class ASGI2Class:
@@ -109,6 +116,9 @@ def blindly_wrapped(function: Any) -> Any:
 def configured(settings: Any, scope: Any, receive: Any, send: Any) -> Any: ...
 
 
+def wsgi_by_its_environ(environ: Any, respond: Any, settings: Any = None) -> Any: ...
+
+
 def wsgi_configured(environ: Any, start_response: Any, settings: Any = None) -> Any: ...
 
 
@@ -122,6 +132,7 @@ FOUND = {
     "object with an asynchronous call": (ASGI3Object(), "asgi3"),
     "object whose call returns a coroutine": (ASGI3Delegates(), "asgi3"),
     "class of awaitables": (ASGI3Awaitable, "asgi3"),
+    "class of awaitables that tells nothing": (ASGI3AwaitableAnything, "asgi3"),
     "asynchronous method": (Site().asgi3, "asgi3"),
     "partial of a coroutine function": (functools.partial(asgi3), "asgi3"),
     "partial that binds the first": (functools.partial(configured, {}), "asgi3"),
@@ -142,6 +153,7 @@ FOUND = {
     "WSGI method": (Site().wsgi, "wsgi"),
     "decorated WSGI": (wrapped(wsgi), "wsgi"),
     "WSGI with settings": (wsgi_configured, "wsgi"),
+    "WSGI by its first argument": (wsgi_by_its_environ, "wsgi"),
     "partial of WSGI": (functools.partial(wsgi), "wsgi"),
     "function that tells nothing": (blindly_wrapped(asgi3), "asgi3"),
     "mock": (Mock(), "asgi3"),
@@ -166,12 +178,12 @@ class TestFinding:
     )
     def test_flask_and_quart(self, module: str, attribute: str, interface: str) -> None:
         """G01: the one is WSGI, the other, much alike, is not."""
-        framework = pytest.importorskip(module)
+        framework = needed.module(module)
         assert interface_of(getattr(framework, attribute)("name")) == interface
 
     def test_django(self) -> None:
         """G01: both of Django's."""
-        pytest.importorskip("django")
+        needed.module("django")
         from django.core.handlers.asgi import ASGIHandler
         from django.core.handlers.wsgi import WSGIHandler
 
@@ -180,8 +192,8 @@ class TestFinding:
 
     def test_falcon(self) -> None:
         """G01: the ASGI application inherits from the WSGI one."""
-        falcon = pytest.importorskip("falcon")
-        pytest.importorskip("falcon.asgi")
+        falcon = needed.module("falcon")
+        needed.module("falcon.asgi")
         assert interface_of(falcon.App()) == "wsgi"
         assert interface_of(falcon.asgi.App()) == "asgi3"
 
@@ -214,7 +226,7 @@ class TestRefusals:
 
     def test_consumer(self) -> None:
         """A consumer of Channels without `as_asgi()`."""
-        pytest.importorskip("channels")
+        needed.module("channels")
         from channels.consumer import AsyncConsumer
 
         with pytest.raises(ConfigurationError, match=r"its as_asgi\(\)"):

@@ -283,7 +283,7 @@ class TestSendingToNobody:
     def test_raises(self, serve: Serve) -> None:
         """H30, H29: `send` on a closed connection raises our OSError, each time."""
         script = Script()
-        memory = serve(script)
+        memory = serve(script, application_close_timeout=0)
         memory.connect().sends(GET).vanishes()
         for message in (start(), body(), start()):
             with pytest.raises(ConnectionClosed) as caught:
@@ -293,7 +293,7 @@ class TestSendingToNobody:
     def test_raises_within_a_stream(self, serve: Serve) -> None:
         """H30: also when the head is out already."""
         script = Script()
-        memory = serve(script)
+        memory = serve(script, application_close_timeout=0)
         wire = memory.connect().sends(GET)
         memory.loop.run_until_complete(script.send(start()))
         memory.loop.run_until_complete(script.send(body(b"a", more=True)))

@@ -88,7 +88,7 @@ class TestCoalescing:
         async def application(scope: Any, receive: Any, send: Any) -> None:
             await send(start())
             try:
-                for _ in range(10**6 // size):
+                for _ in range(10**7 // size):
                     await send(body(b"x" * size, True))
             except OSError as error:
                 raised.append(error)
@@ -213,7 +213,7 @@ class TestLarge:
     def test_cancelled(self, serve: Serve) -> None:
         """A large part whose `send` is cancelled can not be made whole: the connection is cut."""
         script = Script()
-        memory = serve(script)
+        memory = serve(script, application_close_timeout=0)
         wire = memory.connect().sends(GET)
         memory.loop.run_until_complete(script.send(start()))
         wire.stops_reading()
@@ -230,7 +230,7 @@ class TestLarge:
     def test_connection_lost(self, serve: Serve) -> None:
         """H30: the loss of the connection within a large part is the same OSError."""
         script = Script()
-        memory = serve(script)
+        memory = serve(script, application_close_timeout=0)
         wire = memory.connect().sends(GET)
         memory.loop.run_until_complete(script.send(start()))
         wire.stops_reading()

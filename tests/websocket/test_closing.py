@@ -152,7 +152,7 @@ class TestServerCloses:
 
     def test_send_after_close(self, serve: Serve) -> None:
         """W40, C13: an OSError, whatever is sent."""
-        socket = Socket(serve)
+        socket = Socket(serve, application_close_timeout=0)
         socket.sends(closes())
         for message in (sends_text("a"), sends_bytes(b"a"), closes(), closes(4000)):
             with pytest.raises(OSError, match="is closed") as caught:
@@ -229,7 +229,7 @@ class TestPeerCloses:
 
     def test_send_after_it(self, serve: Serve) -> None:
         """W40: sending raises."""
-        socket = Socket(serve)
+        socket = Socket(serve, application_close_timeout=0)
         socket.wire.sends(close())
         socket.wire.take()
         for message in (sends_text("a"), closes()):
@@ -240,7 +240,7 @@ class TestPeerCloses:
 
 def test_pong_after_close_frame(serve: Serve) -> None:
     """RFC 6455, 5.5.1: after its close frame an endpoint sends no further frame."""
-    socket = Socket(serve)
+    socket = Socket(serve, application_close_timeout=0)
     socket.sends(closes())
     socket.wire.sends(b"\x89\x80abcd")
     assert PONG not in [frame.opcode for frame in socket.frames()]

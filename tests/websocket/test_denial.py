@@ -225,7 +225,7 @@ class TestFailing:
 
     def test_peer_goes(self, serve: Serve) -> None:
         """H30: sending raises."""
-        socket = Socket(serve, accept=None)
+        socket = Socket(serve, accept=None, application_close_timeout=0)
         socket.sends(start(), body(b"x", True))
         socket.wire.vanishes()
         with pytest.raises(ConnectionClosed):

@@ -110,7 +110,7 @@ class TestLargeMessages:
 
     def test_cancelled(self, serve: Serve) -> None:
         """What is out of a message cannot be made whole: the WebSocket closes with 1011."""
-        socket = Socket(serve)
+        socket = Socket(serve, application_close_timeout=0)
         socket.wire.stops_reading()
         task = socket.starts(sends_bytes(bytes(2 * LARGEST_FRAME)))
         waiting = socket.starts(sends_text("b"))
@@ -148,7 +148,7 @@ class TestLargeMessages:
     @pytest.mark.parametrize("end", ["close", "loss", "peer"])
     def test_ended_in_the_middle(self, serve: Serve, end: str) -> None:
         """W40: the `send` raises, and so do those behind it; nothing follows the close frame."""
-        socket = Socket(serve)
+        socket = Socket(serve, application_close_timeout=0)
         socket.wire.stops_reading()
         tasks = [socket.starts(sends_bytes(bytes(2 * LARGEST_FRAME))) for _ in range(2)]
         if end == "close":

@@ -266,7 +266,7 @@ class TestConnect:
 
     def test_peer_goes_before_the_answer(self, serve: Serve) -> None:
         """W26, W40: the application is told, and its answer raises."""
-        socket = Socket(serve, accept=None)
+        socket = Socket(serve, accept=None, application_close_timeout=0)
         socket.wire.vanishes()
         assert socket.events() == [CONNECT, disconnected(1006)]
         with pytest.raises(ConnectionClosed):

@@ -1,0 +1,310 @@
+"""Django's runserver, with this server in the place of the WSGI one."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from datetime import datetime
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connections
+from django.utils import autoreload
+
+from daphne_like import __version__
+from daphne_like import reactor as reactors
+from daphne_like.asgi.application import import_application
+from daphne_like.asgi.lifespan import STARTUP_FAILED_STATUS
+from daphne_like.cli import LEVELS, SafeFormatter, add_option, options_from
+from daphne_like.endpoints import endpoint_strings
+from daphne_like.exceptions import ConfigurationError
+from daphne_like.management import reloading
+from daphne_like.management.request_lines import RequestLines
+from daphne_like.options import APPLICATION, LISTEN, LOG, Options
+from daphne_like.server import Server
+
+if apps.is_installed("django.contrib.staticfiles"):
+    from django.contrib.staticfiles.management.commands.runserver import Command as DjangoCommand
+else:
+    from django.core.management.commands.runserver import Command as DjangoCommand
+
+GRACEFUL_SECONDS = 1
+"""For what is in flight, when Ctrl-C or a change ends the server; 10 on the command line."""
+STOP_SECONDS = 5.0
+"""The whole stop, lifespan shutdown included, before the process ends without it."""
+TAKEN = {"endpoints", "tls_certificate", "tls_key"}
+"""Of the options that say where to listen; Django's own address says the rest."""
+FIELDS = [
+    field
+    for field in dataclasses.fields(Options)
+    if field.metadata["flags"]
+    and (field.name in TAKEN or field.metadata["group"] not in (APPLICATION, LISTEN, LOG))
+]
+
+
+class BothSpellings:
+    """An argument group in which `--http-timeout` is `--http_timeout`, Daphne's spelling, too.
+
+    Args:
+        group: of argparse.
+    """
+
+    def __init__(self, group: Any) -> None:
+        self._group = group
+
+    def add_argument(self, *flags: str, **settings: Any) -> None:
+        """As argparse has it."""
+        self._group.add_argument(*flags, **settings)
+        spelled = [f"--{flag[2:].replace('-', '_')}" for flag in flags if "-" in flag[2:]]
+        if spelled:
+            hidden = {"help": argparse.SUPPRESS, "default": argparse.SUPPRESS}
+            self._group.add_argument(*spelled, **{**settings, **hidden})
+
+
+class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
+    """`manage.py runserver`; with `--noasgi` Django's own."""
+
+    help = "Starts a web server for development, for HTTP and WebSocket (ASGI)."
+    asgi_server_class = Server
+
+    def add_arguments(self, parser: Any) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--noasgi",
+            action="store_false",
+            dest="use_asgi",
+            help="Run Django's own WSGI server instead.",
+        )
+        group = BothSpellings(parser.add_argument_group("daphne-like"))
+        for field in FIELDS:
+            add_option(group, field)
+        group.add_argument(
+            "--websocket-handshake-timeout",
+            dest="websocket_handshake_timeout",
+            type=int,
+            help="seconds for the opening handshake of a WebSocket (the same as "
+            "--websocket-connect-timeout; the smaller of the two counts)",
+        )
+        parser.set_defaults(**self._defaults())
+        self._with_value = [
+            spelling
+            for action in parser._actions  # the one list that argparse has of its options
+            if action.dest in {field.name for field in FIELDS} and action.nargs != 0
+            for spelling in action.option_strings
+        ]
+
+    def _defaults(self) -> dict[str, Any]:
+        """The defaults that differ here, most of them from Django's settings."""
+        found: dict[str, Any] = {
+            "graceful_timeout": GRACEFUL_SECONDS,
+            "root_path": settings.FORCE_SCRIPT_NAME or "",
+        }
+        for name in ("websocket_max_message_size", "websocket_max_frame_size"):
+            setting = getattr(settings, f"DAPHNE_{name.upper()}", None)
+            if setting is not None:
+                found[name] = setting
+        return found
+
+    def handle(self, *args: Any, **options: Any) -> Any:
+        if options["use_asgi"]:
+            self._options = self._options_from(options)
+        return super().handle(*args, **options)
+
+    def _options_from(self, options: dict[str, Any]) -> Options:
+        given = {field.name: field.default for field in dataclasses.fields(Options)}
+        given |= {field.name: options[field.name] for field in FIELDS}
+        given["verbosity"] = options["verbosity"]
+        try:
+            return dataclasses.replace(
+                options_from(argparse.Namespace(**given)),
+                websocket_handshake_timeout=options["websocket_handshake_timeout"],
+            )
+        except ConfigurationError as error:
+            raise CommandError(str(error), returncode=error.exit_status)
+
+    def run(self, **options: Any) -> None:
+        """Serve, in this process or, with the autoreloader, in one that is started again."""
+        if not options["use_asgi"]:
+            super().run(**options)
+            return
+        if options["use_reloader"] and not reloading.is_child():
+            sys.exit(reloading.watch_over(self._with_value))
+        self._server: Server | None = None
+        self._ended = threading.Event()
+        self._ended.set()
+        status: Any = 0
+        try:
+            super().run(**options)
+        except SystemExit as end:
+            status = end.code
+            raise
+        finally:
+            if options["use_reloader"]:
+                self._stop()
+                reloading.leave_threads(status, self.stderr.write)
+
+    def _stop(self) -> None:
+        """Stop the server that runs in the autoreloader's thread, and wait for its end."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # The starting process passes on what the terminal has sent already.
+            signal.signal(number, signal.SIG_IGN)
+        if self._server is not None:
+            self._server.stop()
+        self._ended.wait(STOP_SECONDS)
+
+    def inner_run(self, *args: Any, **options: Any) -> None:
+        """Check the project, load its application, serve it."""
+        if not options["use_asgi"]:
+            super().inner_run(*args, **options)
+            return
+        autoreload.raise_last_exception()
+        self._check(options)
+        try:
+            reactors.require()
+            application = self.get_application(options)
+            server = self._make_server(application, options)
+        except (ConfigurationError, CommandError) as error:
+            if not options["use_reloader"] or options["traceback"]:
+                raise _command_error(error)
+            self.stderr.write(f"CommandError: {error}")
+            return  # the autoreloader waits for a change
+        self._serve(server, options)
+
+    def _check(self, options: dict[str, Any]) -> None:
+        if not options["skip_checks"]:
+            self.stdout.write("Performing system checks...\n\n")
+            # Django 5.2 and later; that of its runserver turns the checks off, for `execute`.
+            kwargs_of: Any = getattr(BaseCommand, "get_check_kwargs", lambda _self, _options: {})
+            self.check(**{**kwargs_of(self, options), "display_num_errors": True})
+        self.check_migrations()
+        for connection in connections.all(initialized_only=True):
+            connection.close()
+
+    def get_application(self, options: dict[str, Any]) -> Any:
+        """The project's application, with static files in front of it where they are wanted.
+
+        Raises:
+            CommandError: ASGI_APPLICATION is missing, names nothing, or fails to import.
+        """
+        application = _load_application()
+        if options.get("use_static_handler") and (settings.DEBUG or options["insecure_serving"]):
+            from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
+
+            return ASGIStaticFilesHandler(application)
+        return application
+
+    def _make_server(self, application: Any, options: dict[str, Any]) -> Server:
+        chosen = self._options
+        if options["addrport"] or not chosen.endpoints:
+            chosen = dataclasses.replace(chosen, host=self._address(), port=int(self.port))
+        return self.asgi_server_class(
+            application,
+            endpoints=endpoint_strings(chosen),
+            signal_handlers=not options["use_reloader"],
+            action_logger=RequestLines(self.style) if options["verbosity"] else None,
+            ready_callable=self._ready,
+            options=chosen,
+        )
+
+    def _address(self) -> str:
+        family = socket.AF_INET6 if self.use_ipv6 else socket.AF_INET
+        try:
+            found = socket.getaddrinfo(self.addr, self.port, family, socket.SOCK_STREAM)
+        except OSError as error:
+            raise CommandError(f"{self.addr} is not an address to listen on: {error.strerror}")
+        return str(found[0][4][0])
+
+    def _serve(self, server: Server, options: dict[str, Any]) -> None:
+        self._log_to_terminal(options["verbosity"])
+        self._server = server
+        self._ended.clear()
+        try:
+            server.run()
+        except ConfigurationError as error:  # an endpoint that cannot be read
+            self.stderr.write(f"Error: {error}")
+            server.exit_status = error.exit_status
+        finally:
+            self._ended.set()
+        status = server.exit_status
+        if not options["use_reloader"]:
+            if options.get("shutdown_message"):
+                self.stdout.write(options["shutdown_message"])
+            sys.exit(status)
+        if status not in (0, STARTUP_FAILED_STATUS):
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)  # sys.exit would end the thread alone
+
+    def _log_to_terminal(self, verbosity: int) -> None:
+        """Show the server's own log, unless the project's LOGGING takes it."""
+        log = logging.getLogger("daphne_like")
+        if not log.hasHandlers():
+            out = logging.StreamHandler()
+            out.setFormatter(SafeFormatter("%(message)s"))
+            log.addHandler(out)
+            log.setLevel(LEVELS[verbosity])
+
+    def _ready(self, server: Server) -> None:
+        """Print Django's banner, with the addresses on which the server listens."""
+        where = [
+            self._url(string, *address)
+            for string, address in zip(server.endpoints, server.listening_addresses, strict=True)
+        ]
+        key = "CTRL-BREAK" if sys.platform == "win32" else "CONTROL-C"
+        self.stdout.write(
+            f"{datetime.now():%B %d, %Y - %X}\n"
+            f"Django version {self.get_version()}, using settings {settings.SETTINGS_MODULE!r}\n"
+            f"Starting ASGI/daphne-like version {__version__} development server at "
+            f"{', '.join(where)}\n"
+            f"Quit the server with {key}."
+        )
+        if os.environ.get("DJANGO_RUNSERVER_HIDE_WARNING") != "true":
+            self.stdout.write(self.style.WARNING(
+                "WARNING: This is a development server. In production use the daphne-like "
+                "command, or another ASGI or WSGI server."
+            ))  # fmt: skip
+        self.stdout.flush()
+
+    def _url(self, endpoint: str, host: str, port: int | None) -> str:
+        if port is None:
+            return f"unix:{host}"
+        scheme = "https" if endpoint.startswith(("ssl:", "tls:")) else self.protocol
+        if endpoint not in self._options.endpoints and self.addr != "0":
+            host = self.addr  # as it was given: a name stays a name
+        return f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
+
+
+def _load_application() -> Any:
+    """What the setting ASGI_APPLICATION names, a dotted path to a module's attribute.
+
+    Raises:
+        CommandError: names the setting, and holds the traceback of the application's own code.
+    """
+    path = getattr(settings, "ASGI_APPLICATION", None)
+    if not isinstance(path, str) or "." not in path:
+        raise CommandError(
+            "The setting ASGI_APPLICATION must name the project's application, for example "
+            f"'mysite.asgi.application'; it is {path!r}. (--noasgi runs Django's WSGI server.)"
+        )
+    module, _, attribute = path.rpartition(".")
+    try:
+        return import_application(f"{module}:{attribute}")
+    except ConfigurationError as error:
+        if error.__context__ is not None:
+            reloading.remember(error.__context__)
+        detail = f"\n\n{error.detail}" if error.detail else ""
+        raise CommandError(f"The setting ASGI_APPLICATION is {path!r}. {error}{detail}")
+
+
+def _command_error(error: Exception) -> CommandError:
+    if isinstance(error, CommandError):
+        return error
+    return CommandError(str(error), returncode=getattr(error, "exit_status", 1))

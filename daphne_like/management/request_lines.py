@@ -1,0 +1,68 @@
+"""Requests and WebSockets as runserver's lines."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from daphne_like.cli import CONTROL
+
+log = logging.getLogger("django.channels.server")
+
+SLOW_SECONDS = 1.0
+"""A response that takes longer is marked."""
+
+WEBSOCKET = {
+    "connecting": ("HANDSHAKING", "WARNING"),
+    "connected": ("CONNECT", "WARNING"),
+    "disconnected": ("DISCONNECT", "WARNING"),
+    "rejected": ("REJECT", "HTTP_NOT_FOUND"),
+}
+"""What happened -> the word for it, the name of its style."""
+
+STATUS_STYLES = {304: "HTTP_NOT_MODIFIED", 404: "HTTP_NOT_FOUND"}
+CLASS_STYLES = {1: "HTTP_INFO", 2: "HTTP_SUCCESS", 3: "HTTP_REDIRECT", 4: "HTTP_BAD_REQUEST"}
+
+
+class RequestLines:
+    """An action logger (`server.log_action`) for the eyes of a developer.
+
+    Args:
+        style: Django's colours, or its plain text.
+    """
+
+    def __init__(self, style: Any) -> None:
+        self._style = style
+
+    def __call__(self, protocol: str, action: str, details: dict[str, Any]) -> None:
+        """Log something that happened, as AccessLog gets it."""
+        if protocol == "http":
+            log.info("%s", self._http(details))
+        elif action in WEBSOCKET:
+            log.info("%s", self._websocket(action, details))
+
+    def _http(self, details: dict[str, Any]) -> str:
+        status, seconds = details["status"], details["time_taken"]
+        line = self._coloured(
+            _status_style(status),
+            f"HTTP {details['method']} {details['path']} {status or '-'} "
+            f"[{seconds:.2f}, {details['client']}]",
+        )
+        return f"{line} {self._style.WARNING('slow')}" if seconds > SLOW_SECONDS else line
+
+    def _websocket(self, action: str, details: dict[str, Any]) -> str:
+        word, style = WEBSOCKET[action]
+        code = details.get("code")
+        where = details["path"] if code is None else f"{details['path']} {code}"
+        return self._coloured(style, f"WebSocket {word} {where} [{details['client']}]")
+
+    def _coloured(self, style: str, line: str) -> str:
+        # Before the colours: what a peer has sent never gives any (S06).
+        escaped = CONTROL.sub(lambda found: repr(found[0])[1:-1], line)
+        return str(getattr(self._style, style)(escaped))
+
+
+def _status_style(status: Any) -> str:
+    if not isinstance(status, int):
+        return "HTTP_SERVER_ERROR"
+    return STATUS_STYLES.get(status) or CLASS_STYLES.get(status // 100, "HTTP_SERVER_ERROR")

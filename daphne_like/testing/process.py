@@ -1,0 +1,168 @@
+"""`DaphneProcess`: a server in a process of its own, as `daphne.testing` has it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.synchronize
+import pickle
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.reduction import ForkingPickler
+from typing import Any
+from weakref import ref
+
+from daphne_like.testing.stand_in import stand_in_for_daphne, stands_in
+
+LOOK_SECONDS = 0.1
+MOST_OCTETS = 12_000
+"""Of an error that goes to the parent: less than any system's pipe holds, so that the child never
+waits for a parent that does not read."""
+
+
+class Ready(multiprocessing.synchronize.Event):
+    """An event whose `wait` also ends when the process that would set it is gone."""
+
+    def __init__(self, process: DaphneProcess) -> None:
+        super().__init__(ctx=multiprocessing.get_context())
+        self._process: Callable[[], DaphneProcess | None] | None = ref(process)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_process": None}
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the server listens.
+
+        Args:
+            timeout: seconds.
+        Returns:
+            Whether it does; False at once if its process has ended without.
+        Raises:
+            RuntimeError: without a timeout, where False would not be looked at (Channels 4.1):
+                its process has ended; with the cause.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = LOOK_SECONDS if deadline is None else deadline - time.monotonic()
+            if super().wait(max(0.0, min(left, LOOK_SECONDS))):
+                return True
+            process = None if self._process is None else self._process()
+            if process is not None and process.has_ended():
+                if self.is_set():
+                    return True
+                if deadline is None:
+                    raise RuntimeError(f"The server did not start:\n{process.cause()}")
+                return False
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
+
+
+class DaphneProcess(multiprocessing.Process):
+    """A process that serves an ASGI application; `terminate()` ends it at once.
+
+    It may be forked, also from a process whose reactor runs, or spawned: then the arguments must
+    be picklable.
+
+    Args:
+        host: address to listen on.
+        get_application: called in the child for the application.
+        kwargs: arguments of `daphne_like.server.Server`: options by name.
+        setup: called in the child before it serves.
+        teardown: called in the child when it has stopped serving.
+        port: to listen on; a free one by default.
+
+    Attributes:
+        ready: set when the server listens.
+        port: its value is the real port then.
+        errors: queue of (exception, traceback as text), when the server could not start. The text
+            is on the child's standard error too.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        get_application: Callable[[], Any],
+        kwargs: dict[str, Any] | None = None,
+        setup: Callable[[], Any] | None = None,
+        teardown: Callable[[], Any] | None = None,
+        port: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.host = host
+        self.get_application = get_application
+        self.kwargs = kwargs or {}
+        self.setup = setup
+        self.teardown = teardown
+        self.port = multiprocessing.Value("i", port or 0)
+        self.ready = Ready(self)
+        self.errors: multiprocessing.Queue[tuple[BaseException, str]] = multiprocessing.Queue()
+
+    def __reduce__(self) -> Any:
+        # The stand-in has to be there before the rest is unpickled: `get_application` and a
+        # subclass may be found only by importing channels.testing.
+        everything = bytes(ForkingPickler.dumps((type(self), self.__dict__)))
+        return revive, (stands_in(), everything)
+
+    def run(self) -> None:
+        """Serve; in the child."""
+        from daphne_like.testing import child
+
+        try:
+            from daphne_like.endpoints import build_endpoint_description_strings
+
+            child.prepare()
+            child.serve(
+                self.get_application,
+                build_endpoint_description_strings(self.host, self.port.value),
+                self._listens,
+                {"signal_handlers": False, **self.kwargs},
+                self.setup,
+                self.teardown,
+            )
+        except BaseException as error:  # noqa: BLE001 # foreign code, at the end of a process
+            text = child.told(error)
+            sys.stderr.write(text)
+            sys.stderr.flush()
+            self.errors.put(portable(error, text))
+            raise SystemExit(1) from None
+
+    def _listens(self, server: Any) -> None:
+        self.port.value = server.listening_addresses[0][1] or 0
+        self.ready.set()
+
+    def has_ended(self) -> bool:
+        """Whether the process was started by this one and has ended."""
+        return self._popen is not None and self.exitcode is not None  # type: ignore[attr-defined] # not in typeshed
+
+    def cause(self) -> str:
+        """Why it did not start, as far as it could tell; the error stays in `errors`."""
+        try:
+            error = self.errors.get(timeout=LOOK_SECONDS)
+        except Exception:  # noqa: BLE001 # queue.Empty, or what unpickling raises
+            return f"its process ended with status {self.exitcode}"
+        self.errors.put(error)
+        return error[1]
+
+
+def revive(stand_in: bool, everything: bytes) -> DaphneProcess:
+    """A DaphneProcess in the child that it was spawned for."""
+    if stand_in:
+        stand_in_for_daphne()
+    kind, attributes = pickle.loads(everything)  # noqa: S301 # written by __reduce__
+    process: DaphneProcess = kind.__new__(kind)
+    process.__dict__.update(attributes)
+    return process
+
+
+def portable(error: BaseException, text: str) -> tuple[BaseException, str]:
+    """An error that can be pickled, unpickled and sent without waiting for a reader."""
+    text = text[-MOST_OCTETS // 4 :]  # at most four octets a character
+    try:
+        pickled = pickle.dumps(error)
+        pickle.loads(pickled)  # noqa: S301 # it was written in the line before
+        fits = len(pickled) <= MOST_OCTETS // 2
+    except Exception:  # noqa: BLE001 # exceptions of any kind have __reduce__ of any kind
+        fits = False
+    if fits:
+        return error, text
+    return RuntimeError(f"{type(error).__name__}: {error}"[: MOST_OCTETS // 8]), text

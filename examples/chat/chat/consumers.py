@@ -1,0 +1,94 @@
+"""The two WebSockets of a room: the talk, and the jobs for the background worker."""
+
+from urllib.parse import parse_qs
+
+from asgiref.sync import async_to_sync
+from channels.generic.websocket import AsyncJsonWebsocketConsumer, JsonWebsocketConsumer
+
+LONGEST_NAME = 24
+LONGEST_TEXT = 2000
+
+
+def name_in(scope):
+    """What a person is called: the user's name, or what the page asks for."""
+    if scope["user"].is_authenticated:
+        return scope["user"].get_username()
+    asked = parse_qs(scope["query_string"].decode("latin-1")).get("name", [""])[0]
+    return asked.strip()[:LONGEST_NAME] or "Guest"
+
+
+def text_in(content):
+    """What a peer says; empty for anything that is no text."""
+    text = content.get("text") if isinstance(content, dict) else None
+    return text.strip()[:LONGEST_TEXT] if isinstance(text, str) else ""
+
+
+class RoomConsumer(AsyncJsonWebsocketConsumer):
+    """A room: who comes, who is here, who goes, and what they say.
+
+    Nobody keeps a list of who is here. A newcomer tells everybody, and everybody answers
+    the newcomer. It works over any number of processes, and no list is left to clean up after one
+    that crashed.
+    """
+
+    async def connect(self):
+        self.room = self.scope["url_route"]["kwargs"]["room"]
+        self.group = f"room.{self.room}"
+        self.name = name_in(self.scope)
+        await self.channel_layer.group_add(self.group, self.channel_name)
+        await self.accept()
+        await self.tell("room.joined")
+
+    async def disconnect(self, code):
+        await self.channel_layer.group_discard(self.group, self.channel_name)
+        await self.tell("room.left")
+
+    async def receive_json(self, content):
+        if text := text_in(content):
+            await self.tell("room.said", text=text)
+            activity = {"type": "room.active", "room": self.room}
+            await self.channel_layer.group_send("activity", activity)
+
+    async def tell(self, kind, **more):
+        """Everybody in the room, oneself too."""
+        event = {"type": kind, "name": self.name, "id": self.channel_name, **more}
+        await self.channel_layer.group_send(self.group, event)
+
+    # What the channel layer brings. An id tells two people of the same name apart.
+
+    async def room_joined(self, event):
+        await self.send_json({"joined": event["name"], "id": event["id"]})
+        if event["id"] != self.channel_name:
+            present = {"type": "room.present", "name": self.name, "id": self.channel_name}
+            await self.channel_layer.send(event["id"], present)
+
+    async def room_present(self, event):
+        await self.send_json({"present": event["name"], "id": event["id"]})
+
+    async def room_left(self, event):
+        await self.send_json({"left": event["name"], "id": event["id"]})
+
+    async def room_said(self, event):
+        await self.send_json({"name": event["name"], "text": event["text"]})
+
+
+class ShoutConsumer(JsonWebsocketConsumer):
+    """Takes jobs for the worker, and tells the one who asked how each gets on.
+
+    Synchronous: each method runs in a thread, where Django's ORM may be used as in a view.
+    """
+
+    def receive_json(self, content):
+        if text := text_in(content):
+            job = {
+                "type": "shout",
+                "text": text,
+                "room": self.scope["url_route"]["kwargs"]["room"],
+                "name": name_in(self.scope),
+                "reply_to": self.channel_name,
+            }
+            async_to_sync(self.channel_layer.send)("shout", job)
+            self.send_json({"state": "queued"})
+
+    def shout_progress(self, event):
+        self.send_json({"state": event["state"]})

@@ -1,0 +1,5 @@
+"""Django alone, as startproject leaves it."""
+
+from django.core.asgi import get_asgi_application
+
+application = get_asgi_application()

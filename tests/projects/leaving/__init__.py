@@ -1,0 +1,1 @@
+"""Channels consumers whose `disconnect` hangs, each in a way that people have hung theirs."""
