@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from daphne_like.asgi.interface import INTERFACES
+from daphne_like.asgi.interface import INTERFACES, WSGI_THREADS
 from daphne_like.asgi.lifespan import MODES
 from daphne_like.exceptions import ConfigurationError
 
@@ -90,7 +90,7 @@ class Options:
         choices=INTERFACES,
     )
     wsgi_threads: int = option(
-        10, "threads for a WSGI application: requests that run at the same time",
+        WSGI_THREADS, "threads for a WSGI application: requests that run at the same time",
         "--wsgi-threads", group=APPLICATION, kind=int, least=1,
     )  # fmt: skip
     host: str | None = option(

@@ -18,13 +18,13 @@ from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 
 from daphne_like import reactor as reactors
-from daphne_like.asgi import fields
+from daphne_like.asgi import fields, threads
 from daphne_like.asgi.application import Application
 from daphne_like.asgi.instance import run_instance
 from daphne_like.asgi.interface import single_callable
 from daphne_like.asgi.lifespan import Lifespan
 from daphne_like.asgi.queue import InputQueue
-from daphne_like.asgi.stack import stuck_at
+from daphne_like.asgi.stack import executor_kept_by, stuck_at
 from daphne_like.deadlines import TICK, Deadlines
 from daphne_like.endpoints import endpoints_from
 from daphne_like.exceptions import ConfigurationError, ConnectionClosed
@@ -384,6 +384,7 @@ class Server:
             leaving.cancelled += 1
             try:  # before it is cancelled: a cancelled future forgets what would have set it
                 where = self._stuck(protocol) if leaving.cancelled <= 2 else ""
+                succeeded = threads.succeed(executor_kept_by(task))
             finally:
                 task.cancel()
             if leaving.cancelled <= 2:
@@ -393,6 +394,12 @@ class Server:
                     now - leaving.since,
                     "cancelling it" if leaving.cancelled == 1 else "it was cancelled and goes on",
                     where,
+                )
+            if succeeded:
+                log.warning(
+                    "%s blocks the thread that all synchronous code shares; a new one takes over "
+                    "for the others",
+                    protocol,
                 )
 
     def kill_all_applications(self) -> Deferred[None]:

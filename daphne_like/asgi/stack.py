@@ -63,22 +63,37 @@ def stuck_at(task: asyncio.Task[Any]) -> tuple[str, str]:
     return f"{name} waits at {where}", stack
 
 
+def executor_kept_by(task: asyncio.Task[Any]) -> object:
+    """The executor of asgiref's whose one thread runs what a task waits for, if it does."""
+    frames, future = _chain(task)
+    if future is None or not frames or threads.running(future) is None:
+        return None
+    return local(frames[-1], "executor")  # a variable of sync_to_async, as in _in_thread
+
+
 def _places(task: asyncio.Task[Any]) -> list[tuple[str, FrameType | None]]:
-    places: list[tuple[str, FrameType | None]] = []
+    frames, future = _chain(task)
+    places: list[tuple[str, FrameType | None]] = [(place(frame), frame) for frame in frames]
+    if future is not None:
+        places.extend(_in_thread(future, frames[-1] if frames else None))
+    return places[:DEEPEST]
+
+
+def _chain(
+    task: asyncio.Task[Any],
+) -> tuple[list[FrameType], concurrent.futures.Future[Any] | None]:
+    """The frames on the way to what a task waits for, and the call of a thread behind them."""
+    frames: list[FrameType] = []
     current: Any = task.get_coro()
-    last: FrameType | None = None
     for _ in range(MOST_LINKS):
-        if current is None or len(places) >= DEEPEST:
+        if current is None or len(frames) >= DEEPEST:
             break
         if isinstance(current, concurrent.futures.Future):
-            places.extend(_in_thread(current, last))
-            break
-        frame, awaited = _step(current, last)
+            return frames, current
+        frame, current = _step(current, frames[-1] if frames else None)
         if frame is not None:
-            places.append((place(frame), frame))
-            last = frame
-        current = awaited
-    return places[:DEEPEST]
+            frames.append(frame)
+    return frames, None
 
 
 def _in_thread(

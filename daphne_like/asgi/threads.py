@@ -1,13 +1,16 @@
-"""Where threads of executors are, for a person to read."""
+"""Threads of executors: where they are, for a person to read, and who follows a blocked one."""
 
 from __future__ import annotations
 
+import queue
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import FrameType
 from typing import Any
+
+from asgiref.sync import SyncToAsync
 
 from daphne_like.asgi.frames import local
 
@@ -33,6 +36,32 @@ def occupying(executor: object) -> tuple[str, list[FrameType]] | None:
         return None
     names = {thread.name for thread in executor._threads}
     return next(((name, frames) for name, frames, _ in _at_work() if name in names), None)
+
+
+def succeed(executor: object) -> bool:
+    """Let a new thread take over from asgiref's one thread, which a call blocks for good.
+
+    That thread runs all sensitive code of all consumers, one call after the other: one that never
+    returns would stop them all until the process ends. What waits behind it goes on in a thread of
+    its own; code after this runs in another thread than code before.
+
+    Args:
+        executor: that the call keeps.
+    Returns:
+        Whether it was asgiref's one, and has a successor now.
+    """
+    if executor is not SyncToAsync.single_thread_executor:
+        return False
+    successor = ThreadPoolExecutor(max_workers=1)
+    successor.submit(int)  # it starts its thread now, and not when somebody else submits
+    SyncToAsync.single_thread_executor = successor
+    # No public name for what waits, from Python 3.10 to 3.14.
+    waiting, following = executor._work_queue, successor._work_queue
+    while True:
+        try:
+            following.put(waiting.get_nowait())
+        except queue.Empty:
+            return True
 
 
 def at_work() -> list[tuple[str, list[FrameType]]]:

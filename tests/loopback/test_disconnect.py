@@ -130,13 +130,38 @@ class TestOthers:
 
 
 class TestSyncConsumer:
-    """asgiref runs all sensitive code in one thread: a consumer that blocks it stops Channels."""
+    """asgiref runs all sensitive code in one thread, which a consumer can block."""
 
-    def test_blocked_and_behind(self, server: Start) -> None:
-        """The warning of each one that waits for the thread names the one who keeps it."""
-        running = server(APPLICATION, "--websocket_connect_timeout", "1", *SETTINGS)
+    def test_those_behind_go_on(self, server: Start) -> None:
+        """Who waits for the thread is served when a new one has taken over, and later ones too."""
+        running = server(APPLICATION, *SETTINGS)
+        leave(running, "blocking")
+
+        async def echo() -> None:
+            async with websockets.connect(url(running, "echo"), open_timeout=20) as socket:
+                await socket.send("a")
+                assert await socket.recv() == "a"
+
+        async def everything() -> None:
+            await asyncio.gather(*(echo() for _ in range(5)))
+
+        asyncio.run(everything())  # its consumers ask for the thread before each message
         blocks = r"Blocking\.disconnect, in a thread, which cannot be cancelled, waits at \S+"
-        warning(running, "blocking", blocks + BLOCKS)
+        running.wait_for(blocks + BLOCKS)
+        running.wait_for("WebSocket '/blocking/a' blocks the thread .+ a new one takes over")
+        asyncio.run(everything())
+
+    def test_again(self, server: Start) -> None:
+        """The one that took over can be blocked as well."""
+        running = server(APPLICATION, *SETTINGS)
+        for room in ("a", "b"):
+            leave(running, "blocking", room)
+            running.wait_for(f"'/blocking/{room}' blocks the thread")
+
+    def test_behind(self, server: Start) -> None:
+        """Until then, a warning about one that waits for the thread names the one who keeps it."""
+        running = server(APPLICATION, "--websocket_connect_timeout", "1", "--graceful-timeout", "0")
+        leave(running, "blocking")
         with pytest.raises(websockets.InvalidStatus):
             leave(running, "echo")
         running.wait_for(
