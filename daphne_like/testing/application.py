@@ -1,15 +1,55 @@
-"""`TestApplication`: notes what it receives and answers what it was told to."""
+"""`TestApplication`: notes what it receives and sends what it is told to."""
 
 from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import tempfile
-from asyncio import CancelledError
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
+
+Message = dict[str, Any]
+
+
+class Received(NamedTuple):
+    """What the latest instance of an application has received, and how it failed if it did."""
+
+    scope: dict[str, Any]
+    messages: list[Message]
+    exception: Exception | None = None
+
+
+class Slot:
+    """A value that one process puts down and another one picks up.
+
+    Args:
+        path: of a file for it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def put(self, value: object) -> None:
+        """Put a value in the place of the one that is there; never half of it is to be seen."""
+        self._path.parent.mkdir(mode=0o700, exist_ok=True)
+        new = self._path.with_name(uuid4().hex)
+        new.write_bytes(pickle.dumps(value))
+        os.replace(new, self._path)
+
+    def get(self) -> Any:
+        """The value.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        return pickle.loads(self._path.read_bytes())  # noqa: S301 # our own, in our own folder
+
+    def clear(self) -> None:
+        """Take it away, if there is one."""
+        self._path.unlink(missing_ok=True)
 
 
 class TestApplication:
@@ -21,99 +61,86 @@ class TestApplication:
         lock: shared by the two processes, held for reading and for writing.
 
     Attributes:
-        setup_storage: file with the messages to send.
-        result_storage: file with the scope and messages received, or the exception.
+        folder: where it keeps both; for this user only.
     """
 
     __test__ = False  # not a class of tests, whatever it is called
 
     def __init__(self, lock: AbstractContextManager[Any]) -> None:
         self.lock = lock
-        self.messages: list[dict[str, Any]] = []
-        self.folder = tempfile.mkdtemp(prefix="daphne_like-")  # for this user only
-        self.setup_storage = str(Path(self.folder, "setup.testio"))
-        self.result_storage = str(Path(self.folder, "result.testio"))
+        self.folder = tempfile.mkdtemp(prefix="daphne_like-")
+        self._to_send = Slot(Path(self.folder, "to-send"))
+        self._received = Slot(Path(self.folder, "received"))
+        self._latest: dict[str, Any] = {}
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        self.scope = scope
-        self.messages = messages = []
+        self._latest = scope
+        messages: list[Message] = []
         try:
-            while True:
-                event = await receive()
-                messages.append(event)
-                over = event["type"].endswith(".disconnect")
-                with self.lock:
-                    if self.scope is scope:  # not one whose end comes after the next began
-                        self.save_result(scope, messages)
-                    # What a test tells after an answer is for the next one.
-                    setup = {"response_messages": []} if over else self.take_setup()
-                for message in setup["response_messages"]:
-                    await send(message)
-        except CancelledError:
-            raise
+            over = False
+            while not over:
+                messages.append(await receive())
+                over = messages[-1]["type"].endswith(".disconnect")
+                for answer in self._note(scope, messages, over):
+                    await send(answer)
         except Exception as error:  # noqa: BLE001 # get_received raises it in the test
             with self.lock:
-                self.save_exception(error)
+                self.save_exception(error, scope, messages)
 
-    def save_setup(self, response_messages: list[dict[str, Any]]) -> None:
-        """Store what to send at the next event."""
-        self._save(self.setup_storage, {"response_messages": response_messages})
+    def _note(self, scope: dict[str, Any], messages: list[Message], over: bool) -> list[Message]:
+        """Show the test what has come; what it wants to have sent now."""
+        with self.lock:
+            if scope is self._latest:  # not one whose end comes after the next one began
+                self.save_result(scope, messages)
+            if over:  # what a test tells after an answer is for the next instance
+                return []
+            answers = self.load_setup()
+            self.delete_setup()
+            return answers
 
-    def load_setup(self) -> dict[str, Any]:
-        """What to send at the next event; nothing when nothing is stored."""
+    def save_setup(self, response_messages: list[Message]) -> None:
+        """Keep what is to be sent after the next event."""
+        self._to_send.put(response_messages)
+
+    def load_setup(self) -> list[Message]:
+        """What is to be sent after the next event."""
         try:
-            return self._load(self.setup_storage)
+            answers: list[Message] = self._to_send.get()
+            return answers
         except FileNotFoundError:
-            return {"response_messages": []}
+            return []
 
-    def take_setup(self) -> dict[str, Any]:
-        """What to send now; it is sent once."""
-        setup = self.load_setup()
-        self.delete_setup()
-        return setup
+    def delete_setup(self) -> None:
+        """Nothing is to be sent."""
+        self._to_send.clear()
 
-    def save_result(self, scope: dict[str, Any], messages: list[dict[str, Any]]) -> None:
-        """Store what was received."""
-        self._save(self.result_storage, {"scope": scope, "messages": messages})
+    def save_result(self, scope: dict[str, Any], messages: list[Message]) -> None:
+        """Keep what was received."""
+        self._received.put(Received(scope, messages))
 
-    def save_exception(self, exception: Exception) -> None:
-        """Store what was raised."""
+    def save_exception(
+        self, exception: Exception, scope: dict[str, Any], messages: list[Message]
+    ) -> None:
+        """Keep what was raised; its text alone, where it cannot be pickled."""
         try:
-            self._save(self.result_storage, {"exception": exception})
+            self._received.put(Received(scope, messages, exception))
         except Exception:  # noqa: BLE001 # exceptions of any kind have __reduce__ of any kind
-            said = f"{type(exception).__name__}: {exception}"
-            self._save(self.result_storage, {"exception": RuntimeError(said)})
+            said = RuntimeError(f"{type(exception).__name__}: {exception}")
+            self._received.put(Received(scope, messages, said))
 
-    def load_result(self) -> dict[str, Any]:
-        """What was stored last.
+    def load_result(self) -> Received:
+        """What was kept last.
 
         Raises:
             FileNotFoundError: nothing yet.
         """
-        return self._load(self.result_storage)
-
-    def delete_setup(self) -> None:
-        """Nothing is to be sent."""
-        Path(self.setup_storage).unlink(missing_ok=True)
+        received: Received = self._received.get()
+        return received
 
     def delete_result(self) -> None:
         """Nothing was received."""
-        Path(self.result_storage).unlink(missing_ok=True)
+        self._received.clear()
 
-    def delete_storage(self) -> None:
-        """Remove the folder; a server that still writes into it fails."""
-        for file in Path(self.folder).glob("*"):
-            file.unlink(missing_ok=True)
-        Path(self.folder).rmdir()
-
-    def _save(self, path: str, content: dict[str, Any]) -> None:
-        # Never half a file where it is read.
-        new = f"{path}.{uuid4().hex}"
-        pickled = pickle.dumps(content)
-        Path(self.folder).mkdir(mode=0o700, exist_ok=True)
-        Path(new).write_bytes(pickled)
-        os.replace(new, path)
-
-    def _load(self, path: str) -> dict[str, Any]:
-        content: dict[str, Any] = pickle.loads(Path(path).read_bytes())  # noqa: S301 # our own
-        return content
+    def close(self) -> None:
+        """Remove the folder; it comes back when something is kept again."""
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -6,13 +6,14 @@ import multiprocessing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from daphne_like.testing.application import TestApplication
+from daphne_like.testing.application import Message, Received, TestApplication
 from daphne_like.testing.process import DaphneProcess
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-END_SECONDS = 5.0
+OWN_CHILD = "process"
+"""The attribute that a child does not get: a process is no part of itself."""
 
 
 class BaseDaphneTestingInstance:
@@ -28,10 +29,14 @@ class BaseDaphneTestingInstance:
 
     Attributes:
         host, port: where it listens, inside of the block.
+        settings: of the server, by name; may be changed before the block.
     """
 
+    host = "127.0.0.1"
+    port = 0
     startup_timeout: float = 10
     """Seconds for the server to listen. Daphne's two are few where a process is spawned."""
+    process: DaphneProcess | None = None
 
     def __init__(
         self,
@@ -43,14 +48,16 @@ class BaseDaphneTestingInstance:
         *,
         application: Any,
     ) -> None:
-        self.xff = xff
-        self.http_timeout = http_timeout
-        self.host = "127.0.0.1"
-        self.port = 0
-        self.request_buffer_size = request_buffer_size
-        self.websocket_max_message_size = websocket_max_message_size
-        self.websocket_max_frame_size = websocket_max_frame_size
         self.application = application
+        chosen = {
+            "http_timeout": http_timeout,
+            "request_buffer_size": request_buffer_size,
+            "websocket_max_message_size": websocket_max_message_size,
+            "websocket_max_frame_size": websocket_max_frame_size,
+        }
+        # None is the server's own default, 0 its None: no limit.
+        given = {name: value or None for name, value in chosen.items() if value is not None}
+        self.settings: dict[str, Any] = {"lifespan": "off", "proxy_headers": xff, **given}
 
     def get_application(self) -> Any:
         """The application; called in the child."""
@@ -65,58 +72,31 @@ class BaseDaphneTestingInstance:
     def get_received(self) -> Any:
         """What the application has received; for subclasses."""
 
-    def _settings(self) -> dict[str, Any]:
-        settings: dict[str, Any] = {"lifespan": "off"}
-        if self.xff:
-            settings["proxy_forwarded_address_header"] = "X-Forwarded-For"
-            settings["proxy_forwarded_port_header"] = "X-Forwarded-Port"
-            settings["proxy_forwarded_proto_header"] = "X-Forwarded-Proto"
-        if self.http_timeout:
-            settings["http_timeout"] = self.http_timeout
-        if self.request_buffer_size:
-            settings["request_buffer_size"] = self.request_buffer_size
-        for name in ("websocket_max_message_size", "websocket_max_frame_size"):
-            if getattr(self, name) is not None:
-                settings[name] = getattr(self, name) or None
-        return settings
-
     def __enter__(self) -> Self:
-        self.process = DaphneProcess(
-            host=self.host,
-            get_application=self.get_application,
-            kwargs=self._settings(),
-            setup=self.process_setup,
-            teardown=self.process_teardown,
+        process = DaphneProcess(
+            self.host,
+            self.get_application,
+            self.settings,
+            self.process_setup,
+            self.process_teardown,
         )
-        self.process.start()
-        if not self.process.ready.wait(self.startup_timeout):
-            cause = self.process.cause()
-            self._end()
-            raise RuntimeError(f"The server did not start:\n{cause}")
-        self.port = self.process.port.value
+        self.port = process.listening(self.startup_timeout)
+        self.process = process
         return self
 
     def __exit__(
         self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
+        kind: type[BaseException] | None,
+        exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._end()
-
-    def _end(self) -> None:
-        process = self.process
-        del self.process
-        process.terminate()
-        process.join(END_SECONDS)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-        process.errors.close()
+        process, self.process = self.process, None
+        if process is not None:
+            process.end()
 
     def __getstate__(self) -> dict[str, Any]:
-        # A spawned child gets this object as `self` of get_application; not its own process.
-        return {name: value for name, value in self.__dict__.items() if name != "process"}
+        # A spawned child gets this object as `self` of get_application.
+        return {name: value for name, value in vars(self).items() if name != OWN_CHILD}
 
 
 class DaphneTestingInstance(BaseDaphneTestingInstance):
@@ -126,46 +106,43 @@ class DaphneTestingInstance(BaseDaphneTestingInstance):
     """
 
     application: TestApplication
+    _at_end: Received | None = None
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.lock = multiprocessing.Lock()
-        super().__init__(*args, **kwargs, application=TestApplication(lock=self.lock))
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        lock = multiprocessing.Lock()
+        super().__init__(*arguments, application=TestApplication(lock), **settings)
+        self.lock = lock
 
-    def __enter__(self) -> Self:
-        self.application.delete_setup()
-        self.application.delete_result()
-        return super().__enter__()
+    def __exit__(self, *how: Any) -> None:
+        super().__exit__(*how)
+        self._at_end = self._received()
+        self.application.close()
 
-    def _end(self) -> None:
-        super()._end()
-        self._last = self._load()
-        self.application.delete_storage()
-
-    def _load(self) -> dict[str, Any] | None:
+    def _received(self) -> Received | None:
         try:
             return self.application.load_result()
         except FileNotFoundError:
             return None
 
-    def get_received(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    def get_received(self) -> tuple[dict[str, Any], list[Message]]:
         """The scope and all events of the latest instance; after the block too.
 
         Raises:
             ValueError: nothing was received yet.
             Exception: what the application has raised.
         """
-        if hasattr(self, "process"):
-            with self.lock:
-                result = self._load()
+        if self.process is None:  # ended, and perhaps while it held the lock
+            received = self._at_end
         else:
-            result = self._last
-        if result is None:
+            with self.lock:
+                received = self._received()
+        if received is None:
             raise ValueError("The application has received nothing yet.")
-        if "exception" in result:
-            raise result["exception"]
-        return result["scope"], result["messages"]
+        if received.exception is not None:
+            raise received.exception
+        return received.scope, received.messages
 
-    def add_send_messages(self, messages: list[dict[str, Any]]) -> None:
+    def add_send_messages(self, messages: list[Message]) -> None:
         """Let the application send these after the next event that it receives."""
         with self.lock:
-            self.application.save_setup(response_messages=messages)
+            self.application.save_setup(messages)

@@ -16,8 +16,6 @@ from django.test.utils import modify_settings, setup_test_environment
 
 from daphne_like.testing.process import DaphneProcess
 
-END_SECONDS = 5.0
-
 
 def make_application(
     path: str,
@@ -110,20 +108,8 @@ class ASGILiveServerTestCase(TransactionTestCase):  # type: ignore[misc] # Djang
             port=cls.port,
         )
         cls.server_process = process
-        process.start()
-        cls.addClassCleanup(cls._end)
-        if not process.ready.wait(cls.startup_timeout):
-            raise RuntimeError(f"The server did not start:\n{process.cause()}")
-
-    @classmethod
-    def _end(cls) -> None:
-        process = cls.server_process
-        process.terminate()
-        process.join(END_SECONDS)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-        process.errors.close()
+        process.listening(cls.startup_timeout)
+        cls.addClassCleanup(process.end)
 
     @classmethod
     def _application_path(cls) -> str:

@@ -15,6 +15,8 @@ from weakref import ref
 from daphne_like.testing.stand_in import stand_in_for_daphne, stands_in
 
 LOOK_SECONDS = 0.1
+END_SECONDS = 5.0
+"""For a process that was told to end; then it is killed."""
 MOST_OCTETS = 12_000
 """Of an error that goes to the parent: less than any system's pipe holds, so that the child never
 waits for a parent that does not read."""
@@ -129,6 +131,32 @@ class DaphneProcess(multiprocessing.Process):
     def _listens(self, server: Any) -> None:
         self.port.value = server.listening_addresses[0][1] or 0
         self.ready.set()
+
+    def listening(self, timeout: float) -> int:
+        """Start, and wait until it listens.
+
+        Args:
+            timeout: seconds.
+        Returns:
+            The port.
+        Raises:
+            RuntimeError: it does not; with the cause, and it has ended.
+        """
+        self.start()
+        if self.ready.wait(timeout):
+            return int(self.port.value)
+        cause = self.cause()
+        self.end()
+        raise RuntimeError(f"The server did not start:\n{cause}")
+
+    def end(self) -> None:
+        """End it, by force if it must be."""
+        self.terminate()
+        self.join(END_SECONDS)
+        if self.exitcode is None:
+            self.kill()
+            self.join()
+        self.errors.close()
 
     def has_ended(self) -> bool:
         """Whether the process was started by this one and has ended."""

@@ -91,6 +91,16 @@ class TestDaphneTestingInstance:
         assert server.get_received()[0]["path"] == "/"
         assert not Path(server.application.folder).exists()
 
+    def test_again(self) -> None:
+        """One instance may serve twice; what it received the first time is over."""
+        server = DaphneTestingInstance()
+        for path in ("/first", "/second"):
+            with server:
+                server.add_send_messages(OK)
+                get(server, path)
+                assert server.get_received()[0]["path"] == path
+        assert not Path(server.application.folder).exists()
+
     def test_message_size(self) -> None:
         """The limits are the server's."""
         with DaphneTestingInstance(websocket_max_message_size=10) as server:
