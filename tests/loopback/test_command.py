@@ -35,7 +35,7 @@ class TestRefusals:
             (["--nope"], "unrecognized arguments: --nope"),
             (["-p", "70000"], "--port: expected 0 to 65535, got 70000"),
             (["-v", "9"], "invalid choice: 9"),
-            (["nocolon"], "'nocolon' does not name an application"),
+            ([":nothing"], "':nothing' does not name an application"),
             (["nothere:app"], "There is no module named 'nothere'"),
             (["stopping:nothere"], "'stopping' has no attribute 'nothere'"),
             (["stopping:asyncio"], "'stopping:asyncio' is no ASGI application"),

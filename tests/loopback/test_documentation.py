@@ -38,11 +38,12 @@ def block(page: Path, kind: str) -> str:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A folder with README's application, and a Django project's place."""
+    """A folder with README's application, the chat, and a Django project's place."""
     (tmp_path / "hello.py").write_text(block(ROOT / "README.rst", "python"))
     (tmp_path / "echo.py").write_text((ROOT / "examples" / "echo.py").read_text())
     page = ROOT / "docs" / "howto" / "applications.rst"
     (tmp_path / "main.py").write_text(block(page, "python"))
+    shutil.copytree(ROOT / "examples" / "chat", tmp_path, dirs_exist_ok=True)
     (tmp_path / "mysite").mkdir()
     (tmp_path / "mysite" / "asgi.py").write_text("from hello import application\n")
     return tmp_path

@@ -129,7 +129,7 @@ class Carrier:
         except AssertionError:
             self.running.stop()
             raise
-        found = re.search(r"http://127\.0\.0\.1:(\d+)/", self.running.log)
+        found = re.search(r"https?://127\.0\.0\.1:(\d+)/", self.running.log)
         self.port = int(found[1]) if found else 0
         self._peers: list[Peer] = []
 

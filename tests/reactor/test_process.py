@@ -216,6 +216,9 @@ class TestInstalling:
             output(
                 """
                 import asyncio, importlib, pkgutil, sys, daphne_like
+                import django, django.conf
+                django.conf.settings.configure(INSTALLED_APPS=["django.contrib.staticfiles"])
+                django.setup()
                 def refuse(*args):
                     raise AssertionError("an event loop")
                 asyncio.new_event_loop = asyncio.set_event_loop = refuse
