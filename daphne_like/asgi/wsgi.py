@@ -76,7 +76,6 @@ class WSGIApplication:
 
     async def _adapt(self, call: Call) -> None:
         _current.set(call)
-        call.watch()
         try:
             await self._adapter(call.scope, call.receive, call.send)
         finally:
@@ -92,7 +91,9 @@ class Call:
 
     Attributes:
         scope: of the request.
-        gone: the peer, or its wish for an answer; from then on output is dropped.
+        gone: the peer, as `send` or the reading of the body has told, or whoever awaits this;
+            from then on output is dropped, and the iteration ends. An http.disconnect is not
+            waited for: it comes too when a peer has closed its own side alone, and reads on.
         failure: what the application raised, SystemExit included: out of a2wsgi's task that
             would stop the event loop.
     """
@@ -111,7 +112,6 @@ class Call:
         self._receive = receive
         self._send = send
         self._loop = asyncio.get_running_loop()
-        self._watcher: asyncio.Task[None] | None = None
         self._reading: asyncio.Future[Any] | None = None
         self._abandoned = False
         self._environ: Environ
@@ -121,19 +121,6 @@ class Call:
 
     # On the event loop.
 
-    def watch(self) -> None:
-        """See the peer leave while the request waits for a thread, if it has no body.
-
-        With one, to look ahead would be to read what the application may not want (H19).
-        """
-        if not self._has_body:
-            self._watcher = self._loop.create_task(self._watch())
-
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.gone = True
-
     def abandon(self) -> None:
         """Nobody waits for this any more: the thread comes back at its next read or chunk."""
         self.gone = self._abandoned = True
@@ -142,8 +129,6 @@ class Call:
 
     def over(self) -> None:
         """The thread has come back."""
-        if self._watcher is not None:
-            self._watcher.cancel()
         if self._abandoned and self.failure is not None:
             log.error("A WSGI application raised after its request was cancelled",
                       exc_info=self.failure)  # fmt: skip

@@ -464,14 +464,38 @@ class TestEnds:
 
         play(story())
 
-    def test_disconnect_is_seen(self) -> None:
-        """H28: of a request without body the disconnect alone ends the iteration."""
+    def test_half_closed(self) -> None:
+        """H28: http.disconnect alone is no end: the peer may have closed its own side, and read."""
 
         async def story() -> None:
             peer = Peer(part(b"", False), DISCONNECT)
-            application = Closing(endless())
+
+            def application(environ: Any, start_response: Any) -> Iterator[bytes]:
+                start_response("200 OK", [])
+                yield b"a"
+                asyncio.run_coroutine_threadsafe(turns(), loop).result()
+                yield b"b"
+
+            loop = asyncio.get_running_loop()
             await single_callable(application, "wsgi", 1)(scope(), peer.receive, peer.send)
+            assert peer.body == b"ab"
+            assert peer.sent[-1] == {"type": "http.response.body", "body": b""}
+
+        play(story())
+
+    def test_late_messages(self) -> None:
+        """H30: the server drops a few messages without a word; the next one ends the iteration."""
+
+        async def story() -> None:
+            peer = Peer()
+            application = Closing(endless())
+            adapted = single_callable(application, "wsgi", 1)
+            task = asyncio.ensure_future(adapted(scope(), peer.receive, peer.send))
+            await until(lambda: len(peer.sent) > 16)
+            peer.gone = True
+            await task
             assert application.closed.is_set()
+            await free(adapted)
 
         play(story())
 
@@ -554,6 +578,12 @@ class TestEnds:
         ]
 
 
+async def turns() -> None:
+    """Let everything happen that waits for nothing but the event loop."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Let the event loop turn until something is true; play() has the deadline."""
     while not condition():
@@ -612,8 +642,8 @@ class TestThreads:
 
         play(story())
 
-    def test_left_while_it_waits(self) -> None:
-        """H28: a request whose peer leaves before a thread is free never runs."""
+    def test_cancelled_while_it_waits(self) -> None:
+        """H31: a request that is cancelled before a thread is free never runs."""
 
         async def story() -> None:
             paths: list[str] = []
@@ -626,15 +656,15 @@ class TestThreads:
 
             adapted = single_callable(application, "wsgi", 1)
             first, second = Peer(), Peer(part(b"", False), DISCONNECT)
-            tasks = [
-                asyncio.ensure_future(adapted(scope(path=path), peer.receive, peer.send))
-                for path, peer in (("/1", first), ("/2", second))
-            ]
-            await until(lambda: second.events.empty())
+            running = asyncio.ensure_future(adapted(scope(path="/1"), first.receive, first.send))
             await until(lambda: paths == ["/1"])
+            await cancelled(adapted, scope(path="/2"), second, lambda: len(adapted._running) == 2)
             go_on.set()
-            await asyncio.gather(*tasks)
+            await running
+            await free(adapted)
             assert paths == ["/1"]
+            assert first.body == b"Hello"
+            assert second.sent == []
 
         play(story())
 
