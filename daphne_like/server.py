@@ -466,14 +466,15 @@ class Server:
     # The access log.
 
     def log_exchange(self, exchange: Exchange) -> None:
-        """An exchange is over."""
+        """An exchange is over, with a whole answer, a part of one, or none: its status is None."""
+        exchange.logged = True
         client = exchange.client
         target = exchange.target.decode("ascii", "backslashreplace")
         self.log_action(
             *exchange.logged_as,
             {
                 "path": target,
-                "status": exchange.status,
+                "status": exchange.status or None,
                 "method": exchange.method,
                 "client": f"{client[0]}:{client[1]}" if client else None,
                 "time_taken": self.clock() - exchange.started,

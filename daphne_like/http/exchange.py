@@ -64,6 +64,9 @@ class Carrier(Protocol):
     def abort(self, exchange: Exchange) -> None:
         """End the exchange so that the peer sees its answer is not whole."""
 
+    def leave(self, exchange: Exchange) -> None:
+        """End the exchange without an answer: nothing of one is out, and nobody waits for it."""
+
     def input_wanted(self, exchange: Exchange) -> None:
         """The application asks for the body: send 100 (Continue) if the peer waits for it."""
 
@@ -99,6 +102,8 @@ class Exchange:
         http_10: the peer knows no chunked coding.
         method, client, target, started: for the access log, if there is one.
         disconnect_told: the application's input says that the peer is gone.
+        peer_is_done: and so it is, or has closed its own side and reads on.
+        logged: its end has a line in the access log.
         part_written: set when a state of WRITING is over.
         received, received_at_look, received_at_end: octets of the request body: so far, when
             their rate was looked at last, when the response was complete.
@@ -123,6 +128,8 @@ class Exchange:
     received_at_end = 0
     queue: InputQueue | None = None
     disconnect_told = False
+    peer_is_done = False
+    logged = False
     _parts: list[bytes] | None = None
     _parts_size = 0
     method = ""
@@ -348,6 +355,8 @@ class Exchange:
 
     def close(self) -> None:
         """The connection is gone, or given up, before the response was complete."""
+        if self.state is HELD:
+            self.status = 0  # no octet of it is out
         if self.state is not COMPLETE:
             self.state = CLOSED
         self.disconnect_told = True
@@ -361,9 +370,14 @@ class Exchange:
         """The connection is gone."""
         self.close()
 
-    def end_input(self) -> None:
-        """The peer has closed its side: what it sent stays readable, then `http.disconnect`."""
+    def end_input(self, peer_is_done: bool = False) -> None:
+        """What the peer sent stays readable, then comes `http.disconnect`.
+
+        Args:
+            peer_is_done: it has closed its side; else the server wants the application to end.
+        """
         self.disconnect_told = True
+        self.peer_is_done = peer_is_done
         if self.queue is not None:
             self.queue.end(self.disconnect, keep_unread=True)
 
@@ -383,7 +397,7 @@ class Exchange:
             return
         if not self.disconnect_told:  # else it rightly saw no use in going on
             log.error("%s returned without completing its response", self)
-        self._fail()
+        self._fail(excused=True)
 
     def application_failed(self, exception: BaseException) -> None:
         log.error("%s raised %s", self, type(exception).__name__, exc_info=exception)
@@ -393,12 +407,19 @@ class Exchange:
         if self.state is not COMPLETE and self.state is not CLOSED:
             if not self.disconnect_told:
                 log.error("%s was cancelled before its response was complete", self)
-            self._fail()
+            self._fail(excused=True)
 
-    def _fail(self) -> None:
-        """C12: whatever the application did not finish ends now."""
+    def _fail(self, excused: bool = False) -> None:
+        """C12: whatever the application did not finish ends now.
+
+        Args:
+            excused: no failure of the application's, if its peer is done.
+        """
         if self.state is EXPECTED or self.state is HELD:
-            self.carrier.answer(self, PeerError(500, "Internal Server Error"))
+            if excused and self.peer_is_done:
+                self.carrier.leave(self)
+            else:
+                self.carrier.answer(self, PeerError(500, "Internal Server Error"))
         elif self.state is STREAMING or self.state is WRITING:
             self.carrier.abort(self)
 

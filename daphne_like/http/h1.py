@@ -115,7 +115,7 @@ class HTTP1Connection(HTTP1Input):
         if self._ahead and (receiving is not None or switching):
             self._ahead.pop()
         self._read_no_more(FINISHED)
-        exchange.end_input()
+        exchange.end_input(peer_is_done=True)
         self.server.disconnected(exchange)
 
     def writeConnectionLost(self) -> None:
@@ -142,6 +142,8 @@ class HTTP1Connection(HTTP1Input):
         if exchange is not None:
             exchange.connection_lost()
             self.server.disconnected(exchange)
+            if self.server.action_logger is not None and not exchange.logged:
+                self.server.log_exchange(exchange)
 
     def _not_parsed(self, data: bytes) -> None:
         super()._not_parsed(data)
@@ -156,7 +158,7 @@ class HTTP1Connection(HTTP1Input):
         self.wait(Wait.ANSWER, exchange.time_limit)
         exchange.start()
         if self._input is FINISHED:
-            exchange.end_input()
+            exchange.end_input(peer_is_done=True)
             self.server.disconnected(exchange)
 
     def _become_idle(self) -> None:

@@ -195,6 +195,12 @@ class HTTP1Output(Paced):
         self._flush()  # what the application has sent before is out
         self.transport.abortConnection()
 
+    def leave(self, exchange: Exchange) -> None:
+        """See Carrier; answers to the requests before it still go out."""
+        exchange.close()
+        exchange.keep_alive = False
+        self.exchange_over(exchange)
+
     def input_wanted(self, exchange: Exchange) -> None:
         """100 (Continue), when the application first asks for the body (RFC 9110, 10.1.1)."""
         self._write_now(CONTINUE)

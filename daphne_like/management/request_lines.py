@@ -63,6 +63,8 @@ class RequestLines:
 
 
 def _status_style(status: Any) -> str:
+    if status is None:  # its client left before it was answered
+        return "HTTP_SUCCESS"
     if not isinstance(status, int):
         return "HTTP_SERVER_ERROR"
     return STATUS_STYLES.get(status) or CLASS_STYLES.get(status // 100, "HTTP_SERVER_ERROR")

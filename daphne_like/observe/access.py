@@ -37,8 +37,9 @@ class AccessLog:
         Args:
             protocol: "http" or "websocket".
             action: "complete" for HTTP; for WebSocket a key of ACTIONS.
-            details: path, client ("host:port" or None) and time_taken; status and size of an
-                answer, method for HTTP, code of a WebSocket that was disconnected.
+            details: path, client ("host:port" or None) and time_taken; status (None where the
+                client left before any) and size of an answer, method for HTTP, code of a WebSocket
+                that was disconnected.
         """
         held = self._held
         held.append((time.time(), protocol, action, details))
@@ -60,13 +61,14 @@ class AccessLog:
                 stamp = time.strftime("%d/%b/%Y:%H:%M:%S", time.localtime(second))
             http = protocol == "http"
             code = details.get("code")
+            status = details.get("status") if code is None else code
             self._logger.info(
                 '%s - - [%s] "%s %s" %s %s%s',
                 details.get("client") or "-",
                 stamp,
                 details.get("method") if http else ACTIONS.get(action, action.upper()),
                 details["path"],
-                details.get("status", "-") if code is None else code,
+                "-" if status is None else status,
                 details.get("size", "-"),
                 "" if code is None else f" {details['time_taken']:.3f}",
             )

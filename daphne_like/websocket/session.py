@@ -206,6 +206,7 @@ class Session(Exchange):
                 {"type": "websocket.disconnect", "code": code, "reason": reason}, keep_unread=True
             )
             self.server.disconnected(self)
+            self.logged = True
             self._log("disconnected", code=code)
 
     def close(self) -> None:

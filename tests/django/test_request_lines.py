@@ -8,7 +8,8 @@ import pytest
 
 from tests import needed
 
-no_style = needed.module("django.core.management.color").no_style
+color = needed.module("django.core.management.color")
+no_style, make_style = color.no_style, color.make_style
 
 from daphne_like.management.request_lines import RequestLines  # noqa: E402 # needs Django
 
@@ -25,6 +26,14 @@ def lines(caplog: pytest.LogCaptureFixture, *action: str, **details: Any) -> lis
 def test_request(caplog: pytest.LogCaptureFixture) -> None:
     """Daphne's form of a line."""
     assert lines(caplog, "http", "complete") == ["HTTP GET /p 200 [0.01, 127.0.0.1:5]"]
+
+
+def test_no_status(caplog: pytest.LogCaptureFixture) -> None:
+    """A client that left before its answer: a dash, in no colour of an error."""
+    with caplog.at_level("INFO", "django.channels.server"):
+        RequestLines(make_style("dark"))("http", "complete", {**HTTP, "status": None})
+    style = make_style("dark").HTTP_SUCCESS
+    assert caplog.messages == [style("HTTP GET /p - [0.01, 127.0.0.1:5]")]
 
 
 @pytest.mark.parametrize(("seconds", "slow"), [(1.0, False), (1.01, True)])

@@ -49,6 +49,12 @@ class TestAccessLog:
         log("http", "complete", {**DETAILS, "client": None})
         assert written[0].startswith("- - - [")
 
+    def test_no_status(self, lines: tuple[AccessLog, list[str]]) -> None:
+        """A client that left before its answer: a dash."""
+        log, written = lines
+        log("http", "complete", {**DETAILS, "status": None, "size": 0})
+        assert written[0].endswith('"GET /a?b=%0a" - 0')
+
     @pytest.mark.parametrize(
         ("action", "details", "said"),
         [

@@ -139,6 +139,22 @@ class TestLines:
         )
         assert logged.lines[1:] == [said("WSREJECT", "401 6")]
 
+    @pytest.mark.parametrize("end", ["raises", "vanishes"])
+    def test_denial_that_is_cut(self, serve: Serve, logged: Logged, end: str) -> None:
+        """A denial that does not come to its end has one line."""
+        socket = Socket(serve, accept=None, action_logger=logged)
+        socket.sends(
+            {"type": "websocket.http.response.start", "status": 401},
+            {"type": "websocket.http.response.body", "body": b"Log", "more_body": True},
+        )
+        if end == "raises":
+            socket.script.raises(ValueError())
+            socket.memory.settle()
+            assert logged.lines[1:] == [said("WSREJECT", "401 3")]
+        else:
+            socket.wire.vanishes()
+            assert logged.lines[1:] == [said("WSDISCONNECT", "1006 - 0.000")]
+
     @pytest.mark.parametrize(("end", "status"), [("raises", 500), ("waits", 503)])
     def test_failed(self, serve: Serve, logged: Logged, end: str, status: int) -> None:
         """500 and 503 in the application's place."""
