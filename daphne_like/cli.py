@@ -21,7 +21,7 @@ from daphne_like.endpoints import endpoint_strings
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.observe import access
 from daphne_like.observe.banner import banner
-from daphne_like.options import FOREVER, Options
+from daphne_like.options import Options, seconds, without_limits
 from daphne_like.server import Server
 from daphne_like.stopping import leave_threads
 
@@ -92,7 +92,7 @@ def add_option(group: Any, field: dataclasses.Field[Any]) -> None:
             settings["choices"] = metadata["choices"]
         elif metadata.get("metavar"):
             settings["metavar"] = metadata["metavar"]
-        elif metadata["kind"] is int:
+        elif metadata["kind"] in (int, seconds):
             settings["metavar"] = "N"
         if field.default not in (None, ""):
             default = "on" if field.default is True else field.default
@@ -109,7 +109,7 @@ def add_option(group: Any, field: dataclasses.Field[Any]) -> None:
 
 
 def options_from(parsed: argparse.Namespace) -> Options:
-    """Options of a parsed command line; here alone -1, and 0 where Daphne says so, become None.
+    """Options of a parsed command line; -1 and 0 are None where there may be no limit.
 
     Raises:
         ConfigurationError: a value out of range.
@@ -119,12 +119,10 @@ def options_from(parsed: argparse.Namespace) -> Options:
         if not field.metadata["flags"]:
             continue
         value = getattr(parsed, field.name)
-        if field.metadata.get("forever") and value in (FOREVER, 0):
-            value = None
-        elif field.metadata.get("repeated"):
+        if field.metadata.get("repeated"):
             value = tuple(value or ())
         values[field.name] = value
-    return Options(**values)
+    return Options(**without_limits(values))
 
 
 def settings_of(options: Options) -> dict[str, Any]:

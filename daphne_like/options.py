@@ -6,6 +6,7 @@ The command line, the twistd plug-in, Django and the documentation are derived f
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from argparse import ArgumentTypeError
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from daphne_like.exceptions import ConfigurationError
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
 FOREVER = -1
-"""Daphne's way to write "no limit" on the command line; in Options it is None."""
+"""Daphne's way to write "no limit", beside 0; in Options it is None."""
 
 
 def on_or_off(text: str) -> bool:
@@ -33,6 +34,18 @@ def on_or_off(text: str) -> bool:
     if value is None:
         raise ArgumentTypeError(f"expected on or off, got {text!r}")
     return value
+
+
+def seconds(text: str) -> float:
+    """A time as written: a whole number stays one.
+
+    Raises:
+        ValueError: no number.
+    """
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
 
 
 def option(
@@ -51,8 +64,8 @@ def option(
         flags: as on the command line; none for what only the constructor takes.
         group: heading in `--help`.
         kind: makes the value of the text; None for a switch or text.
-        more: `choices`, `metavar`, `least` (the least number that makes sense), `forever`
-            (-1 or 0 on the command line means no limit), `const`, `repeated`.
+        more: `choices`, `metavar`, `least` (the least number that makes sense; without it a time
+            is more than 0), `forever` (see without_limits), `const`, `repeated`.
     """
     metadata = {"help": help_, "flags": flags, "group": group, "kind": kind, **more}
     return dataclasses.field(default=default, metadata=metadata)
@@ -230,40 +243,40 @@ class Options:
         None, "connections at the same time (503), without limit by default", "--max-connections",
         group=LIMITS, kind=int, least=1, forever=True,
     )  # fmt: skip
-    http_timeout: int | None = option(
+    http_timeout: float | None = option(
         None, "for the application to finish its response (503), without limit by default",
-        "-t", "--http-timeout", group=TIMES, kind=int, least=1, forever=True,
+        "-t", "--http-timeout", group=TIMES, kind=seconds, forever=True,
     )  # fmt: skip
-    application_close_timeout: int = option(
+    application_close_timeout: float = option(
         10, "for an application to end after its peer has gone; then it is cancelled",
-        "--application-close-timeout", group=TIMES, kind=int, least=0,
+        "--application-close-timeout", group=TIMES, kind=seconds, least=0,
     )  # fmt: skip
-    graceful_timeout: int = option(
+    graceful_timeout: float = option(
         10, "for requests in flight to be answered when the server stops",
-        "--graceful-timeout", group=TIMES, kind=int, least=0,
+        "--graceful-timeout", group=TIMES, kind=seconds, least=0,
     )  # fmt: skip
-    lifespan_timeout: int = option(
+    lifespan_timeout: float = option(
         60, "for the application's startup, and for its shutdown", "--lifespan-timeout",
-        group=TIMES, kind=int, least=1,
+        group=TIMES, kind=seconds,
     )  # fmt: skip
-    keep_alive_timeout: int = option(
+    keep_alive_timeout: float = option(
         60, "for the next request on an idle connection", "--keep-alive-timeout",
-        group=TIMES, kind=int, least=1,
+        group=TIMES, kind=seconds,
     )  # fmt: skip
-    header_timeout: int = option(
-        10, "for a whole request head (408)", "--header-timeout", group=TIMES, kind=int, least=1
+    header_timeout: float = option(
+        10, "for a whole request head (408)", "--header-timeout", group=TIMES, kind=seconds
     )
-    body_timeout: int = option(
+    body_timeout: float = option(
         30, "in which a request body must make progress at the least rate (408)",
-        "--body-timeout", group=TIMES, kind=int, least=1,
+        "--body-timeout", group=TIMES, kind=seconds,
     )  # fmt: skip
     body_minimum_rate: int = option(
         240, "octets a second that a request body must come at", "--body-minimum-rate",
         group=TIMES, kind=int, least=0,
     )  # fmt: skip
-    write_timeout: int = option(
+    write_timeout: float = option(
         60, "for a peer to read what is waiting for it; then the connection is cut",
-        "--write-timeout", group=TIMES, kind=int, least=1,
+        "--write-timeout", group=TIMES, kind=seconds,
     )  # fmt: skip
     stall_warning: int | None = option(
         5, "without a turn of the event loop until a warning says what blocks it; 0 for never",
@@ -292,21 +305,21 @@ class Options:
         group=PROXY,
         metavar="LIST",
     )
-    websocket_timeout: int | None = option(
+    websocket_timeout: float | None = option(
         86400, "seconds that a WebSocket may live", "--websocket-timeout",
-        group=WEBSOCKET, kind=int, least=1, forever=True,
+        group=WEBSOCKET, kind=seconds, forever=True,
     )  # fmt: skip
-    websocket_connect_timeout: int | None = option(
+    websocket_connect_timeout: float | None = option(
         5, "seconds for the application to accept a WebSocket", "--websocket-connect-timeout",
-        group=WEBSOCKET, kind=int, least=1, forever=True,
+        group=WEBSOCKET, kind=seconds, forever=True,
     )  # fmt: skip
-    ping_interval: int | None = option(
+    ping_interval: float | None = option(
         20, "seconds between two pings", "--ping-interval",
-        group=WEBSOCKET, kind=int, least=1, forever=True,
+        group=WEBSOCKET, kind=seconds, forever=True,
     )  # fmt: skip
-    ping_timeout: int | None = option(
+    ping_timeout: float | None = option(
         30, "seconds for the answer to a ping, 0 for ever", "--ping-timeout",
-        group=WEBSOCKET, kind=int, least=1, forever=True,
+        group=WEBSOCKET, kind=seconds, forever=True,
     )  # fmt: skip
     websocket_max_message_size: int | None = option(
         1048576, "octets of a message (1009), 0 for no limit", "--websocket-max-message-size",
@@ -316,9 +329,9 @@ class Options:
         1048576, "octets of a frame (1009), 0 for no limit", "--websocket-max-frame-size",
         group=WEBSOCKET, kind=int, least=1, forever=True,
     )  # fmt: skip
-    websocket_handshake_timeout: int | None = option(
+    websocket_handshake_timeout: float | None = option(
         None, "seconds for the opening handshake; the smaller of this and "
-        "websocket_connect_timeout counts", group=WEBSOCKET,
+        "websocket_connect_timeout counts", group=WEBSOCKET, kind=seconds, forever=True,
     )  # fmt: skip
     websocket_origins: tuple[str, ...] = option(
         (), "value of Origin that is served (403 for another one), for example "
@@ -389,6 +402,21 @@ class Options:
         return self.max_request_line + self.max_field_section
 
 
+def without_limits(values: dict[str, Any]) -> dict[str, Any]:
+    """Values of options as Daphne's users write them, as Options takes them.
+
+    Args:
+        values: by the names of options; other names stay as they are.
+    Returns:
+        None in the place of -1 and 0, for options that may be without a limit.
+    """
+    forever = {field.name for field in dataclasses.fields(Options) if "forever" in field.metadata}
+    return {
+        name: None if name in forever and value in (FOREVER, 0) else value
+        for name, value in values.items()
+    }
+
+
 def check(field: dataclasses.Field[Any], value: Any) -> None:
     """Refuse a value that makes no sense for its option.
 
@@ -409,4 +437,11 @@ def check(field: dataclasses.Field[Any], value: Any) -> None:
             raise ConfigurationError(f"{name}: expected a whole number, got {value!r}")
         if value < least or (most is not None and value > most):
             limit = f"{least} to {most}" if most is not None else f"{least} or more"
+            raise ConfigurationError(f"{name}: expected {limit}, got {value}")
+    elif metadata["kind"] is seconds:
+        if not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise ConfigurationError(f"{name}: expected a number of seconds, got {value!r}")
+        least = metadata.get("least")
+        if value < 0 or (value == 0 and least is None):
+            limit = "more than 0" if least is None else f"{least} or more"
             raise ConfigurationError(f"{name}: expected {limit}, got {value}")

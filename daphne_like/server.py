@@ -33,7 +33,7 @@ from daphne_like.http.exchange import Exchange
 from daphne_like.http.factory import HTTPFactory
 from daphne_like.http.reading import USUAL_HEAD
 from daphne_like.observe.watchdog import Watchdog
-from daphne_like.options import Options
+from daphne_like.options import Options, without_limits
 from daphne_like.proxies import TrustedProxies
 from daphne_like.stopping import Stopping
 from daphne_like.websocket.factory import WebSocketFactory
@@ -87,7 +87,8 @@ class Server:
             ("websocket", "connecting", "connected", "rejected" or "disconnected", details).
         ready_callable: called with the server when it listens.
         options: everything that can be chosen; default values where left out.
-        settings: single options by name, as Daphne's constructor takes them.
+        settings: single options by name, as Daphne's constructor takes them: with -1 and 0 for
+            "no limit", too, which is None in `options` and in the attribute of the name.
 
     Attributes:
         listening_addresses: (host, port) or (path, None) for each port, once it listens.
@@ -106,7 +107,9 @@ class Server:
         options: Options | None = None,
         **settings: Any,
     ) -> None:
-        self.options = options = dataclasses.replace(options or Options(), **settings)
+        self.options = options = dataclasses.replace(
+            options or Options(), **without_limits(settings)
+        )
         self.application: Application = single_callable(
             application, options.interface, options.wsgi_threads
         )

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 
 from daphne_like.exceptions import ApplicationError, ConfigurationError
 from daphne_like.observe.access import AccessLogGenerator
+from daphne_like.options import Options
 from daphne_like.server import Server
 from tests.memory import Memory
 from tests.peers import Recorder, get, read_answers
@@ -50,6 +51,20 @@ async def stays(scope: Any, receive: Any, send: Any) -> None:
     await asyncio.sleep(3600)
 
 
+# Keywords with Daphne's values for "no limit".
+NO_LIMIT = [
+    ("http_timeout", 0),
+    ("websocket_timeout", -1),
+    ("websocket_connect_timeout", -1),
+    ("websocket_handshake_timeout", -1),
+    ("websocket_handshake_timeout", 0),
+    ("ping_interval", 0),
+    ("ping_timeout", 0),
+    ("websocket_max_message_size", 0),
+    ("websocket_max_frame_size", 0),
+]
+
+
 class TestConstructor:
     """Daphne's arguments by their names."""
 
@@ -58,6 +73,36 @@ class TestConstructor:
         """Each is taken, and is an attribute."""
         server = Server(application, endpoints=["tcp:0"], **{name: value})
         assert getattr(server, name) == value
+
+    @pytest.mark.parametrize(("name", "value"), NO_LIMIT)
+    def test_no_limit(self, name: str, value: int) -> None:
+        """-1 and 0 where there may be no limit: None, in the attribute too."""
+        server = Server(application, endpoints=["tcp:0"], **{name: value})
+        assert getattr(server, name, 1) is None
+        assert getattr(server.options, name) is None
+
+    @pytest.mark.parametrize(("name", "value"), [("websocket_timeout", -1), ("ping_timeout", 0)])
+    def test_options_are_strict(self, name: str, value: int) -> None:
+        """`options` is ours: there None alone means no limit."""
+        with pytest.raises(ConfigurationError, match="expected more than 0"):
+            Options(**{name: value})
+
+    @pytest.mark.parametrize(
+        "name",
+        [name for name, _ in SETTINGS if name.endswith("timeout") or name == "ping_interval"],
+    )
+    def test_fraction(self, name: str) -> None:
+        """Daphne takes fractions of seconds in its constructor."""
+        assert getattr(Server(application, endpoints=["tcp:0"], **{name: 0.5}), name) == 0.5
+
+    def test_time_of_a_fraction(self, serve: Serve) -> None:
+        """And they are heeded."""
+        memory = serve(stays, http_timeout=0.6)
+        wire = memory.connect().sends(get())
+        memory.passes(0.5)
+        assert wire.written == b""
+        memory.passes(0.6)
+        assert read_answers(wire.written)[0].status == 503
 
     def test_others(self) -> None:
         """What is no option."""

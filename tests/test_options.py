@@ -9,7 +9,7 @@ import pytest
 
 from daphne_like.cli import make_parser, options_from, with_dashes
 from daphne_like.exceptions import ConfigurationError
-from daphne_like.options import Options
+from daphne_like.options import Options, seconds
 
 
 def parse(*arguments: str) -> Options:
@@ -20,7 +20,7 @@ def another(field: dataclasses.Field[Any]) -> str:
     """A value, as text, that is not the field's default."""
     if field.default is True:
         return "off"
-    if field.metadata["kind"] is not int:
+    if field.metadata["kind"] not in (int, seconds):
         return "/x"
     return str(min(4711, field.metadata.get("most") or 4711))
 
@@ -70,7 +70,7 @@ class TestOptions:
         assert parse(f"{spelling}=7", "-u", "/a_b").unix_socket == "/a_b"
 
     def test_minus_one_and_zero_are_no_limit_where_there_may_be_none(self) -> None:
-        """-1 becomes None on the command line alone; the dataclass knows None only."""
+        """-1 becomes None on the command line; the dataclass knows None only."""
         assert parse("--websocket_timeout", "-1").websocket_timeout is None
         assert parse("--ping-timeout", "0").ping_timeout is None
         assert parse("--max-body-size", "0").max_body_size is None
@@ -93,7 +93,17 @@ class TestOptions:
             ({"server_name": "a\r\nb"}, r"--server-name: expected printable ASCII, got 'a\r\nb'"),
             ({"max_fields": 0}, "--max-fields: expected 1 or more, got 0"),
             ({"lifespan": "perhaps"}, "--lifespan: expected one of auto, on, off, got 'perhaps'"),
-            ({"header_timeout": "10"}, "--header-timeout: expected a whole number, got '10'"),
+            ({"max_fields": "10"}, "--max-fields: expected a whole number, got '10'"),
+            ({"header_timeout": "10"}, "--header-timeout: expected a number of seconds, got '10'"),
+            (
+                {"header_timeout": float("inf")},
+                "--header-timeout: expected a number of seconds, got inf",
+            ),
+            ({"header_timeout": 0}, "--header-timeout: expected more than 0, got 0"),
+            ({"graceful_timeout": -0.5}, "--graceful-timeout: expected 0 or more, got -0.5"),
+            ({"stall_warning": 1.5}, "--stall-warning: expected a whole number, got 1.5"),
+            ({"http_timeout": 0}, "--http-timeout: expected more than 0, got 0"),
+            ({"websocket_timeout": -1}, "--websocket-timeout: expected more than 0, got -1"),
             (
                 {"proxy_headers_host": "X-Real-IP"},
                 "--proxy-headers-host and --proxy-headers-port need --proxy-headers",
@@ -108,6 +118,12 @@ class TestOptions:
             Options(**values)  # type: ignore[arg-type]
         assert str(refused.value) == message
         assert refused.value.exit_status == 2
+
+    def test_times_may_be_fractions(self) -> None:
+        """Of a second; a whole number stays one."""
+        assert repr(parse("-t", "0.5", "--ping-interval", "5").http_timeout) == "0.5"
+        assert repr(parse("-t", "0.5", "--ping-interval", "5").ping_interval) == "5"
+        assert Options(graceful_timeout=0).graceful_timeout == 0
 
     def test_both_ends_of_a_range_are_good(self) -> None:
         """0 and 65535 are ports."""

@@ -385,7 +385,7 @@ class Exchange:
         """A request in flight is finished; a WebSocket in its handshake is not."""
 
     @property
-    def time_limit(self) -> int | None:
+    def time_limit(self) -> float | None:
         """Seconds for the application to complete the response."""
         return self.server.options.http_timeout
 

@@ -41,7 +41,7 @@ class BaseDaphneTestingInstance:
     def __init__(
         self,
         xff: bool = False,
-        http_timeout: int | None = None,
+        http_timeout: float | None = None,
         request_buffer_size: int | None = None,
         websocket_max_message_size: int | None = None,
         websocket_max_frame_size: int | None = None,

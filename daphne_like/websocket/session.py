@@ -72,7 +72,7 @@ class Session(Exchange):
         self.started = request.started
 
     @property
-    def time_limit(self) -> int | None:
+    def time_limit(self) -> float | None:
         """Seconds for the application to accept or to deny."""
         options = self.server.options
         limits = (options.websocket_connect_timeout, options.websocket_handshake_timeout)

@@ -259,7 +259,7 @@ class TestRefusals:
     def test_bad_value(self, project: Project, fails: Start) -> None:
         """A value out of range is refused before anything starts."""
         ended = fails(project(), "runserver", "--ping-interval=-7")
-        assert "CommandError: --ping-interval: expected 1 or more, got -7" in ended.stderr
+        assert "CommandError: --ping-interval: expected more than 0, got -7" in ended.stderr
 
     def test_failing_check(self, project: Project, fails: Start) -> None:
         """A failing system check ends it."""

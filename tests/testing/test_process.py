@@ -132,6 +132,13 @@ class TestErrors:
             assert not process.ready.wait(DEADLINE)
             assert str(port) in str(process.errors.get(timeout=DEADLINE)[0])
 
+    def test_no_limit(self, start: Start) -> None:
+        """Daphne's values for "no limit" are those of `kwargs` too."""
+        process = start(
+            processes.get_application, kwargs={"websocket_timeout": -1, "ping_timeout": 0}
+        )
+        assert process.ready.wait(DEADLINE)
+
     def test_an_option_that_is_none(self, start: Start) -> None:
         """So does an argument that the server does not have."""
         process = start(processes.get_application, kwargs={"no_such_option": 1})

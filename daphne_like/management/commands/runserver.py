@@ -28,7 +28,7 @@ from daphne_like.endpoints import endpoint_strings
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.management import reloading
 from daphne_like.management.request_lines import RequestLines
-from daphne_like.options import APPLICATION, LISTEN, LOG, Options
+from daphne_like.options import APPLICATION, LISTEN, LOG, Options, seconds, without_limits
 from daphne_like.server import Server
 
 if apps.is_installed("django.contrib.staticfiles"):
@@ -42,6 +42,8 @@ STOP_SECONDS = 5.0
 """The whole stop, lifespan shutdown included, before the process ends without it."""
 TAKEN = {"endpoints", "tls_certificate", "tls_key"}
 """Of the options that say where to listen; Django's own address says the rest."""
+HANDSHAKE = "websocket_handshake_timeout"
+"""An option of Daphne's runserver; of the command it is none."""
 FIELDS = [
     field
     for field in dataclasses.fields(Options)
@@ -88,8 +90,8 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
             add_option(group, field)
         group.add_argument(
             "--websocket-handshake-timeout",
-            dest="websocket_handshake_timeout",
-            type=int,
+            dest=HANDSHAKE,
+            type=seconds,
             help="seconds for the opening handshake of a WebSocket (the same as "
             "--websocket-connect-timeout; the smaller of the two counts)",
         )
@@ -125,7 +127,7 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
         try:
             return dataclasses.replace(
                 options_from(argparse.Namespace(**given)),
-                websocket_handshake_timeout=options["websocket_handshake_timeout"],
+                **without_limits({HANDSHAKE: options[HANDSHAKE]}),
             )
         except ConfigurationError as error:
             raise CommandError(str(error), returncode=error.exit_status)
