@@ -132,6 +132,9 @@ def settings_of(options: Options) -> dict[str, Any]:
     """
     settings = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
     del settings["endpoints"]
+    # Daphne's command has one option for both.
+    if settings["websocket_handshake_timeout"] is None:
+        settings["websocket_handshake_timeout"] = options.websocket_connect_timeout
     names = ("address", "port", "proto")
     for name, value in zip(names, options.forwarded_fields, strict=True):
         settings[f"proxy_forwarded_{name}_header"] = value

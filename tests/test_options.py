@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from daphne_like.cli import make_parser, options_from, with_dashes
+from daphne_like.cli import make_parser, options_from, settings_of, with_dashes
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.options import Options, seconds
+from daphne_like.server import Server
+from daphne_like.websocket.session import Session
+from tests.peers import answer_at_once as hello
 
 
 def parse(*arguments: str) -> Options:
@@ -118,6 +122,17 @@ class TestOptions:
             Options(**values)  # type: ignore[arg-type]
         assert str(refused.value) == message
         assert refused.value.exit_status == 2
+
+    @pytest.mark.parametrize("value", ["9", "-1"])
+    def test_the_handshakes_time_given_twice(self, value: str) -> None:
+        """Daphne's command feeds one option to two keywords: the limit of a session is the same."""
+        options = parse("--websocket_connect_timeout", value)
+        servers = Server(hello, options=options), Server(hello, **settings_of(options))
+        limits = [
+            Session.time_limit.fget(SimpleNamespace(server=server))  # type: ignore[attr-defined]
+            for server in servers
+        ]
+        assert limits == [options.websocket_connect_timeout] * 2
 
     def test_times_may_be_fractions(self) -> None:
         """Of a second; a whole number stays one."""
