@@ -20,6 +20,16 @@ Project = Callable[..., Path]
 Start = Callable[..., Any]
 
 
+OWN_RUNSERVER = """
+from daphne_like.management.commands import runserver
+
+class Command(runserver.Command):
+    def log_action(self, protocol, action, details):
+        application = runserver.get_default_application()
+        print("own line:", protocol, action, details["path"], details["status"], application)
+"""
+
+
 @pytest.fixture(scope="module")
 def running(project: Project, runserver: Start) -> Any:
     """One server for all tests that only ask."""
@@ -133,6 +143,16 @@ class TestOptionsAndSettings:
             socket_.send("more than ten octets")
             with pytest.raises(Exception, match="1009"):
                 socket_.recv(timeout=20)
+
+    def test_subclass(self, project: Project, runserver: Start) -> None:
+        """Names of Daphne's command: an app with a runserver of its own, made for Daphne."""
+        folder = project("INSTALLED_APPS.insert(0, 'own')")
+        commands = folder / "own" / "management" / "commands"
+        commands.mkdir(parents=True)
+        (commands / "runserver.py").write_text(OWN_RUNSERVER)
+        running = runserver(folder)
+        assert httpx.get(f"{running.url}/tell").status_code == 200
+        running.wait_for(r"own line: http complete /tell 200 <function application")
 
     def test_option_before_setting(self, project: Project, runserver: Start) -> None:
         """What the command line says counts more than a setting."""

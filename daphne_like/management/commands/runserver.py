@@ -75,7 +75,7 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
     """`manage.py runserver`; with `--noasgi` Django's own."""
 
     help = "Starts a web server for development, for HTTP and WebSocket (ASGI)."
-    asgi_server_class = Server
+    asgi_server_class = Server  # server_cls is what Django's own makes, with --noasgi
 
     def add_arguments(self, parser: Any) -> None:
         super().add_arguments(parser)
@@ -196,7 +196,7 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
         Raises:
             CommandError: ASGI_APPLICATION is missing, names nothing, or fails to import.
         """
-        application = _load_application()
+        application = get_default_application()
         if options.get("use_static_handler") and (settings.DEBUG or options["insecure_serving"]):
             from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 
@@ -211,7 +211,7 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
             application,
             endpoints=endpoint_strings(chosen),
             signal_handlers=not options["use_reloader"],
-            action_logger=RequestLines(self.style) if options["verbosity"] else None,
+            action_logger=self.log_action if options["verbosity"] else None,
             ready_callable=self._ready,
             options=chosen,
         )
@@ -219,6 +219,10 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
     def _address(self) -> str:
         family = socket.AF_INET6 if self.use_ipv6 else socket.AF_INET
         try:
+    def log_action(self, protocol: str, action: str, details: dict[str, Any]) -> None:
+        """The server's action logger (`Server.log_action`), unless `--verbosity` is 0."""
+        RequestLines(self.style)(protocol, action, details)
+
             found = socket.getaddrinfo(self.addr, self.port, family, socket.SOCK_STREAM)
         except OSError as error:
             raise CommandError(f"{self.addr} is not an address to listen on: {error.strerror}")
@@ -284,7 +288,7 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
         return f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
 
 
-def _load_application() -> Any:
+def get_default_application() -> Any:
     """What the setting ASGI_APPLICATION names, a dotted path to a module's attribute.
 
     Raises:
