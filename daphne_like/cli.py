@@ -74,12 +74,18 @@ def make_parser(description: str) -> argparse.ArgumentParser:
         name = metadata["group"]
         group = groups.setdefault(name, None) or parser.add_argument_group(name)
         groups[name] = group
-        add_option(group, field)
+        add_option(group, field, field.default)
     return parser
 
 
-def add_option(group: Any, field: dataclasses.Field[Any]) -> None:
-    """One option, from its field."""
+def add_option(group: Any, field: dataclasses.Field[Any], default: Any) -> None:
+    """One option, from its field.
+
+    Args:
+        group: of argparse.
+        field: of Options.
+        default: where the option is not given, and in the help.
+    """
     metadata = field.metadata
     settings: dict[str, Any] = {"dest": field.name, "help": metadata["help"].replace("%", "%%")}
     if field.default is False:
@@ -87,16 +93,16 @@ def add_option(group: Any, field: dataclasses.Field[Any]) -> None:
     elif metadata.get("repeated"):
         settings |= {"action": "append", "default": None, "metavar": metadata["metavar"]}
     else:
-        settings |= {"default": field.default, "type": metadata["kind"] or str}
+        settings |= {"default": default, "type": metadata["kind"] or str}
         if metadata.get("choices"):
             settings["choices"] = metadata["choices"]
         elif metadata.get("metavar"):
             settings["metavar"] = metadata["metavar"]
         elif metadata["kind"] in (int, seconds):
             settings["metavar"] = "N"
-        if field.default not in (None, ""):
-            default = "on" if field.default is True else field.default
-            settings["help"] += f" (default: {default})".replace("%", "%%")
+        if default not in (None, ""):
+            told = "on" if default is True else default
+            settings["help"] += f" (default: {told})".replace("%", "%%")
     group.add_argument(*metadata["flags"], **settings)
     if metadata.get("off"):
         group.add_argument(

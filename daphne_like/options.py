@@ -155,8 +155,8 @@ class Options:
     )
     tls_certificate: str | None = option(
         None,
-        "PEM file of the certificate, with its chain behind it: what -b and -p listen on is "
-        "TLS then",
+        "PEM file of the certificate, with its chain behind it: the address and port are "
+        "for TLS then",
         "--tls-certificate",
         group=LISTEN,
         metavar="FILE",

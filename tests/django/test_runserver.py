@@ -144,6 +144,24 @@ class TestOptionsAndSettings:
             with pytest.raises(Exception, match="1009"):
                 socket_.recv(timeout=20)
 
+    def test_help(self, project: Project, manage: Start) -> None:
+        """The help shows the defaults that hold here, those of the settings too."""
+        running = manage(
+            project("FORCE_SCRIPT_NAME = '/50%'", "DAPHNE_WEBSOCKET_MAX_MESSAGE_SIZE = 10"),
+            "runserver", "--help",
+        )  # fmt: skip
+        assert running.ended() == 0
+        text = re.sub(r"\s+", " ", running.log)
+        for flag, default in [
+            ("--graceful-timeout N", "1"),
+            ("--root-path PATH", "/50%"),
+            ("--websocket-max-message-size N", "10"),
+            ("--websocket-max-frame-size N", "1048576"),
+        ]:
+            assert re.search(rf"{flag} [^(]*(\(1009\)[^(]*)?(\(scope's [^(]*)?"
+                             rf"\(default: {default}\)", text), text  # fmt: skip
+        assert " -b " not in text
+
     def test_subclass(self, project: Project, runserver: Start) -> None:
         """Names of Daphne's command: an app with a runserver of its own, made for Daphne."""
         folder = project("INSTALLED_APPS.insert(0, 'own')")

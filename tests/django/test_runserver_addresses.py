@@ -77,6 +77,11 @@ class TestAddresses:
         ended = fails(folder, "runserver", "--noreload", "--skip-checks", "nobody.invalid:0")
         assert "CommandError: nobody.invalid is not an address to listen on" in ended.stderr
 
+    def test_no_port(self, folder: Path, fails: Start) -> None:
+        """A number that is none of a port's: runserver has no option --port to speak of."""
+        ended = fails(folder, "runserver", "--noreload", "--skip-checks", "127.0.0.1:99999")
+        assert ended.stderr == "CommandError: port: expected 0 to 65535, got 99999\n"
+
     def test_unix_socket(self, folder: Path, tmp_path: Path, manage: Start) -> None:
         """`-e` alone takes the place of Django's address, and may be given several times."""
         path = tmp_path / "s"

@@ -86,8 +86,9 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
             help="Run Django's own WSGI server instead.",
         )
         group = BothSpellings(parser.add_argument_group("daphne-like"))
+        defaults = self._defaults()
         for field in FIELDS:
-            add_option(group, field)
+            add_option(group, field, defaults.get(field.name, field.default))
         group.add_argument(
             "--websocket-handshake-timeout",
             dest=HANDSHAKE,
@@ -95,7 +96,6 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
             help="seconds for the opening handshake of a WebSocket (the same as "
             "--websocket-connect-timeout; the smaller of the two counts)",
         )
-        parser.set_defaults(**self._defaults())
         self._with_value = [
             spelling
             for action in parser._actions  # the one list that argparse has of its options
@@ -206,7 +206,10 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
     def _make_server(self, application: Any, options: dict[str, Any]) -> Server:
         chosen = self._options
         if options["addrport"] or not chosen.endpoints:
-            chosen = dataclasses.replace(chosen, host=self._address(), port=int(self.port))
+            try:
+                chosen = dataclasses.replace(chosen, host=self._address(), port=int(self.port))
+            except ConfigurationError as error:  # of the port: there is no such option here
+                raise CommandError(str(error).removeprefix("--"), returncode=error.exit_status)
         return self.asgi_server_class(
             application,
             endpoints=endpoint_strings(chosen),
@@ -216,13 +219,13 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
             options=chosen,
         )
 
-    def _address(self) -> str:
-        family = socket.AF_INET6 if self.use_ipv6 else socket.AF_INET
-        try:
     def log_action(self, protocol: str, action: str, details: dict[str, Any]) -> None:
         """The server's action logger (`Server.log_action`), unless `--verbosity` is 0."""
         RequestLines(self.style)(protocol, action, details)
 
+    def _address(self) -> str:
+        family = socket.AF_INET6 if self.use_ipv6 else socket.AF_INET
+        try:
             found = socket.getaddrinfo(self.addr, self.port, family, socket.SOCK_STREAM)
         except OSError as error:
             raise CommandError(f"{self.addr} is not an address to listen on: {error.strerror}")
