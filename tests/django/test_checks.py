@@ -51,7 +51,7 @@ class TestOrder:
 
 
 class TestDaphneBeside:
-    """The issue: a second check warns when `daphne` is installed beside it."""
+    """The issue: a second check warns of Daphne beside it: of its app in INSTALLED_APPS."""
 
     @pytest.mark.parametrize(
         ("apps", "winner"),
