@@ -37,9 +37,12 @@ def daphne_like_server() -> Iterator[Callable[..., RunningServer]]:
         try:
             server = RunningServer(application, **options)
         except DidNotStart as error:
-            pytest.fail(str(error), pytrace=False)
-        servers.append(server)
-        return server
+            cause = str(error)
+        else:
+            servers.append(server)
+            return server
+        # Here and not above: within the except block pytest would print the error behind it too.
+        pytest.fail(cause, pytrace=False)
 
     yield start
     for server in servers:

@@ -194,6 +194,12 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> str:
     return runner(folder)("-m", "pytest", "-rA", "-p", "no:cacheprovider").stdout
 
 
+def told(output: str) -> str:
+    """What pytest says of the failures, without the summary behind it."""
+    _, _, failures = output.partition("= FAILURES =")
+    return failures.partition("= short test summary info =")[0]
+
+
 class TestFailing:
     """An application that does not start."""
 
@@ -215,8 +221,12 @@ class TestFailing:
     )
     def test_it_says_why(self, output: str, sentence: str) -> None:
         """The failure holds the application's own traceback, or the sentence."""
-        _, _, failures = output.partition("= FAILURES =")
-        assert sentence in failures, output
+        assert sentence in told(output), output
+
+    def test_it_says_so_once(self, output: str) -> None:
+        """The cause is told once, and not a second time as the exception behind the failure."""
+        assert told(output).count("The server did not start: ") == 6, output
+        assert "During handling of" not in output
 
 
 class TestOtherPlugins:
