@@ -7,14 +7,15 @@ import dataclasses
 import logging
 import os
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 
 from daphne_like import reactor as reactors
@@ -41,6 +42,9 @@ from daphne_like.websocket.factory import WebSocketFactory
 log = logging.getLogger("daphne_like.server")
 
 CANNOT_LISTEN_STATUS = 1
+
+_with_threads: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+"""Event loops whose default executor has the size of ASGI_THREADS, also for the next server."""
 
 
 class Connection(Protocol):
@@ -92,6 +96,7 @@ class Server:
 
     Attributes:
         listening_addresses: (host, port) or (path, None) for each port, once it listens.
+        accepting: False between `bind` and `accept`.
         connections: live ones.
         instances: exchange or session -> the task of its application.
         exit_status: for the process, after `run`.
@@ -128,6 +133,7 @@ class Server:
         self.connections: set[Connection] = set()
         self.instances: dict[Any, asyncio.Task[None]] = {}
         self.lifespan_state: dict[str, Any] = {}
+        self.accepting = True
         self.stopping = False
         self.abort_start = False
         self.exit_status = 0
@@ -142,7 +148,10 @@ class Server:
         self._leaving: WeakKeyDictionary[Any, Leaving] = WeakKeyDictionary()
         self._lifespan: Lifespan | None = None
         self._watchdog: Watchdog | None = None
-        self._stop: Stopping | None = None
+        self._ticking: asyncio.TimerHandle | None = None
+        self._stop = Stopping(self)
+        self._parsed: list[Any] = []  # the endpoints
+        self.end: Callable[[], None] | None = None
 
     # Running.
 
@@ -152,20 +161,19 @@ class Server:
         Raises:
             ConfigurationError: no endpoints, an unusable one, or a reactor on no asyncio loop.
         """
-        if not self.endpoints:
-            raise ConfigurationError("No endpoints: a server needs at least one to listen on")
+        self._must_have_endpoints()
         reactors.require()
         from twisted.internet import reactor
 
         self.attach(reactor)
-        self._stop = stop = Stopping(self)
-        endpoints = endpoints_from(self.endpoints, reactor)
-        self.reactor.callWhenRunning(self._spawn, endpoints)
-        self.reactor.addSystemEventTrigger("before", "shutdown", self._deferred, stop.drain)
+        self.end = self._stop_reactor
+        self._parsed = endpoints_from(self.endpoints, reactor)
+        self.reactor.callWhenRunning(self._spawn)
+        self.reactor.addSystemEventTrigger("before", "shutdown", self._deferred, self.drain)
         if self.signal_handlers:
-            self.reactor.callWhenRunning(stop.handle_signals)
+            self.reactor.callWhenRunning(self._stop.handle_signals)
         self.reactor.run(installSignalHandlers=self.signal_handlers)
-        stop.forget_signals()
+        self._stop.forget_signals()
 
     def attach(self, reactor: Any) -> None:
         """Take the reactor and its event loop; nothing runs yet."""
@@ -188,16 +196,89 @@ class Server:
         self.deadlines = Deadlines(clock)
         self._create_task = loop.create_task
         threads = os.environ.get("ASGI_THREADS")
-        if threads is not None:
+        if threads is not None and loop not in _with_threads:
             loop.set_default_executor(ThreadPoolExecutor(_threads(threads), "asgi"))
+            _with_threads.add(loop)
         if loop.get_task_factory() in (None, getattr(asyncio, "eager_task_factory", None)):
             # A task that is given its name does not format one ("Task-4711").
             # An eager one would run before its exchange has the application's input.
             self._create_task = partial(asyncio.Task, loop=loop, name="application")
         self._refresh_fields()
 
+    async def start(self) -> None:
+        """Bind, start the application, then accept: what `run` does, for an event loop that runs.
+
+        In this order a taken port costs no start of the application, and who connects while it
+        starts waits in the system's queue (ASGI L05, L06).
+
+        Raises:
+            ConfigurationError: a port cannot be had, or the application does not start.
+        """
+        await self.bind().asFuture(self.loop)
+        await self.startup()
+        if not self.stopping:
+            self.accept()
+
+    @inlineCallbacks
+    def bind(self) -> Generator[Deferred[Any], Any, None]:
+        """Listen on every endpoint; who connects waits in the system's queue until `accept`.
+
+        Returns:
+            A Deferred that has fired already with all of Twisted's endpoints and ours.
+        Raises:
+            ConfigurationError: one of them cannot be had; the others are given back.
+        """
+        self._must_have_endpoints()
+        self._parsed = self._parsed or endpoints_from(self.endpoints, self.reactor)
+        self.accepting = False
+        for string, endpoint in zip(self.endpoints, self._parsed, strict=True):
+            try:
+                port = yield endpoint.listen(self.http_factory)
+            except Exception as error:
+                yield self._stop.close_ports()
+                if not isinstance(error, (CannotListenError, OSError)):
+                    raise
+                cause = getattr(error, "socketError", error)
+                raise ConfigurationError(
+                    f"Cannot listen on {string}: {getattr(cause, 'strerror', None) or cause}",
+                    exit_status=CANNOT_LISTEN_STATUS,
+                )
+            if IPushProducer.providedBy(port):  # it pushes connections
+                port.pauseProducing()
+            self.listen_success(port)
+
+    async def startup(self) -> None:
+        """Start the periodic checks, and the application: its lifespan (ASGI L05).
+
+        Raises:
+            ConfigurationError: its startup failed, or took too long.
+        """
+        self._tick()
+        if self.options.stall_warning:
+            self._watchdog = Watchdog(self.options.stall_warning)
+            self._watchdog.start()
+        self._lifespan = Lifespan(self.application, self.options.lifespan)
+        self.lifespan_state = self._lifespan.state
+        await self._lifespan.startup(self.options.lifespan_timeout)
+
+    def accept(self) -> None:
+        """Serve who connects, from now on, on all ports that are bound."""
+        self.accepting = True
+        for port in self.listeners:
+            if IPushProducer.providedBy(port):
+                port.resumeProducing()
+        if self.ready_callable is not None:
+            self.ready_callable(self)
+
+    async def drain(self) -> None:
+        """End in order: accept nothing, finish what is in flight, then lifespan shutdown.
+
+        Bounded by the options' times (docs/discussion/stopping.rst).
+        """
+        await self._stop.drain()
+
     async def end_lifespan(self, timeout: float | None = None) -> None:
-        """The last thing a server does: lifespan shutdown (ASGI L08).
+        """The last thing a server does: lifespan shutdown (ASGI L08), and no more checks.
 
         Args:
             timeout: seconds; the option's by default.
@@ -206,11 +287,16 @@ class Server:
             await self._lifespan.shutdown(timeout or self.options.lifespan_timeout)
         if self._watchdog is not None:
             self._watchdog.stop()
+        if self._ticking is not None:
+            self._ticking.cancel()
 
     def stop(self) -> None:
-        """Stop the reactor; what is in flight is finished first."""
-        if self.reactor is not None and self.reactor.running:
-            self.reactor.callFromThread(self._stop_reactor)
+        """End what serves, from any thread: the reactor after `run`; what is in flight is finished.
+
+        Whoever starts a server in another way sets `end`, which is called in the reactor's thread.
+        """
+        if self.end is not None:
+            self.reactor.callFromThread(self.end)
 
     def _stop_reactor(self) -> None:
         from twisted.internet.error import ReactorNotRunning
@@ -220,47 +306,27 @@ class Server:
         except ReactorNotRunning:
             pass  # on its way already
 
-    def _spawn(self, endpoints: list[Any]) -> None:
-        self._starting = self.loop.create_task(self._start(endpoints))
+    def _spawn(self) -> None:
+        self._starting = self.loop.create_task(self._start_or_give_up())
 
     def _deferred(self, function: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
         return Deferred.fromFuture(self.loop.create_task(function()))
 
-    async def _start(self, endpoints: list[Any]) -> None:
-        """Lifespan startup, then listen, then say so (ASGI L05, L06)."""
+    async def _start_or_give_up(self) -> None:
         try:
-            self._tick()
-            if self.options.stall_warning:
-                self._watchdog = Watchdog(self.options.stall_warning)
-                self._watchdog.start()
-            self._lifespan = Lifespan(self.application, self.options.lifespan)
-            self.lifespan_state = self._lifespan.state
-            await self._lifespan.startup(self.options.lifespan_timeout)
-            if self.stopping:
-                return
-            for string, endpoint in zip(self.endpoints, endpoints, strict=True):
-                if not await self._listen(string, endpoint):
-                    return
-            if self.ready_callable is not None:
-                self.ready_callable(self)
+            await self.start()
         except ConfigurationError as error:
-            self._give_up(str(error), error.exit_status)
+            if error.exit_status == CANNOT_LISTEN_STATUS:
+                self.listen_error(Failure(error))
+            else:
+                self._give_up(str(error), error.exit_status)
         except Exception as error:
             log.debug("Starting failed", exc_info=True)
             self._give_up(f"Cannot start: {type(error).__name__}: {error}", CANNOT_LISTEN_STATUS)
 
-    async def _listen(self, string: str, endpoint: Any) -> bool:
-        try:
-            port = await endpoint.listen(self.http_factory).asFuture(self.loop)
-        except (CannotListenError, OSError) as error:
-            cause = getattr(error, "socketError", error)
-            sentence = f"Cannot listen on {string}: {getattr(cause, 'strerror', None) or cause}"
-            self.listen_error(
-                Failure(ConfigurationError(sentence, exit_status=CANNOT_LISTEN_STATUS))
-            )
-            return False
-        self.listen_success(port)
-        return True
+    def _must_have_endpoints(self) -> None:
+        if not self.endpoints:
+            raise ConfigurationError("No endpoints: a server needs at least one to listen on")
 
     def _give_up(self, sentence: str, exit_status: int) -> None:
         log.critical("%s", sentence)
@@ -444,7 +510,7 @@ class Server:
 
     def _tick(self) -> None:
         """Twice a second: deadlines, reaping, the date."""
-        self.loop.call_later(TICK, self._tick)
+        self._ticking = self.loop.call_later(TICK, self._tick)
         if self._watchdog is not None:
             self._watchdog.beat()
         for check in (self._refresh_fields, self.timeout_checker, self.application_checker):

@@ -8,8 +8,11 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Generator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 
 from daphne_like.asgi import threads
 from daphne_like.asgi.stack import place, stuck_at
@@ -99,11 +102,7 @@ class Stopping:
         """Run the whole stop; the reactor waits for it."""
         server = self._server
         server.stopping = True
-        for port in server.listeners:
-            try:
-                await port.stopListening().asFuture(server.loop)
-            except Exception:
-                log.exception("A port did not stop listening")
+        await self.close_ports().asFuture(server.loop)
         for connection in list(server.connections):
             connection.close_when_idle()
         if not await self._until_quiet(server.options.graceful_timeout):
@@ -121,6 +120,16 @@ class Stopping:
         for connection in list(server.connections):
             connection.transport.abortConnection()
         await server.end_lifespan(FORCED_SECONDS if self._forced else None)
+
+    @inlineCallbacks
+    def close_ports(self) -> Generator[Deferred[Any], Any, None]:
+        """Listen no more."""
+        listeners, self._server.listeners[:] = self._server.listeners[:], []
+        for port in listeners:
+            try:
+                yield maybeDeferred(port.stopListening)
+            except Exception:
+                log.exception("A port did not stop listening")
 
     async def _until_quiet(self, seconds: float) -> bool:
         """Wait until no connection and no application is left; False at the deadline."""

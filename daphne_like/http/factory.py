@@ -32,4 +32,5 @@ class HTTPFactory(Factory):
         return [b"http/1.1"]
 
     def buildProtocol(self, addr: Any) -> Any:
-        return HTTP1Connection(self.server)
+        # Ports of third parties may accept while the application starts.
+        return HTTP1Connection(self.server) if self.server.accepting else None
