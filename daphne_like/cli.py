@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from twisted.python import log as twisted_log
@@ -48,13 +49,13 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} ({self.prog} --help lists the options)\n")
 
 
-def make_parser(description: str) -> argparse.ArgumentParser:
+def make_parser(description: str, name: str, epilog: str = EPILOG) -> argparse.ArgumentParser:
     """The command line for Options."""
     parser = Parser(
-        prog="daphne-like",
+        prog=name,
         usage="%(prog)s [options] [module:application]",
         description=description,
-        epilog=EPILOG,
+        epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"daphne-like {__version__}")
@@ -166,8 +167,11 @@ class CommandLineInterface:
     description = "Serve an ASGI application over HTTP, on any Twisted endpoint."
     server_class = Server
 
+    name = "daphne-like"
+    """In front of what it says on standard error."""
+
     def __init__(self) -> None:
-        self.parser = make_parser(self.description)
+        self.parser = make_parser(self.description, self.name)
         self.server: Server | None = None
         self.options = Options()
 
@@ -189,12 +193,22 @@ class CommandLineInterface:
             3 when the application's startup failed.
         """
         parsed = self.parser.parse_args(with_dashes(args))
+        return self.serve(parsed.application, lambda: options_from(parsed))
+
+    def serve(self, path: str, make_options: Callable[[], Options]) -> int:
+        """Serve until a signal, or say in a sentence why not.
+
+        Args:
+            path: for `load_asgi_app`, and for a person to read.
+            make_options: may raise a ConfigurationError.
+        Returns:
+            The exit status, see `run`.
+        """
         try:
-            self.options = options_from(parsed)
-            return self._serve(parsed.application, self.options)
+            self.options = make_options()
+            return self._serve(path, self.options)
         except ConfigurationError as error:
-            detail = f"{error.detail}\n" if error.detail else ""
-            sys.stderr.write(f"{detail}{self.parser.prog}: {error}\n")
+            sys.stderr.write(sentence_of(error, self.name))
             return error.exit_status
 
     def load_asgi_app(self, path: str) -> Any:
@@ -222,6 +236,12 @@ class CommandLineInterface:
             if actions is not None:
                 actions.flush()
         return self.server.exit_status
+
+
+def sentence_of(error: ConfigurationError, name: str) -> str:
+    """What standard error gets: the application's own traceback, if any, then the sentence."""
+    detail = f"{error.detail}\n" if error.detail else ""
+    return f"{detail}{name}: {error}\n"
 
 
 def keep_freed_memory() -> None:

@@ -15,7 +15,7 @@ from daphne_like.exceptions import ConfigurationError
 if TYPE_CHECKING:
     from daphne_like.reactor.core import NativeReactor
 
-__all__ = ["install", "new_event_loop", "reinstall", "require"]
+__all__ = ["adopt", "install", "new_event_loop", "reinstall", "require"]
 
 WAYS_OUT = (
     "call daphne_like.reactor.install() before anything imports twisted.internet.reactor, "
@@ -65,6 +65,40 @@ def install(loop: asyncio.AbstractEventLoop | None = None) -> NativeReactor:
     return reactor
 
 
+def adopt(loop: asyncio.AbstractEventLoop) -> Any:
+    """The process's reactor, on an event loop that runs already; installed if there is none.
+
+    It runs when this returns, as long as the loop does: the program, not the reactor, ends the
+    loop. One that was adopted on a loop that is closed by now is replaced.
+
+    Raises:
+        ConfigurationError: the reactor that is installed runs on no asyncio event loop, or on
+            another one.
+    """
+    from twisted.internet.main import installReactor
+
+    from daphne_like.reactor.core import AdoptedReactor
+
+    installed: Any = sys.modules.get("twisted.internet.reactor")
+    if installed is not None:
+        its_loop = event_loop(installed)
+        if its_loop is loop:
+            return installed
+        if not (isinstance(installed, AdoptedReactor) and its_loop.is_closed()):
+            raise ConfigurationError(
+                f"{type(installed).__name__} is installed as Twisted's reactor already, on another "
+                "event loop than the one that runs"
+            )
+        del sys.modules["twisted.internet.reactor"]
+    reactor = AdoptedReactor(loop)
+    installReactor(reactor)
+    reactor.startRunning(installSignalHandlers=False)
+    if installed is not None:
+        installed.waker.connectionLost(None)  # closes its descriptors
+        _rebind(installed, reactor)
+    return reactor
+
+
 def reinstall() -> NativeReactor:
     """Forget the reactor that a forked child has inherited, running or not; install a fresh one.
 
@@ -81,11 +115,16 @@ def reinstall() -> NativeReactor:
     reactor = install()
     if inherited is not None:
         _inherited.append(inherited)
-        for module in list(sys.modules.values()):
-            for name, value in list(getattr(module, "__dict__", {}).items()):
-                if value is inherited:  # `from twisted.internet import reactor`, before the fork
-                    setattr(module, name, reactor)
+        _rebind(inherited, reactor)
     return reactor
+
+
+def _rebind(before: object, now: object) -> None:
+    """Let modules that have said `from twisted.internet import reactor` see the new one."""
+    for module in list(sys.modules.values()):
+        for name, value in list(getattr(module, "__dict__", {}).items()):
+            if value is before:
+                setattr(module, name, now)
 
 
 def require() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import threading
 from typing import Any, cast
 
-from twisted.internet import asyncioreactor, error
+from twisted.internet import asyncioreactor, base, error
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 
 from daphne_like.reactor.handle import AF_UNIX
@@ -81,6 +82,27 @@ class NativeReactor(asyncioreactor.AsyncioSelectorReactor):
         if os.name == "posix":
             ProcessEnds(self).watch(transport)
         return transport
+
+
+class AdoptedReactor(NativeReactor):
+    """A reactor on an event loop that a program runs, and ends, itself."""
+
+    def run(self, installSignalHandlers: bool = True) -> None:
+        raise error.ReactorAlreadyRunning()
+
+    def crash(self) -> None:
+        # Not that of the asyncio reactor, which stops the loop.
+        base.ReactorBase.crash(self)
+
+    def release_threads(self) -> None:
+        """Let the threads of `deferToThread` end, which Python would wait for at its own end.
+
+        Those at work end after it; new ones come when there is something to do.
+        """
+        pool, self.threadpool = self.threadpool, None
+        if pool is not None:
+            self.removeSystemEventTrigger(self.threadpoolShutdownID)
+            threading.Thread(target=pool.stop, daemon=True).start()  # it joins them
 
 
 def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
