@@ -8,7 +8,6 @@ import dataclasses
 import gc
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -22,12 +21,12 @@ from daphne_like.endpoints import endpoint_strings
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.observe import access
 from daphne_like.observe.banner import banner
+from daphne_like.observe.escaping import SafeFormatter
 from daphne_like.options import Options, seconds, without_limits
 from daphne_like.server import Server
 from daphne_like.stopping import leave_threads
 
 LEVELS = {0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG, 3: logging.DEBUG}
-CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 KEPT_OCTETS = 33554432  # the most that glibc takes for M_MMAP_THRESHOLD on 64 bits
 DEMO = "daphne_like.demo:application"
@@ -267,13 +266,6 @@ def ready(server: Server, path: str) -> None:
     logging.getLogger("daphne_like.server").info("%s", banner(server, path))
     gc.collect()
     gc.freeze()
-
-
-class SafeFormatter(logging.Formatter):
-    """Escapes what a terminal would obey: a message may hold what a peer has sent (S06)."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return CONTROL.sub(lambda found: repr(found[0])[1:-1], super().format(record))
 
 
 def start_logging(options: Options) -> None:

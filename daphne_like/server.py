@@ -115,9 +115,8 @@ class Server:
         self.options = options = dataclasses.replace(
             options or Options(), **without_limits(settings)
         )
-        self.application: Application = single_callable(
-            application, options.interface, options.wsgi_threads
-        )
+        self.application: Application
+        self.load(application)
         self.endpoints = list(endpoints or ())
         self.signal_handlers = signal_handlers
         self.action_logger = action_logger
@@ -152,6 +151,11 @@ class Server:
         self._stop = Stopping(self)
         self._parsed: list[Any] = []  # the endpoints
         self.end: Callable[[], None] | None = None
+
+    def load(self, application: Any) -> None:
+        """Serve another application, which is called as `interface` says; before `startup` only."""
+        options = self.options
+        self.application = single_callable(application, options.interface, options.wsgi_threads)
 
     # Running.
 

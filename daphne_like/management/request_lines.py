@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from daphne_like.cli import CONTROL
+from daphne_like.observe.escaping import escaped
 
 log = logging.getLogger("django.channels.server")
 
@@ -58,8 +58,7 @@ class RequestLines:
 
     def _coloured(self, style: str, line: str) -> str:
         # Before the colours: what a peer has sent never gives any (S06).
-        escaped = CONTROL.sub(lambda found: repr(found[0])[1:-1], line)
-        return str(getattr(self._style, style)(escaped))
+        return str(getattr(self._style, style)(escaped(line)))
 
 
 def _status_style(status: Any) -> str:

@@ -1,6 +1,7 @@
 """What Twisted finds of daphne_like: instances only."""
 
 from twisted.application.reactors import Reactor
+from twisted.application.service import ServiceMaker
 
 from daphne_like.reactor.fd import FileDescriptorParser
 
@@ -8,6 +9,13 @@ reactor = Reactor(
     "daphne-like",
     "daphne_like.reactor",
     "asyncio on uvloop, stream ports on the event loop's own transports (daphne_like).",
+)
+
+server = ServiceMaker(
+    "daphne-like",
+    "daphne_like.twistd",
+    "An ASGI server: Django, Channels, Starlette, FastAPI and every other application.",
+    "daphne-like",
 )
 
 fd = FileDescriptorParser()

@@ -1,0 +1,60 @@
+"""The server's log lines, and the application's, in Twisted's log."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from twisted.logger import Logger, LogLevel
+from twisted.python.failure import Failure
+
+from daphne_like.observe.escaping import escaped
+
+LEVELS = (
+    (logging.CRITICAL, LogLevel.critical),
+    (logging.ERROR, LogLevel.error),
+    (logging.WARNING, LogLevel.warn),
+    (logging.INFO, LogLevel.info),
+)
+
+
+class TwistedLogHandler(logging.Handler):
+    """Hands records of `logging` to Twisted's log: its file, JSON, syslog or terminal.
+
+    An event has the record's logger as its namespace and, with a traceback, its failure.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = next((theirs for ours, theirs in LEVELS if record.levelno >= ours), LogLevel.debug)
+        more: dict[str, Any] = {}
+        if record.exc_info and record.exc_info[1] is not None:
+            _, error, traceback = record.exc_info
+            more["log_failure"] = Failure(error, type(error), traceback)
+        try:
+            text = self.format(record)
+        except Exception:  # noqa: BLE001 # as every handler of logging does
+            self.handleError(record)
+            return
+        Logger(record.name).emit(level, "{text}", text=text, **more)
+
+
+class MessageAlone(logging.Formatter):
+    """The message, without the traceback, which Twisted's observers print themselves."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return escaped(record.getMessage())
+
+
+def to_twisted_log(name: str, level: int) -> None:
+    """Send the records of a logger and those below it to Twisted's log, once.
+
+    Args:
+        name: of the logger; "" for all.
+        level: the least that is sent.
+    """
+    logger = logging.getLogger(name)
+    if not any(isinstance(handler, TwistedLogHandler) for handler in logger.handlers):
+        handler = TwistedLogHandler()
+        handler.setFormatter(MessageAlone())
+        logger.addHandler(handler)
+    logger.setLevel(level)
