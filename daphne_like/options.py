@@ -145,6 +145,15 @@ class Options:
         metavar="STRING",
         repeated=True,
     )
+    https_redirect: tuple[str, ...] = option(
+        (),
+        "endpoint string on which every request is redirected to https (308), for example "
+        "tcp:80; may be given several times",
+        "--https-redirect",
+        group=LISTEN,
+        metavar="STRING",
+        repeated=True,
+    )
     backlog: int = option(
         2048,
         "connections that the system may keep waiting to be accepted, for -b, -p and -u",

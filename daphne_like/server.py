@@ -33,9 +33,11 @@ from daphne_like.http.answers import date_line
 from daphne_like.http.exchange import Exchange
 from daphne_like.http.factory import HTTPFactory
 from daphne_like.http.reading import USUAL_HEAD
+from daphne_like.observe.banner import speaks_tls
 from daphne_like.observe.watchdog import Watchdog
 from daphne_like.options import Options, without_limits
 from daphne_like.proxies import TrustedProxies
+from daphne_like.redirect import RedirectToHTTPS
 from daphne_like.stopping import Stopping
 from daphne_like.websocket.factory import WebSocketFactory
 
@@ -96,6 +98,7 @@ class Server:
 
     Attributes:
         listening_addresses: (host, port) or (path, None) for each port, once it listens.
+        redirecting: the Server of `--https-redirect`, or None.
         accepting: False between `bind` and `accept`.
         connections: live ones.
         instances: exchange or session -> the task of its application.
@@ -150,6 +153,7 @@ class Server:
         self._ticking: asyncio.TimerHandle | None = None
         self._stop = Stopping(self)
         self._parsed: list[Any] = []  # the endpoints
+        self.redirecting = self._redirector()
         self.end: Callable[[], None] | None = None
 
     def load(self, application: Any) -> None:
@@ -239,7 +243,7 @@ class Server:
             try:
                 port = yield endpoint.listen(self.http_factory)
             except Exception as error:
-                yield self._stop.close_ports()
+                yield self._unbind()
                 if not isinstance(error, (CannotListenError, OSError)):
                     raise
                 cause = getattr(error, "socketError", error)
@@ -250,6 +254,17 @@ class Server:
             if IPushProducer.providedBy(port):  # it pushes connections
                 port.pauseProducing()
             self.listen_success(port)
+        if self.redirecting is not None:
+            try:
+                self.redirecting.attach(self.reactor)
+                yield self.redirecting.bind()
+            except Exception:
+                yield self._unbind()
+                raise
+
+    def _unbind(self) -> Deferred[None]:
+        self.listening_addresses.clear()
+        return self._stop.close_ports()
 
     async def startup(self) -> None:
         """Start the periodic checks, and the application: its lifespan (ASGI L05).
@@ -264,6 +279,8 @@ class Server:
         self._lifespan = Lifespan(self.application, self.options.lifespan)
         self.lifespan_state = self._lifespan.state
         await self._lifespan.startup(self.options.lifespan_timeout)
+        if self.redirecting is not None:
+            await self.redirecting.startup()
 
     def accept(self) -> None:
         """Serve who connects, from now on, on all ports that are bound."""
@@ -271,6 +288,8 @@ class Server:
         for port in self.listeners:
             if IPushProducer.providedBy(port):
                 port.resumeProducing()
+        if self.redirecting is not None:
+            self.redirecting.accept()
         if self.ready_callable is not None:
             self.ready_callable(self)
 
@@ -279,6 +298,8 @@ class Server:
 
         Bounded by the options' times (docs/discussion/stopping.rst).
         """
+        if self.redirecting is not None:
+            await self.redirecting.drain()  # redirects take no time
         await self._stop.drain()
 
     async def end_lifespan(self, timeout: float | None = None) -> None:
@@ -327,6 +348,27 @@ class Server:
         except Exception as error:
             log.debug("Starting failed", exc_info=True)
             self._give_up(f"Cannot start: {type(error).__name__}: {error}", CANNOT_LISTEN_STATUS)
+
+    def _redirector(self) -> Server | None:
+        """The server behind `--https-redirect`: another application on other endpoints."""
+        if not self.options.https_redirect:
+            return None
+        options = dataclasses.replace(
+            self.options, https_redirect=(), interface="asgi3", lifespan="off", stall_warning=None
+        )
+        return Server(
+            RedirectToHTTPS(self._tls_port),
+            endpoints=self.options.https_redirect,
+            action_logger=self.action_logger,
+            options=options,
+        )
+
+    def _tls_port(self) -> int | None:
+        """The first TCP port that speaks TLS."""
+        for string, (_, port) in zip(self.endpoints, self.listening_addresses, strict=True):
+            if port is not None and speaks_tls(string):
+                return port
+        return None
 
     def _must_have_endpoints(self) -> None:
         if not self.endpoints:

@@ -67,11 +67,11 @@ class ASGIService(Service):
         self._bound: asyncio.Future[None]
 
     def privilegedStartService(self) -> None:
-        super().privilegedStartService()
+        super().privilegedStartService()  # type: ignore[no-untyped-call] # not typed
         self._bind()
 
     def startService(self) -> None:
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call] # not typed
         if not logging.getLogger("daphne_like").hasHandlers():
             to_twisted_log("daphne_like", LEVELS[self.options.verbosity])
         server = self.server or self._bind()
@@ -94,7 +94,7 @@ class ASGIService(Service):
         Returns:
             Fires when all is over.
         """
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call] # not typed
         server, self.server = self.server, None
         if server is None:
             return succeed(None)

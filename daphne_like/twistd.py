@@ -82,7 +82,7 @@ class Options(usage.Options):
         except ConfigurationError as error:
             sys.stderr.write(sentence_of(error, self.name))
             sys.exit(error.exit_status)
-        self.postOptions()
+        self.postOptions()  # type: ignore[no-untyped-call] # not typed
 
     def _choose_reactor(self) -> None:
         """Ours, unless one was chosen; now, before Twisted installs its default: it is for life."""
@@ -97,7 +97,8 @@ class Options(usage.Options):
 
     def _of_twistd(self, option: str) -> Any:
         """An option of twistd's, None under twist and when it was not given."""
-        return (self.parent or {}).get(option)
+        parent: Any = self.parent or {}
+        return parent.get(option)
 
     @property
     def log_file(self) -> Any:
@@ -125,7 +126,7 @@ class CommandService(ASGIService):
         )
 
     def setServiceParent(self, parent: Any) -> None:
-        super().setServiceParent(parent)
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call] # not typed
         if self._command.log_format == "json" and isinstance(parent, Componentized):
             parent.setComponent(ILogObserver, jsonFileLogObserver(self._command.log_file))
 

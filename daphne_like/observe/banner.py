@@ -35,6 +35,9 @@ def banner(server: Server, application: str) -> str:
         url_of(*address, tls=speaks_tls(endpoint))
         for endpoint, address in zip(server.endpoints, server.listening_addresses, strict=True)
     )
+    if server.redirecting is not None:
+        redirected = ", ".join(url_of(*a) for a in server.redirecting.listening_addresses)
+        where += f", to which {redirected} redirects"
     return (
         f"daphne-like {__version__} serves {application} at {where}\n"
         f"  Python {platform.python_version()}, Twisted {version('twisted')} "

@@ -101,7 +101,9 @@ class AdoptedReactor(NativeReactor):
         """
         pool, self.threadpool = self.threadpool, None
         if pool is not None:
-            self.removeSystemEventTrigger(self.threadpoolShutdownID)
+            trigger = self.threadpoolShutdownID
+            assert trigger is not None
+            self.removeSystemEventTrigger(trigger)
             threading.Thread(target=pool.stop, daemon=True).start()  # it joins them
 
 
