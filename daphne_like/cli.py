@@ -30,6 +30,7 @@ LEVELS = {0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG, 3: logging.DEBU
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 KEPT_OCTETS = 33554432  # the most that glibc takes for M_MMAP_THRESHOLD on 64 bits
 DEMO = "daphne_like.demo:application"
+COMMAND = "daphne-like"
 
 EPILOG = """examples:
   daphne-like                                    the demo, at http://127.0.0.1:8000/
@@ -48,7 +49,9 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} ({self.prog} --help lists the options)\n")
 
 
-def make_parser(description: str, name: str, epilog: str = EPILOG) -> argparse.ArgumentParser:
+def make_parser(
+    description: str, name: str = COMMAND, epilog: str = EPILOG
+) -> argparse.ArgumentParser:
     """The command line for Options."""
     parser = Parser(
         prog=name,
@@ -166,7 +169,7 @@ class CommandLineInterface:
     description = "Serve an ASGI application over HTTP, on any Twisted endpoint."
     server_class = Server
 
-    name = "daphne-like"
+    name = COMMAND
     """In front of what it says on standard error."""
 
     def __init__(self) -> None:
