@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from benchmarks import checks, load, memory
+from benchmarks import checks, generators, load, memory
 from benchmarks.http_workloads import HTTPWorkload
 from benchmarks.results import Sample
 from benchmarks.serving import Server
 from benchmarks.websocket import checks as websocket_checks
-from benchmarks.websocket import load as websocket_load
 from benchmarks.websocket import memory as websocket_memory
 from benchmarks.websocket.workloads import WebSocketWorkload
 from benchmarks.workloads import Workload
@@ -74,5 +73,5 @@ class Method:
         core, connections = settings.load_core, settings.connections
         if isinstance(self.workload, WebSocketWorkload):
             python = settings.peers / "bin" / "python"
-            return websocket_load.Generator(python, core, seconds, connections, self.workload)
+            return generators.Generator(python, core, seconds, connections, self.workload)
         return load.Wrk(core, seconds, connections, self._http)

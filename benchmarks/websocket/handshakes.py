@@ -10,8 +10,8 @@ import select
 import socket
 import time
 
+from benchmarks.dialogue import Order, Tally, WrongLoadError, finish, ready
 from benchmarks.websocket import frames
-from benchmarks.websocket.dialogue import Order, Tally, WrongLoadError, finish, ready
 from benchmarks.websocket.frames import Frame, Opcode
 from benchmarks.websocket.workloads import WebSocketWorkload
 

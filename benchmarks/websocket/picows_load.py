@@ -12,8 +12,8 @@ from itertools import cycle
 import picows
 import uvloop
 
+from benchmarks.dialogue import Order, Tally, WrongLoadError, finish, ready
 from benchmarks.websocket import frames
-from benchmarks.websocket.dialogue import Order, Tally, WrongLoadError, finish, ready
 from benchmarks.websocket.frames import Opcode
 from benchmarks.websocket.workloads import Exercise, WebSocketWorkload
 

@@ -1,6 +1,6 @@
 """The WebSocket workloads: what is exchanged, over how many connections, with which extension.
 
-The measuring itself is in :mod:`benchmarks.websocket.load` and :mod:`benchmarks.websocket.memory`.
+The measuring itself is in :mod:`benchmarks.generators` and :mod:`benchmarks.websocket.memory`.
 """
 
 from __future__ import annotations

@@ -11,11 +11,11 @@ import pytest
 
 from benchmarks.applications import application
 from benchmarks.checks import WrongAnswerError
+from benchmarks.generators import parse
 from benchmarks.load import LoadError, Summary
 from benchmarks.websocket import frames, workloads
 from benchmarks.websocket.client import check_opening
 from benchmarks.websocket.frames import Frame, Inflater, Opcode
-from benchmarks.websocket.load import parse
 from benchmarks.websocket.workloads import WEBSOCKET_WORKLOADS, WebSocketWorkload
 
 RESPONSE = (

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.contenders import CONTENDERS, OURS
+from benchmarks.generators import Generator
 from benchmarks.load import LoadError
 from benchmarks.serving import Server, free_port, serving
 from benchmarks.websocket import workloads
 from benchmarks.websocket.checks import check
-from benchmarks.websocket.load import Generator
 from benchmarks.websocket.workloads import WEBSOCKET_WORKLOADS, WebSocketWorkload
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="figures are read from /proc")

@@ -1,4 +1,4 @@
-"""One slice of WebSocket load: start the generator, and read the server's times around its work."""
+"""One slice of a generator's load: start it, and read the server's times around its work."""
 
 from __future__ import annotations
 
@@ -13,25 +13,27 @@ from pathlib import Path
 from typing import IO
 
 from benchmarks.contenders import REPOSITORY
+from benchmarks.dialogue import Order
 from benchmarks.load import LoadError, Summary, sample
 from benchmarks.results import Sample
 from benchmarks.serving import Server
-from benchmarks.websocket.dialogue import Order
 from benchmarks.websocket.workloads import WebSocketWorkload
 
 TIMEOUT_SECONDS = 40
 """How long the generator may stay after its slice: longer than it allows itself."""
+WEBSOCKET = "benchmarks.websocket.generator"
 
 
 @dataclass(frozen=True)
 class Generator:
-    """How the generator is run: by which interpreter, on which core, how long."""
+    """How a generator is run: which, by which interpreter, on which core, how long."""
 
     python: Path
     core: int
     seconds: int
     connections: int
     workload: WebSocketWorkload
+    program: str = WEBSOCKET
 
     def measure(self, server: Server) -> Sample:
         """Measure one slice: opening and closing the connections is no part of it.
@@ -55,7 +57,7 @@ class Generator:
     @contextmanager
     def _running(self, order: Order) -> Iterator[Dialogue]:
         command = ["taskset", "--cpu-list", str(self.core), str(self.python)]
-        command += ["-m", "benchmarks.websocket.generator", json.dumps(asdict(order))]
+        command += ["-m", self.program, json.dumps(asdict(order))]
         with (
             tempfile.TemporaryFile() as errors,
             subprocess.Popen(
