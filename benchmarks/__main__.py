@@ -9,7 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,8 +21,10 @@ from benchmarks.contenders import CONTENDERS, OURS, REPOSITORY, Contender
 from benchmarks.measurement import Trial, progress
 from benchmarks.methods import Settings
 from benchmarks.results import Report, Row, summarise
+from benchmarks.tls import credentials
+from benchmarks.tls.credentials import Credentials
 from benchmarks.websocket.workloads import WEBSOCKET_WORKLOADS
-from benchmarks.workloads import Workload
+from benchmarks.workloads import Unit, Workload
 
 DEFAULT_OUTPUT = REPOSITORY / "docs" / "_static" / "benchmarks"
 DEFAULT_PEERS = REPOSITORY / ".benchmarks" / "venv"
@@ -33,9 +37,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure daphne_like and its peers side by side, by turns: median processor "
-        "time for each request, WebSocket message or handshake, how many in a second, resident "
+        "time for each request, WebSocket message, handshake or MB, how many in a second, resident "
         "memory, and the ratio to daphne_like. Linux only; wrk and taskset are needed. A whole run "
-        "takes about half an hour.",
+        "takes about an hour.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     option = parser.add_argument
@@ -58,6 +62,13 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     option("--rounds", type=_positive, default=5, help="slices of each contender and workload")
     option("--slice", type=_positive, default=2, metavar="SECONDS", help="length of one slice")
     option("--connections", type=_positive, default=64, help="connections of the load")
+    option(
+        "--transfer",
+        type=_positive,
+        default=1000,
+        metavar="MB",
+        help="length of an upload or download over TLS",
+    )
     option("--server-core", type=int, default=cores[0], help="core the servers are bound to")
     option("--load-core", type=int, default=cores[-1], help="core the load is bound to")
     option("--output", type=Path, default=DEFAULT_OUTPUT, metavar="DIR", help="for the report")
@@ -107,13 +118,31 @@ def needs_picows(options: argparse.Namespace) -> bool:
 
 def needs_peers(options: argparse.Namespace) -> bool:
     """Tell whether the peers' virtual environment is used: picows is there too."""
-    return options.contenders != [OURS] or needs_picows(options)
+    ours = {one.name for one in CONTENDERS if one.is_ours}
+    return not ours.issuperset(options.contenders) or needs_picows(options)
 
 
 def measure(options: argparse.Namespace) -> Report:
     """Measure what the options ask for."""
     contenders = [one for one in CONTENDERS if one.name in options.contenders]
     workloads = [one for one in WORKLOADS if one.name in options.workloads]
+    with credentials_for(workloads) as made:
+        return _measured(options, contenders, workloads, made)
+
+
+@contextmanager
+def credentials_for(workloads: Sequence[Workload]) -> Iterator[Credentials | None]:
+    """Make certificate and key for the run, if there is a workload of TLS."""
+    with tempfile.TemporaryDirectory(prefix="benchmarks-tls-") as name:
+        yield credentials.make(Path(name)) if any(one.tls for one in workloads) else None
+
+
+def _measured(
+    options: argparse.Namespace,
+    contenders: Sequence[Contender],
+    workloads: Sequence[Workload],
+    made: Credentials | None,
+) -> Report:
     settings = Settings(
         rounds=options.rounds,
         slice_seconds=options.slice,
@@ -121,15 +150,20 @@ def measure(options: argparse.Namespace) -> Report:
         server_core=options.server_core,
         load_core=options.load_core,
         peers=options.peers_venv.absolute(),
+        transfer_megabytes=options.transfer,
+        credentials=made,
     )
     rows = [row for one in workloads for row in _rows(one, contenders, settings)]
+    transfers = any(one.unit is Unit.TRANSFER for one in workloads)
+    transfer = {"MB a transfer": options.transfer} if transfers else {}
     return Report(
-        machine=machine.facts(settings.peers, needs_picows(options)),
+        machine=machine.facts(settings.peers, needs_picows(options), made is not None),
         versions=machine.versions(contenders, sys.executable, settings.peers),
         settings={
             "rounds": options.rounds,
             "seconds a slice": options.slice,
             "connections": options.connections,
+            **transfer,
         },
         workloads=workloads,
         rows=rows,

@@ -32,7 +32,8 @@ STREAM_CHUNKS = 10
 BIG_BODY = b"0123456789abcdef" * 6250
 """100 kB."""
 GIGABYTE = 1_000_000_000
-SLOW_READER_CHUNK_OCTETS = 100_000
+CHUNK_OCTETS = 100_000
+"""Of what is offered or downloaded."""
 SLOW_APPLICATION_PAUSE_SECONDS = 1.0
 
 
@@ -139,11 +140,22 @@ async def _upload(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
 
 
 async def _slow_reader(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-    """Offer a gigabyte; each chunk is fresh memory, so what a server keeps shows in its RSS."""
-    await send(_start(b"application/octet-stream", GIGABYTE))
-    for _ in range(GIGABYTE // SLOW_READER_CHUNK_OCTETS):
-        await send(_body(b"x" * SLOW_READER_CHUNK_OCTETS, more_body=True))
-    await send(_body(b""))
+    await _offer(GIGABYTE, send)
+
+
+async def _download(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    """Send as many octets as the request's body says, which is one event long."""
+    event = await receive()
+    if event["type"] == "http.request":
+        await _offer(int(event.get("body", b"")), send)
+
+
+async def _offer(octets: int, send: ASGISendCallable) -> None:
+    """Send a body; each chunk is fresh memory, so what a server keeps shows in its RSS."""
+    await send(_start(b"application/octet-stream", octets))
+    for _ in range(octets // CHUNK_OCTETS):
+        await send(_body(b"x" * CHUNK_OCTETS, more_body=True))
+    await send(_body(b"x" * (octets % CHUNK_OCTETS)))
 
 
 async def _slow_application(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
@@ -166,6 +178,7 @@ ROUTES: dict[str, Route] = {
     "/stream": _stream,
     "/big": _big,
     "/upload": _upload,
+    "/download": _download,
     "/slow-reader": _slow_reader,
     "/slow-application": _slow_application,
 }

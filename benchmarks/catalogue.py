@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from benchmarks.http_workloads import HTTP_WORKLOADS
+from benchmarks.tls.workloads import TLS_WORKLOADS
 from benchmarks.websocket.workloads import WEBSOCKET_WORKLOADS
 from benchmarks.workloads import Workload
 
-WORKLOADS: tuple[Workload, ...] = (*HTTP_WORKLOADS, *WEBSOCKET_WORKLOADS)
+WORKLOADS: tuple[Workload, ...] = (*HTTP_WORKLOADS, *TLS_WORKLOADS, *WEBSOCKET_WORKLOADS)

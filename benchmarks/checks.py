@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 from benchmarks.http_workloads import HTTPWorkload
 from benchmarks.serving import HOST
@@ -21,18 +23,32 @@ def check(port: int, workload: HTTPWorkload) -> None:
         WrongAnswerError: anything but 200 and the whole body, or a connection that does not last.
     """
     connection = http.client.HTTPConnection(HOST, port, timeout=TIMEOUT_SECONDS)
-    try:
+    with failures_told(), closing(connection):
         for _ in range(2):
-            _compare(*_exchange(connection, workload), workload)
+            exchange(connection, workload)
+
+
+@contextmanager
+def failures_told() -> Iterator[None]:
+    """Turn what a connection raises within the context into :exc:`WrongAnswerError`."""
+    try:
+        yield
     except TimeoutError as error:
         raise WrongAnswerError(f"no answer within {TIMEOUT_SECONDS:g} s") from error
     except (OSError, http.client.HTTPException) as error:
         raise WrongAnswerError(f"{type(error).__name__}: {error}") from error
-    finally:
-        connection.close()
 
 
-def _exchange(connection: http.client.HTTPConnection, workload: HTTPWorkload) -> tuple[int, bytes]:
+def exchange(connection: http.client.HTTPConnection, workload: HTTPWorkload) -> None:
+    """Make the workload's request, and compare status and body.
+
+    Raises:
+        WrongAnswerError: anything but 200 and the whole body.
+    """
+    _compare(*_answered(connection, workload), workload)
+
+
+def _answered(connection: http.client.HTTPConnection, workload: HTTPWorkload) -> tuple[int, bytes]:
     names = {name.lower() for name, _ in workload.fields}
     connection.putrequest(
         workload.method, workload.target, skip_accept_encoding="accept-encoding" in names

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.tls.credentials import Credentials
+from benchmarks.tls.workloads import TLS_WORKLOADS
 from benchmarks.websocket.workloads import WEBSOCKET_WORKLOADS
 from benchmarks.workloads import Workload
 
@@ -33,15 +35,24 @@ class Contender:
     """Workloads (by name) not to try, each with the reason."""
     only: tuple[str, ...] | None = None
     """Workloads (by name) it takes part in; None for all."""
+    tls_command: tuple[str, ...] = ()
+    """The command where it is to speak TLS."""
+
+    @property
+    def is_ours(self) -> bool:
+        """Tell whether our interpreter runs it, with the application from the repository."""
+        return self.distribution == OURS
 
     def takes_part_in(self, workload: Workload) -> bool:
         """Tell whether there is anything to measure or to refuse."""
         return self.only is None or workload.name in self.only
 
-    def command_line(self, peers: Path, port: int | str) -> list[str]:
+    def command_line(
+        self, peers: Path, port: int | str, credentials: Credentials | None = None
+    ) -> list[str]:
         """Fill in our interpreter, the peers' programs, the floors' folder, and the port.
 
-        Given "{port}" as the port, its place stays open.
+        Given "{port}" as the port, its place stays open. Given credentials, it speaks TLS.
         """
         values = {
             "ours": sys.executable,
@@ -49,7 +60,11 @@ class Contender:
             "here": str(REPOSITORY / "benchmarks"),
             "port": str(port),
         }
-        return [part.format_map(values) for part in self.command]
+        if credentials is None:
+            return [part.format_map(values) for part in self.command]
+        values["certificate"] = str(credentials.certificate)
+        values["key"] = str(credentials.key)
+        return [part.format_map(values) for part in self.tls_command]
 
 
 def _contender(
@@ -58,9 +73,12 @@ def _contender(
     distribution: str,
     refusals: Mapping[str, str] | None = None,
     only: tuple[str, ...] | None = None,
+    tls: str = "",
 ) -> Contender:
     # Split before anything is filled in: a path may hold blanks.
-    return Contender(name, tuple(command.split()), distribution, refusals or {}, only)
+    return Contender(
+        name, tuple(command.split()), distribution, refusals or {}, only, tuple(tls.split())
+    )
 
 
 # Of uvicorn 0.54's three, websockets-sansio is the default, and the cheapest where it was tried:
@@ -72,42 +90,76 @@ _UVICORN = (
 # granian serves no more connections at a time than its backlog; `idle` opens 4 000.
 _GRANIAN = "--interface asgi --workers 1 --loop uvloop --no-access-log --log-level warning"
 
+_OURS = "{ours} -m daphne_like -v 0"
+_UVICORN_COMMAND = (
+    f"{{bin}}/uvicorn {_UVICORN} --timeout-keep-alive {KEEP_ALIVE_SECONDS}"
+    f" --host 127.0.0.1 --port {{port}} {APPLICATION}"
+)
+_GRANIAN_COMMAND = (
+    f"{{bin}}/granian {_GRANIAN} --backlog 8192 --host 127.0.0.1 --port {{port}} {APPLICATION}"
+)
+_HYPERCORN_COMMAND = (
+    f"{{bin}}/hypercorn -k uvloop -w 1 --log-level warning --keep-alive {KEEP_ALIVE_SECONDS}"
+    f" -b 127.0.0.1:{{port}} {APPLICATION}"
+)
+_FASTPYSGI_COMMAND = f"{{bin}}/fastpysgi --host 127.0.0.1 --port {{port}} {APPLICATION}"
+_FLOOR_COMMAND = "{bin}/python {here}/floor.py {port}"
+_SSL_STRING = "ssl:{port}:interface=127.0.0.1:privateKey={key}:certKey={certificate}"
+
 CONTENDERS = (
     _contender(
         OURS,
-        f"{{ours}} -m daphne_like -v 0 -b 127.0.0.1 -p {{port}} {APPLICATION}",
-        "daphne_like",
+        f"{_OURS} -b 127.0.0.1 -p {{port}} {APPLICATION}",
+        OURS,
+        tls=f"{_OURS} -b 127.0.0.1 -p {{port}} --tls-certificate {{certificate}} --tls-key {{key}}"
+        f" {APPLICATION}",
+    ),
+    _contender(
+        # The same, but what speaks TLS is Twisted, as for any endpoint string of its own.
+        "ours-ssl",
+        "",
+        OURS,
+        only=tuple(one.name for one in TLS_WORKLOADS),
+        tls=f"{_OURS} -e {_SSL_STRING} {APPLICATION}",
     ),
     _contender(
         "uvicorn",
-        f"{{bin}}/uvicorn {_UVICORN} --timeout-keep-alive {KEEP_ALIVE_SECONDS}"
-        f" --host 127.0.0.1 --port {{port}} {APPLICATION}",
+        _UVICORN_COMMAND,
         "uvicorn",
+        tls=f"{_UVICORN_COMMAND} --ssl-certfile {{certificate}} --ssl-keyfile {{key}}",
     ),
     _contender(
         "granian",
-        f"{{bin}}/granian {_GRANIAN} --backlog 8192 --host 127.0.0.1 --port {{port}} {APPLICATION}",
+        _GRANIAN_COMMAND,
         "granian",
+        tls=f"{_GRANIAN_COMMAND} --ssl-certificate {{certificate}} --ssl-keyfile {{key}}",
     ),
     _contender(
         "hypercorn",
-        f"{{bin}}/hypercorn -k uvloop -w 1 --log-level warning --keep-alive {KEEP_ALIVE_SECONDS}"
-        f" -b 127.0.0.1:{{port}} {APPLICATION}",
+        _HYPERCORN_COMMAND,
         "hypercorn",
+        tls=f"{_HYPERCORN_COMMAND} --certfile {{certificate}} --keyfile {{key}}",
     ),
-    _contender("Daphne", f"{{bin}}/daphne -v 0 -b 127.0.0.1 -p {{port}} {APPLICATION}", "daphne"),
+    _contender(
+        "Daphne",
+        f"{{bin}}/daphne -v 0 -b 127.0.0.1 -p {{port}} {APPLICATION}",
+        "daphne",
+        tls=f"{{bin}}/daphne -v 0 -e {_SSL_STRING} {APPLICATION}",
+    ),
     _contender(
         "fastpysgi",
-        f"{{bin}}/fastpysgi --host 127.0.0.1 --port {{port}} {APPLICATION}",
+        _FASTPYSGI_COMMAND,
         "fastpysgi",
         refusals={one.name: "it has no WebSocket" for one in WEBSOCKET_WORKLOADS},
+        tls=f"{_FASTPYSGI_COMMAND} --certfile {{certificate}} --keyfile {{key}}",
     ),
     _contender(
         "uvloop-floor",
-        "{bin}/python {here}/floor.py {port}",
+        _FLOOR_COMMAND,
         "uvloop",
         # No application runs on it, and it parses nothing.
-        only=("hello", "browser", "varied"),
+        only=("hello", "browser", "varied", "tls", "tls-handshake", "tls-resume"),
+        tls=f"{_FLOOR_COMMAND} {{certificate}} {{key}}",
     ),
     _contender(
         "picows-floor",

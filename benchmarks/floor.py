@@ -1,11 +1,13 @@
 """What the event loop costs alone: a fixed answer on raw uvloop, no parsing, no application.
 
-``python floor.py PORT``. It runs in the peers' interpreter and imports nothing but uvloop.
+``python floor.py PORT``, or with TLS ``python floor.py PORT CERTIFICATE KEY``. It runs in the
+peers' interpreter and imports nothing but uvloop.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 import sys
 from typing import cast
 
@@ -31,11 +33,20 @@ class Floor(asyncio.Protocol):
             self._write(ANSWER * heads)
 
 
-async def serve(port: int) -> None:
-    """Serve on 127.0.0.1 until the process is ended."""
-    server = await asyncio.get_running_loop().create_server(Floor, "127.0.0.1", port)
+def context(certificate: str, key: str) -> ssl.SSLContext:
+    """Return a server's context, as Python makes it."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.load_cert_chain(certificate, key)
+    return made
+
+
+async def serve(port: int, *files: str) -> None:
+    """Serve on 127.0.0.1 until the process is ended; with TLS, given certificate and key."""
+    tls = context(*files) if files else None
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Floor, "127.0.0.1", port, ssl=tls)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(int(sys.argv[1])))
+    uvloop.run(serve(int(sys.argv[1]), *sys.argv[2:]))

@@ -14,6 +14,7 @@ from typing import IO
 
 from benchmarks.contenders import REPOSITORY
 from benchmarks.dialogue import Order
+from benchmarks.http_workloads import HTTPWorkload
 from benchmarks.load import LoadError, Summary, sample
 from benchmarks.results import Sample
 from benchmarks.serving import Server
@@ -22,6 +23,7 @@ from benchmarks.websocket.workloads import WebSocketWorkload
 TIMEOUT_SECONDS = 40
 """How long the generator may stay after its slice: longer than it allows itself."""
 WEBSOCKET = "benchmarks.websocket.generator"
+TLS = "benchmarks.tls.handshakes"
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Generator:
     core: int
     seconds: int
     connections: int
-    workload: WebSocketWorkload
+    workload: WebSocketWorkload | HTTPWorkload
     program: str = WEBSOCKET
 
     def measure(self, server: Server) -> Sample:

@@ -5,30 +5,35 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import ssl
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import peers
-from benchmarks.contenders import OURS, Contender
+from benchmarks.contenders import Contender
+from benchmarks.tls import client
 
 
-def facts(peers_folder: Path, websocket: bool) -> dict[str, str]:
+def facts(peers_folder: Path, websocket: bool, tls: bool) -> dict[str, str]:
     """Return processor, cores, kernel, Python, load tools and day, by name.
 
     Args:
         peers_folder: virtual environment of the WebSocket load.
         websocket: whether there was such load.
+        tls: whether there was such load.
     """
     load = _wrk()
     if websocket:
         found = peers.versions(peers_folder / "bin" / "python", ["picows"])
         load += f", picows {found['picows']} for WebSocket"
+    facts_of_tls = {"TLS": _tls()} if tls else {}
     return {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "kernel": f"{platform.system()} {platform.release()}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "load": load,
+        **facts_of_tls,
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
     }
 
@@ -41,6 +46,11 @@ def _processor() -> str:
     return platform.machine()
 
 
+def _tls() -> str:
+    # Of our interpreter, and so of the peers'; pyOpenSSL and granian bring their own.
+    return f"{client.VERSION}, {client.CIPHER}, EC P-256; Python's is {ssl.OPENSSL_VERSION}"
+
+
 def _wrk() -> str:
     # `wrk --version` ends with status 1.
     output = subprocess.run(["wrk", "--version"], capture_output=True, text=True)
@@ -51,8 +61,8 @@ def versions(
     contenders: Sequence[Contender], python: str, peers_folder: Path
 ) -> dict[str, str | None]:
     """Return each contender's version, ours asked of `python`, the others of the peers'."""
-    ours = [one for one in contenders if one.name == OURS]
-    others = [one for one in contenders if one.name != OURS]
+    ours = [one for one in contenders if one.is_ours]
+    others = [one for one in contenders if not one.is_ours]
     found: dict[str, str | None] = {}
     for interpreter, group in ((python, ours), (peers_folder / "bin" / "python", others)):
         if group:

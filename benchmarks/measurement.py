@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import ParamSpec, TypeVar
 
 from benchmarks import load
@@ -96,7 +96,8 @@ class Trial:
                 if share is not None
             ]
             line = f"  round {round_number + 1}: {name:12} {sample.figure:9.2f}"
-            progress("  ".join([line, *busy]))
+            grown = [] if sample.growth_mib is None else [f"growth {sample.growth_mib:.1f} MiB"]
+            progress("  ".join([line, *busy, *grown]))
 
     def _in_turn(self, round_number: int) -> list[Contender]:
         order = rotated(self._contenders, round_number)
@@ -118,8 +119,7 @@ class Trial:
                     self._record(round_number, one.name, sample)
 
     def _start(self, stack: ExitStack, contender: Contender) -> Server:
-        settings = self._settings
-        server = stack.enter_context(serving(contender, settings.peers, settings.server_core))
+        server = stack.enter_context(self._serving(contender))
         self._method.check(server)
         self._method.warm_up(server)
         server.pause()
@@ -133,5 +133,10 @@ class Trial:
                 self._record(round_number, one.name, sample)
 
     def _measure_memory_of(self, contender: Contender) -> Sample:
-        with serving(contender, self._settings.peers, self._settings.server_core) as server:
+        with self._serving(contender) as server:
             return self._method.measure(server)
+
+    def _serving(self, contender: Contender) -> AbstractContextManager[Server]:
+        settings = self._settings
+        credentials = settings.credentials if self._workload.tls else None
+        return serving(contender, settings.peers, settings.server_core, credentials)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,10 +11,14 @@ from benchmarks import checks, generators, load, memory
 from benchmarks.http_workloads import HTTPWorkload
 from benchmarks.results import Sample
 from benchmarks.serving import Server
+from benchmarks.tls import checks as tls_checks
+from benchmarks.tls import transfers
+from benchmarks.tls.credentials import Credentials
+from benchmarks.tls.workloads import TLSWorkload
 from benchmarks.websocket import checks as websocket_checks
 from benchmarks.websocket import memory as websocket_memory
 from benchmarks.websocket.workloads import WebSocketWorkload
-from benchmarks.workloads import Workload
+from benchmarks.workloads import Unit, Workload
 
 WARM_UP_SECONDS = 1
 
@@ -28,6 +33,9 @@ class Settings:
     server_core: int
     load_core: int
     peers: Path
+    transfer_megabytes: int = 1000
+    credentials: Credentials | None = None
+    """None where no workload is of TLS."""
 
 
 class Load(Protocol):
@@ -48,6 +56,8 @@ class Method:
         """Compare the server's answer with the one owed."""
         if isinstance(self.workload, WebSocketWorkload):
             websocket_checks.check(server.port, self.workload)
+        elif isinstance(self.workload, TLSWorkload):
+            tls_checks.check(server, self.workload)
         else:
             checks.check(server.port, self._http)
 
@@ -61,6 +71,9 @@ class Method:
             return self._load(self.settings.slice_seconds).measure(server)
         if isinstance(self.workload, WebSocketWorkload):
             return websocket_memory.measure(server, self.workload)
+        if isinstance(self.workload, TLSWorkload):
+            megabytes, core = self.settings.transfer_megabytes, self.settings.load_core
+            return transfers.measure(server, self.workload, megabytes, core)
         return memory.measure(server, self._http)
 
     @property
@@ -74,4 +87,9 @@ class Method:
         if isinstance(self.workload, WebSocketWorkload):
             python = settings.peers / "bin" / "python"
             return generators.Generator(python, core, seconds, connections, self.workload)
+        if self._http.unit is Unit.CONNECTION:
+            python = Path(sys.executable)
+            return generators.Generator(
+                python, core, seconds, connections, self._http, generators.TLS
+            )
         return load.Wrk(core, seconds, connections, self._http)

@@ -21,6 +21,8 @@ class Sample:
     """The server's processor time divided by the slice's: about 1 where the load keeps up."""
     load_busy: float | None = None
     """The same of the load itself; None where it does not tell."""
+    growth_mib: float | None = None
+    """Most resident memory above what it was before, where both it and time are measured."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Row:
     """The figure divided by ours; None where we have none, or where ours is not above zero."""
     per_second: float | None = None
     resident_mib: float | None = None
+    growth_mib: float | None = None
     refusal: str | None = None
     samples: tuple[Sample, ...] = ()
 
@@ -97,5 +100,6 @@ def _row(
         ratio=ratio(figure, ours),
         per_second=_median(sample.per_second for sample in outcome.samples),
         resident_mib=_median(sample.resident_mib for sample in outcome.samples),
+        growth_mib=_median(sample.growth_mib for sample in outcome.samples),
         samples=outcome.samples,
     )

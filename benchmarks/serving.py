@@ -8,13 +8,14 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import processes
-from benchmarks.contenders import OURS, REPOSITORY, Contender
+from benchmarks.contenders import REPOSITORY, Contender
+from benchmarks.tls.credentials import Credentials
 
 HOST = "127.0.0.1"
 START_SECONDS = 20.0
@@ -35,6 +36,8 @@ class Server:
     contender: Contender
     pid: int
     port: int
+    credentials: Credentials | None = None
+    """What it speaks TLS with; None if it does not."""
 
     def cpu_seconds(self) -> float:
         """Return the processor time of the whole process tree."""
@@ -71,8 +74,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(contender: Contender, peers: Path, core: int) -> Iterator[Server]:
+def serving(
+    contender: Contender, peers: Path, core: int, credentials: Credentials | None = None
+) -> Iterator[Server]:
     """Run a contender, bound to one core, for as long as the context lasts.
+
+    Given credentials, it speaks TLS.
 
     Raises:
         StartError: it did not come to listen.
@@ -82,10 +89,11 @@ def serving(contender: Contender, peers: Path, core: int) -> Iterator[Server]:
         for attempt in range(ATTEMPTS):
             port = free_port()
             log = folder / f"{attempt}.log"
-            process = _start(contender, peers, core, port, folder, log)
+            command = contender.command_line(peers, port, credentials)
+            process = _start(contender, command, core, folder, log)
             try:
                 if wait_until_listening(process, port):
-                    yield Server(contender, process.pid, port)
+                    yield Server(contender, process.pid, port, credentials)
                     return
             finally:
                 end(process)
@@ -94,12 +102,12 @@ def serving(contender: Contender, peers: Path, core: int) -> Iterator[Server]:
 
 
 def _start(
-    contender: Contender, peers: Path, core: int, port: int, folder: Path, log: Path
+    contender: Contender, command: Sequence[str], core: int, folder: Path, log: Path
 ) -> subprocess.Popen[bytes]:
     # A session of its own, so that the group's id reaches every process it leaves behind.
     with log.open("wb") as output:
         return subprocess.Popen(
-            ["taskset", "--cpu-list", str(core), *contender.command_line(peers, port)],
+            ["taskset", "--cpu-list", str(core), *command],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(import_folder(contender, folder))},
             stdin=subprocess.DEVNULL,
@@ -114,7 +122,7 @@ def import_folder(contender: Contender, folder: Path) -> Path:
 
     Peers get one that holds nothing else: in the repository, Daphne would find our Twisted plug-in.
     """
-    if contender.name == OURS:
+    if contender.is_ours:
         return REPOSITORY
     link = folder / "benchmarks"
     if not link.is_symlink():

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 from benchmarks.results import Report, Row
-from benchmarks.workloads import Workload
+from benchmarks.workloads import Unit, Workload
 
 ABSENT = "\u2013"
 
@@ -30,18 +30,29 @@ def _count_text(count: float | None) -> str:
     return ABSENT if count is None else f"{count:,.0f}".replace(",", "\u202f")
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    return (
+def _mib_text(mib: float | None) -> str:
+    return ABSENT if mib is None else f"{mib:.1f}"
+
+
+def _cells(workload: Workload, row: Row) -> tuple[str, ...]:
+    cells = (
         row.contender,
         figure_text(row.figure),
         ratio_text(row.ratio),
         _count_text(row.per_second),
-        ABSENT if row.resident_mib is None else f"{row.resident_mib:.1f}",
+        _mib_text(row.resident_mib),
     )
+    return (*cells, _mib_text(row.growth_mib)) if _shows_growth(workload) else cells
 
 
 def _header(workload: Workload) -> tuple[str, ...]:
-    return ("contender", workload.unit.value, "ratio", workload.unit.rate, "resident MiB")
+    header = ("contender", workload.unit.value, "ratio", workload.unit.rate, "resident MiB")
+    return (*header, "growth MiB") if _shows_growth(workload) else header
+
+
+def _shows_growth(workload: Workload) -> bool:
+    """Tell whether growth is measured beside the figure."""
+    return workload.unit is Unit.TRANSFER
 
 
 def text(report: Report) -> str:
@@ -53,7 +64,7 @@ def text(report: Report) -> str:
 
 def _text_table(workload: Workload, rows: Sequence[Row]) -> str:
     header = _header(workload)
-    cells = [_cells(row) for row in rows]
+    cells = [_cells(workload, row) for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
     lines = [_text_line(header, widths), "  ".join("-" * width for width in widths)]
     for row, line in zip(rows, cells, strict=True):
@@ -79,7 +90,7 @@ def restructured_text(report: Report) -> str:
     parts = [_overview(report)]
     for workload in report.workloads:
         rows = report.rows_of(workload)
-        lines = [_header(workload), *map(_cells, rows)]
+        lines = [_header(workload), *(_cells(workload, row) for row in rows)]
         parts.append(_list_table(f"{workload.name}: {workload.title}", lines))
         parts.extend(
             f"{row.contender}: {_escaped(row.refusal)}." for row in rows if row.refusal is not None

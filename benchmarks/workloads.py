@@ -1,7 +1,7 @@
 """What every workload has: a name, a title, and the unit of its figure.
 
-The workloads themselves are in :mod:`benchmarks.http_workloads` and
-:mod:`benchmarks.websocket.workloads`.
+The workloads themselves are in :mod:`benchmarks.http_workloads`,
+:mod:`benchmarks.websocket.workloads` and :mod:`benchmarks.tls.workloads`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ class Unit(Enum):
     REQUEST = "CPU µs per request"
     MESSAGE = "CPU µs per message"
     HANDSHAKE = "CPU µs per handshake"
+    CONNECTION = "CPU µs per connection"
+    TRANSFER = "CPU µs per MB"
     IDLE = "KiB per connection"
     GROWTH = "MiB of growth"
 
     @property
     def is_memory(self) -> bool:
-        """Tell whether resident memory is measured, not processor time under load."""
-        return self in (Unit.IDLE, Unit.GROWTH)
+        """Tell whether resident memory is watched: on a server just started, in each turn."""
+        return self in (Unit.IDLE, Unit.GROWTH, Unit.TRANSFER)
 
     @property
     def rate(self) -> str:
@@ -30,7 +32,12 @@ class Unit(Enum):
         return _RATES.get(self, "requests/s")
 
 
-_RATES = {Unit.MESSAGE: "messages/s", Unit.HANDSHAKE: "connections/s"}
+_RATES = {
+    Unit.MESSAGE: "messages/s",
+    Unit.HANDSHAKE: "connections/s",
+    Unit.CONNECTION: "connections/s",
+    Unit.TRANSFER: "MB/s",
+}
 
 
 @dataclass(frozen=True)
@@ -40,3 +47,8 @@ class Workload:
     name: str
     title: str
     unit: Unit
+
+    @property
+    def tls(self) -> bool:
+        """Tell whether all of it goes over TLS."""
+        return False
