@@ -21,6 +21,8 @@ if os.name == "posix":
     from twisted.internet import unix
     from twisted.internet.address import UNIXAddress
 
+    from daphne_like.reactor import unix_path
+
 
 def run_to_end(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Drive a coroutine that yields at most bare turns of the loop, without running the loop.
@@ -89,7 +91,42 @@ class NativePort(AcceptsNatively):
 if os.name == "posix":
 
     class NativeUNIXPort(AcceptsNatively, unix.Port):
-        """A UNIX port; path, mode, lock and stale socket are handled by Twisted's port."""
+        """A UNIX port; path, mode and lock are handled by Twisted's port.
+
+        What Twisted's makes of the process number in a lock is not enough: unix_path.py says why.
+        """
+
+        _bindPath: bytes  # noqa: N815 # Twisted's name
+        _file: tuple[int, int] | None = None
+        """The socket's file, if this port has made it; one that was adopted is its owner's."""
+
+        def startListening(self) -> None:
+            is_file = self._bindPath[:1] not in (b"", b"\0")
+            if self._preexistingSocket is not None:
+                # As Twisted's TCP ports have it: the socket is its owner's, who may go on
+                # listening with it (systemd does, for the next start).
+                self._shouldShutdown = False
+            if self._preexistingSocket is not None or not is_file:
+                super().startListening()  # type: ignore[no-untyped-call] # not typed
+                return
+            with unix_path.alone(self._bindPath):
+                if self.wantPID:
+                    unix_path.take_over(self._bindPath)
+                super().startListening()  # type: ignore[no-untyped-call] # not typed
+            self._file = unix_path.identity(self._bindPath)
+
+        def connectionLost(self, reason: Any) -> None:
+            # Not unix.Port's: it removes whatever is at the path, another server's socket too,
+            # and systemd's.
+            if self._file is not None and unix_path.identity(self._bindPath) == self._file:
+                os.unlink(self._bindPath)
+            lock, self.lockFile = self.lockFile, None
+            if lock is not None:
+                try:
+                    lock.unlock()
+                except (OSError, ValueError):
+                    pass  # it has gone, or is another server's by now
+            tcp.Port.connectionLost(self, reason)
 
         def build_address(self, address: str | bytes) -> Any:
             """UNIXAddress, its name None for a peer that has not bound its socket."""
