@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from twisted.internet.endpoints import quoteStringArgument
 
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.options import DEFAULT_HOST, DEFAULT_PORT, Options
+from daphne_like.proxies import TrustedProxies
+from daphne_like.unix_files import ListeningOnFiles, is_abstract, ownership
 
 
 def build_endpoint_description_strings(
@@ -70,7 +73,8 @@ def endpoint_strings(options: Options) -> list[str]:
     """All endpoint strings of a set of options; Daphne's defaults where little is given.
 
     Raises:
-        ConfigurationError: a TLS certificate, and nothing that it could be for.
+        ConfigurationError: a TLS certificate, or how a socket's file is to be, and nothing that
+            it could be for.
     """
     host, port = options.host, options.port
     anything = options.unix_socket, options.file_descriptor, options.endpoints or None
@@ -94,21 +98,95 @@ def endpoint_strings(options: Options) -> list[str]:
         options.tls_certificate,
         options.tls_key,
     )
-    return sorted([*options.endpoints, *built])
+    strings = sorted([*options.endpoints, *built])
+    _check_unix_options(options, strings)
+    return strings
 
 
-def endpoints_from(strings: Iterable[str], reactor: object) -> list[object]:
+def _check_unix_options(options: Options, strings: list[str]) -> None:
+    if (options.unix_mode, options.unix_owner, options.unix_group) == (None, None, None):
+        return
+    names = "--unix-mode, --unix-owner and --unix-group are for -u and unix: strings"
+    unix = [rest for kind, rest in map(split_kind, map(behind_proxies, strings)) if kind == "unix"]
+    if not unix:
+        raise ConfigurationError(f"{names}; there is none")
+    abstract = next(filter(is_abstract, unix), None)
+    if abstract is not None:
+        raise ConfigurationError(
+            f"{names} that name a file: everybody on this machine may connect to {abstract}"
+        )
+
+
+def split_kind(string: str) -> tuple[str, str]:
+    """The kind of an endpoint string, in lower case as Twisted compares it, and what follows."""
+    kind, _, rest = string.partition(":")
+    return kind.lower(), rest
+
+
+def behind_proxies(string: str) -> str:
+    """An endpoint string without `haproxy:` in front."""
+    kind, rest = split_kind(string)
+    return behind_proxies(rest) if kind == "haproxy" else string
+
+
+def endpoints_from(
+    strings: Iterable[str], reactor: object, options: Options | None = None
+) -> list[object]:
     """Parse endpoint strings; nothing listens yet.
 
+    Args:
+        strings: Twisted's; `haproxy:` and `unix:` mean more here.
+        reactor: that is to listen.
+        options: which proxies are trusted, and how files of UNIX sockets are to be.
     Raises:
-        ConfigurationError: a string that Twisted cannot read, or that names a missing file.
+        ConfigurationError: a string that Twisted cannot read, or that names a missing file; a
+            user or a group that does not exist.
     """
-    from twisted.internet.endpoints import serverFromString
-
+    options = options or Options()
     endpoints = []
     for string in strings:
         try:
-            endpoints.append(serverFromString(reactor, string))
+            endpoints.append(_endpoint(string, reactor, options))
+        except ConfigurationError:
+            raise
         except Exception as error:  # noqa: BLE001 # parsers are plug-ins and raise what they like
             raise ConfigurationError(f"The endpoint {string!r} is not usable: {error}")
     return endpoints
+
+
+def _endpoint(string: str, reactor: object, options: Options) -> Any:
+    from twisted.internet.endpoints import serverFromString
+
+    kind, rest = split_kind(string)
+    if kind == "haproxy":
+        # Not Twisted's: its wrapper believes everybody, closes a connection whose header comes in
+        # parts, and looks for the header behind TLS, where no proxy sends it.
+        from daphne_like.proxy_protocol import ListeningForProxies, ProxiedEndpoint
+
+        proxies = TrustedProxies(options.trusted_proxies)
+        inner = ListeningForProxies(reactor, proxies, options.header_timeout, string)
+        return ProxiedEndpoint(_endpoint(rest, inner, options), inner)
+    if kind == "unix":
+        return _unix_endpoint(rest, reactor, options)
+    try:
+        return serverFromString(reactor, string)
+    except (IndexError, KeyError) as error:
+        if kind != "systemd":
+            raise
+        raise ValueError(
+            "systemd has passed on no such socket (LISTEN_FDS, LISTEN_FDNAMES)"
+        ) from error
+
+
+def _unix_endpoint(rest: str, reactor: object, options: Options) -> Any:
+    from twisted.internet.endpoints import serverFromString
+
+    owner = ownership(options.unix_owner, options.unix_group)
+    reactor = ListeningOnFiles(reactor, owner)
+    if options.unix_mode is not None:
+        try:
+            # In front: a mode that the string names itself comes later, and counts.
+            return serverFromString(reactor, f"unix:mode={options.unix_mode:o}:{rest}")
+        except TypeError:
+            pass  # it names one without `mode=`; or it is wrong, as the next line says
+    return serverFromString(reactor, f"unix:{rest}")

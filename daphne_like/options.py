@@ -48,6 +48,17 @@ def seconds(text: str) -> float:
         return float(text)
 
 
+def file_mode(text: str) -> int:
+    """The permissions of a file, as chmod writes them.
+
+    Raises:
+        ArgumentTypeError: not three octal digits, with or without a 0 in front.
+    """
+    if not re.fullmatch("0?[0-7]{3}", text):
+        raise ArgumentTypeError(f"expected three octal digits, for example 660, got {text!r}")
+    return int(text, 8)
+
+
 def option(
     default: Any,
     help_: str,
@@ -125,8 +136,27 @@ class Options:
         most=65535,
     )
     unix_socket: str | None = option(
-        None, "UNIX socket to listen on", "-u", "--unix-socket", group=LISTEN, metavar="PATH"
+        None,
+        "UNIX socket to listen on; @name for an abstract one, which is no file (Linux)",
+        "-u",
+        "--unix-socket",
+        group=LISTEN,
+        metavar="PATH",
     )
+    unix_mode: int | None = option(
+        None,
+        "permissions of the socket's file, for example 660, for -u and for unix: strings without "
+        "a mode; everybody may connect (666) by default",
+        "--unix-mode", group=LISTEN, kind=file_mode, metavar="MODE",
+    )  # fmt: skip
+    unix_owner: str | None = option(
+        None, "user, by name or number, to give the socket's file to, for -u and unix: strings",
+        "--unix-owner", group=LISTEN, metavar="USER",
+    )  # fmt: skip
+    unix_group: str | None = option(
+        None, "group, by name or number, to give the socket's file to, for -u and unix: strings",
+        "--unix-group", group=LISTEN, metavar="GROUP",
+    )  # fmt: skip
     file_descriptor: int | None = option(
         None,
         "descriptor of a socket that listens already",
@@ -308,8 +338,8 @@ class Options:
     )  # fmt: skip
     trusted_proxies: str = option(
         "127.0.0.1,::1,unix",
-        "addresses and networks of the proxies whose fields count, separated by commas; unix "
-        "for peers on a UNIX socket, * for everybody",
+        "addresses and networks of the proxies whose fields, and whose headers on haproxy: "
+        "endpoints, count, separated by commas; unix for peers on a UNIX socket, * for everybody",
         "--trusted-proxies",
         group=PROXY,
         metavar="LIST",

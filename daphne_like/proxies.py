@@ -26,15 +26,19 @@ class TrustedProxies:
         proto_field: for example X-Forwarded-Proto.
     Raises:
         ConfigurationError: something else in `trusted`.
+
+    Attributes:
+        trusted: as it was given.
     """
 
     def __init__(
         self,
         trusted: str,
-        address_field: str | None,
-        port_field: str | None,
-        proto_field: str | None,
+        address_field: str | None = None,
+        port_field: str | None = None,
+        proto_field: str | None = None,
     ) -> None:
+        self.trusted = trusted
         self._address, self._port, self._proto = (
             name.lower().encode("latin-1") if name else None
             for name in (address_field, port_field, proto_field)
@@ -57,7 +61,10 @@ class TrustedProxies:
                     )
 
     def trusts(self, host: str | None) -> bool:
-        """Whether the fields of a peer count; None is a peer on a UNIX socket."""
+        """Whether what a peer says counts; None is a peer on a UNIX socket.
+
+        An IPv4 peer of a port for both families (::ffff:127.0.0.1) is the one it is without.
+        """
         if self._everybody:
             return True
         if host is None:
@@ -66,7 +73,8 @@ class TrustedProxies:
             address = ipaddress.ip_address(host)
         except ValueError:
             return False
-        return any(address in network for network in self._networks)
+        spellings = {address, getattr(address, "ipv4_mapped", None) or address}
+        return any(one in network for one in spellings for network in self._networks)
 
     def apply(self, scope: dict[str, Any]) -> None:
         """Change client, scheme and root_path of a scope as its peer is trusted to say."""

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -175,7 +176,7 @@ class Server:
 
         self.attach(reactor)
         self.end = self._stop_reactor
-        self._parsed = endpoints_from(self.endpoints, reactor)
+        self._parsed = endpoints_from(self.endpoints, reactor, options=self.options)
         self.reactor.callWhenRunning(self._spawn)
         self.reactor.addSystemEventTrigger("before", "shutdown", self._deferred, self.drain)
         if self.signal_handlers:
@@ -237,7 +238,9 @@ class Server:
             ConfigurationError: one of them cannot be had; the others are given back.
         """
         self._must_have_endpoints()
-        self._parsed = self._parsed or endpoints_from(self.endpoints, self.reactor)
+        self._parsed = self._parsed or endpoints_from(
+            self.endpoints, self.reactor, options=self.options
+        )
         self.accepting = False
         for string, endpoint in zip(self.endpoints, self._parsed, strict=True):
             try:
@@ -388,7 +391,8 @@ class Server:
         if host is not None:
             where: tuple[str, int | None] = (host, address.port)
         else:
-            where = (address.name.decode("utf-8", "replace") if address.name else "", None)
+            name = address.name.decode("utf-8", "replace") if address.name else ""
+            where = (re.sub("^\0", "@", name), None)
         self.listening_addresses.append(where)
 
     def listen_error(self, failure: Failure) -> None:

@@ -22,6 +22,10 @@ TURNS = 50
 class Wire:
     """One connection as its transport sees it, and what a test does at the other end.
 
+    Args:
+        memory: its server.
+        factory: of the protocol; the server's HTTP by default.
+
     Attributes:
         written: octets that the server has written.
         half_closed, closing, aborted: what it asked for, closing for any of them; `lost` when
@@ -29,7 +33,7 @@ class Wire:
         paused: it does not want to be given octets.
     """
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, factory: Any = None) -> None:
         self.memory = memory
         self.written = b""
         self.writes: list[bytes] = []
@@ -37,7 +41,9 @@ class Wire:
         self.producer: Any = None
         self.peer: Any = IPv4Address("TCP", "192.0.2.1", 50000)
         self.host: Any = IPv4Address("TCP", "192.0.2.2", 80)
-        self.protocol = HTTP1Connection(memory.server)
+        self.protocol: Any = (
+            HTTP1Connection(memory.server) if factory is None else factory.buildProtocol(self.peer)
+        )
         self.protocol.makeConnection(self)
 
     # The other end.
@@ -165,9 +171,9 @@ class Memory:
         self.server = Server(application, **settings)
         self.server.use_loop(self.loop, lambda: self.now)
 
-    def connect(self) -> Wire:
+    def connect(self, factory: Any = None) -> Wire:
         """A new connection."""
-        return Wire(self)
+        return Wire(self, factory)
 
     def settle(self) -> None:
         """Let everything happen that does not wait for time or for the peer."""

@@ -18,7 +18,10 @@ MAY_IMPORT = {
     "demo": set(),
     "options": INNERMOST | {"asgi"},
     "proxies": INNERMOST,
-    "endpoints": INNERMOST | {"options"},
+    "listening": INNERMOST,
+    "proxy_protocol": INNERMOST | {"listening", "proxies"},
+    "unix_files": INNERMOST | {"listening"},
+    "endpoints": INNERMOST | {"options", "proxies", "proxy_protocol", "unix_files"},
 }
 """Which parts a part may import; one that is not here may import all of them."""
 

@@ -124,7 +124,9 @@ def find_addresses(transport: Any) -> Addresses:
         ):
             ends.append([str(address.host), int(address.port)])
         elif address is host and isinstance(address, UNIXAddress) and address.name:
-            ends.append([address.name.decode("utf-8", "surrogateescape"), None])
+            name = address.name.decode("utf-8", "surrogateescape")
+            # An abstract name, in its usual spelling: a NUL in a path surprises who reads it.
+            ends.append(["@" + name[1:] if name[0] == "\0" else name, None])
         else:
             ends.append(None)
     scheme = "https" if ISSLTransport.providedBy(transport) else "http"

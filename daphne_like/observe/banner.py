@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from daphne_like import __version__
+from daphne_like.endpoints import behind_proxies, split_kind
 
 if TYPE_CHECKING:
     from daphne_like.server import Server
@@ -23,7 +24,7 @@ def url_of(host: str, port: int | None, *, tls: bool = False) -> str:
 
 def speaks_tls(endpoint: str) -> bool:
     """Whether peers of an endpoint string speak TLS, by the kinds that Twisted has."""
-    return endpoint.startswith(("ssl:", "tls:"))
+    return split_kind(behind_proxies(endpoint))[0] in ("ssl", "tls")
 
 
 def banner(server: Server, application: str) -> str:
@@ -33,6 +34,7 @@ def banner(server: Server, application: str) -> str:
         loop = f"{loop} {version(loop)}"
     where = ", ".join(
         url_of(*address, tls=speaks_tls(endpoint))
+        + (" (for proxies, with a PROXY header)" if behind_proxies(endpoint) != endpoint else "")
         for endpoint, address in zip(server.endpoints, server.listening_addresses, strict=True)
     )
     if server.redirecting is not None:

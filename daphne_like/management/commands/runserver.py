@@ -28,6 +28,7 @@ from daphne_like.endpoints import endpoint_strings
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.management import reloading
 from daphne_like.management.request_lines import RequestLines
+from daphne_like.observe.banner import speaks_tls
 from daphne_like.observe.escaping import SafeFormatter
 from daphne_like.options import APPLICATION, LISTEN, LOG, Options, seconds, without_limits
 from daphne_like.server import Server
@@ -41,7 +42,9 @@ GRACEFUL_SECONDS = 1
 """For what is in flight, when Ctrl-C or a change ends the server; 10 on the command line."""
 STOP_SECONDS = 5.0
 """The whole stop, lifespan shutdown included, before the process ends without it."""
-TAKEN = {"endpoints", "tls_certificate", "tls_key"}
+TAKEN = {
+    "endpoints", "tls_certificate", "tls_key", "unix_mode", "unix_owner", "unix_group",
+}  # fmt: skip
 """Of the options that say where to listen; Django's own address says the rest."""
 HANDSHAKE = "websocket_handshake_timeout"
 """An option of Daphne's runserver; of the command it is none."""
@@ -286,7 +289,7 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
     def _url(self, endpoint: str, host: str, port: int | None) -> str:
         if port is None:
             return f"unix:{host}"
-        scheme = "https" if endpoint.startswith(("ssl:", "tls:")) else self.protocol
+        scheme = "https" if speaks_tls(endpoint) else self.protocol
         if endpoint not in self._options.endpoints and self.addr != "0":
             host = self.addr  # as it was given: a name stays a name
         return f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
