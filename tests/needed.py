@@ -21,8 +21,8 @@ def module(name: str) -> Any:
 
 
 def program(name: str, package: str) -> str:
-    """The program's path."""
-    path = shutil.which(name)
+    """The program's path; Debian has servers where only root looks for programs."""
+    path = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
     return path or _missing(f"{name} is missing: install it with `apt-get install {package}`.")
 
 

@@ -10,8 +10,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 
@@ -27,24 +29,35 @@ class Running:
     Args:
         arguments: of the command.
         expects_traceback: its log may hold one.
+        program: in the place of the command.
+        environment: variables beside those of the tests.
+        how: arguments of Popen.
 
     Attributes:
         url, host, port: where it listens, without the last slash.
     """
 
-    def __init__(self, *arguments: str, expects_traceback: bool = False) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        expects_traceback: bool = False,
+        program: Sequence[str] = (sys.executable, "-m", "daphne_like"),
+        environment: Mapping[str, str] = MappingProxyType({}),
+        **how: Any,
+    ) -> None:
         self.expects_traceback = expects_traceback
         self.url = self.host = ""
         self.port = 0
         self._lines: list[str] = []
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "daphne_like", *arguments],
+            [*program, *arguments],
             cwd=PROJECTS,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            **how,
         )
         self._connections: list[socket.socket] = []
         self._reader = threading.Thread(target=self._read, daemon=True)

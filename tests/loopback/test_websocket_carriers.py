@@ -111,13 +111,11 @@ class Carrier:
         endpoint: Twisted's description.
         scheme, client: of the scope.
         preface: what a client sends before anything else.
-        first_cut: the least size of the first segment.
     """
 
     endpoint = "tcp:0:interface=127.0.0.1"
     scheme = "ws"
     preface = b""
-    first_cut = 1
     client: Any = "127.0.0.1"
 
     def __init__(self, reactor: str, folder: Path) -> None:
@@ -197,13 +195,10 @@ class TLS(Carrier):
 
 
 class PROXY(Carrier):
-    """Twisted's wrapper for the PROXY protocol, around a TCP port."""
+    """The PROXY protocol, around a TCP port."""
 
     endpoint = "haproxy:tcp:0:interface=127.0.0.1"
     preface = PROXY_LINE
-    # Twisted (26.10) closes the connection when it cannot tell the version from the first read;
-    # the specification of PROXY asks senders for one segment.
-    first_cut = 8
     client = "192.0.2.7"
 
 
@@ -285,7 +280,7 @@ class Rules:
         sent += frame(TEXT, b"f", fin=False) + frame(PING, b"p") + frame(0, b"irst")
         sent += frame(BINARY, b"x" * 130)
         expected = [Frame(TEXT, b"first"), Frame(BINARY, b"x" * 130), Frame(PONG, b"p")]
-        for first in range(carrier.first_cut, len(sent), AT_ONCE):
+        for first in range(1, len(sent), AT_ONCE):
             places = range(first, min(first + AT_ONCE, len(sent)))
             peers = [carrier.connect() for _ in places]
             turns.wait()
@@ -305,8 +300,8 @@ class Rules:
         turns = Turns(carrier)
         sent = carrier.preface + opening(b"/echo") + frame(TEXT, b"first") + frame(BINARY, b"2")
         peer = carrier.connect()
-        peer.preface = sent[: carrier.first_cut - 1]
-        for octet in sent[carrier.first_cut - 1 :]:
+        peer.preface = b""
+        for octet in sent:
             peer.sends(bytes((octet,)))
             turns.wait()
         peer.is_accepted()
