@@ -18,10 +18,12 @@ import pytest
 from websockets.sync.client import connect
 
 from tests.loopback.conftest import Running
+from tests.loopback.endpoints import make_certificate
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.rst", *sorted((ROOT / "docs").rglob("*.rst"))]
 COMMAND = re.compile(r"^    (?:\$ )?(daphne-like .*)$", re.MULTILINE)
+PROXY_LINE = b"PROXY UNKNOWN\r\n"
 SERVING = [
     pytest.param(found[1], id=f"{page.stem}: {found[1]}")
     for page in PAGES
@@ -29,11 +31,15 @@ SERVING = [
 ]
 
 
+def blocks(page: Path, kind: str) -> list[str]:
+    """The code blocks of a kind on a page."""
+    found = re.findall(rf"\.\. code-block:: {kind}\n\n((?:    .*\n|\n)+)", page.read_text())
+    return [re.sub("^    ", "", one, flags=re.MULTILINE).strip() + "\n" for one in found]
+
+
 def block(page: Path, kind: str) -> str:
     """The first code block of a kind on a page."""
-    found = re.search(rf"\.\. code-block:: {kind}\n\n((?:    .*\n|\n)+)", page.read_text())
-    assert found is not None
-    return re.sub("^    ", "", found[1], flags=re.MULTILINE).strip() + "\n"
+    return blocks(page, kind)[0]
 
 
 @pytest.fixture
@@ -61,7 +67,13 @@ class TestCommands:
     def test_it_serves(self, line: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Each `daphne-like ...` starts, listens everywhere it says, and stops with status 0."""
         line = line.replace("/run/site", str(project)).replace(" 0.0.0.0", " 127.0.0.1")
-        line = line.replace("tcp:8000", "tcp:0")
+        line = re.sub(r"(tcp|ssl):\d+", r"\1:0", line)
+        if "crt.pem" in line:
+            make_certificate(project, "a.example", file="crt", key="key")
+            line = line.replace("key.pem", f"{project}/key.pem")
+            line = line.replace("crt.pem", f"{project}/crt.pem")
+        if os.geteuid() != 0:
+            line = line.replace("www-data", str(os.getgid()))
         name, *arguments = shlex.split(line)
         assert name == "daphne-like"
         if "--help" in arguments:
@@ -74,7 +86,8 @@ class TestCommands:
             for path in re.findall(r"unix:(\S+?)[,\s]", running.log):
                 with socket.socket(socket.AF_UNIX) as connection:
                     connection.connect(path)
-                    connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                    preface = PROXY_LINE if "haproxy:" in line else b""
+                    connection.sendall(preface + b"GET / HTTP/1.0\r\n\r\n")
                     assert connection.recv(4096).startswith(b"HTTP/1.1 200 OK")
             running.signal()
             assert running.ended() == 0

@@ -1,0 +1,149 @@
+"""docs/howto/systemd.rst: its unit files and commands, with the real systemd-socket-activate."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import needed
+from tests.loopback.conftest import DEADLINE, Running
+from tests.loopback.endpoints import free_port
+from tests.loopback.test_documentation import ROOT, blocks
+from tests.peers import get, read_answers
+
+PAGE = ROOT / "docs" / "howto" / "systemd.rst"
+SOCKET_UNIT, SERVICE_UNIT = blocks(PAGE, "ini")
+BY_HAND = re.findall(r"^    \$ systemd-socket-activate (.*)$", PAGE.read_text(), re.MULTILINE)
+COMMAND = [sys.executable, "-m", "daphne_like"]
+
+
+def activated(words: list[str], folder: Path) -> Running:
+    """systemd-socket-activate with these words; what it starts finds the applications."""
+    return Running(
+        *words,
+        program=[
+            needed.program("systemd-socket-activate", "systemd"),
+            "--setenv=PYTHONUNBUFFERED=1",
+            f"--setenv=PYTHONPATH={folder}:{os.getcwd()}",
+        ],
+    )
+
+
+def answer(connection: socket.socket) -> bytes:
+    """The body of an answer to GET /."""
+    received = b""
+    with connection:
+        connection.settimeout(DEADLINE)
+        connection.sendall(get(b"/", b"Connection: close"))
+        while octets := connection.recv(65536):
+            received += octets
+    return read_answers(received)[0].body
+
+
+def setting(unit: str, name: str) -> str:
+    """A setting of a unit file."""
+    found = re.search(rf"^{name}=(.*)$", unit, re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder with README's application, as hello and as a Django project's."""
+    hello = (ROOT / "examples" / "hello.py").read_text()
+    (tmp_path / "hello.py").write_text(hello)
+    (tmp_path / "mysite").mkdir()
+    (tmp_path / "mysite" / "asgi.py").write_text("from hello import application\n")
+    return tmp_path
+
+
+class TestPage:
+    """What a person copies works."""
+
+    @pytest.mark.parametrize("line", BY_HAND)
+    def test_by_hand(self, line: str, folder: Path) -> None:
+        """Each line, but for the port: the first connection is answered, and a later one."""
+        port = free_port()
+        line = line.replace("8000", str(port))
+        words = [word for part in shlex.split(line) for word in
+                 (COMMAND if part == "daphne-like" else [part])]  # fmt: skip
+        running = activated(words, folder)
+        try:
+            running.wait_for("Listening on")
+            for _ in range(2):
+                assert b"Hello" in answer(socket.create_connection(("127.0.0.1", port), DEADLINE))
+            running.signal()
+            assert running.ended() == 0
+        finally:
+            running.stop()
+
+    def test_the_service_serves_the_socket(self, folder: Path) -> None:
+        """ExecStart of the one file, with the sockets of the other."""
+        path = folder / "http.sock"
+        assert setting(SOCKET_UNIT, "ListenStream") == "/run/site/http.sock"
+        words = shlex.split(setting(SERVICE_UNIT, "ExecStart"))[1:]
+        name = setting(SOCKET_UNIT, "FileDescriptorName")
+        running = activated(["-l", str(path), f"--fdname={name}", *COMMAND, *words], folder)
+        try:
+            running.wait_for("Listening on")
+            for _ in range(2):
+                connection = socket.socket(socket.AF_UNIX)
+                connection.connect(str(path))
+                assert b"Hello" in answer(connection)
+            running.signal()
+            assert running.ended() == 0
+        finally:
+            running.stop()
+        assert path.is_socket()
+
+    def test_systemd_takes_the_units(self, folder: Path) -> None:
+        """systemd-analyze verify has nothing to say, once the command is where they say it is."""
+        analyze = needed.program("systemd-analyze", "systemd")
+        program = folder / "daphne-like"
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+        service = SERVICE_UNIT.replace("/srv/site/venv/bin", str(folder))
+        service = service.replace("User=site", "User=root").replace("/srv/site", str(folder))
+        (folder / "site.service").write_text(service)
+        (folder / "site.socket").write_text(SOCKET_UNIT)
+        verified = subprocess.run(
+            [analyze, "verify", "--man=no", "--recursive-errors=no", folder / "site.service",
+             folder / "site.socket"],
+            capture_output=True, text=True, timeout=DEADLINE, check=False,
+        )  # fmt: skip
+        assert (verified.stdout, verified.stderr, verified.returncode) == ("", "", 0)
+
+
+class TestSeveralSockets:
+    """One server on all that it is given."""
+
+    def test_tcp_tcp6_and_unix(self, folder: Path) -> None:
+        """By name, by index and by descriptor, each of its own kind."""
+        port, port_6 = free_port(), free_port(socket.AF_INET6)
+        path = folder / "http.sock"
+        running = activated(
+            ["-l", f"127.0.0.1:{port}", "-l", f"[::1]:{port_6}", "-l", str(path),
+             "--fdname=web:six:site", *COMMAND, "-e", "systemd:domain=INET:name=web",
+             "-e", "fd:fileno=4", "-e", "systemd:domain=UNIX:index=2", "hello:application"],
+            folder,
+        )  # fmt: skip
+        try:
+            running.wait_for("Listening on .* as 5")
+            unix = socket.socket(socket.AF_UNIX)
+            unix.connect(str(path))
+            assert b"Hello" in answer(unix)
+            assert b"Hello" in answer(socket.create_connection(("127.0.0.1", port), DEADLINE))
+            assert b"Hello" in answer(socket.create_connection(("::1", port_6), DEADLINE))
+            banner = running.wait_for("serves .*").group()
+            for where in (f"http://127.0.0.1:{port}/", f"http://[::1]:{port_6}/", f"unix:{path}"):
+                assert where in banner
+        finally:
+            running.stop()
