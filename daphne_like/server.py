@@ -357,8 +357,9 @@ class Server:
         if not self.options.https_redirect:
             return None
         options = dataclasses.replace(
-            self.options, https_redirect=(), interface="asgi3", lifespan="off", stall_warning=None
-        )
+            self.options, https_redirect=(), interface="asgi3", lifespan="off", stall_warning=None,
+            unix_mode=None, unix_owner=None, unix_group=None,
+        )  # fmt: skip
         return Server(
             RedirectToHTTPS(self._tls_port),
             endpoints=self.options.https_redirect,
