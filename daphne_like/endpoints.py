@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from twisted.internet.endpoints import quoteStringArgument
@@ -13,6 +14,8 @@ from daphne_like.options import DEFAULT_HOST, DEFAULT_PORT, Options
 from daphne_like.proxies import TrustedProxies
 from daphne_like.unix_files import ListeningOnFiles, is_abstract, ownership
 
+PASSWORD = re.compile(r"(:keyPassword=pass\\:)(?:\\.|[^:\\])*")
+
 
 def build_endpoint_description_strings(
     host: str | None = None,
@@ -20,8 +23,7 @@ def build_endpoint_description_strings(
     unix_socket: str | None = None,
     file_descriptor: int | None = None,
     backlog: int | None = None,
-    tls_certificate: str | None = None,
-    tls_key: str | None = None,
+    tls: str | None = None,
 ) -> list[str]:
     """The endpoint strings for what is given, Daphne's function under Daphne's name.
 
@@ -31,8 +33,7 @@ def build_endpoint_description_strings(
         unix_socket: a path.
         file_descriptor: of a listening socket.
         backlog: for the kinds that take one.
-        tls_certificate: PEM file; then host and port are for TLS.
-        tls_key: PEM file, the certificate's by default.
+        tls: arguments of `https:`, quoted; then all that is given is for TLS.
     Raises:
         ValueError: one of host and port without the other.
     """
@@ -40,33 +41,35 @@ def build_endpoint_description_strings(
     waiting = f":backlog={backlog}" if backlog else ""
     if host is not None and port is not None:
         interface = quoteStringArgument(host.strip("[]"))
-        kind, files = "tcp", ""
-        if tls_certificate is not None:
-            kind, files = "ssl", _tls_arguments(tls_certificate, tls_key or tls_certificate)
-        strings.append(f"{kind}:port={port}:interface={interface}{waiting}{files}")
+        strings.append(f"tcp:port={port}:interface={interface}{waiting}")
     elif host is not None or port is not None:
         raise ValueError("TCP binding requires both port and host")
     if unix_socket is not None:
         strings.append(f"unix:{quoteStringArgument(unix_socket)}{waiting}")
     if file_descriptor is not None:
         strings.append(f"fd:fileno={file_descriptor}")
+    if tls is not None:
+        return [f"https:{string}:{tls}" for string in strings]
     return strings
 
 
-def _tls_arguments(certificate: str, key: str) -> str:
-    """The end of an `ssl:` string; what stands behind the first certificate is its chain.
-
-    A file that cannot be read is left to Twisted's parser, which says so.
-    """
-    arguments = f":certKey={quoteStringArgument(certificate)}:privateKey={quoteStringArgument(key)}"
-    try:
-        found = Path(certificate).read_bytes().count(b"-----BEGIN CERTIFICATE-----")
-    except OSError:
-        found = 0
-    if found > 1:
-        # Twisted sends the first one twice then, which clients ignore.
-        arguments += f":extraCertChain={quoteStringArgument(certificate)}"
-    return arguments
+def tls_arguments(options: Options) -> str | None:
+    """The options for TLS as arguments of `https:`; None without a certificate."""
+    if not options.tls_certificate:
+        return None
+    arguments = {
+        "certificate": ",".join(options.tls_certificate),
+        "key": ",".join(options.tls_key),
+        "keyPassword": options.tls_key_password,
+        "minimumVersion": options.tls_minimum_version,
+        "ciphers": options.tls_ciphers,
+        "clientCA": options.tls_client_ca,
+        "clientVerify": options.tls_client_verify,
+        "handshakeTimeout": str(options.tls_handshake_timeout),
+    }
+    return ":".join(
+        f"{name}={quoteStringArgument(value)}" for name, value in arguments.items() if value
+    )
 
 
 def endpoint_strings(options: Options) -> list[str]:
@@ -84,10 +87,11 @@ def endpoint_strings(options: Options) -> list[str]:
         port = DEFAULT_PORT
     elif port is not None and host is None:
         host = DEFAULT_HOST
-    if options.tls_certificate is not None and (host is None or anything[:2] != (None, None)):
+    tls = tls_arguments(options)
+    if tls is not None and host is None and anything[:2] == (None, None):
         raise ConfigurationError(
-            "--tls-certificate is for -b and -p: not for a UNIX socket or a descriptor, and an "
-            "endpoint string names its own (ssl:443:privateKey=key.pem:certKey=crt.pem)"
+            "--tls-certificate is for -b, -p, -u and --fd; an endpoint string names its own "
+            "(https:tcp:443:certificate=crt.pem:key=key.pem)"
         )
     built = build_endpoint_description_strings(
         host,
@@ -95,8 +99,7 @@ def endpoint_strings(options: Options) -> list[str]:
         options.unix_socket,
         options.file_descriptor,
         options.backlog,
-        options.tls_certificate,
-        options.tls_key,
+        tls,
     )
     strings = sorted([*options.endpoints, *built])
     _check_unix_options(options, strings)
@@ -107,7 +110,9 @@ def _check_unix_options(options: Options, strings: list[str]) -> None:
     if (options.unix_mode, options.unix_owner, options.unix_group) == (None, None, None):
         return
     names = "--unix-mode, --unix-owner and --unix-group are for -u and unix: strings"
-    unix = [rest for kind, rest in map(split_kind, map(behind_proxies, strings)) if kind == "unix"]
+    unix = [
+        rest for kind, rest in map(split_kind, map(behind_everything, strings)) if kind == "unix"
+    ]
     if not unix:
         raise ConfigurationError(f"{names}; there is none")
     abstract = next(filter(is_abstract, unix), None)
@@ -127,6 +132,17 @@ def behind_proxies(string: str) -> str:
     """An endpoint string without `haproxy:` in front."""
     kind, rest = split_kind(string)
     return behind_proxies(rest) if kind == "haproxy" else string
+
+
+def without_password(string: str) -> str:
+    """An endpoint string as it may be shown."""
+    return PASSWORD.sub(r"\1***", string)
+
+
+def behind_everything(string: str) -> str:
+    """An endpoint string without `haproxy:` and `https:` in front, in whatever order."""
+    kind, rest = split_kind(string)
+    return behind_everything(rest) if kind in ("haproxy", "https") else string
 
 
 def endpoints_from(
@@ -150,7 +166,8 @@ def endpoints_from(
         except ConfigurationError:
             raise
         except Exception as error:  # noqa: BLE001 # parsers are plug-ins and raise what they like
-            raise ConfigurationError(f"The endpoint {string!r} is not usable: {error}")
+            shown = without_password(string)
+            raise ConfigurationError(f"The endpoint {shown!r} is not usable: {error}")
     return endpoints
 
 
@@ -166,6 +183,18 @@ def _endpoint(string: str, reactor: object, options: Options) -> Any:
         proxies = TrustedProxies(options.trusted_proxies)
         inner = ListeningForProxies(reactor, proxies, options.header_timeout, string)
         return ProxiedEndpoint(_endpoint(rest, inner, options), inner)
+    if kind == "https":
+        # `_parse` is Twisted's (24.7 to 26.10) way to take a string apart; there is no public one.
+        from twisted.internet.endpoints import _parse
+
+        from daphne_like.tls.endpoint import endpoint_for
+
+        arguments, named = _parse(rest)
+        below = partial(_endpoint, reactor=reactor, options=options)
+        try:
+            return endpoint_for(below, reactor, arguments, named)
+        except ConfigurationError as error:
+            raise ValueError(str(error))  # a sentence that names the endpoint is made of it
     if kind == "unix":
         return _unix_endpoint(rest, reactor, options)
     try:

@@ -84,6 +84,7 @@ def option(
 
 APPLICATION = "the application"
 LISTEN = "where to listen"
+TLS = "TLS"
 LOG = "what to tell"
 HTTP = "HTTP"
 LIMITS = "limits (a peer over one gets the status in brackets)"
@@ -167,7 +168,7 @@ class Options:
     )
     endpoints: tuple[str, ...] = option(
         (),
-        "Twisted endpoint string, for example ssl:443:privateKey=key.pem:certKey=crt.pem, "
+        "Twisted endpoint string, for example https:tcp:443:certificate=crt.pem:key=key.pem, "
         "systemd:domain=INET:index=0 or haproxy:tcp:8000; may be given several times",
         "-e",
         "--endpoint",
@@ -192,21 +193,43 @@ class Options:
         kind=int,
         least=1,
     )
-    tls_certificate: str | None = option(
-        None,
-        "PEM file of the certificate, with its chain behind it: the address and port are "
-        "for TLS then",
-        "--tls-certificate",
-        group=LISTEN,
-        metavar="FILE",
-    )
-    tls_key: str | None = option(
-        None,
-        "PEM file of the certificate's private key; the certificate's file when left out",
-        "--tls-key",
-        group=LISTEN,
-        metavar="FILE",
-    )
+    tls_certificate: tuple[str, ...] = option(
+        (), "PEM file of a certificate, with its chain behind it, or directory of such files with "
+        "their keys: what -b, -p, -u and --fd listen on is TLS then; may be given several times, "
+        "one for each set of host names, the first for all others",
+        "--tls-certificate", group=TLS, metavar="PATH", repeated=True,
+    )  # fmt: skip
+    tls_key: tuple[str, ...] = option(
+        (), "PEM file of the certificate's private key; the certificate's file when left out; "
+        "several go with the certificates in their order",
+        "--tls-key", group=TLS, metavar="PATH", repeated=True,
+    )  # fmt: skip
+    tls_key_password: str | None = option(
+        None, "what opens an encrypted key: env:NAME, file:PATH (its first line) or pass:TEXT "
+        "(which everybody on the machine can see)",
+        "--tls-key-password", group=TLS, metavar="SOURCE",
+    )  # fmt: skip
+    tls_minimum_version: str = option(
+        "1.2", "the oldest TLS that is spoken", "--tls-minimum-version", group=TLS,
+        choices=("1.2", "1.3"),
+    )  # fmt: skip
+    tls_ciphers: str | None = option(
+        None, "OpenSSL's cipher list for TLS 1.2; ECDHE with AES-GCM or ChaCha20 when left out",
+        "--tls-ciphers", group=TLS, metavar="LIST",
+    )  # fmt: skip
+    tls_client_ca: str | None = option(
+        None, "PEM file of those who sign clients' certificates; clients are asked for one then",
+        "--tls-client-ca", group=TLS, metavar="FILE",
+    )  # fmt: skip
+    tls_client_verify: str | None = option(
+        None, "whether a client may come without a certificate; required with --tls-client-ca "
+        "when left out",
+        "--tls-client-verify", group=TLS, choices=("optional", "required"),
+    )  # fmt: skip
+    tls_handshake_timeout: int = option(
+        10, "seconds for a whole TLS handshake; then the connection is cut",
+        "--tls-handshake-timeout", group=TLS, kind=int, least=1,
+    )  # fmt: skip
     verbosity: int = option(
         1,
         "0 warnings, 1 start, stop and requests, 2 the wire, 3 asyncio's debug mode too",
@@ -416,12 +439,25 @@ class Options:
             raise ConfigurationError(
                 f"--server-name: expected printable ASCII, got {self.server_name!r}"
             )
-        if self.tls_key and not self.tls_certificate:
-            raise ConfigurationError("--tls-key needs --tls-certificate")
+        for name in ("tls_certificate", "tls_key"):
+            if isinstance(value := getattr(self, name), str):
+                object.__setattr__(self, name, (value,))  # one path needs no tuple around it
+        self._check_tls()
         if (self.proxy_headers_host or self.proxy_headers_port) and not self.proxy_headers:
             raise ConfigurationError(
                 "--proxy-headers-host and --proxy-headers-port need --proxy-headers"
             )
+
+    def _check_tls(self) -> None:
+        if not self.tls_certificate:
+            for name in ("key", "key_password", "ciphers", "client_ca", "client_verify"):
+                if getattr(self, f"tls_{name}"):
+                    flag = f"--tls-{name.replace('_', '-')}"
+                    raise ConfigurationError(f"{flag} needs --tls-certificate")
+        if len(self.tls_key) > len(self.tls_certificate):
+            raise ConfigurationError("--tls-key: there are more keys than certificates")
+        if self.tls_client_verify and not self.tls_client_ca:
+            raise ConfigurationError("--tls-client-verify needs --tls-client-ca")
 
     @property
     def forwarded_fields(self) -> tuple[str | None, str | None, str | None]:

@@ -28,7 +28,7 @@ from daphne_like.asgi.lifespan import Lifespan
 from daphne_like.asgi.queue import InputQueue
 from daphne_like.asgi.stack import executor_kept_by, stuck_at
 from daphne_like.deadlines import TICK, Deadlines
-from daphne_like.endpoints import endpoints_from
+from daphne_like.endpoints import endpoints_from, without_password
 from daphne_like.exceptions import ConfigurationError, ConnectionClosed
 from daphne_like.http.answers import date_line
 from daphne_like.http.exchange import Exchange
@@ -251,7 +251,8 @@ class Server:
                     raise
                 cause = getattr(error, "socketError", error)
                 raise ConfigurationError(
-                    f"Cannot listen on {string}: {getattr(cause, 'strerror', None) or cause}",
+                    f"Cannot listen on {without_password(string)}: "
+                    f"{getattr(cause, 'strerror', None) or cause}",
                     exit_status=CANNOT_LISTEN_STATUS,
                 )
             if IPushProducer.providedBy(port):  # it pushes connections

@@ -14,6 +14,7 @@ MAY_IMPORT = {
     "deadlines": INNERMOST,
     "http": INNERMOST | {"asgi", "deadlines"},
     "reactor": INNERMOST,
+    "tls": INNERMOST,
     "websocket": INNERMOST | {"asgi", "deadlines", "http"},
     "demo": set(),
     "options": INNERMOST | {"asgi"},
@@ -21,7 +22,7 @@ MAY_IMPORT = {
     "listening": INNERMOST,
     "proxy_protocol": INNERMOST | {"listening", "proxies"},
     "unix_files": INNERMOST | {"listening"},
-    "endpoints": INNERMOST | {"options", "proxies", "proxy_protocol", "unix_files"},
+    "endpoints": INNERMOST | {"options", "proxies", "proxy_protocol", "unix_files", "tls"},
 }
 """Which parts a part may import; one that is not here may import all of them."""
 

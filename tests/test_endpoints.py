@@ -41,6 +41,15 @@ class TestBuild:
             "fd:fileno=0",
         ]
 
+    def test_tls_is_for_all_kinds(self) -> None:
+        """What is given for TLS stands behind each of them."""
+        tls = {"tls": "certificate=/c"}
+        assert build(host="a", port=0, unix_socket="/x", file_descriptor=0, **tls) == [  # type: ignore[arg-type]
+            "https:tcp:port=0:interface=a:certificate=/c",
+            "https:unix:/x:certificate=/c",
+            "https:fd:fileno=0:certificate=/c",
+        ]
+
 
 class TestDefaults:
     """Daphne's defaults where little is given."""
@@ -60,6 +69,37 @@ class TestDefaults:
     def test_endpoint_strings(self, options: Options, strings: list[str]) -> None:
         """Host alone gets port 8000, port alone 127.0.0.1, nothing both; sorted."""
         assert endpoint_strings(options) == strings
+
+
+class TestTLS:
+    """The options for TLS, as arguments of `https:`."""
+
+    def test_all_of_them(self) -> None:
+        """Lists by commas, colons escaped; what is not given is left out."""
+        options = Options(
+            port=5, tls_certificate=("a", "b"), tls_key=("k", ""), tls_key_password="env:P"
+        )
+        expected = (
+            "https:tcp:port=5:interface=127.0.0.1:backlog=2048:certificate=a,b:key=k,"
+            r":keyPassword=env\:P:minimumVersion=1.2:handshakeTimeout=10"
+        )
+        assert endpoint_strings(options) == [expected]
+
+    def test_one_path_without_a_tuple(self) -> None:
+        """A str counts as one path."""
+        assert Options(tls_certificate="a").tls_certificate == ("a",)  # type: ignore[arg-type]
+
+    def test_only_an_endpoint_string(self) -> None:
+        """Nothing that the certificate could be for."""
+        with pytest.raises(ConfigurationError, match="is for -b, -p, -u and --fd"):
+            endpoint_strings(Options(endpoints=("tcp:1",), tls_certificate=("a",)))
+
+    def test_a_password_is_not_shown(self) -> None:
+        """Neither in an error nor in the log."""
+        string = r"https:tcp:1:keyPassword=pass\:a\:b\\c:certificate=/nope"
+        with pytest.raises(ConfigurationError, match=r"pass.{1,3}:\*\*\*:certificate") as refused:
+            endpoints_from([string], None)
+        assert "a" + chr(92) not in str(refused.value)
 
 
 class TestParsing:

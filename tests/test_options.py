@@ -55,9 +55,12 @@ class TestOptions:
             if field.name.startswith("proxy_headers_"):
                 arguments.append("--proxy-headers")
                 before = dataclasses.replace(before, proxy_headers=True)
-            if field.name == "tls_key":
+            if field.name.startswith("tls_") and field.name != "tls_certificate":
                 arguments += ["--tls-certificate", "/x"]
-                before = dataclasses.replace(before, tls_certificate="/x")
+                before = dataclasses.replace(before, tls_certificate=("/x",))
+            if field.name == "tls_client_verify":
+                arguments += ["--tls-client-ca", "/x"]
+                before = dataclasses.replace(before, tls_client_ca="/x")
             after = parse(*arguments)
             changed = {
                 other.name
@@ -110,6 +113,16 @@ class TestOptions:
             ({"stall_warning": 1.5}, "--stall-warning: expected a whole number, got 1.5"),
             ({"http_timeout": 0}, "--http-timeout: expected more than 0, got 0"),
             ({"websocket_timeout": -1}, "--websocket-timeout: expected more than 0, got -1"),
+            ({"tls_key": ("k",)}, "--tls-key needs --tls-certificate"),
+            ({"tls_client_ca": "c"}, "--tls-client-ca needs --tls-certificate"),
+            (
+                {"tls_certificate": ("c",), "tls_key": ("k", "k")},
+                "--tls-key: there are more keys than certificates",
+            ),
+            (
+                {"tls_certificate": ("c",), "tls_client_verify": "required"},
+                "--tls-client-verify needs --tls-client-ca",
+            ),
             (
                 {"proxy_headers_host": "X-Real-IP"},
                 "--proxy-headers-host and --proxy-headers-port need --proxy-headers",

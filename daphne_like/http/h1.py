@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
+    IHandshakeListener,
     IProtocol,
     IPushProducer,
     ISSLTransport,
 )
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -53,7 +55,7 @@ MOST_LINGER_SECONDS = 30.0
 """For one that still sends what nobody reads."""
 
 
-@implementer(IProtocol, IHalfCloseableProtocol, IPushProducer)
+@implementer(IProtocol, IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
 class HTTP1Connection(HTTP1Input):
     """A connection; a Twisted protocol below, a carrier of exchanges above.
 
@@ -89,6 +91,16 @@ class HTTP1Connection(HTTP1Input):
             self._refuse(PeerError(503, "Too many connections; try again."))
             # While it lingers it takes nobody's place.
             self.server.protocol_disconnected(self)
+        if isinstance(transport, TLSMemoryBIOProtocol):
+            # Twisted's own TLS calls before the handshake, and has no deadline for it (S35).
+            self.wait(Wait.HANDSHAKE, self.server.options.tls_handshake_timeout)
+
+    def handshakeCompleted(self) -> None:
+        """The peer has come through the TLS handshake."""
+        if self.waits_for(Wait.HANDSHAKE):
+            self.arrived(Wait.HANDSHAKE)
+            if self._idle:
+                self.wait_for_next(self._keep_alive_timeout)
 
     def connectionMade(self) -> None:
         """Part of IProtocol; makeConnection has done it all."""

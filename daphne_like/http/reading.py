@@ -15,7 +15,7 @@ import httptools
 from daphne_like.asgi.queue import HIGH_WATER
 from daphne_like.deadlines import NEVER
 from daphne_like.exceptions import PeerError
-from daphne_like.http import fields, request
+from daphne_like.http import fields, request, secured
 from daphne_like.http.exchange import COMPLETE, EXPECTED, Exchange
 from daphne_like.http.output import HTTP1Output
 from daphne_like.http.request import exchange_for, request_lines
@@ -100,12 +100,14 @@ class HTTP1Input(HTTP1Output):
         "_upgrading",
         "addresses",
         "parser",
+        "tls",
         "whole_head",
     )
 
     def __init__(self, server: Server) -> None:
         super().__init__(server)
         self.addresses: request.Addresses | None = None
+        self.tls: dict[str, Any] | None = None  # found with them
         self._http_timeout = server.options.http_timeout
         self._max_requests = server.options.max_requests_per_connection
         self._requests = 0
@@ -541,6 +543,8 @@ class HTTP1Input(HTTP1Output):
             self.transport.resumeProducing()
 
     def find_addresses(self) -> request.Addresses:
-        """Both ends, from the first request on."""
+        """Both ends, and TLS if there is any, from the first request on."""
         self.addresses = request.find_addresses(self.transport)
+        if self.addresses.scheme == "https":
+            self.tls = secured.find_tls(self.transport)
         return self.addresses

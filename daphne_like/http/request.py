@@ -26,6 +26,10 @@ log = logging.getLogger("daphne_like.http")
 
 ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]*)(/[^?#]*)?(\?[^#]*)?")
 
+TLS_RECORD = b"\x16\x03"
+"""How a TLS handshake begins, in every version (RFC 8446, 5.1)."""
+NOT_TLS = "This port speaks plain HTTP, not TLS: use http:// (ws:// for WebSocket)."
+
 NOT_HTTP = "The request is not valid HTTP/1.1."
 
 EMPTY_LINES = re.compile(rb"(?:\r\n)*")
@@ -234,6 +238,7 @@ def exchange_for(
     server = connection.server
     method, is_head, target, path, raw_path, query_string = line
     scheme, client, own = connection.addresses or connection.find_addresses()
+    tls = connection.tls
     scope: dict[str, Any] = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.5"},
@@ -248,7 +253,7 @@ def exchange_for(
         "client": client and client[:],
         "server": own and own[:],
         "state": server.lifespan_state.copy(),
-        "extensions": {},
+        "extensions": {} if tls is None else {"tls": tls.copy()},
     }
     if server.proxies is not None:
         server.proxies.apply(scope)
@@ -276,4 +281,6 @@ def refusal(error: httptools.HttpParserError, octets: bytes | memoryview) -> Pee
         method = bytes(octets[:64]).lstrip(b"\r\n").partition(b" ")[0]
         if TOKEN.fullmatch(method):
             return PeerError(501, "The method is not known here.")
+    if octets[:2] == TLS_RECORD:
+        return PeerError(400, NOT_TLS)
     return PeerError(400, NOT_HTTP)

@@ -10,6 +10,7 @@ from daphne_like.deadlines import NEVER, Deadlines
 class Wait(enum.Enum):
     """What a connection waits for; each has an option with its seconds."""
 
+    HANDSHAKE = enum.auto()  # TLS, where it is Twisted's own
     NEXT = enum.auto()  # another request on an idle connection
     HEAD = enum.auto()  # the rest of a request head
     BODY = enum.auto()  # the body, at the least rate

@@ -23,8 +23,8 @@ def url_of(host: str, port: int | None, *, tls: bool = False) -> str:
 
 
 def speaks_tls(endpoint: str) -> bool:
-    """Whether peers of an endpoint string speak TLS, by the kinds that Twisted has."""
-    return split_kind(behind_proxies(endpoint))[0] in ("ssl", "tls")
+    """Whether peers of an endpoint string speak TLS: ours, or one of Twisted's two kinds."""
+    return split_kind(behind_proxies(endpoint))[0] in ("https", "ssl", "tls")
 
 
 def banner(server: Server, application: str) -> str:

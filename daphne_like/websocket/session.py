@@ -60,7 +60,7 @@ class Session(Exchange):
             "type": "websocket",
             "scheme": SCHEMES[request.scope["scheme"]],
             "subprotocols": opening.subprotocols[:],
-            "extensions": {"websocket.http.response": {}},
+            "extensions": {**request.scope["extensions"], "websocket.http.response": {}},
         }
         del scope["method"]
         super().__init__(request.server, request.carrier, scope, keep_alive=False)

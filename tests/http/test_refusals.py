@@ -166,6 +166,16 @@ def octets_of(request: bytes) -> list[bytes]:
     return [request[i : i + 1] for i in range(len(request))]
 
 
+class TestTLSOnAPlainPort:
+    """What a TLS client is told, who cannot read it, and whoever looks at the wire."""
+
+    def test_it_says_what_the_port_speaks(self, serve: Serve) -> None:
+        """A ClientHello is told apart from other rubbish."""
+        wire = serve(Recorder()).connect().sends(MALFORMED["tls"][0])
+        (answer,) = read_answers(wire.written)
+        assert answer.body.startswith(b"This port speaks plain HTTP, not TLS: use http://")
+
+
 class TestMalformed:
     """RFC 9112, RFC 9110; security.md: S07, S08, S20-S23, S34 and the table."""
 

@@ -174,7 +174,6 @@ class TestTLS:
             (["--tls-key", "k"], "--tls-key needs --tls-certificate"),
             (["--tls-certificate", "/nope"], "No such file or directory"),
             (["--tls-certificate", "stopping.py"], "is not usable"),
-            (["-u", "/nope/s", "--tls-certificate", "x"], "--tls-certificate is for -b and -p"),
         ],
     )
     def test_a_mistake(self, command: Command, arguments: list[str], sentence: str) -> None:

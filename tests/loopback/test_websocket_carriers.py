@@ -194,6 +194,15 @@ class TLS(Carrier):
         return self.context.wrap_socket(super().connection(), server_hostname="127.0.0.1")
 
 
+class HTTPS(TLS):
+    """TLS of our own on a TCP port."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.endpoint = self.endpoint.replace("ssl:0", "https:tcp:0")
+        self.endpoint = self.endpoint.replace("privateKey", "key").replace("certKey", "certificate")
+
+
 class PROXY(Carrier):
     """The PROXY protocol, around a TCP port."""
 
@@ -202,7 +211,7 @@ class PROXY(Carrier):
     client = "192.0.2.7"
 
 
-CARRIERS = {"tcp": TCP, "unix": UNIX, "tls": TLS, "proxy": PROXY}
+CARRIERS = {"tcp": TCP, "unix": UNIX, "tls": TLS, "https": HTTPS, "proxy": PROXY}
 
 
 class Turns:

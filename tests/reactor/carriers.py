@@ -175,6 +175,10 @@ class World:
         self.wait(lambda: factory.made)
         return factory.made[0], peer
 
+    async def send_all(self, peer: socket.socket, data: bytes) -> None:
+        """Send all of it, as fast as it is read."""
+        await self.loop.sock_sendall(peer, data)
+
     async def receive(self, peer: socket.socket, octets: int) -> bytes:
         """That many octets, or all there are until the end."""
         got = bytearray()

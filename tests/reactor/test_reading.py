@@ -42,7 +42,7 @@ class ReadingRules(Carried):
     def test_data_arrives(self, world: World) -> None:
         """IProtocol.dataReceived: all of it, in order."""
         protocol, peer = world.pair(Recorder)
-        world.run(world.loop.sock_sendall(peer, LARGE))
+        world.run(world.send_all(peer, LARGE))
         world.wait(lambda: len(protocol.received) == len(LARGE))
         assert protocol.received == LARGE
 
@@ -113,7 +113,7 @@ class ReadingRules(Carried):
                 self.transport.pauseProducing()
 
         protocol, peer = world.pair(OneByOne)
-        sending = world.loop.create_task(world.loop.sock_sendall(peer, LARGE))
+        sending = world.loop.create_task(world.send_all(peer, LARGE))
         world.wait(lambda: protocol.received)
         world.settle()
         assert protocol.calls == 1

@@ -4,6 +4,7 @@ from twisted.application.reactors import Reactor
 from twisted.application.service import ServiceMaker
 
 from daphne_like.reactor.fd import FileDescriptorParser
+from daphne_like.tls.endpoint import SecureParser
 
 reactor = Reactor(
     "daphne-like",
@@ -19,3 +20,4 @@ server = ServiceMaker(
 )
 
 fd = FileDescriptorParser()
+https = SecureParser()

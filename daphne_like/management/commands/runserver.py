@@ -42,9 +42,7 @@ GRACEFUL_SECONDS = 1
 """For what is in flight, when Ctrl-C or a change ends the server; 10 on the command line."""
 STOP_SECONDS = 5.0
 """The whole stop, lifespan shutdown included, before the process ends without it."""
-TAKEN = {
-    "endpoints", "tls_certificate", "tls_key", "unix_mode", "unix_owner", "unix_group",
-}  # fmt: skip
+TAKEN = {"endpoints", "unix_mode", "unix_owner", "unix_group"}
 """Of the options that say where to listen; Django's own address says the rest."""
 HANDSHAKE = "websocket_handshake_timeout"
 """An option of Daphne's runserver; of the command it is none."""

@@ -1,0 +1,52 @@
+"""The `tls` extension of HTTP and WebSocket scopes (ASGI T01-T07).
+
+What a connection's TLS says about itself comes in as octets and names; where from is the
+business of http/secured.py. The specification may change (asgiref #466, #590): this is the place.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+from cryptography import x509
+
+VERSIONS = {"TLSv1": 0x0301, "TLSv1.1": 0x0302, "TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
+
+
+def tls_extension(
+    server_certificate: bytes | None,
+    client_chain: Iterable[bytes],
+    version: str | None,
+    cipher: str | None,
+) -> dict[str, Any]:
+    """The value of `scope["extensions"]["tls"]`; copied for each scope of a connection.
+
+    Args:
+        server_certificate: DER, None where it is not known.
+        client_chain: DER, the client's own first; empty if it showed none.
+        version: OpenSSL's name for it, "TLSv1.3".
+        cipher: OpenSSL's name, "TLS_AES_128_GCM_SHA256" or "ECDHE-ECDSA-AES128-GCM-SHA256".
+    """
+    chain = tuple(client_chain)
+    return {
+        "server_cert": server_certificate and ssl.DER_cert_to_PEM_cert(server_certificate),
+        "client_cert_chain": tuple(map(ssl.DER_cert_to_PEM_cert, chain)),
+        "client_cert_name": (
+            x509.load_der_x509_certificate(chain[0]).subject.rfc4514_string() if chain else None
+        ),
+        # A certificate that does not verify ends the handshake: no request ever comes with one.
+        "client_cert_error": None,
+        "tls_version": version and VERSIONS.get(version),
+        "cipher_suite": cipher and cipher_numbers().get(cipher),
+    }
+
+
+@cache
+def cipher_numbers() -> dict[str, int]:
+    """Numbers of the cipher suites that OpenSSL knows, by its names for them."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("ALL:COMPLEMENTOFALL:@SECLEVEL=0")
+    return {cipher["name"]: cipher["id"] & 0xFFFF for cipher in context.get_ciphers()}

@@ -1,0 +1,58 @@
+"""What the TLS below a connection says about itself, be it ours or Twisted's."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+from OpenSSL import SSL, crypto
+from twisted.internet.interfaces import ISSLTransport, ISystemHandle
+
+from daphne_like.asgi.tls import tls_extension
+
+DER = 2  # _ssl.ENCODING_DER
+
+
+def find_tls(transport: Any) -> dict[str, Any] | None:
+    """The `tls` extension of a connection; None where there is no TLS (ASGI T01)."""
+    if not (ISSLTransport.providedBy(transport) and ISystemHandle.providedBy(transport)):
+        return None
+    handle = transport.getHandle()
+    if isinstance(handle, ssl.SSLObject):
+        return _of_python(handle)
+    if isinstance(handle, SSL.Connection):
+        return _of_pyopenssl(handle)
+    return tls_extension(None, (), None, None)  # somebody else's TLS, which does not tell
+
+
+def _of_python(tls: ssl.SSLObject) -> dict[str, Any]:
+    cipher = tls.cipher()
+    # Set by tls.certificates: `ssl` itself does not tell which certificate it has shown.
+    shown: bytes | None = getattr(tls.context, "certificate", None)
+    return tls_extension(shown, _chain(tls), tls.version(), cipher and cipher[0])
+
+
+def _chain(tls: Any) -> list[bytes]:
+    """What the client has shown, its own certificate first."""
+    if hasattr(tls, "get_unverified_chain"):  # Python 3.13
+        return list(tls.get_unverified_chain() or ())
+    if tls.getpeercert(binary_form=True) is None:
+        return []  # where the method below gives [None]
+    # The same method, not yet public; to go with Python 3.12.
+    shown = tls._sslobj.get_unverified_chain()
+    return [certificate.public_bytes(DER) for certificate in shown]
+
+
+def _of_pyopenssl(tls: Any) -> dict[str, Any]:
+    shown, own = tls.get_certificate(), tls.get_peer_certificate()
+    chain = [] if own is None else [_octets(own)]
+    # On this side of a connection OpenSSL gives the rest of the chain only.
+    rest = map(_octets, tls.get_peer_cert_chain() or ())
+    chain += [octets for octets in rest if octets not in chain]
+    return tls_extension(
+        shown and _octets(shown), chain, tls.get_protocol_version_name(), tls.get_cipher_name()
+    )
+
+
+def _octets(certificate: crypto.X509) -> bytes:
+    return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)

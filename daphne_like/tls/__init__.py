@@ -1,0 +1,1 @@
+"""TLS by Python's own `ssl`, above any Twisted transport: certificates, connections, endpoints."""

@@ -1,0 +1,490 @@
+"""One TLS connection: a Twisted protocol below, the transport of another protocol above.
+
+`ssl` works on buffers in memory here, as it does in the event loops' own TLS; unlike theirs this
+layer lies above whatever accepted the connection, so every endpoint and reactor has the same one.
+Where certificates come from is in certificates.py.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import (
+    IConsumer,
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+    INegotiated,
+    IProtocol,
+    IPushProducer,
+    ISystemHandle,
+)
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+if TYPE_CHECKING:
+    from daphne_like.tls.factory import SecureFactory
+
+log = logging.getLogger("daphne_like.tls")
+
+HANDSHAKE_RECORD = 0x16
+"""The first octet of every TLS connection (RFC 8446, 5.1); no HTTP method begins with it."""
+WRITTEN_AT_ONCE = 262144
+"""Octets enciphered before they are handed on, so that a large write is not held twice."""
+
+PLAIN_HTTP_TEXT = b"This port speaks TLS: use https:// (wss:// for WebSocket).\n"
+PLAIN_HTTP_ANSWER = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Content-Length: %d\r\nConnection: close\r\n\r\n%b"
+) % (len(PLAIN_HTTP_TEXT), PLAIN_HTTP_TEXT)
+
+
+@implementer(
+    IProtocol, IHalfCloseableProtocol, INegotiated, ISystemHandle, IConsumer, IPushProducer
+)
+class SecureConnection:
+    """TLS of one accepted connection.
+
+    The protocol above is built when the handshake is over: half a handshake costs no more than
+    this object, and its deadline is the factory's.
+
+    Args:
+        factory: for certificates, clock, deadline, and the factory of the protocol above.
+        address: of the peer, as the factory was told it.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_address",
+        "_deadline",
+        "_ends_writing",
+        "_into",
+        "_is_lost",
+        "_is_paused",
+        "_out",
+        "_peer_closed",
+        "_pending",
+        "_producer",
+        "_read",
+        "_reads",
+        "_reason",
+        "_sends",
+        "_tls",
+        "_untold_end",
+        "_write",
+        "disconnecting",
+        "factory",
+        "protocol",
+        "transport",
+    )
+
+    def __init__(self, factory: SecureFactory, address: Any) -> None:
+        self.factory = factory
+        self.protocol: Any = None
+        self.transport: Any = None
+        self.disconnecting = False
+        self._address = address
+        self._into, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = tls = factory.certificates.context.wrap_bio(
+            self._into, self._out, server_side=True
+        )
+        self._read = tls.read
+        self._write = tls.write
+        self._pending = tls.pending
+        self._reads = False  # the handshake is over, and the protocol above wants octets
+        self._sends = False  # likewise, and close_notify is not out
+        self._is_paused = False
+        self._is_lost = False
+        self._peer_closed = False  # its close_notify is there
+        self._untold_end = False  # and the protocol above, which is paused, does not know yet
+        self._producer: Paced | None = None
+        self._ends_writing = False  # a half-close is asked for
+        self._reason: Failure | None = None
+        self._deadline: Any = None
+
+    # What the transport below calls.
+
+    def makeConnection(self, transport: Any) -> None:
+        self.transport = transport
+        self.factory.handshaking.add(self)
+        self._deadline = self.factory.clock.callLater(
+            self.factory.handshake_timeout, self._handshake_too_slow
+        )
+
+    def connectionMade(self) -> None:
+        """Part of IProtocol; makeConnection has done it all."""
+
+    def dataReceived(self, data: bytes) -> None:
+        self._into.write(data)
+        if not self._reads:
+            self._received_early()
+            return
+        try:
+            # Plain octets are fewer than the enciphered ones that they come from, unless the
+            # beginning of their record came before: then there may be more of them.
+            most = len(data) or 65536
+            plain = self._read(most)
+            if self._into.pending or len(plain) == most:
+                plain = self._read_on(plain)
+            elif not plain:
+                self._peer_closed = True
+        except ssl.SSLWantReadError:
+            plain = b""  # not a whole record yet
+        except ssl.SSLZeroReturnError:  # instead of b"" where our own close_notify is out
+            plain = b""
+            self._peer_closed = True
+        except ssl.SSLError as error:
+            self._broken(error)
+            return
+        if self._out.pending:  # an answer to a KeyUpdate
+            self.transport.write(self._out.read())
+        if plain:
+            self.protocol.dataReceived(plain)
+        if self._peer_closed:
+            self._end_of_input()
+
+    def _read_on(self, plain: bytes) -> bytes:
+        """All there is behind the first record.
+
+        `ssl` says with an exception that there is no more, which costs as much as a small request:
+        it is asked only where something is left.
+        """
+        parts = [plain]
+        try:
+            while parts[-1] and (self._into.pending or self._pending()):
+                parts.append(self._read(65536))
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self._peer_closed = True
+        else:
+            self._peer_closed = not parts[-1]
+        return b"".join(parts)
+
+    def _received_early(self) -> None:
+        """What came is part of the handshake, or not wanted now, or not any more."""
+        over = self._peer_closed and not self._untold_end
+        if over or self.disconnecting or self._is_lost:
+            self._into.read()  # nobody will: it must not pile up
+        elif self.protocol is None:
+            self._shake_hands()
+
+    def readConnectionLost(self) -> None:
+        """The peer's FIN: without close_notify before it the end of all (RFC 8446, 6.1)."""
+        if self._peer_closed or self._is_lost:
+            return
+        if self.protocol is None:
+            if not self.disconnecting:
+                name = self.factory.name(self)
+                log.debug("! %s closed the connection in its TLS handshake", name)
+            self.disconnecting = True
+            self.transport.loseConnection()
+            return
+        self._reason = Failure(ConnectionLost("The peer's end came without close_notify"))
+        self.abortConnection()
+
+    def writeConnectionLost(self) -> None:
+        protocol = IHalfCloseableProtocol(self.protocol, None)
+        if protocol is not None:
+            protocol.writeConnectionLost()
+
+    def connectionLost(self, reason: Failure) -> None:
+        self._is_lost = True
+        self._reads = self._sends = False
+        self._handshake_over()
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.stopProducing()
+        protocol, self.protocol = self.protocol, None
+        if protocol is not None:
+            protocol.connectionLost(self._reason or reason)
+
+    # The handshake.
+
+    def _shake_hands(self) -> None:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+            return
+        except ssl.SSLError as error:
+            self._handshake_failed(error)
+            return
+        self._handshake_over()
+        self._flush()
+        self._sends = True
+        protocol = self.factory.wrapped.buildProtocol(self._address)
+        if protocol is None:
+            self.disconnecting = True
+            self._close()
+            return
+        self.protocol = protocol
+        self._reads = True
+        protocol.makeConnection(self)
+        if IHandshakeListener.providedBy(protocol):
+            protocol.handshakeCompleted()
+        if self._has_unread():
+            self._read_held()
+
+    def _handshake_over(self) -> None:
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None:
+            self.factory.handshaking.discard(self)
+            if deadline.active():
+                deadline.cancel()
+
+    def _handshake_failed(self, error: ssl.SSLError) -> None:
+        if error.reason == "HTTP_REQUEST":
+            log.debug("! %s speaks plain HTTP on a TLS port", self.factory.name(self))
+            self._out.read()  # an alert, which says nothing to who reads plain text
+            self.transport.write(PLAIN_HTTP_ANSWER)
+        else:
+            log.debug("! TLS handshake with %s failed: %s", self.factory.name(self), error)
+            self._flush()  # the alert
+        # What the peer still sends is dropped until it closes, or until the handshake's deadline:
+        # closing before would reset the connection, and the answer with it (RFC 9112, 9.6).
+        self.disconnecting = True
+        self.transport.loseWriteConnection()
+
+    def _handshake_too_slow(self) -> None:
+        if not self.disconnecting:
+            log.debug("%% %s took too long for its TLS handshake", self.factory.name(self))
+        self._handshake_over()
+        self.abortConnection()
+
+    # Input.
+
+    def _has_unread(self) -> bool:
+        return bool(self._into.pending or self._pending())
+
+    def _read_held(self) -> None:
+        """Hand on what came while nobody wanted it."""
+        if self._reads:
+            if self._untold_end:
+                self._end_of_input()
+            elif self._has_unread():
+                self.dataReceived(b"")
+
+    def _end_of_input(self) -> None:
+        """The peer sends nothing more; it may still read (RFC 8446, 6.1)."""
+        if self.disconnecting or self._is_lost:
+            return
+        self._untold_end = self._is_paused
+        if self._is_paused:
+            return
+        self._reads = False
+        protocol = IHalfCloseableProtocol(self.protocol, None)
+        if protocol is None:
+            # As Twisted's transports: what could not be written yet is dropped.
+            self._reason = Failure(ConnectionDone())
+            self.abortConnection()
+        else:
+            protocol.readConnectionLost()
+
+    def _broken(self, error: ssl.SSLError) -> None:
+        log.debug("! TLS with %s is broken: %s", self.factory.name(self), error)
+        self._flush()  # the alert
+        self._reason = Failure(ConnectionLost(f"TLS is broken: {error.reason}"))
+        self._reads = self._sends = False
+        self.disconnecting = True
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def pauseProducing(self) -> None:
+        self._is_paused = True
+        self._reads = False
+        if not self._is_lost:
+            self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self._is_paused = False
+        if self.disconnecting or self._is_lost or (self._peer_closed and not self._untold_end):
+            return
+        self._reads = True
+        self.transport.resumeProducing()
+        if self._untold_end or self._has_unread():
+            self._soon(self._read_held)
+
+    def stopProducing(self) -> None:
+        self.loseConnection()
+
+    # Output.
+
+    def write(self, data: bytes) -> None:
+        if not self._sends or not len(data):
+            return
+        if len(data) > WRITTEN_AT_ONCE:
+            self._write_large(data)
+            return
+        self._write(data)
+        self.transport.write(self._out.read())
+
+    def _write_large(self, data: bytes) -> None:
+        view = memoryview(data)
+        for start in range(0, len(data), WRITTEN_AT_ONCE):
+            self._write(view[start : start + WRITTEN_AT_ONCE])
+            self.transport.write(self._out.read())
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        self.write(b"".join(data))
+
+    def _flush(self) -> None:
+        if self._out.pending:
+            self.transport.write(self._out.read())
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        if self._is_lost:
+            producer.stopProducing()
+            return
+        # Enciphered octets are all in the transport below: its buffer is the one to pace.
+        if self._producer is not None:
+            self.transport.registerProducer(producer, streaming)  # which refuses it
+        self._producer = below = Paced(self, producer, is_push=streaming)
+        self.transport.registerProducer(below, streaming)
+
+    def unregisterProducer(self) -> None:
+        if self._producer is None:
+            return
+        self._producer = None
+        self.transport.unregisterProducer()
+        if self._is_lost:
+            return
+        if self.disconnecting:
+            self._soon(self._close)
+        elif self._ends_writing:
+            self._soon(self._end_writing)
+
+    def _producer_holds(self) -> bool:
+        """Whether a producer is to finish first, as with the native transports."""
+        producer = self._producer
+        return producer is not None and (not producer.is_push or producer.is_paused)
+
+    def producer_stopped(self) -> None:
+        """The transport below has told the producer that it is over."""
+        self._producer = None
+
+    # The end.
+
+    def loseConnection(self, _reason: object = None) -> None:
+        if self.disconnecting or self._is_lost:
+            return
+        self.disconnecting = True
+        self._reads = False
+        self.transport.pauseProducing()
+        self._soon(self._close)  # what is written in this turn still goes out
+
+    def _close(self) -> None:
+        if self._is_lost or self._producer_holds():
+            return
+        self._close_notify()
+        if self._producer is not None:
+            self.transport.unregisterProducer()  # it has its end by connectionLost
+        # The peer's own close_notify is not waited for (RFC 8446, 6.1): HTTP frames its messages.
+        self.transport.loseConnection()
+
+    def _close_notify(self) -> None:
+        if self._sends:
+            self._sends = False
+            try:
+                self._tls.unwrap()
+            except ssl.SSLError:
+                pass  # it waits for the peer's
+            self._flush()
+
+    def loseWriteConnection(self) -> None:
+        if self._sends and not self.disconnecting:
+            self._ends_writing = True
+            self._soon(self._end_writing)
+
+    def _end_writing(self) -> None:
+        if self._sends and not self.disconnecting and not self._producer_holds():
+            self._close_notify()
+            self.transport.loseWriteConnection()
+
+    def abortConnection(self) -> None:
+        if not self._is_lost:
+            self.disconnecting = True
+            self._reads = self._sends = False
+            self.transport.abortConnection()
+
+    def _soon(self, callable_: Any) -> None:
+        self.factory.clock.callLater(0, callable_)
+
+    # What is known of it.
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is still a connection."""
+        return not self._is_lost
+
+    @property
+    def negotiatedProtocol(self) -> bytes | None:
+        """What ALPN has settled on (RFC 7301)."""
+        protocol = self._tls.selected_alpn_protocol()
+        return protocol.encode("ascii") if protocol is not None else None
+
+    def getHandle(self) -> ssl.SSLObject:
+        """The TLS connection, as ISSLTransport's are; Python's, not pyOpenSSL's."""
+        return self._tls
+
+    def getPeerCertificate(self) -> Any:
+        """The peer's certificate as Twisted's own TLS gives it, or None."""
+        from OpenSSL import crypto
+
+        octets = self._tls.getpeercert(binary_form=True)
+        return octets and crypto.load_certificate(crypto.FILETYPE_ASN1, octets)
+
+    def getPeer(self) -> Any:
+        return self.transport.getPeer()
+
+    def getHost(self) -> Any:
+        return self.transport.getHost()
+
+    def getTcpNoDelay(self) -> Any:
+        return self.transport.getTcpNoDelay()
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        self.transport.setTcpNoDelay(enabled)
+
+    def getTcpKeepAlive(self) -> Any:
+        return self.transport.getTcpKeepAlive()
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        self.transport.setTcpKeepAlive(enabled)
+
+
+class Paced:
+    """A producer above TLS, as the transport below knows it.
+
+    Args:
+        connection: it produces for.
+        producer: the one above.
+        is_push: it goes on until it is paused; the other kind writes once for each call.
+
+    Attributes:
+        is_paused: the transport below is full.
+    """
+
+    __slots__ = ("_connection", "_producer", "is_paused", "is_push")
+
+    def __init__(self, connection: SecureConnection, producer: Any, *, is_push: bool) -> None:
+        self._connection = connection
+        self._producer = producer
+        self.is_push = is_push
+        self.is_paused = False
+
+    def pauseProducing(self) -> None:
+        if not self.is_paused:  # Twisted's transports say it with every write
+            self.is_paused = True
+            self._producer.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self.is_paused = False
+        self._producer.resumeProducing()
+
+    def stopProducing(self) -> None:
+        self._connection.producer_stopped()
+        self._producer.stopProducing()

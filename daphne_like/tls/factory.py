@@ -1,0 +1,71 @@
+"""The factory of TLS connections, and the look for changed certificates while it is used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IProtocolNegotiationFactory
+from twisted.internet.protocol import Factory
+
+from daphne_like.tls.connection import SecureConnection
+
+if TYPE_CHECKING:
+    from daphne_like.tls.certificates import Certificates
+
+LOOK_SECONDS = 1.0
+"""Between two looks at the certificates' files."""
+
+
+class SecureFactory(Factory):
+    """Builds a TLS connection for each accepted one, with another factory's protocol above it.
+
+    Args:
+        certificates: give the context of each new connection.
+        wrapped: builds the protocols above.
+        handshake_timeout: seconds, for the whole handshake.
+        clock: IReactorTime.
+
+    Attributes:
+        handshaking: connections that have no protocol yet; dropped when the port closes.
+    """
+
+    noisy = False
+
+    def __init__(
+        self, certificates: Certificates, wrapped: Any, handshake_timeout: float, clock: Any
+    ) -> None:
+        self.certificates = certificates
+        self.wrapped = wrapped
+        self.handshake_timeout = handshake_timeout
+        self.clock = clock
+        self.handshaking: set[SecureConnection] = set()
+        self._look: Any = None
+        if IProtocolNegotiationFactory.providedBy(wrapped):
+            certificates.offer(wrapped.acceptableProtocols())
+
+    def startFactory(self) -> None:
+        self.wrapped.doStart()
+        self._look = self.clock.callLater(LOOK_SECONDS, self._look_at_files)
+
+    def stopFactory(self) -> None:
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+        for connection in list(self.handshaking):
+            connection.abortConnection()
+        self.wrapped.doStop()
+
+    def _look_at_files(self) -> None:
+        self._look = self.clock.callLater(LOOK_SECONDS, self._look_at_files)
+        self.certificates.reload_if_changed()
+
+    def buildProtocol(self, addr: Any) -> Any:
+        return SecureConnection(self, addr)
+
+    def name(self, connection: SecureConnection) -> str:
+        """A peer, for the log."""
+        peer = connection.getPeer()
+        if isinstance(peer, IPv4Address | IPv6Address):
+            return f"{peer.host}:{peer.port}"
+        return "a peer on a UNIX socket"
