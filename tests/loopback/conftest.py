@@ -21,16 +21,20 @@ PROJECTS = Path(__file__).parent.parent / "projects"
 DEADLINE = 30.0
 URL = re.compile(r"https?://([^/\s]+?):(\d+)/")
 TRACEBACK = "Traceback (most recent call last)"
+COMMAND = (sys.executable, "-m", "daphne_like")
+TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
+TWIST = (sys.executable, "-m", "twisted")
 
 
 class Running:
-    """A `daphne-like` process.
+    """A `daphne-like` process, or that of another program that serves.
 
     Args:
         arguments: of the command.
+        program: what is run, in front of the arguments.
+        cwd: where; tests/projects when left out.
+        environment: more of it.
         expects_traceback: its log may hold one.
-        program: in the place of the command.
-        environment: variables beside those of the tests.
         how: arguments of Popen.
 
     Attributes:
@@ -40,9 +44,10 @@ class Running:
     def __init__(
         self,
         *arguments: str,
-        expects_traceback: bool = False,
-        program: Sequence[str] = (sys.executable, "-m", "daphne_like"),
+        program: Sequence[str] = COMMAND,
+        cwd: Path | None = None,
         environment: Mapping[str, str] = MappingProxyType({}),
+        expects_traceback: bool = False,
         **how: Any,
     ) -> None:
         self.expects_traceback = expects_traceback
@@ -52,7 +57,7 @@ class Running:
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
             [*program, *arguments],
-            cwd=PROJECTS,
+            cwd=cwd or PROJECTS,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -130,16 +135,13 @@ class Running:
 
 
 @pytest.fixture
-def server() -> Iterator[Callable[..., Running]]:
-    """server(application, *arguments): it listens on a free port of 127.0.0.1."""
+def program() -> Iterator[Callable[..., Running]]:
+    """program(*arguments, ...): see Running; ended with the test."""
     started: list[Running] = []
 
-    def start(
-        application: str, *arguments: str, port: str = "0", expects_traceback: bool = False
-    ) -> Running:
-        everything = ["-p", port, *arguments, application]
-        started.append(Running(*everything, expects_traceback=expects_traceback))
-        return started[-1].wait_until_ready()
+    def start(*arguments: str, **how: Any) -> Running:
+        started.append(Running(*arguments, **how))
+        return started[-1]
 
     yield start
     for running in started:
@@ -148,13 +150,28 @@ def server() -> Iterator[Callable[..., Running]]:
 
 
 @pytest.fixture
-def command() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """command(*arguments): run it to its end."""
+def server(program: Callable[..., Running]) -> Callable[..., Running]:
+    """server(application, *arguments): it listens on a free port of 127.0.0.1."""
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def start(
+        application: str, *arguments: str, port: str = "0", expects_traceback: bool = False
+    ) -> Running:
+        everything = ["-p", port, *arguments, application]
+        return program(*everything, expects_traceback=expects_traceback).wait_until_ready()
+
+    return start
+
+
+@pytest.fixture
+def command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """command(*arguments): run it to its end; another program as of Running."""
+
+    def run(
+        *arguments: str, program: Sequence[str] = COMMAND, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "daphne_like", *arguments],
-            cwd=PROJECTS,
+            [*program, *arguments],
+            cwd=cwd or PROJECTS,
             capture_output=True,
             text=True,
             timeout=DEADLINE,
