@@ -345,6 +345,8 @@ class Server:
         try:
             await self.start()
         except ConfigurationError as error:
+            if self.stopping:  # which has cancelled the startup
+                return
             if error.exit_status == CANNOT_LISTEN_STATUS:
                 self.listen_error(Failure(error))
             else:

@@ -138,15 +138,15 @@ class ASGIService(Service):
             server.load(application_of(self.application, self.options))
             await server.startup()
         except BaseException:
-            self.server = None
-            await server.drain()
+            if not server.stopping:
+                self.server = None
+                await server.drain()
             raise
         if not server.stopping:
             server.accept()
 
-    @staticmethod
-    def _tell(starting: asyncio.Task[None]) -> None:
-        if not starting.cancelled() and starting.exception() is not None:
+    def _tell(self, starting: asyncio.Task[None]) -> None:
+        if not starting.cancelled() and starting.exception() is not None and self.running:
             log.critical("The service does not start: %s", starting.exception())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from twisted.python.components import Componentized
 from daphne_like import reactor as reactors
 from daphne_like.cli import (
     LEVELS,
+    keep_freed_memory,
     make_parser,
     open_access_log,
     options_from,
@@ -101,6 +103,11 @@ class Options(usage.Options):
         return parent.get(option)
 
     @property
+    def of_twist(self) -> bool:
+        """Whether twist was called; it begins its log, in a file of this name, after the start."""
+        return "logFile" in (self.parent or {})
+
+    @property
     def log_file(self) -> Any:
         """The file of twistd's log, opened as twistd opens it."""
         name = self._of_twistd("logfile")
@@ -124,11 +131,15 @@ class CommandService(ASGIService):
             options=options,
             ready_callable=lambda server: ready(server, command.application),
         )
+        # A daemon's own leads nowhere, and of what failed twistd passes on 100 octets at most.
+        self._stderr: int | None = os.dup(2) if sys.__stderr__ is not None else None
 
     def setServiceParent(self, parent: Any) -> None:
         super().setServiceParent(parent)  # type: ignore[no-untyped-call] # not typed
         if self._command.log_format == "json" and isinstance(parent, Componentized):
-            parent.setComponent(ILogObserver, jsonFileLogObserver(self._command.log_file))
+            # Without the separator of RFC 7464, which hardly anything reads but Twisted.
+            observer = jsonFileLogObserver(self._command.log_file, recordSeparator="")
+            parent.setComponent(ILogObserver, observer)
 
     def privilegedStartService(self) -> None:
         self._or_end(super().privilegedStartService)
@@ -136,7 +147,9 @@ class CommandService(ASGIService):
     def startService(self) -> None:
         # All of the process is this command's, the application's own log included.
         to_twisted_log("", LEVELS[self.options.verbosity])
+        keep_freed_memory()
         self._or_end(super().startService)
+        self._say("")
 
     def _or_end(self, step: Callable[[], None]) -> None:
         try:
@@ -144,10 +157,17 @@ class CommandService(ASGIService):
                 self.action_logger = self._access_log()
             step()
         except ConfigurationError as error:
-            log.critical("%s", error)
-            if sys.__stderr__ is not None:  # the other one is twistd's log by now
-                sys.__stderr__.write(sentence_of(error, self._command.name))
+            if not self._command.of_twist:
+                log.critical("%s%s", error, error.detail and f"\n{error.detail}")
+            self._say(sentence_of(error, self._command.name))
             raise NotStarted(error) from None
+
+    def _say(self, text: str) -> None:
+        """The last word on standard error; who reads it to its end does not wait for a daemon's."""
+        descriptor, self._stderr = self._stderr, None
+        if descriptor is not None:
+            with os.fdopen(descriptor, "w") as stderr:
+                stderr.write(text)
 
     def _access_log(self) -> AccessLog:
         """The lines go to Twisted's log, unless they have a file of their own."""

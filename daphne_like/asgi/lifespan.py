@@ -96,7 +96,12 @@ class Lifespan:
             )
 
     async def shutdown(self, timeout: float) -> None:
-        """Run `lifespan.shutdown` to its answer, or to the deadline; failures are logged."""
+        """Run `lifespan.shutdown` to its answer, or to the deadline; failures are logged.
+
+        A startup that has not answered is cancelled.
+        """
+        if self._stage is Stage.STARTING:
+            await self._leave()
         if self._stage is not Stage.RUNNING:
             return
         self._stage = Stage.STOPPING

@@ -113,6 +113,29 @@ class TestProtocol:
             == "Application startup took longer than 0.01 seconds"
         )
 
+    def test_a_stop_cancels_a_startup(self) -> None:
+        """A server that is told to stop while its application starts leaves nothing behind."""
+        ended: list[str] = []
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append("cancelled")
+
+        async def main() -> None:
+            lifespan = Lifespan(application, "auto")
+            starting = asyncio.create_task(lifespan.startup(5))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            await lifespan.shutdown(5)
+            with pytest.raises(ConfigurationError, match="it was cancelled"):
+                await starting
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+        asyncio.run(main())
+        assert ended == ["cancelled"]
+
     def test_shutdown_failed(self, caplog: pytest.LogCaptureFixture) -> None:
         """L10: told, and then the end."""
         played(Site(COMPLETE, {"type": "lifespan.shutdown.failed", "message": "disk full"}))
