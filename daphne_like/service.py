@@ -27,8 +27,9 @@ class ASGIService(Service):
 
     `privilegedStartService` binds the ports, `startService` imports the application, runs its
     startup and accepts, `stopService` ends in order. Where the event loop does not run yet, as
-    under twistd, the start is complete when `startService` returns; `when_started` tells it in
-    a reactor that runs. It may be started again after a stop.
+    under twistd, the application has started when `startService` returns, and the reactor
+    accepts once it runs; `when_started` tells it in a reactor that runs. It may be started
+    again after a stop.
 
     Args:
         application: ASGI 3, ASGI 2 or WSGI, or "module:attribute", which is imported when
@@ -76,8 +77,9 @@ class ASGIService(Service):
             to_twisted_log("daphne_like", LEVELS[self.options.verbosity])
         server = self.server or self._bind()
         loop = server.loop
-        self._starting = loop.create_task(self._start(server))
-        if loop.is_running():
+        runs = loop.is_running()
+        self._starting = loop.create_task(self._start(server, at_once=runs))
+        if runs:
             self._starting.add_done_callback(self._tell)
             return
         # The threads of `deferToThread`, for an application that starts with their help.
@@ -87,6 +89,8 @@ class ASGIService(Service):
         except BaseException:
             self.server = None
             raise
+        # Not before: until the reactor runs, a signal would end the process there and then.
+        server.reactor.callWhenRunning(self._accept, server)
 
     def stopService(self) -> Deferred[None]:
         """Stop in order (`Server.drain`).
@@ -132,7 +136,7 @@ class ASGIService(Service):
             raise
         return server
 
-    async def _start(self, server: Server) -> None:
+    async def _start(self, server: Server, *, at_once: bool) -> None:
         try:
             await self._bound
             server.load(application_of(self.application, self.options))
@@ -142,6 +146,11 @@ class ASGIService(Service):
                 self.server = None
                 await server.drain()
             raise
+        if at_once:
+            self._accept(server)
+
+    @staticmethod
+    def _accept(server: Server) -> None:
         if not server.stopping:
             server.accept()
 

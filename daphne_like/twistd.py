@@ -145,13 +145,13 @@ class CommandService(ASGIService):
         self._or_end(super().privilegedStartService)
 
     def startService(self) -> None:
-        # All of the process is this command's, the application's own log included.
-        to_twisted_log("", LEVELS[self.options.verbosity])
         keep_freed_memory()
         self._or_end(super().startService)
         self._say("")
 
     def _or_end(self, step: Callable[[], None]) -> None:
+        # All of the process is this command's, the application's own log included.
+        to_twisted_log("", LEVELS[self.options.verbosity])
         try:
             if self.action_logger is None and (self.options.access_log or self.options.verbosity):
                 self.action_logger = self._access_log()

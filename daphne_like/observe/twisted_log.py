@@ -11,22 +11,29 @@ from twisted.python.failure import Failure
 from daphne_like.observe.escaping import escaped
 
 LEVELS = (
-    (logging.CRITICAL, LogLevel.critical),
-    (logging.ERROR, LogLevel.error),
-    (logging.WARNING, LogLevel.warn),
-    (logging.INFO, LogLevel.info),
+    (logging.CRITICAL, LogLevel.critical, 2),
+    (logging.ERROR, LogLevel.error, 3),
+    (logging.WARNING, LogLevel.warn, 4),
+    (logging.INFO, LogLevel.info, 6),
+    (logging.NOTSET, LogLevel.debug, 7),
 )
+"""The least of `logging`, Twisted's, and syslog's severity (RFC 5424, 6.2.1)."""
 
 
 class TwistedLogHandler(logging.Handler):
     """Hands records of `logging` to Twisted's log: its file, JSON, syslog or terminal.
 
-    An event has the record's logger as its namespace and, with a traceback, its failure.
+    An event has the record's logger as its namespace and, with a traceback, its failure. Twisted
+    hands events to syslog through its old interface, which knows neither namespace nor level;
+    they are repeated for it.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
-        level = next((theirs for ours, theirs in LEVELS if record.levelno >= ours), LogLevel.debug)
-        more: dict[str, Any] = {}
+        level, severity = next(theirs for ours, *theirs in LEVELS if record.levelno >= ours)
+        more: dict[str, Any] = {
+            "system": f"{record.name}#{level.name}",
+            "syslogPriority": severity,
+        }
         if record.exc_info and record.exc_info[1] is not None:
             _, error, traceback = record.exc_info
             more["log_failure"] = Failure(error, type(error), traceback)

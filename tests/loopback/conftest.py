@@ -179,3 +179,10 @@ def command() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+def fetched(port: int, path: str = "/hello", host: str = "127.0.0.1") -> bytes:
+    """GET, on a connection of its own: the whole answer."""
+    with socket.create_connection((host, port), timeout=DEADLINE) as connection:
+        connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        return b"".join(iter(lambda: connection.recv(65536), b""))
