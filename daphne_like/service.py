@@ -77,7 +77,8 @@ class ASGIService(Service):
             to_twisted_log("daphne_like", LEVELS[self.options.verbosity])
         server = self.server or self._bind()
         loop = server.loop
-        runs = loop.is_running()
+        # What `callWhenRunning` calls in the beginning comes before the loop's first turn.
+        runs = loop.is_running() or server.reactor.running
         self._starting = loop.create_task(self._start(server, at_once=runs))
         if runs:
             self._starting.add_done_callback(self._tell)
