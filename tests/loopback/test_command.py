@@ -70,7 +70,7 @@ class TestRefusals:
         assert "importlib" not in ended.stderr
 
     def test_a_taken_port_is_exit_status_1(self, command: Command) -> None:
-        """The sentence names the endpoint and the reason; another endpoint does not stay."""
+        """The sentence names the endpoint and the reason; the application was not started."""
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])
             ended = command("-p", port, "-e", "tcp:0:interface=127.0.0.1", "stopping:application")
@@ -79,6 +79,7 @@ class TestRefusals:
         assert "Address already in use" in ended.stderr
         assert "Traceback" not in ended.stderr
         assert "serves" not in ended.stderr
+        assert "lifespan.startup" not in ended.stdout
 
 
 class TestListening:

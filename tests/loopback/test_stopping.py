@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -156,11 +157,18 @@ class TestBadApplications:
 class TestStartup:
     """Never a request before startup completes (ASGI L05, L06)."""
 
-    def test_requests_wait_for_startup(self, server: Start) -> None:
-        """The port opens when startup is complete."""
-        running = server("stopping:slow_startup")
-        assert "started" in running.log.split("serves")[0]
-        ask(running, "x", b"hello\n")
+    def test_requests_wait_for_startup(self, program: Start, tmp_path: Path) -> None:
+        """Who connects while the application starts is accepted, and answered, after that."""
+        path = tmp_path / "socket"
+        running = program("-u", str(path), "stopping:slow_startup")
+        running.wait_for("starting\n")
+        assert "started" not in running.log
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(20)
+            connection.connect(str(path))
+            connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            assert rest(connection).endswith(b"hello\n")
+        running.wait_for("(?s)started.*serves.*a request|started.*a request")
 
     def test_a_failed_startup_is_exit_status_3(
         self, command: Callable[..., subprocess.CompletedProcess[str]]
