@@ -6,9 +6,11 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -17,8 +19,9 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
+from tests import needed
 from tests.certificates import Authority
-from tests.loopback.conftest import Running
+from tests.loopback.conftest import TWIST, TWISTD, URL, Running, fetched
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.rst", *sorted((ROOT / "docs").rglob("*.rst"))]
@@ -29,6 +32,25 @@ SERVING = [
     for page in PAGES
     for found in COMMAND.finditer(page.read_text())
 ]
+TWISTED_COMMAND = re.compile(r"^    \$ (twistd? .*)$", re.MULTILINE)
+HOWTO = ROOT / "docs" / "howto"
+NAMED = re.compile(r"\.\. code-block:: python\n   :name: (\S+)\n\n((?:    .*\n|\n)+)")
+
+
+def named(page: str) -> dict[str, str]:
+    """The code blocks of a how-to that have a name."""
+    return {
+        name: re.sub("^    ", "", text, flags=re.MULTILINE).strip() + "\n"
+        for name, text in NAMED.findall((HOWTO / page).read_text())
+    }
+
+
+def elsewhere(text: str, project: Path) -> str:
+    """The same with free ports, and files in the project."""
+    text = text.replace("/run/site", str(project)).replace(" 0.0.0.0", " 127.0.0.1")
+    text = re.sub(r"tcp:\d+(:interface=127\.0\.0\.1)?", "tcp:0:interface=127.0.0.1", text)
+    text = re.sub(r"(ssl:|certificates:|-p )\d+\b", r"\g<1>0", text)
+    return re.sub(r"port=\d+", "port=0", text)
 
 
 def blocks(page: Path, kind: str) -> list[str]:
@@ -66,6 +88,7 @@ def write_certificates(folder: Path) -> None:
     (folder / "encrypted.pem").write_bytes(site.encrypted(b"secret"))
     (folder / "password").write_text("secret\n")
     other.write_both(folder / "other.pem")
+    site.write_both(folder / "site.pem")
     (folder / "certificates").mkdir()
     site.write_both(folder / "certificates" / "localhost.pem")
 
@@ -81,8 +104,7 @@ class TestCommands:
     @pytest.mark.parametrize("line", SERVING)
     def test_it_serves(self, line: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Each `daphne-like ...` starts, listens everywhere it says, and stops with status 0."""
-        line = line.replace("/run/site", str(project)).replace(" 0.0.0.0", " 127.0.0.1")
-        line = re.sub(r"(tcp:|ssl:|certificates:|-p )(\d+)\b", r"\g<1>0", line)
+        line = elsewhere(line, project)
         if os.geteuid() != 0:
             line = line.replace("www-data", str(os.getgid()))
         name, *arguments = shlex.split(line)
@@ -127,32 +149,101 @@ class TestCommands:
         finally:
             assert "cancelling" not in running.stop()
 
-    def test_embedding(self, project: Path) -> None:
-        """docs/howto/embedding.rst runs as a program, and ends at SIGTERM."""
-        program = block(ROOT / "docs" / "howto" / "embedding.rst", "python")
-        assert "tcp:8000" in program
-        path = project / "program.py"
-        path.write_text(
-            program.replace("tcp:8000", "tcp:0").replace(
-                "]).run()",
-                "], ready_callable=lambda server: print(server.listening_addresses, flush=True)"
-                ").run()",
-            )
+
+class TestEmbedding:
+    """docs/howto/embedding.rst: each program runs as written, and ends at SIGTERM."""
+
+    @pytest.mark.parametrize("name", ["one_line.py", "with_event.py", "program.py", "service.py"])
+    def test_it_serves(self, project: Path, name: str) -> None:
+        """It answers, and its exit status is 0."""
+        (project / name).write_text(
+            "from daphne_like.server import Server\n"
+            "told = Server.listen_success\n"
+            "def listen_success(server, port):\n"
+            "    told(server, port)\n"
+            "    print(server.listening_addresses, flush=True)\n"
+            "Server.listen_success = listen_success\n"
+            + elsewhere(named("embedding.rst")[name], project)
         )
-        process = subprocess.Popen(
-            [sys.executable, path.name], cwd=project, stdout=subprocess.PIPE, text=True
-        )
-        assert process.stdout is not None
+        running = Running(name, program=[sys.executable], cwd=project)
         try:
-            found = re.search(r"'127\.0\.0\.1', (\d+)", process.stdout.readline())
-            assert found is not None
-            with socket.create_connection(("127.0.0.1", int(found[1])), timeout=10) as connection:
-                connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
-                assert connection.recv(4096).startswith(b"HTTP/1.1 200 OK")
+            port = int(running.wait_for(r"'127\.0\.0\.1', (\d+)")[1])
+            assert fetched(port, "/").startswith(b"HTTP/1.1 200 OK")
+            running.signal()
+            assert running.ended() == 0
         finally:
-            process.terminate()
-            process.communicate(timeout=20)
-        assert process.returncode == 0
+            running.stop()
+
+    def test_as_a_context(self, project: Path) -> None:
+        """It asks itself, and ends by itself."""
+        (project / "program.py").write_text(named("embedding.rst")["as_context.py"])
+        done = subprocess.run(
+            [sys.executable, "program.py"], cwd=project, capture_output=True, text=True, timeout=30
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "Hello, world!" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="twistd makes daemons on POSIX")
+class TestTwistd:
+    """docs/howto/twistd.rst."""
+
+    @pytest.mark.parametrize("line", TWISTED_COMMAND.findall((HOWTO / "twistd.rst").read_text()))
+    def test_it_serves(self, line: str, project: Path) -> None:
+        """Each command starts, in the foreground or as a daemon, and ends at SIGTERM."""
+        if "--uid" in line:
+            if os.getuid() != 0:
+                pytest.skip("only root may drop privileges: run the tests as root, in a container")
+            project = public_copy(project)
+        try:
+            (project / "site.tac").write_text(elsewhere(named("twistd.rst")["site.tac"], project))
+            name, *arguments = shlex.split(elsewhere(line, project))
+            if "-p" not in arguments and ".tac" not in line:
+                arguments[arguments.index("daphne-like") + 1 :] += ["-p", "0"]
+            if name == "twist" or "-n" in line:
+                self.foreground(TWIST if name == "twist" else TWISTD, arguments, project)
+            else:
+                self.daemon(arguments, project)
+        finally:
+            if "--uid" in line:
+                shutil.rmtree(project)
+
+    @staticmethod
+    def foreground(program: tuple[str, ...], arguments: list[str], project: Path) -> None:
+        running = Running(*arguments, program=program, cwd=project)
+        try:
+            ports = running.wait_for(
+                r"(?s)HTTPFactory starting on (\d+).*HTTPFactory starting on (\d+).* Factory"
+                if "site.tac" in arguments
+                else URL.pattern
+            )
+            if "site.tac" in arguments:
+                for port in ports.groups()[:2]:
+                    assert fetched(int(port), "/").startswith(b"HTTP/1.1 200 OK")
+            running.signal()
+            assert running.ended() == -signal.SIGTERM
+        finally:
+            running.stop()
+
+    @staticmethod
+    def daemon(arguments: list[str], project: Path) -> None:
+        pid_file = Path(arguments[arguments.index("--pidfile") + 1])
+        with (project / "output").open("w") as output:
+            done = subprocess.run(
+                [*TWISTD, *arguments], cwd=project, stdout=output, stderr=output, timeout=30
+            )
+        assert (done.returncode, (project / "output").read_text()) == (0, "")
+        os.kill(int(pid_file.read_text()), signal.SIGTERM)
+        needed.until(lambda: not pid_file.exists())
+
+
+def public_copy(project: Path) -> Path:
+    """A copy that www-data owns, where pytest's own folders are not open to others."""
+    copy = Path(tempfile.mkdtemp())
+    shutil.copytree(project, copy, dirs_exist_ok=True)
+    for path in (copy, *copy.rglob("*")):
+        shutil.chown(path, "www-data", "www-data")
+    return copy
 
 
 class TestNginx:

@@ -18,7 +18,9 @@ from tests.reactor.programs import environment
 Start = Callable[..., Running]
 
 BEGIN = """
-import asyncio, socket, sys
+import asyncio, logging, socket, sys
+# asyncio's debug mode tells of whatever takes a tenth of a second, as all does on a busy machine.
+logging.getLogger("asyncio").addFilter(lambda record: "Executing" not in record.getMessage())
 import daphne_like, daphne_like.embedding
 from daphne_like.exceptions import ConfigurationError
 
