@@ -316,7 +316,7 @@ class TestPrivileges:
         running.signal()
         running.ended()
 
-    def test_the_owner_of_a_file_may_not_read_it(
+    def test_what_root_alone_can_read(
         self, daemon: Callable[..., Daemon], folder: Path
     ) -> None:
         """An application that root alone can read is not imported."""
