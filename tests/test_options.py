@@ -17,7 +17,7 @@ from tests.peers import answer_at_once as hello
 
 
 def parse(*arguments: str) -> Options:
-    return options_from(make_parser("").parse_args(with_dashes(list(arguments))))
+    return options_from(make_parser("", "daphne-like").parse_args(with_dashes(list(arguments))))
 
 
 def another(field: dataclasses.Field[Any]) -> str:

@@ -203,5 +203,5 @@ class TestPage:
         named = re.findall(r"^``(-[^`]+)``(?:, ``(-[^`]+)``)?", table, flags=re.MULTILINE)
         flags = {flag.replace("_", "-") for pair in named for flag in pair if flag}
         assert len(flags) == 29
-        known = {flag for action in make_parser("")._actions for flag in action.option_strings}
+        known = {flag for action in make_parser("", "")._actions for flag in action.option_strings}
         assert flags <= known

@@ -316,9 +316,7 @@ class TestPrivileges:
         running.signal()
         running.ended()
 
-    def test_what_root_alone_can_read(
-        self, daemon: Callable[..., Daemon], folder: Path
-    ) -> None:
+    def test_what_root_alone_can_read(self, daemon: Callable[..., Daemon], folder: Path) -> None:
         """An application that root alone can read is not imported."""
         (folder / "serviced.py").chmod(0o600)
         os.chown(folder / "serviced.py", 0, 0)

@@ -20,7 +20,7 @@ from daphne_like.endpoints import endpoint_strings  # noqa: E402
 from daphne_like.server import Server  # noqa: E402
 
 if __name__ == "__main__":
-    parsed = make_parser(__doc__ or "").parse_args()
+    parsed = make_parser(__doc__ or "", "stock").parse_args()
     options = options_from(parsed)
     start_logging(options)
     server = Server(
