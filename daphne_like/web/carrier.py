@@ -1,0 +1,309 @@
+"""A request of twisted.web as the carrier of an exchange: scope, response, end.
+
+Framing, keep-alive and HTTP/2 are twisted.web's. How the body comes in is in intake.py.
+"""
+
+from __future__ import annotations
+
+from asyncio import Event
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.web.http import HTTPChannel
+from twisted.web.server import Request
+from zope.interface import implementer
+
+from daphne_like.exceptions import ConnectionClosed, PeerError
+from daphne_like.http.exchange import BODILESS, EXPECTED, HELD, STREAMING, WRITING, Exchange
+from daphne_like.http.output import LARGEST_WRITE, WRITTEN_ALONE
+from daphne_like.http.pace import TURN, Paced
+from daphne_like.http.request import find_addresses
+from daphne_like.http.waits import Wait
+from daphne_like.web.scope import exchange_of
+
+if TYPE_CHECKING:
+    from daphne_like.server import Server
+
+
+@implementer(IPushProducer)
+class WebCarrier(Paced):
+    """One request of twisted.web; to the Server it is one of its connections.
+
+    Args:
+        server: runs the application.
+        request: its head is there, and nothing of a response is out.
+
+    Attributes:
+        transport: what `abortConnection` ends the request of: the connection, or the stream of
+            HTTP/2.
+        addresses: as exchanges find them.
+    """
+
+    def __init__(self, server: Server, request: Request) -> None:
+        super().__init__(server)
+        channel: Any = request.channel
+        self.request = request
+        self.channel = channel
+        self.is_stream = not isinstance(channel, HTTPChannel)
+        self.transport = channel if self.is_stream else channel.transport
+        scheme = "https" if request.isSecure() else "http"
+        self.addresses = find_addresses(channel)._replace(scheme=scheme)
+        self.exchange: Exchange | None = None
+        self._answered = False  # the response is out, or nobody is there to have it
+        self._ending = False  # it is out when the peer has read what is written
+        self._this_turn = 0  # octets written since the event loop has come round
+
+    # The request.
+
+    def open(self) -> bool:
+        """Make the exchange; False if the request was refused."""
+        self.request.notifyFinish().addCallbacks(self._finished, self.connection_lost)
+        has_room = self.server.protocol_connected(self)
+        try:
+            if not has_room:
+                raise PeerError(503, "Too many connections; try again.")
+            self.exchange = exchange_of(self)
+            self._check_body()
+        except PeerError as error:
+            self.refuse(error)
+            return False
+        return True
+
+    def start(self) -> None:
+        """Run the application."""
+        exchange = self.exchange
+        if exchange is None or self._answered:  # gone, or refused, while the application started
+            return
+        exchange.scope["state"] = self.server.lifespan_state.copy()
+        self.request.registerProducer(self, True)
+        # Behind another response that the peer does not read nobody would tell (twisted 26.10:
+        # HTTPChannel.registerProducer passes on what comes, not what is).
+        if getattr(self.channel, "_waitingForTransport", False):
+            self.pauseProducing()
+        self.wait(Wait.ANSWER, exchange.time_limit)
+        self._start(exchange)
+
+    def _check_body(self) -> None:
+        """Refuse a body that is too large."""
+
+    def _start(self, exchange: Exchange) -> None:
+        raise NotImplementedError
+
+    def input_wanted(self, exchange: Exchange) -> None:
+        """See Carrier."""
+
+    def input_read(self) -> None:
+        """See Carrier."""
+
+    def switch(self, exchange: Exchange, lines: list[bytes], protocol: Any) -> None:
+        """See Carrier; no exchange of a request that twisted.web has read asks for it."""
+        raise NotImplementedError
+
+    # The response.
+
+    def respond(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
+        """Write the head and the first of the body.
+
+        Raises:
+            ApplicationError: the body is longer or shorter than its Content-Length.
+        """
+        self._check_length(exchange, len(body), more)
+        exchange.keep_alive = exchange.keep_alive and (more or self._may_keep_alive())
+        if not exchange.keep_alive:
+            self._close_after()
+        self._set_head(exchange, len(body), more)
+        return self._write(exchange, body, more)
+
+    def write_body(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
+        """Write a further part of the body.
+
+        Raises:
+            ApplicationError: the body is longer or shorter than its Content-Length.
+        """
+        self._check_length(exchange, len(body), more)
+        return self._write(exchange, body, more)
+
+    def _may_keep_alive(self) -> bool:
+        return not self.server.stopping
+
+    def _check_length(self, exchange: Exchange, size: int, more: bool) -> None:
+        if exchange.length is not None and not _is_bodiless(exchange):
+            exchange.check_length(size, more)
+
+    def _set_head(self, exchange: Exchange, size: int, more: bool) -> None:
+        """Give twisted.web the head; it writes it with the first of the body."""
+        request = self.request
+        status = exchange.status
+        fields: dict[bytes, list[bytes]] = {}
+        for line in exchange.lines:
+            if line:
+                name, _, value = line[:-2].partition(b": ")
+                fields.setdefault(name.lower(), []).append(value)
+        if status == 204:  # RFC 9110, 8.6
+            fields.pop(b"content-length", None)
+        elif (
+            exchange.length is None
+            and not more
+            and status not in BODILESS
+            and (size or not exchange.head_only)  # an empty answer to HEAD says nothing of GET's
+        ):
+            fields[b"content-length"] = [b"%d" % size]
+        if self.is_stream:
+            fields.pop(b"upgrade", None)  # RFC 9113, 8.2.2
+        # twisted.web replaces the fields by these, which resources on the way here may have set.
+        request.cookies.extend(fields.pop(b"set-cookie", ()))
+        for name, values in fields.items():
+            request.responseHeaders.setRawHeaders(name, values)
+        request.defaultContentType = None
+        request.setResponseCode(status)
+
+    def _write(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
+        if _is_bodiless(exchange):
+            body = b""
+        exchange.written += len(body)
+        if len(body) > LARGEST_WRITE:
+            exchange.state = WRITING
+            exchange.part_written = Event()
+            return self._write_large(exchange, body, more)
+        return self._write_part(exchange, body, more)
+
+    def _write_part(self, exchange: Exchange, octets: bytes, more: bool) -> Awaitable[None] | None:
+        exchange.state = STREAMING
+        self.request.write(octets)
+        if more:
+            self._this_turn += len(octets) + 1
+            if self._paused:
+                return self._writer()
+            if self._this_turn < WRITTEN_ALONE:
+                return None
+            self._this_turn = 0
+            return TURN
+        exchange.complete()
+        self.arrived(Wait.ANSWER)
+        if self._paused:
+            self._ending = True
+            return self._writer()
+        self._finish()
+        return None
+
+    async def _write_large(self, exchange: Exchange, body: bytes, more: bool) -> None:
+        """Write a large part piece by piece, as the peer reads it: twisted.web buffers the rest."""
+        written = exchange.part_written
+        assert written is not None
+        last = (len(body) - 1) // LARGEST_WRITE * LARGEST_WRITE
+        try:
+            for start in range(0, last, LARGEST_WRITE):
+                self.request.write(body[start : start + LARGEST_WRITE])
+                await (self._writer() if self._paused else TURN)
+                if exchange.state is not WRITING:
+                    raise ConnectionClosed("The connection was closed while a body was written")
+            waiting = self._write_part(exchange, body[last:], more)
+        finally:
+            if exchange.state is WRITING:  # cancelled: what is out can not be made whole
+                self.abort(exchange)
+            written.set()
+        if waiting is not None:
+            await waiting
+
+    def answer(self, exchange: Exchange, error: PeerError) -> None:
+        """See Carrier; the connection closes after it."""
+        exchange.close()
+        exchange.keep_alive = False
+        exchange.status = error.status
+        self.refuse(error)
+
+    def refuse(self, error: PeerError) -> None:
+        """Answer what no application sees."""
+        headers = self.request.responseHeaders
+        body = error.text.encode("ascii") + b"\n"
+        self.request.setResponseCode(error.status)
+        headers.setRawHeaders(b"content-type", [b"text/plain; charset=utf-8"])
+        headers.setRawHeaders(b"content-length", [b"%d" % len(body)])
+        if error.status == 503:
+            headers.setRawHeaders(b"retry-after", [b"1"])
+        self._close_after()
+        self.request.write(body)
+        self._finish()
+
+    def abort(self, exchange: Exchange) -> None:
+        """See Carrier."""
+        exchange.close()
+        self._abort()
+
+    def _abort(self) -> None:
+        self.transport.abortConnection()
+        if self.is_stream:  # of a stream that we end twisted.web tells nobody
+            self.connection_lost()
+
+    # The end.
+
+    def _close_after(self) -> None:
+        """Close the connection after this response; HTTP/2 has no need to."""
+        if not self.is_stream:
+            self.channel.persistent = False
+            if not self.request.startedWriting:
+                self.request.responseHeaders.setRawHeaders(b"connection", [b"close"])
+
+    def _finish(self) -> None:
+        self._over()
+        self.request.unregisterProducer()
+        self.request.finish()
+
+    def _over(self) -> None:
+        self._answered = True
+        self._ending = False
+        self.forget()
+        self.server.protocol_disconnected(self)
+
+    def _finished(self, _: object) -> None:
+        """The response is whole, and so is the request."""
+        self.forget()
+
+    def connection_lost(self, _reason: object = None) -> None:
+        """The connection, or the stream, is gone."""
+        self.forget()
+        if not self._answered:
+            self._over()
+            self._paused = False
+            self._release_writers()
+            if self.exchange is not None:
+                self.exchange.connection_lost()
+                self.server.disconnected(self.exchange)
+
+    def close_when_idle(self) -> None:
+        """See Connection."""
+        if self.exchange is not None:
+            self.exchange.keep_alive = False
+        self._close_after()
+
+    def disconnect_application(self) -> None:
+        """See Connection."""
+        if self.exchange is not None:
+            self.exchange.end_input()
+
+    def waited_too_long(self, wait: Wait) -> None:
+        exchange = self.exchange
+        if wait is Wait.ANSWER and exchange is not None:
+            self.server.application_too_slow(exchange)
+            self._give_up(exchange, 503, "Application failed to respond within time limit.")
+        else:
+            self._abort()
+
+    def _give_up(self, exchange: Exchange, status: int, text: str) -> None:
+        """Answer, if that is possible still."""
+        if exchange.state is EXPECTED or exchange.state is HELD:
+            self.answer(exchange, PeerError(status, text))
+        else:
+            self.abort(exchange)
+
+    # IPushProducer.
+
+    def resumeProducing(self) -> None:
+        super().resumeProducing()
+        if self._ending:
+            self._finish()
+
+
+def _is_bodiless(exchange: Exchange) -> bool:
+    return exchange.head_only or exchange.status in BODILESS

@@ -1,0 +1,249 @@
+"""The two ways in which a request of twisted.web has its body: collected, and while it arrives."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import ISSLTransport
+
+from daphne_like.deadlines import NEVER
+from daphne_like.exceptions import PeerError
+from daphne_like.http.answers import CONTINUE
+from daphne_like.http.exchange import COMPLETE, Exchange
+from daphne_like.http.h1 import LINGER_SECONDS, MOST_LINGER_SECONDS, MOST_LINGERING
+from daphne_like.http.reading import MOST_DISCARDED
+from daphne_like.http.waits import Wait
+from daphne_like.web.carrier import WebCarrier
+
+if TYPE_CHECKING:
+    from daphne_like.server import Server
+    from daphne_like.web.streaming import StreamingRequest
+
+LARGEST_EVENT = 32768
+"""Octets read at once from the file of a collected body."""
+
+TOO_LARGE = PeerError(413, "The body is too large.")
+
+
+class CollectedBody(WebCarrier):
+    """A request whose body twisted.web has in a file, which is read as the application reads."""
+
+    def _check_body(self) -> None:
+        content: Any = self.request.content
+        self._content = content
+        self._left = content.seek(0, os.SEEK_END)
+        content.seek(0)
+        most = self.server.options.max_body_size
+        if most and self._left > most:
+            raise TOO_LARGE
+
+    def _start(self, exchange: Exchange) -> None:
+        if not self._left:
+            exchange.request_complete = True
+            exchange.start()
+            return
+        self._read(exchange)
+        exchange.start()
+        self.input_read()
+
+    def input_read(self) -> None:
+        """See Carrier."""
+        exchange = self.exchange
+        assert exchange is not None
+        while self._left and exchange.queue is not None and not exchange.is_full:
+            self._read(exchange)
+            exchange.flush_body()
+
+    def _read(self, exchange: Exchange) -> None:
+        data: bytes = self._content.read(min(self._left, LARGEST_EVENT))
+        self._left -= len(data)
+        if not self._left:
+            exchange.request_complete = True
+        exchange.received += len(data)
+        exchange.body_received(data)
+
+
+class ArrivingBody(WebCarrier):
+    """A request whose body is handed on while it arrives, as fast as the application reads.
+
+    Args:
+        server: runs the application.
+        request: its body is not whole.
+    """
+
+    def __init__(self, server: Server, request: StreamingRequest) -> None:
+        super().__init__(server, request)
+        self._body = request
+        self._left = request.body_length
+        self._reading = True
+        self._dropped = 0  # octets that came after the response
+        self._dropped_at_look = 0
+        self._linger_until = NEVER
+
+    def _check_body(self) -> None:
+        assert self.exchange is not None
+        most = self.server.options.max_body_size
+        if most and self._left is not None and self._left > most:
+            raise TOO_LARGE
+        self.exchange.expects_continue = self._body.expects_continue
+
+    def _start(self, exchange: Exchange) -> None:
+        if self._body.body_is_whole:
+            exchange.request_complete = True
+        exchange.start()
+        if not exchange.request_complete:
+            self._wait_for_body()
+
+    # The body.
+
+    def body_received(self, data: bytes) -> None:
+        """See BodyConsumer."""
+        if self._left is not None:
+            self._left -= len(data)
+        exchange = self.exchange
+        if exchange is None or self._answered:
+            self._drop(len(data))
+            return
+        exchange.expects_continue = False  # it did not wait for us
+        exchange.received += len(data)
+        most = self.server.options.max_body_size
+        if most and exchange.received > most:
+            self.server.disconnected(exchange)
+            self._give_up(exchange, TOO_LARGE.status, TOO_LARGE.text)
+        elif exchange.state is not COMPLETE:
+            exchange.body_received(data)
+            exchange.flush_body()
+            if exchange.is_full:
+                self._pause_reading()
+            elif exchange.queue is not None and not self.waits_for(Wait.BODY):
+                self._wait_for_body()
+
+    def body_complete(self) -> None:
+        """See BodyConsumer."""
+        self.arrived(Wait.BODY)
+        self._resume_reading()
+        exchange = self.exchange
+        if exchange is not None and not self._answered:
+            exchange.request_complete = True
+            if exchange.queue is not None:
+                exchange.flush_body()
+
+    def input_wanted(self, exchange: Exchange) -> None:
+        """See Carrier."""
+        self.channel.write(CONTINUE)
+        self._wait_for_body()
+
+    def input_read(self) -> None:
+        """See Carrier."""
+        if not self._reading:
+            self._resume_reading()
+            self._wait_for_body()
+
+    def _pause_reading(self) -> None:
+        if self._reading:
+            self._reading = False
+            self.transport.pauseProducing()
+
+    def _resume_reading(self) -> None:
+        if not self._reading:
+            self._reading = True
+            self.transport.resumeProducing()
+
+    def resumeProducing(self) -> None:
+        super().resumeProducing()
+        if not self._reading:
+            # The channel, which tells this, is about to read on whatever we wanted.
+            self.server.loop.call_soon(self._pause_again)
+
+    def _pause_again(self) -> None:
+        if not self._reading and not self._answered:
+            self.transport.pauseProducing()
+
+    # Its pace.
+
+    def _wait_for_body(self) -> None:
+        exchange = self.exchange
+        if exchange is not None and not self._body.body_is_whole:
+            exchange.received_at_look = exchange.received
+            self.wait(Wait.BODY, self.server.options.body_timeout)
+
+    def _look_at_body_rate(self) -> None:
+        exchange, options = self.exchange, self.server.options
+        assert exchange is not None
+        waits_for_us = self._paused or not self._reading or exchange.expects_continue
+        got = exchange.received - exchange.received_at_look
+        if waits_for_us or got >= options.body_minimum_rate * options.body_timeout:
+            self._wait_for_body()
+        elif self._answered:
+            self._linger()
+        else:
+            self.server.disconnected(exchange)
+            self._give_up(exchange, 408, "The request body came too slowly.")
+
+    def waited_too_long(self, wait: Wait) -> None:
+        if wait is Wait.BODY:
+            self._look_at_body_rate()
+        elif wait is Wait.LINGER:
+            self._look_at_lingering()
+        else:
+            super().waited_too_long(wait)
+
+    # A body that nobody wants any more.
+
+    def _may_keep_alive(self) -> bool:
+        assert self.exchange is not None
+        return super()._may_keep_alive() and (
+            self.exchange.request_complete
+            or (
+                not self.exchange.expects_continue
+                and self._left is not None
+                and self._left <= MOST_DISCARDED
+            )
+        )
+
+    def _finish(self) -> None:
+        super()._finish()
+        if self._body.body_is_whole:
+            return
+        self._resume_reading()
+        exchange = self.exchange
+        if self.is_stream or (
+            exchange is not None and exchange.keep_alive and not exchange.expects_continue
+        ):
+            self._wait_for_body()
+        else:
+            self._linger()
+
+    def _drop(self, size: int) -> None:
+        if self.exchange is not None:
+            self.exchange.received += size
+        self._dropped += size
+        if self._dropped > MOST_LINGERING:
+            self._abort()
+        elif self._dropped > MOST_DISCARDED and not self.is_stream:
+            self._linger()
+
+    def _linger(self) -> None:
+        """Close so that the peer can read the answer though it still sends (RFC 9112, 9.6)."""
+        if self._linger_until != NEVER:
+            return
+        self.arrived(Wait.BODY)
+        if self.is_stream:
+            self._abort()
+            return
+        self.channel.persistent = False
+        if not ISSLTransport.providedBy(self.transport):
+            # A transport lets its producer finish first.
+            self.transport.unregisterProducer()
+            self.transport.loseWriteConnection()
+        self._linger_until = self.server.clock() + MOST_LINGER_SECONDS
+        self.wait(Wait.LINGER, LINGER_SECONDS)
+
+    def _look_at_lingering(self) -> None:
+        still_busy = self._dropped > self._dropped_at_look
+        self._dropped_at_look = self._dropped
+        if still_busy and self.server.clock() < self._linger_until:
+            self.wait(Wait.LINGER, LINGER_SECONDS)
+        else:
+            self.channel.loseConnection()

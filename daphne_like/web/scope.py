@@ -1,0 +1,71 @@
+"""From a request of twisted.web to an exchange: its target, its place in the tree, its fields."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from twisted.web.http_headers import Headers
+
+from daphne_like.exceptions import PeerError
+from daphne_like.http.exchange import Exchange
+from daphne_like.http.fields import Fields, check_fields, lower
+from daphne_like.http.request import METHODS, RequestLine, exchange_for, split_target
+
+if TYPE_CHECKING:
+    from daphne_like.web.carrier import WebCarrier
+
+VERSIONS = {b"HTTP/1.0": "1.0", b"HTTP/1.1": "1.1", b"HTTP/2": "2"}
+
+
+def exchange_of(carrier: WebCarrier) -> Exchange:
+    """Check what twisted.web lets through, and make the exchange.
+
+    `path` is the whole path and begins with `root_path` (ASGI H08): the place of the resource,
+    behind the option of that name, which a proxy has cut off the path.
+
+    Raises:
+        PeerError: the request is not to be served.
+    """
+    request: Any = carrier.request
+    options = carrier.server.options
+    method, target = request.method, request.uri
+    if len(target) > options.max_request_line:
+        raise PeerError(414, "The request line is too long.")
+    if not target.isascii():
+        raise PeerError(400, "The request target has no valid form.")
+    if method != method.upper():  # ASGI H03
+        raise PeerError(501, "The method is not known here.")
+    path, raw_path, query_string, authority = split_target(method, target)
+    place, postpath = _segments(request.prepath), _segments(request.postpath)
+    if authority is None:
+        # As the tree sees it: resources that rewrite requests leave the target alone.
+        path = (place + postpath) or "/"
+    fields = _checked(request.requestHeaders, carrier)
+    if authority is not None:
+        fields = [(n, authority if n == b"host" else v) for n, v in fields]
+    name = METHODS.get(method) or method.decode("ascii")
+    line = RequestLine(name, name == "HEAD", target, path, raw_path, query_string)
+    # It asks for no more of a connection than a carrier has.
+    connection = cast(Any, carrier)
+    exchange = exchange_for(connection, line, fields, VERSIONS[request.clientproto], True)
+    scope = exchange.scope
+    scope["path"] = scope["root_path"] + path
+    scope["root_path"] += place.rstrip("/")
+    return exchange
+
+
+def _segments(segments: list[bytes]) -> str:
+    return b"".join([b"/" + segment for segment in segments]).decode("utf-8", "replace")
+
+
+def _checked(headers: Headers, carrier: WebCarrier) -> Fields:
+    """The fields that the application is to see; those of one name in their order.
+
+    Raises:
+        PeerError: 400 or 431.
+    """
+    fields = [
+        (lower(name), value) for name, values in headers.getAllRawHeaders() for value in values
+    ]
+    octets = b"".join([b"\r\n%b: %b" % field for field in fields]) + b"\r\n\r\n"
+    return check_fields(fields, octets, carrier.server.options).fields
