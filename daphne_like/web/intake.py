@@ -113,7 +113,8 @@ class ArrivingBody(WebCarrier):
             self._give_up(exchange, TOO_LARGE.status, TOO_LARGE.text)
         elif exchange.state is not COMPLETE:
             exchange.body_received(data)
-            exchange.flush_body()
+            if self._left != 0:  # else the end follows, and makes it the last event
+                exchange.flush_body()
             if exchange.is_full:
                 self._pause_reading()
             elif exchange.queue is not None and not self.waits_for(Wait.BODY):

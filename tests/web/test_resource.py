@@ -103,9 +103,7 @@ class TestScope:
         """C03-C05, H01-H14: root_path is the place, path begins with it."""
         script = Script()
         memory = tree(script)
-        memory.connect().sends(
-            b"GET /app/a%20b/%C3%A9?q=%20 HTTP/1.1\r\nHost: x\r\nX-Id: 1\r\nA_B: 1\r\nX-Id: 2\r\n\r\n"
-        )
+        memory.connect().sends(get(b"/app/a%20b/%C3%A9?q=%20", b"X-Id: 1", b"A_B: 1", b"X-Id: 2"))
         assert script.scope == {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.5"},

@@ -78,7 +78,7 @@ class TestStart:
         "headers", [[(b"a", b"b\r\nc: d")], [(b"a", b"b\nc")], [(b"a\r\n", b"b")], [("a", b"b")]]
     )
     def test_bad_header(self, tree: Start, headers: Any) -> None:
-        """S05, S12: raised in the application; twisted.web would put a space in the place of CRLF."""
+        """S05, S12: raised in the application; twisted.web would make a space of CRLF."""
         trying = Trying(start(headers=headers), start(), body(b"good"))
         (answer,) = answers(tree(trying), GET)
         assert isinstance(trying.errors[0], ApplicationError)
