@@ -25,6 +25,9 @@ from daphne_like.web.scope import exchange_of
 if TYPE_CHECKING:
     from daphne_like.server import Server
 
+NO_ERROR, INTERNAL_ERROR = 0, 2
+"""Error codes of HTTP/2 (RFC 9113, 7)."""
+
 
 @implementer(IPushProducer)
 class WebCarrier(Paced):
@@ -51,6 +54,7 @@ class WebCarrier(Paced):
         self.addresses = find_addresses(channel)._replace(scheme=scheme)
         self.exchange: Exchange | None = None
         self._answered = False  # the response is out, or nobody is there to have it
+        self._gone = False  # twisted.web has done with the request
         self._ending = False  # it is out when the peer has read what is written
         self._this_turn = 0  # octets written since the event loop has come round
 
@@ -231,10 +235,25 @@ class WebCarrier(Paced):
         exchange.close()
         self._abort()
 
-    def _abort(self) -> None:
-        self.transport.abortConnection()
-        if self.is_stream:  # of a stream that we end twisted.web tells nobody
-            self.connection_lost()
+    def _abort(self, stream_error: int = INTERNAL_ERROR) -> None:
+        if self.is_stream:
+            # Not now: twisted.web may be about to open the window of the stream (twisted 26.10:
+            # H2Stream.receiveDataChunk). Of a stream that we end it tells nobody.
+            self.server.loop.call_soon(self._reset_stream, stream_error)
+            self._leave()
+        else:
+            self.transport.abortConnection()
+
+    def _reset_stream(self, error: int) -> None:
+        if self._gone:
+            return
+        self._gone = True
+        # H2Stream.abortConnection says NO_ERROR (twisted 26.10), which clients take for the end
+        # of a whole body: this is what it does, with another code.
+        connection, number = self.channel._conn, self.channel.streamID
+        connection.conn.reset_stream(number, error)
+        if connection._tryToWriteControlData():
+            connection._requestDone(number)
 
     # The end.
 
@@ -258,10 +277,15 @@ class WebCarrier(Paced):
 
     def _finished(self, _: object) -> None:
         """The response is whole, and so is the request."""
+        self._gone = True
         self.forget()
 
-    def connection_lost(self, _reason: object = None) -> None:
+    def connection_lost(self, _reason: object) -> None:
         """The connection, or the stream, is gone."""
+        self._gone = True
+        self._leave()
+
+    def _leave(self) -> None:
         self.forget()
         if not self._answered:
             self._over()

@@ -14,7 +14,7 @@ from daphne_like.http.exchange import COMPLETE, Exchange
 from daphne_like.http.h1 import LINGER_SECONDS, MOST_LINGER_SECONDS, MOST_LINGERING
 from daphne_like.http.reading import MOST_DISCARDED
 from daphne_like.http.waits import Wait
-from daphne_like.web.carrier import WebCarrier
+from daphne_like.web.carrier import NO_ERROR, WebCarrier
 
 if TYPE_CHECKING:
     from daphne_like.server import Server
@@ -209,8 +209,11 @@ class ArrivingBody(WebCarrier):
             return
         self._resume_reading()
         exchange = self.exchange
-        if self.is_stream or (
-            exchange is not None and exchange.keep_alive and not exchange.expects_continue
+        if (
+            exchange is not None
+            and exchange.keep_alive
+            and not exchange.expects_continue
+            and not self.is_stream
         ):
             self._wait_for_body()
         else:
@@ -222,29 +225,34 @@ class ArrivingBody(WebCarrier):
         self._dropped += size
         if self._dropped > MOST_LINGERING:
             self._abort()
-        elif self._dropped > MOST_DISCARDED and not self.is_stream:
+        elif self._dropped > MOST_DISCARDED:
             self._linger()
 
     def _linger(self) -> None:
-        """Close so that the peer can read the answer though it still sends (RFC 9112, 9.6)."""
+        """Close so that the peer can read the answer though it still sends (RFC 9112, 9.6).
+
+        Over HTTP/2 twisted.web ends both sides of a stream together, so the end of a response
+        that did not wait for the request comes with the peer's, or as RST_STREAM (NO_ERROR).
+        """
         if self._linger_until != NEVER:
             return
         self.arrived(Wait.BODY)
+        self._linger_until = self.server.clock() + MOST_LINGER_SECONDS
+        self.wait(Wait.LINGER, LINGER_SECONDS)
         if self.is_stream:
-            self._abort()
             return
         self.channel.persistent = False
         if not ISSLTransport.providedBy(self.transport):
             # A transport lets its producer finish first.
             self.transport.unregisterProducer()
             self.transport.loseWriteConnection()
-        self._linger_until = self.server.clock() + MOST_LINGER_SECONDS
-        self.wait(Wait.LINGER, LINGER_SECONDS)
 
     def _look_at_lingering(self) -> None:
         still_busy = self._dropped > self._dropped_at_look
         self._dropped_at_look = self._dropped
         if still_busy and self.server.clock() < self._linger_until:
             self.wait(Wait.LINGER, LINGER_SECONDS)
+        elif self.is_stream:
+            self._abort(NO_ERROR)
         else:
             self.channel.loseConnection()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +22,7 @@ needed.module("starlette")
 needed.module("django")
 needed.module("a2wsgi")
 
+ROOT = Path(__file__).parents[2]
 OCTETS = bytes(range(251)) * 80_000  # 20 MB
 
 
@@ -31,15 +35,14 @@ class Tree(Running):
 
     command = (sys.executable, str(PROJECTS / "tree.py"))
 
-    def __init__(self, reactor: str, popen: Callable[..., Any] = subprocess.Popen) -> None:
+    def __init__(self, *arguments: str, popen: Callable[..., Any] = subprocess.Popen) -> None:
         def start(_command: Any, **more: Any) -> Any:
-            return popen([*self.command, reactor], **more)
+            return popen([*self.command, *arguments], **more)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("tests.loopback.conftest.subprocess.Popen", start)
             super().__init__()
-        found = self.wait_for(r"ports (\d+) (\d+)")
-        self.ports = [int(found[1]), int(found[2])]
+        self.ports = [int(port) for port in self.wait_for(r"ports ([\d ]+)\n")[1].split()]
         self.host = "127.0.0.1"
         self.use(0)
 
@@ -231,6 +234,59 @@ class TestDisconnect:
         needed.until(lambda: running.log.count("disconnected") > told)
 
 
+@pytest.fixture(scope="module")
+def curl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+    """curl(path, *arguments): the process, ended."""
+    needed.module("h2")
+    needed.module("priority")
+    program = needed.program("curl", "curl")
+    openssl = needed.program("openssl", "openssl")
+    folder = tmp_path_factory.mktemp("tls")
+    pem = folder / "site.pem"
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout", pem, "-out",
+         folder / "certificate.pem"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    pem.write_bytes(pem.read_bytes() + (folder / "certificate.pem").read_bytes())
+    (folder / "octets").write_bytes(OCTETS)
+    tree = Tree("native", str(pem))
+
+    def run(path: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        url = tree.url.replace("http:", "https:") + path
+        return subprocess.run(
+            [program, "-sk", "--http2", *arguments, url],
+            cwd=folder, capture_output=True, timeout=30, check=False,
+        )  # fmt: skip
+
+    yield run
+    tree.stop()
+    assert tree.process.returncode == 0
+
+
+class TestHTTP2:
+    """Where twisted.web has it: over TLS, with h2 and priority installed."""
+
+    def test_answer(self, curl: Callable[..., Any]) -> None:
+        """A page, and HEAD."""
+        assert curl("/app/").stdout.startswith(b"from the lifespan ")
+        assert curl("/app/file", "-I").stdout.startswith(b"HTTP/2 200")
+
+    def test_both_ways(self, curl: Callable[..., Any]) -> None:
+        """20 MB there and back, and there alone."""
+        assert curl("/both", "--data-binary", "@octets").stdout == OCTETS
+        digest = hashlib.sha256(OCTETS).hexdigest().encode()
+        assert curl("/app/echo", "--data-binary", "@octets").stdout == digest
+
+    def test_cut(self, curl: Callable[..., Any]) -> None:
+        """C12, H02: the stream ends with an error that nobody takes for the end of the body."""
+        ended = curl("/failing", "-i")
+        assert b"x-version: 2\r\n" in ended.stdout
+        assert ended.stdout.endswith(b"part")
+        assert ended.returncode == 92  # HTTP/2 stream was not closed cleanly
+
+
 class TestStop:
     """The reactor stops."""
 
@@ -255,6 +311,36 @@ class TestStop:
             assert "lifespan: shutdown" in tree.log
         finally:
             assert "Traceback" not in tree.stop()
+
+
+def test_documented_program(tmp_path: Path) -> None:
+    """docs/howto/embedding.rst, "In a tree ...": as written but for the port."""
+    page = (ROOT / "docs" / "howto" / "embedding.rst").read_text()
+    found = re.search(r":name: tree\n\n((?:    .*\n|\n)+)", page)
+    assert found is not None
+    program = textwrap.dedent(found[1])
+    assert "tcp:8000:" in program
+    program = program.replace("tcp:8000:", "tcp:0:").replace(
+        ".listen(site)",
+        ".listen(site).addCallback(lambda port: print('port', port.getHost().port, flush=True))",
+    )
+    (tmp_path / "program.py").write_text(program)
+    (tmp_path / "hello.py").write_text((ROOT / "examples" / "hello.py").read_text())
+    (tmp_path / "public").mkdir()
+    (tmp_path / "public" / "page.txt").write_text("a file")
+    process = subprocess.Popen(
+        [sys.executable, "program.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        port = process.stdout.readline().split()[1]
+        url = f"http://127.0.0.1:{port}"
+        assert httpx.get(url + "/page.txt", timeout=20).text == "a file"
+        assert httpx.get(url + "/app/", timeout=20).status_code == 200
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+    assert process.returncode == 0
 
 
 def _refused(url: str) -> bool:

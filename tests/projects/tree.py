@@ -1,6 +1,6 @@
-"""A tree of twisted.web resources with several applications in it; prints its two ports.
+"""A tree of twisted.web resources with several applications in it; prints its ports.
 
-Usage: python tree.py native|stock
+Usage: python tree.py native|stock [certificate-and-key.pem]
 """
 
 from __future__ import annotations
@@ -65,6 +65,16 @@ async def both(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.body", "body": event["body"], "more_body": more})
 
 
+async def failing(scope: Any, receive: Any, send: Any) -> None:
+    """Fails in the middle of its answer, over HTTP/2 too."""
+    if scope["type"] != "http":
+        raise NotImplementedError
+    headers = [(b"x-version", scope["http_version"].encode()), (b"upgrade", b"none")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"part", "more_body": True})
+    raise SystemExit  # without a traceback of interest
+
+
 def wsgi(environ: Any, start_response: Any) -> list[bytes]:
     start_response("200 OK", [])
     return [f"{environ['SCRIPT_NAME']} {environ['PATH_INFO']}".encode()]
@@ -79,20 +89,24 @@ root.putChild(b"flat", ASGIResource(flat.application, quickly))
 root.putChild(b"flood", ASGIResource(flood, quickly))
 root.putChild(b"both", ASGIResource(both, Options(graceful_timeout=0, max_body_size=30_000_000)))
 root.putChild(b"wsgi", ASGIResource(wsgi))
+root.putChild(b"failing", ASGIResource(failing))
 root.putChild(b"broken", ASGIResource(broken))
 root.putChild(b"files", File(str(Path(__file__).parent)))
 
+places = [(StreamingRequest, "tcp:0"), (None, "tcp:0")]
+if len(sys.argv) > 2:
+    places = [(StreamingRequest, f"ssl:0:privateKey={sys.argv[2]}:certKey={sys.argv[2]}")]
 ports: list[int] = []
 
 
 def listening(port: Any) -> None:
     ports.append(port.getHost().port)
-    if len(ports) == 2:
+    if len(ports) == len(places):
         print("ports", *ports, flush=True)
 
 
-for factory in (StreamingRequest, None):
+for factory, string in places:
     site = Site(root, requestFactory=factory, parsePOSTFormSubmission=False)
-    endpoint = serverFromString(reactor, "tcp:0:interface=127.0.0.1")
+    endpoint = serverFromString(reactor, f"{string}:interface=127.0.0.1")
     endpoint.listen(site).addCallback(listening)
 reactor.run()
