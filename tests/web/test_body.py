@@ -201,6 +201,14 @@ class TestArriving:
         memory.passes(timeout + 1)
         assert read_answers(wire.take())[0].status == 408
 
+    def test_no_deadline_meanwhile(self, stream: Start) -> None:
+        """A body that waits for us is not too slow."""
+        memory = stream(Script(), body_timeout=5)
+        wire = memory.connect().sends(head(10**9), bytes(HIGH_WATER))
+        memory.passes(6)
+        memory.passes(6)
+        assert (wire.take(), wire.closing) == (b"", False)
+
     def test_disconnect(self, stream: Start) -> None:
         """H28: in the middle of the body."""
         script = Script()
@@ -280,6 +288,21 @@ class TestAnsweredEarly:
         assert one.closes
         assert (wire.half_closed, wire.lost) == (True, False)
         wire.sends(bytes(MOST_DISCARDED + 1))
+        assert wire.lost
+
+    def test_rest_turns_out_long(self, stream: Start) -> None:
+        """After a head that did not say so the connection closes all the same."""
+        script = Script()
+        memory = stream(script)
+        wire = memory.connect().sends(head(10**6))
+        for message in (start(), body(b"a", True), body(b"b")):
+            memory.loop.run_until_complete(script.send(message))
+        assert not read_answers(wire.take())[0].closes
+        wire.sends(bytes(MOST_DISCARDED))
+        assert not wire.half_closed
+        wire.sends(b"x")
+        assert wire.half_closed
+        wire.sends(bytes(10**6 - MOST_DISCARDED - 1))
         assert wire.lost
 
     def test_chunked(self, stream: Start) -> None:
