@@ -24,11 +24,12 @@ from twisted.protocols.haproxy._v1parser import V1Parser
 from twisted.protocols.haproxy._v2parser import V2Parser
 from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper
 from twisted.protocols.policies import WrappingFactory
-from zope.interface import implementer
+from zope.interface import alsoProvides, implementer
 
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.listening import Listening
 from daphne_like.proxies import TrustedProxies
+from daphne_like.tls.endpoint import IReloadable
 
 log = logging.getLogger("daphne_like.server")
 
@@ -280,6 +281,9 @@ class ProxiedEndpoint:
     def __init__(self, endpoint: Any, reactor: ListeningForProxies) -> None:
         self._endpoint = endpoint
         self._reactor = reactor
+        if IReloadable.providedBy(endpoint):
+            alsoProvides(self, IReloadable)
+            self.reload = endpoint.reload
 
     def listen(self, protocolFactory: Any) -> Deferred[Any]:
         """As IStreamServerEndpoint.

@@ -30,6 +30,7 @@ from daphne_like.asgi.stack import executor_kept_by, stuck_at
 from daphne_like.deadlines import TICK, Deadlines
 from daphne_like.endpoints import endpoints_from, without_password
 from daphne_like.exceptions import ConfigurationError, ConnectionClosed
+from daphne_like.hangup import heed_hangup
 from daphne_like.http.answers import date_line
 from daphne_like.http.exchange import Exchange
 from daphne_like.http.factory import HTTPFactory
@@ -40,6 +41,7 @@ from daphne_like.options import Options, without_limits
 from daphne_like.proxies import TrustedProxies
 from daphne_like.redirect import RedirectToHTTPS
 from daphne_like.stopping import Stopping
+from daphne_like.tls.endpoint import IReloadable
 from daphne_like.websocket.factory import WebSocketFactory
 
 log = logging.getLogger("daphne_like.server")
@@ -179,10 +181,14 @@ class Server:
         self._parsed = endpoints_from(self.endpoints, reactor, options=self.options)
         self.reactor.callWhenRunning(self._spawn)
         self.reactor.addSystemEventTrigger("before", "shutdown", self._deferred, self.drain)
+        forget = None
         if self.signal_handlers:
             self.reactor.callWhenRunning(self._stop.handle_signals)
+            forget = heed_hangup(self)
         self.reactor.run(installSignalHandlers=self.signal_handlers)
         self._stop.forget_signals()
+        if forget is not None:
+            forget()
 
     def attach(self, reactor: Any) -> None:
         """Take the reactor and its event loop; nothing runs yet."""
@@ -296,6 +302,17 @@ class Server:
             self.redirecting.accept()
         if self.ready_callable is not None:
             self.ready_callable(self)
+
+    @property
+    def can_reload(self) -> bool:
+        """Whether an endpoint has read files that `reload` reads again."""
+        return any(IReloadable.providedBy(endpoint) for endpoint in self._parsed)
+
+    def reload(self) -> None:
+        """Read the certificates of all endpoints anew; connections keep those they have."""
+        for endpoint in self._parsed:
+            if IReloadable.providedBy(endpoint):
+                endpoint.reload()
 
     async def drain(self) -> None:
         """End in order: accept nothing, finish what is in flight, then lifespan shutdown.

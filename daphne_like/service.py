@@ -15,6 +15,7 @@ from daphne_like.cli import LEVELS
 from daphne_like.embedding import application_of
 from daphne_like.endpoints import endpoint_strings
 from daphne_like.exceptions import ConfigurationError
+from daphne_like.hangup import heed_hangup
 from daphne_like.observe.twisted_log import to_twisted_log
 from daphne_like.options import Options
 from daphne_like.server import Server
@@ -66,6 +67,7 @@ class ASGIService(Service):
         self.server: Server | None = None
         self._starting: asyncio.Task[None] | None = None
         self._bound: asyncio.Future[None]
+        self._forget_hangup: Callable[[], None] = lambda: None
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()  # type: ignore[no-untyped-call] # not typed
@@ -103,6 +105,7 @@ class ASGIService(Service):
         server, self.server = self.server, None
         if server is None:
             return succeed(None)
+        self._forget_hangup()
         return Deferred.fromFuture(server.loop.create_task(server.drain()))
 
     def when_started(self) -> Deferred[None]:
@@ -150,9 +153,9 @@ class ASGIService(Service):
         if at_once:
             self._accept(server)
 
-    @staticmethod
-    def _accept(server: Server) -> None:
+    def _accept(self, server: Server) -> None:
         if not server.stopping:
+            self._forget_hangup = heed_hangup(server)
             server.accept()
 
     def _tell(self, starting: asyncio.Task[None]) -> None:

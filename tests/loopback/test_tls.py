@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -22,7 +23,7 @@ from websockets.sync.client import connect
 
 from tests import needed
 from tests.certificates import Authority
-from tests.loopback.conftest import DEADLINE, PROJECTS, Running
+from tests.loopback.conftest import DEADLINE, PROJECTS, TWISTD, Running
 
 AUTHORITY = Authority()
 BETWEEN = Authority("Intermediate CA", AUTHORITY)
@@ -275,6 +276,33 @@ class TestReload:
             running.wait_for("TLS certificates loaded")
             assert shown(running, "localhost") == OTHER.certificate
             assert ask(living) == before
+
+    def test_hangup(self, running: Running) -> None:
+        """SIGHUP reads them anew at once, changed or not; the connection that lives does."""
+        with secure(running.connect()) as living:
+            before = ask(living)
+            assert "TLS certificates loaded" not in running.log
+            running.signal(signal.SIGHUP)
+            running.wait_for("TLS certificates loaded")
+            assert ask(living) == before
+        assert shown(running, "localhost") == SITE.certificate
+
+    def test_hangup_under_twistd(self, site: tuple[str, ...], program: Serve) -> None:
+        """The same in a service of twistd's, behind haproxy: too."""
+        certificate = site[site.index("--tls-certificate") + 1]
+        key = site[site.index("--tls-key") + 1]
+        string = f"haproxy:https:tcp:0:interface=127.0.0.1:certificate={certificate}:key={key}"
+        arguments = ("-n", "--pidfile=", "daphne-like", "-e", string, "secured:application")
+        running = program(*arguments, program=TWISTD)
+        running.wait_for("serves")
+        running.signal(signal.SIGHUP)
+        running.wait_for("TLS certificates loaded")
+
+    def test_hangup_without_certificates(self, server: Serve) -> None:
+        """Where there is nothing to read anew SIGHUP means what it always did."""
+        running = server("secured:application")
+        running.signal(signal.SIGHUP)
+        assert running.ended() == -signal.SIGHUP
 
     def test_bad_files(self, running: Running, tmp_path: Path) -> None:
         """The old certificate stays, and the log says why."""
