@@ -73,7 +73,7 @@ def listening(
 
     def make(*kinds: Any) -> tuple[Any, list[Any]]:
         endpoints = [Endpoint(kind) for kind in kinds]
-        monkeypatch.setattr(subject, "endpoints_from", lambda *_: endpoints)
+        monkeypatch.setattr(subject, "endpoints_from", lambda *_, **__: endpoints)
         memory = serve(answer_at_once, endpoints=["one"] * len(kinds))
         return memory.server, endpoints
 
