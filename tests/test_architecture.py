@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "options": INNERMOST | {"asgi"},
     "proxies": INNERMOST,
     "listening": INNERMOST,
-    "proxy_protocol": INNERMOST | {"listening", "proxies"},
+    "proxy_protocol": INNERMOST | {"listening", "proxies", "tls"},
     "unix_files": INNERMOST | {"listening"},
     "endpoints": INNERMOST | {"options", "proxies", "proxy_protocol", "unix_files", "tls"},
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from cryptography import x509
@@ -32,7 +32,7 @@ def tls_extension(
     """
     chain = tuple(client_chain)
     return {
-        "server_cert": server_certificate and ssl.DER_cert_to_PEM_cert(server_certificate),
+        "server_cert": server_certificate and pem(server_certificate),
         "client_cert_chain": tuple(map(ssl.DER_cert_to_PEM_cert, chain)),
         "client_cert_name": (
             x509.load_der_x509_certificate(chain[0]).subject.rfc4514_string() if chain else None
@@ -42,6 +42,12 @@ def tls_extension(
         "tls_version": version and VERSIONS.get(version),
         "cipher_suite": cipher and cipher_numbers().get(cipher),
     }
+
+
+@lru_cache(maxsize=64)
+def pem(octets: bytes) -> str:
+    """A certificate of ours, which comes with every connection."""
+    return ssl.DER_cert_to_PEM_cert(octets)
 
 
 @cache

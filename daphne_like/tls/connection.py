@@ -59,7 +59,6 @@ class SecureConnection:
     __slots__ = (
         "__weakref__",
         "_address",
-        "_deadline",
         "_ends_writing",
         "_into",
         "_is_lost",
@@ -103,16 +102,12 @@ class SecureConnection:
         self._producer: Paced | None = None
         self._ends_writing = False  # a half-close is asked for
         self._reason: Failure | None = None
-        self._deadline: Any = None
 
     # What the transport below calls.
 
     def makeConnection(self, transport: Any) -> None:
         self.transport = transport
-        self.factory.handshaking.add(self)
-        self._deadline = self.factory.clock.callLater(
-            self.factory.handshake_timeout, self._handshake_too_slow
-        )
+        self.factory.handshake_begins(self)
 
     def connectionMade(self) -> None:
         """Part of IProtocol; makeConnection has done it all."""
@@ -230,11 +225,7 @@ class SecureConnection:
             self._read_held()
 
     def _handshake_over(self) -> None:
-        deadline, self._deadline = self._deadline, None
-        if deadline is not None:
-            self.factory.handshaking.discard(self)
-            if deadline.active():
-                deadline.cancel()
+        self.factory.handshaking.pop(self, None)
 
     def _handshake_failed(self, error: ssl.SSLError) -> None:
         if error.reason == "HTTP_REQUEST":
@@ -249,7 +240,8 @@ class SecureConnection:
         self.disconnecting = True
         self.transport.loseWriteConnection()
 
-    def _handshake_too_slow(self) -> None:
+    def handshake_too_slow(self) -> None:
+        """Its time is over; told by the factory."""
         if not self.disconnecting:
             log.debug("%% %s took too long for its TLS handshake", self.factory.name(self))
         self._handshake_over()
