@@ -267,6 +267,18 @@ class Options:
         "", "path below which the application is mounted (scope's root_path)", "--root-path",
         group=HTTP, metavar="PATH",
     )  # fmt: skip
+    http: str = option(
+        "auto",
+        "versions of HTTP: auto serves 1.1 and 2 as the client asks (ALPN, or HTTP/2 by prior "
+        "knowledge), 1 and 2 one of them alone",
+        "--http",
+        group=HTTP,
+        choices=("auto", "1", "2"),
+    )
+    h2_max_streams: int = option(
+        128, "requests at the same time on one connection of HTTP/2", "--h2-max-streams",
+        group=LIMITS, kind=int, least=1, most=2147483647,
+    )  # fmt: skip
     lifespan: str = option(
         "auto",
         "lifespan events: auto goes on without when the application raises, "

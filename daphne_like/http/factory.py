@@ -9,6 +9,7 @@ from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
 from daphne_like.http.h1 import HTTP1Connection
+from daphne_like.http.h2 import HTTP2Connection
 
 if TYPE_CHECKING:
     from daphne_like.server import Server
@@ -26,11 +27,17 @@ class HTTPFactory(Factory):
 
     def __init__(self, server: Server) -> None:
         self.server = server
+        self._http2_alone = server.options.http == "2"
 
     def acceptableProtocols(self) -> list[bytes]:
         """Protocols that TLS may settle on (RFC 7301); without one Twisted refuses who asks."""
-        return [b"http/1.1"]
+        return {"auto": [b"h2", b"http/1.1"], "1": [b"http/1.1"], "2": [b"h2"]}[
+            self.server.options.http
+        ]
 
     def buildProtocol(self, addr: Any) -> Any:
         # Ports of third parties may accept while the application starts.
-        return HTTP1Connection(self.server) if self.server.accepting else None
+        if not self.server.accepting:
+            return None
+        # HTTP/1.1 finds the preface of HTTP/2, if it comes.
+        return HTTP2Connection(self.server) if self._http2_alone else HTTP1Connection(self.server)

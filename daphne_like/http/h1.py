@@ -24,6 +24,7 @@ from daphne_like.deadlines import NEVER
 from daphne_like.exceptions import PeerError
 from daphne_like.http.answers import short_answer
 from daphne_like.http.exchange import EXPECTED, HELD, Exchange
+from daphne_like.http.h2 import PREFACE, HTTP2Connection
 from daphne_like.http.reading import (
     CLOSED,
     DROPPED,
@@ -394,6 +395,16 @@ class HTTP1Connection(HTTP1Input):
             protocol.dataReceived(kept)
         if not self._reading and protocol.is_reading:
             self.transport.resumeProducing()
+
+    def _become_http2(self) -> None:
+        self._input = SWITCHED
+        self.parser = None
+        self.forget()
+        self._successor = protocol = HTTP2Connection(self.server)
+        self.transport.unregisterProducer()
+        self.server.connection_switched(self, protocol)
+        protocol.makeConnection(self.transport)
+        protocol.dataReceived(PREFACE)
 
     def disconnect_application(self) -> None:
         """The server stops and has waited long enough: tell the application (design, 4)."""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 END_OF_HEAD = b"\r\n\r\n"
 USUAL_HEAD = 16384
+PREFACE_FOUND = ("Pause on PRI/Upgrade",)
+"""How httptools says that it has read the connection preface of HTTP/2, from here or from there."""
 MOST_AHEAD = 16
 """Requests parsed ahead of the one that is answered; then the peer is read no further."""
 MOST_EMPTY = 64
@@ -94,6 +96,7 @@ class HTTP1Input(HTTP1Output):
         "_reading",
         "_receiving",
         "_requests",
+        "_serves_http2",
         "_successor",
         "_tail",
         "_target",
@@ -111,6 +114,7 @@ class HTTP1Input(HTTP1Output):
         self._http_timeout = server.options.http_timeout
         self._max_requests = server.options.max_requests_per_connection
         self._requests = 0
+        self._serves_http2 = server.options.http != "1"
         self._reading = True
         self.parser: Any = None
         self._input = PARSED
@@ -149,6 +153,10 @@ class HTTP1Input(HTTP1Output):
 
     def switch(self, exchange: Exchange, lines: list[bytes], protocol: Any) -> None:
         """See Carrier."""
+        raise NotImplementedError
+
+    def _become_http2(self) -> None:
+        """The peer speaks HTTP/2, by prior knowledge or by agreement (RFC 9113, 3.4)."""
         raise NotImplementedError
 
     def _linger(self) -> None:
@@ -236,7 +244,9 @@ class HTTP1Input(HTTP1Output):
         except httptools.HttpParserUpgrade as upgrade:
             self._ignore_upgrade(octets[upgrade.args[0] :])
         except httptools.HttpParserError as error:
-            if self._input is PARSED:  # else `Connection: close` came before it
+            if error.args == PREFACE_FOUND and self.addresses is None and self._serves_http2:
+                self._become_http2()  # the connection's first octets were HTTP/2's preface
+            elif self._input is PARSED:  # else `Connection: close` came before it
                 self._refuse(request.refusal(error, octets))
 
     def _parse_in_pieces(self, data: bytes, start: int = 0) -> None:
@@ -259,6 +269,8 @@ class HTTP1Input(HTTP1Output):
             start = end
         if self._input is SWITCHING and start < size:
             self._kept, self._kept_from = data[start:], 0
+        elif self._input is SWITCHED and start < size:  # HTTP/2, just now
+            self._successor.dataReceived(data[start:])
 
     def _count_body(self, octets: bytes) -> None:
         """A part of a body with Content-Length: nothing is to be parsed in it."""

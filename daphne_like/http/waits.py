@@ -18,6 +18,7 @@ class Wait(enum.Enum):
     WRITE = enum.auto()  # a peer that does not read
     LINGER = enum.auto()  # the peer's end of a closed connection
     LIFETIME = enum.auto()  # a WebSocket's end
+    PONG = enum.auto()  # the answer to a ping
     QUIET = enum.auto()  # a WebSocket without messages to compress
 
 

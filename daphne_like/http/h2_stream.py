@@ -1,0 +1,355 @@
+"""One stream of an HTTP/2 connection: carries an exchange, under the flow control of both sides."""
+
+from __future__ import annotations
+
+import logging
+from asyncio import Event, Future
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any
+
+from h2.errors import ErrorCodes
+
+from daphne_like.asgi.queue import HIGH_WATER
+from daphne_like.exceptions import ConnectionClosed, PeerError
+from daphne_like.http.exchange import (
+    BODILESS,
+    COMPLETE,
+    EXPECTED,
+    HELD,
+    STREAMING,
+    WRITING,
+    Exchange,
+)
+from daphne_like.http.h2_fields import field_of
+from daphne_like.http.pace import TURN
+from daphne_like.http.waits import Wait, Waits
+
+if TYPE_CHECKING:
+    from daphne_like.http.h2 import HTTP2Connection
+    from daphne_like.http.request import Addresses
+
+log = logging.getLogger("daphne_like.http")
+
+FIRST_WINDOW = 65536
+"""Octets of a body that a peer may send before the application has read any."""
+MOST_WINDOW = 1048576
+"""The same, for an application that reads as fast as they come."""
+
+
+class HTTP2Stream(Waits):
+    """A stream; the Carrier of its exchange.
+
+    Args:
+        connection: that it is on.
+        number: its identifier.
+
+    Attributes:
+        exchange: that it carries.
+        pending: octets of body that wait for the peer's window, or for the transport.
+        ends: END_STREAM follows them.
+        urgency, incremental: RFC 9218.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_consumed",
+        "_room",
+        "_unread",
+        "_window",
+        "connection",
+        "ends",
+        "exchange",
+        "incremental",
+        "number",
+        "pending",
+        "server",
+        "urgency",
+    )
+
+    exchange: Exchange
+
+    def __init__(self, connection: HTTP2Connection, number: int) -> None:
+        super().__init__(connection.server.deadlines)
+        self.connection = connection
+        self.server = connection.server
+        self.number = number
+        self.pending: memoryview | None = None
+        self.ends = False
+        self.urgency = 3
+        self.incremental = False
+        self._room: Future[None] | None = None
+        self._window = FIRST_WINDOW
+        self._unread = 0  # octets that came and were not given back to the peer's window
+        self._consumed = 0
+
+    # What a connection of HTTP/1.1 has, for `request.exchange_for`.
+
+    @property
+    def addresses(self) -> Addresses | None:
+        """See HTTP1Input."""
+        return self.connection.addresses
+
+    def find_addresses(self) -> Addresses:
+        """See HTTP1Input."""
+        return self.connection.find_addresses()
+
+    # The request's body.
+
+    def start(self) -> None:
+        """Run the application."""
+        self.wait(Wait.ANSWER, self.exchange.time_limit)
+        if not self.exchange.request_complete:
+            self._wait_for_body()
+        self.exchange.start()
+
+    def body_received(self, data: bytes, size: int) -> None:
+        """A part of the body.
+
+        Args:
+            data: the octets.
+            size: what they count in the windows, padding included.
+        Raises:
+            PeerError: 413.
+        """
+        exchange = self.exchange
+        self._unread += size
+        exchange.received += len(data)
+        exchange.expects_continue = False
+        if exchange.state is COMPLETE:
+            return
+        most = self.server.options.max_body_size
+        if most and exchange.received > most:
+            raise PeerError(413, "The body is too large.")
+        if data:
+            exchange.body_received(data)
+
+    def body_read_on(self) -> None:
+        """All that came in one read is there: on to the application, and more from the peer."""
+        exchange = self.exchange
+        exchange.flush_body()
+        if not exchange.is_full:
+            self._give_back()
+
+    def body_complete(self) -> None:
+        """The peer has ended its side."""
+        exchange = self.exchange
+        exchange.request_complete = True
+        self.arrived(Wait.BODY)
+        if exchange.queue is not None:
+            exchange.flush_body()
+
+    def input_wanted(self, exchange: Exchange) -> None:
+        """See Carrier."""
+        self.connection.send_headers(self.number, [(b":status", b"100")])
+        self._wait_for_body()
+
+    def input_read(self) -> None:
+        """See Carrier."""
+        self._give_back()
+
+    def _give_back(self) -> None:
+        """Open the window by what the application has taken; wider, if it keeps up."""
+        size = self._unread
+        exchange = self.exchange
+        if exchange.request_complete or exchange.state is COMPLETE or size < self._window // 4:
+            return
+        self._unread = 0
+        self._consumed += size
+        if self._consumed >= 2 * self._window and self._window < MOST_WINDOW:
+            size += self.connection.widen(self._window)
+            if size > self._window:
+                self._window *= 2
+            self._consumed = 0
+        self.connection.open_window(size, self.number)
+
+    def _wait_for_body(self) -> None:
+        self.exchange.received_at_look = self.exchange.received
+        self.wait(Wait.BODY, self.server.options.body_timeout)
+
+    def _look_at_body_rate(self) -> None:
+        exchange = self.exchange
+        options = self.server.options
+        got = exchange.received - exchange.received_at_look
+        waits_for_us = exchange.is_full or exchange.expects_continue
+        if waits_for_us or got >= options.body_minimum_rate * options.body_timeout:
+            self._wait_for_body()
+        else:
+            self.refuse(PeerError(408, "The request body came too slowly."))
+
+    # The response: Carrier.
+
+    def respond(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
+        """See Carrier."""
+        status, size = exchange.status, len(body)
+        lines = exchange.lines
+        length: bytes | None = None
+        if exchange.head_only or status in BODILESS:
+            if status == 204:
+                lines = [line for line in lines if line[:15].lower() != b"content-length:"]
+            elif exchange.head_only and exchange.length is None and size and not more:
+                length = b"%d" % size
+            body, size = b"", 0
+        elif exchange.length is None:
+            if not more:
+                length = b"%d" % size
+        elif exchange.length != size or more:
+            exchange.check_length(size, more)
+        connection = self.connection
+        fields = [
+            (b":status", b"%d" % status),
+            *connection.default_fields(exchange.specials),
+            *[field_of(line) for line in lines if line],
+        ]
+        if length is not None:
+            fields.append((b"content-length", length))
+        ends = not more and not body
+        connection.send_headers(self.number, fields, ends)
+        exchange.written = size
+        exchange.state = STREAMING
+        if ends:
+            self._complete(exchange)
+            return None
+        return self._write(exchange, body, more) if body else None
+
+    def write_body(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
+        """See Carrier."""
+        size = len(body)
+        if exchange.head_only or exchange.status in BODILESS:
+            body, size = b"", 0
+        elif exchange.length is not None:
+            exchange.check_length(size, more)
+        exchange.written += size
+        if not body and more:
+            return None
+        return self._write(exchange, body, more)
+
+    def _write(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
+        if self.connection.send_data_at_once(self.number, body, not more):
+            if not more:
+                self._complete(exchange)
+            return None
+        self.pending = memoryview(body)
+        self.ends = not more
+        self.connection.wants_to_send(self)
+        if self.pending is None:  # it is all on its way
+            if not more:
+                self._complete(exchange)
+            return TURN
+        exchange.state = WRITING
+        exchange.part_written = Event()
+        self._room = self.server.loop.create_future()
+        self.wait(Wait.WRITE, self.server.options.write_timeout)
+        return self._written(exchange, more)
+
+    async def _written(self, exchange: Exchange, more: bool) -> None:
+        """Wait until the peer has taken the part that is pending (ASGI C09)."""
+        assert self._room is not None
+        assert exchange.part_written is not None
+        try:
+            await self._room
+            if exchange.state is not WRITING:
+                raise ConnectionClosed("The stream was closed while a body was written")
+            exchange.state = STREAMING
+        finally:
+            if exchange.state is WRITING:  # cancelled: what is out can not be made whole
+                self.abort(exchange)
+            exchange.part_written.set()
+        if not more:
+            self._complete(exchange)
+
+    def take(self, most: int) -> memoryview:
+        """The next octets that are pending."""
+        pending = self.pending
+        assert pending is not None
+        part, rest = pending[:most], pending[most:]
+        self.pending = rest if len(rest) else None
+        if self._room is not None:
+            if self.pending is None:
+                self.arrived(Wait.WRITE)
+                if not self._room.done():
+                    self._room.set_result(None)
+            else:
+                self.wait(Wait.WRITE, self.server.options.write_timeout)
+        return part
+
+    def answer(self, exchange: Exchange, error: PeerError) -> None:
+        """See Carrier."""
+        exchange.close()
+        exchange.status = error.status
+        body = error.text.encode("ascii") + b"\n"
+        fields = [
+            (b":status", b"%d" % error.status),
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", b"%d" % len(body)),
+            *[field_of(line) for line in error.lines.splitlines(keepends=True)],
+            *self.connection.default_fields(0),
+        ]
+        if error.status == 503:
+            fields.append((b"retry-after", b"1"))
+        self.connection.send_headers(self.number, fields, exchange.head_only)
+        # Short: a window that does not even take this much is answered with a reset.
+        sent = exchange.head_only or self.connection.send_data_at_once(self.number, body, True)
+        self._over(exchange, ErrorCodes.NO_ERROR if sent else ErrorCodes.ENHANCE_YOUR_CALM)
+
+    def abort(self, exchange: Exchange) -> None:
+        """See Carrier."""
+        exchange.close()
+        self._over(exchange, ErrorCodes.INTERNAL_ERROR)
+
+    def switch(self, exchange: Exchange, lines: list[bytes], protocol: Any) -> None:
+        """See Carrier."""
+        raise NotImplementedError
+
+    # How it ends.
+
+    def refuse(self, error: PeerError) -> None:
+        """What the peer sends is not served any further."""
+        exchange = self.exchange
+        self.server.disconnected(exchange)
+        if exchange.state is EXPECTED or exchange.state is HELD:
+            self.answer(exchange, error)
+        else:
+            self.abort(exchange)
+
+    def lost(self) -> None:
+        """The peer has reset the stream, or the connection is gone."""
+        exchange = self.exchange
+        exchange.connection_lost()
+        self.server.disconnected(exchange)
+        self._forget()
+
+    def waited_too_long(self, wait: Wait) -> None:
+        log.debug("%% stream %d waited too long for %s", self.number, wait.name)
+        exchange = self.exchange
+        if wait is Wait.BODY:
+            self._look_at_body_rate()
+        elif wait is Wait.ANSWER:
+            state = exchange.state
+            self.server.application_too_slow(exchange)
+            if state is EXPECTED or state is HELD:
+                self.answer(
+                    exchange, PeerError(503, "Application failed to respond within time limit.")
+                )
+            else:
+                self.abort(exchange)
+        else:  # WRITE
+            exchange.close()
+            self.server.disconnected(exchange)
+            self._over(exchange, ErrorCodes.FLOW_CONTROL_ERROR)
+
+    def _complete(self, exchange: Exchange) -> None:
+        exchange.complete()
+        self._over(exchange, ErrorCodes.NO_ERROR)
+
+    def _over(self, exchange: Exchange, code: ErrorCodes) -> None:
+        """The exchange has ended; with a reset where either side has not ended the stream."""
+        self._forget()
+        if self.server.action_logger is not None:
+            self.server.log_exchange(exchange)
+        self.connection.stream_over(self, code, reset=code != 0 or not exchange.request_complete)
+
+    def _forget(self) -> None:
+        self.forget()
+        self.pending = None
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
