@@ -109,11 +109,13 @@ class Exchange:
             their rate was looked at last, when the response was complete.
         disconnect: the event that ends the application's input.
         logged_as: protocol and action in the access log.
+        takes_over: what the peer sends is another protocol's.
         most_late: messages that are dropped, without an error, after the connection is gone.
     """
 
     disconnect: ClassVar[dict[str, Any]] = DISCONNECT
     logged_as = ("http", "complete")
+    takes_over = False
     most_late = 16
     status = 0
     length: int | None = None

@@ -22,6 +22,7 @@ from zope.interface import implementer
 
 from daphne_like.exceptions import PeerError
 from daphne_like.http import request
+from daphne_like.http.exchange import Exchange
 from daphne_like.http.fields import EXPECTATION, Fields, check_size
 from daphne_like.http.h2_fields import (
     CachedDecoder,
@@ -161,7 +162,7 @@ class HTTP2Connection(Paced):
     def readConnectionLost(self) -> None:
         """The peer's FIN: what it has asked for is answered, as long as it reads."""
         for stream in list(self.streams.values()):
-            if stream.exchange.request_complete:
+            if stream.half_closed and stream.tunnel is None:
                 stream.exchange.end_input()
                 self.server.disconnected(stream.exchange)
             else:
@@ -236,7 +237,12 @@ class HTTP2Connection(Paced):
         if not options.keep_underscores and any(b"_" in name for name, _ in fields):
             fields = [field for field in fields if b"_" not in field[0]]  # S03
         exchange = exchange_for(stream, line, joined_cookies(fields), "2", True)
-        exchange.request_complete = ended
+        stream.half_closed = exchange.request_complete = ended
+        if head.protocol is not None and refusal is None:
+            try:
+                exchange = self._session_of(exchange, head)
+            except PeerError as error:
+                refusal = error
         expectation = next((value for name, value in fields if name == b"expect"), None)
         if expectation is not None and not ended:
             if expectation.lower() != b"100-continue":
@@ -244,6 +250,12 @@ class HTTP2Connection(Paced):
             exchange.expects_continue = True
         stream.exchange = exchange
         return refusal
+
+    def _session_of(self, exchange: Exchange, head: Head) -> Exchange:
+        if head.protocol != b"websocket":
+            raise PeerError(501, "The only protocol served by CONNECT is websocket.")
+        session: Exchange = self.server.ws_factory.session(exchange, has_body=False)
+        return session
 
     def _data_received(self, event: h2_events.DataReceived) -> None:
         size = event.flow_controlled_length
@@ -266,7 +278,7 @@ class HTTP2Connection(Paced):
 
     def _stream_ended(self, event: h2_events.StreamEnded) -> None:
         stream = self.streams.get(event.stream_id)
-        if stream is not None and not stream.exchange.request_complete:
+        if stream is not None and not stream.half_closed:
             self._touched.pop(stream, None)
             stream.body_complete()
 
@@ -362,6 +374,14 @@ class HTTP2Connection(Paced):
         self._h2.send_data(number, data, ends)
         self._flush_soon()
         return True
+
+    def end_stream(self, number: int) -> None:
+        """End our side."""
+        try:
+            self._h2.end_stream(number)
+        except ProtocolError:
+            return  # the peer has reset it
+        self._flush_soon()
 
     def wants_to_send(self, stream: HTTP2Stream) -> None:
         """A stream has octets pending."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from h2.errors import ErrorCodes
 
-from daphne_like.asgi.queue import HIGH_WATER
 from daphne_like.exceptions import ConnectionClosed, PeerError
 from daphne_like.http.exchange import (
     BODILESS,
@@ -21,6 +20,7 @@ from daphne_like.http.exchange import (
     Exchange,
 )
 from daphne_like.http.h2_fields import field_of
+from daphne_like.http.h2_tunnel import Tunnel
 from daphne_like.http.pace import TURN
 from daphne_like.http.waits import Wait, Waits
 
@@ -47,22 +47,27 @@ class HTTP2Stream(Waits):
         exchange: that it carries.
         pending: octets of body that wait for the peer's window, or for the transport.
         ends: END_STREAM follows them.
+        half_closed: the peer has ended its side.
+        tunnel: to the protocol that has taken the stream over, if one has.
         urgency, incremental: RFC 9218.
     """
 
     __slots__ = (
         "__weakref__",
         "_consumed",
+        "_early",
         "_room",
         "_unread",
         "_window",
         "connection",
         "ends",
         "exchange",
+        "half_closed",
         "incremental",
         "number",
         "pending",
         "server",
+        "tunnel",
         "urgency",
     )
 
@@ -75,6 +80,9 @@ class HTTP2Stream(Waits):
         self.number = number
         self.pending: memoryview | None = None
         self.ends = False
+        self.half_closed = False
+        self.tunnel: Tunnel | None = None
+        self._early: list[bytes] | None = None  # what came before it was taken over
         self.urgency = 3
         self.incremental = False
         self._room: Future[None] | None = None
@@ -113,6 +121,9 @@ class HTTP2Stream(Waits):
         """
         exchange = self.exchange
         self._unread += size
+        if exchange.takes_over:
+            self._to_tunnel(data)
+            return
         exchange.received += len(data)
         exchange.expects_continue = False
         if exchange.state is COMPLETE:
@@ -126,6 +137,8 @@ class HTTP2Stream(Waits):
     def body_read_on(self) -> None:
         """All that came in one read is there: on to the application, and more from the peer."""
         exchange = self.exchange
+        if exchange.takes_over:
+            return
         exchange.flush_body()
         if not exchange.is_full:
             self._give_back()
@@ -133,6 +146,10 @@ class HTTP2Stream(Waits):
     def body_complete(self) -> None:
         """The peer has ended its side."""
         exchange = self.exchange
+        self.half_closed = True
+        if self.tunnel is not None:
+            self.tunnel.protocol.readConnectionLost()
+            return
         exchange.request_complete = True
         self.arrived(Wait.BODY)
         if exchange.queue is not None:
@@ -151,7 +168,8 @@ class HTTP2Stream(Waits):
         """Open the window by what the application has taken; wider, if it keeps up."""
         size = self._unread
         exchange = self.exchange
-        if exchange.request_complete or exchange.state is COMPLETE or size < self._window // 4:
+        done = self.half_closed or (exchange.state is COMPLETE and self.tunnel is None)
+        if done or size < self._window // 4:
             return
         self._unread = 0
         self._consumed += size
@@ -263,7 +281,10 @@ class HTTP2Stream(Waits):
         assert pending is not None
         part, rest = pending[:most], pending[most:]
         self.pending = rest if len(rest) else None
-        if self._room is not None:
+        if self.tunnel is not None and self.pending is None:
+            following = self.tunnel.next_pending()
+            self.pending = memoryview(following) if following is not None else None
+        elif self._room is not None:
             if self.pending is None:
                 self.arrived(Wait.WRITE)
                 if not self._room.done():
@@ -297,8 +318,41 @@ class HTTP2Stream(Waits):
         self._over(exchange, ErrorCodes.INTERNAL_ERROR)
 
     def switch(self, exchange: Exchange, lines: list[bytes], protocol: Any) -> None:
-        """See Carrier."""
-        raise NotImplementedError
+        """See Carrier (RFC 8441, 5): 200 in the place of 101."""
+        self.arrived(Wait.ANSWER)
+        fields = [
+            (b":status", b"200"),
+            *self.connection.default_fields(exchange.specials),
+            *[field_of(line) for line in lines],
+        ]
+        self.connection.send_headers(self.number, fields)
+        early, self._early = self._early, None
+        self.tunnel = Tunnel(self, protocol, early or [])
+        self.tunnel.open()
+        if self.half_closed and self.tunnel is not None:
+            protocol.readConnectionLost()
+
+    def _to_tunnel(self, data: bytes) -> None:
+        if self.tunnel is None:
+            self._early = [*(self._early or ()), data]  # at most one window
+        elif self.tunnel.data_received(data):
+            self._give_back()
+
+    def tunnel_read_on(self) -> None:
+        """The protocol has caught up with what the peer sends."""
+        self._give_back()
+
+    def send_pending(self, data: bytes) -> None:
+        """Send octets that found no room, in turn with the other streams."""
+        self.pending = memoryview(data)
+        self.connection.wants_to_send(self)
+
+    def tunnel_over(self, code: ErrorCodes) -> None:
+        """The protocol has closed its connection."""
+        if code is ErrorCodes.NO_ERROR:
+            self.connection.end_stream(self.number)
+        self._forget()
+        self.connection.stream_over(self, code, reset=code != 0 or not self.half_closed)
 
     # How it ends.
 
@@ -314,8 +368,12 @@ class HTTP2Stream(Waits):
     def lost(self) -> None:
         """The peer has reset the stream, or the connection is gone."""
         exchange = self.exchange
-        exchange.connection_lost()
-        self.server.disconnected(exchange)
+        tunnel, self.tunnel = self.tunnel, None
+        if tunnel is not None:
+            tunnel.lost()
+        else:
+            exchange.connection_lost()
+            self.server.disconnected(exchange)
         self._forget()
 
     def waited_too_long(self, wait: Wait) -> None:
@@ -346,7 +404,7 @@ class HTTP2Stream(Waits):
         self._forget()
         if self.server.action_logger is not None:
             self.server.log_exchange(exchange)
-        self.connection.stream_over(self, code, reset=code != 0 or not exchange.request_complete)
+        self.connection.stream_over(self, code, reset=code != 0 or not self.half_closed)
 
     def _forget(self) -> None:
         self.forget()

@@ -63,6 +63,15 @@ class WebSocketFactory(WebSocketServerFactory):  # type: ignore[misc] # untyped 
         scope = request.scope
         if not asks_for_websocket(scope["headers"]):
             return None
+        return self.session(request, has_body=has_body)
+
+    def session(self, request: Exchange, *, has_body: bool) -> Session:
+        """The session of a request that asks for one.
+
+        Raises:
+            PeerError: it does so as RFC 6455 or RFC 8441 does not allow.
+        """
+        scope = request.scope
         opening = check_opening(
             scope["method"],
             scope["http_version"],

@@ -42,6 +42,7 @@ class Opening(NamedTuple):
     """What a valid opening handshake asks for."""
 
     key: bytes
+    """b"" over HTTP/2, where nothing is proved by it (RFC 8441, 5)."""
     subprotocols: list[str]
     """As offered, the one that the client likes best first."""
     extensions: list[tuple[str, Parameters]]
@@ -81,7 +82,7 @@ def check_opening(
 
     Args:
         method: of the request, as sent.
-        http_version: "1.0" or "1.1".
+        http_version: "1.0", "1.1" or "2", where the request is an extended CONNECT (RFC 8441).
         fields: names in lower case. HTTP has checked them: one Host and no more in HTTP/1.1.
         has_body: the request has a body, of whatever framing.
         origins: the values of Origin that are served; all of them if there are none.
@@ -90,18 +91,10 @@ def check_opening(
             foreign origin, 400 for the rest.
     """
     found = by_name(fields)
-    if method != "GET":
-        raise PeerError(405, "A WebSocket is opened with GET.", b"Allow: GET\r\n")
-    if http_version != "1.1":
-        raise PeerError(400, "A WebSocket is opened with HTTP/1.1.")
-    if not has_token(found.get(b"connection", ()), b"upgrade"):
-        raise PeerError(400, "The Connection field does not say Upgrade.")
-    if has_body:
-        raise PeerError(400, "A WebSocket handshake has no body.")
+    key = b"" if http_version == "2" else upgrade_key(method, http_version, found, has_body)
     if found.get(b"sec-websocket-version") != [VERSION]:
         raise PeerError(426, "The WebSocket version served is 13.", OTHER_VERSION)
-    keys = found.get(b"sec-websocket-key", ())
-    if len(keys) != 1 or not is_key(keys[0]):
+    if http_version != "2" and not is_key(key):
         raise PeerError(400, "Sec-WebSocket-Key is not one key of 16 octets.")
     origin = found.get(b"origin", ())
     if len(origin) > 1:
@@ -110,10 +103,30 @@ def check_opening(
     if origins and origin and origin[0].decode("latin-1") not in origins:
         raise PeerError(403, "This origin is not served.")
     return Opening(
-        keys[0],
+        key,
         offered_subprotocols(found.get(b"sec-websocket-protocol", ())),
         offered_extensions(found.get(b"sec-websocket-extensions", ())),
     )
+
+
+def upgrade_key(
+    method: str, http_version: str, found: dict[bytes, list[bytes]], has_body: bool
+) -> bytes:
+    """The key of a request that asks for an upgrade in HTTP/1.1; b"" if it is not one.
+
+    Raises:
+        PeerError: it is no such request.
+    """
+    if method != "GET":
+        raise PeerError(405, "A WebSocket is opened with GET.", b"Allow: GET\r\n")
+    if http_version != "1.1":
+        raise PeerError(400, "A WebSocket is opened with HTTP/1.1.")
+    if not has_token(found.get(b"connection", ()), b"upgrade"):
+        raise PeerError(400, "The Connection field does not say Upgrade.")
+    if has_body:
+        raise PeerError(400, "A WebSocket handshake has no body.")
+    keys = found.get(b"sec-websocket-key", ())
+    return keys[0] if len(keys) == 1 else b""
 
 
 def is_key(value: bytes) -> bool:

@@ -52,6 +52,7 @@ class Session(Exchange):
     logged_as = ("websocket", "rejected")
     most_late = 1024  # what a full channel layer has for a consumer that does not know yet
     request_complete = True
+    takes_over = True
     protocol: WebSocketProtocol | None = None
 
     def __init__(self, factory: WebSocketFactory, request: Exchange, opening: Opening) -> None:
@@ -180,9 +181,10 @@ class Session(Exchange):
                 deflate = Deflate.create_from_offer_accept(True, accepted)
                 extension = accepted.get_extension_string().encode("ascii")
                 lines.append(b"Sec-WebSocket-Extensions: %b\r\n" % extension)
-        lines.append(
-            b"Upgrade: websocket\r\nSec-WebSocket-Accept: %b\r\n" % accept_value(opening.key)
-        )
+        if opening.key:
+            lines.append(
+                b"Upgrade: websocket\r\nSec-WebSocket-Accept: %b\r\n" % accept_value(opening.key)
+            )
         self.state = COMPLETE
         self.protocol = protocol = self.factory.open(self, deflate)
         self._log("connected")
