@@ -104,7 +104,7 @@ class HTTP2Connection(Paced):
         self.streams: dict[int, HTTP2Stream] = {}
         self._h2 = conn = H2Connection(CONFIG)
         options = server.options
-        conn.encoder = StatelessEncoder()
+        conn.encoder = StatelessEncoder()  # type: ignore[assignment] # has what h2 calls
         # Twice: a section between one and two times the limit is answered with 431.
         conn.decoder = CachedDecoder(2 * options.max_field_section)
         conn.local_settings.update(
@@ -422,7 +422,7 @@ class HTTP2Connection(Paced):
     # Writing.
 
     def _pump(self) -> None:
-        """Send what is pending, a frame of each stream in turn, the urgent ones first (RFC 9218)."""
+        """Send what is pending, a frame of each stream in turn, urgent ones first (RFC 9218)."""
         conn, ring = self._h2, self._ring
         queued = 0
         blocked: dict[HTTP2Stream, None] = {}

@@ -1,12 +1,13 @@
-"""Fields of HTTP/2: what RFC 9113, 8.2 and 8.3, asks of a request's, and how an answer's are coded."""
+"""Fields of HTTP/2: what RFC 9113, 8.2 and 8.3, asks of them, and how those of answers are coded."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from hpack import Decoder, Encoder
-from hpack.struct import NeverIndexedHeaderTuple
+from hpack.struct import HeaderTuple, NeverIndexedHeaderTuple
 
 from daphne_like.exceptions import PeerError
 from daphne_like.http.fields import Fields, check_host
@@ -117,7 +118,7 @@ def check_names_and_values(fields: Fields) -> None:
             raise MalformedError(f"{name.decode()} is of HTTP/1.1")
 
 
-class CachedDecoder(Decoder):  # type: ignore[misc] # untyped base
+class CachedDecoder(Decoder):
     """Decodes a block of indexed fields once, as long as the table it points into is the same.
 
     A connection's later requests mostly are such blocks: decoding one of 14 fields took as long
@@ -126,13 +127,13 @@ class CachedDecoder(Decoder):  # type: ignore[misc] # untyped base
 
     def __init__(self, max_header_list_size: int) -> None:
         super().__init__(max_header_list_size)
-        self._known: dict[bytes, list[tuple[bytes, bytes]]] = {}
+        self._known: dict[bytes, Iterable[HeaderTuple]] = {}
 
-    def decode(self, data: bytes, raw: bool = False) -> list[tuple[bytes, bytes]]:
+    def decode(self, data: bytes, raw: bool = False) -> Iterable[HeaderTuple]:
         known = self._known.get(data)
         if known is not None:
             return known
-        decoded: list[tuple[bytes, bytes]] = super().decode(data, raw)
+        decoded = super().decode(data, raw)
         if data and min(data) >= 0x80:  # nothing but indexed fields (RFC 7541, 6.1)
             if len(self._known) >= MOST_BLOCKS:
                 self._known.clear()

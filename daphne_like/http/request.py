@@ -20,6 +20,7 @@ from daphne_like.http.exchange import Exchange
 from daphne_like.http.fields import HOST, Fields, FieldSection
 
 if TYPE_CHECKING:
+    from daphne_like.http.h2_stream import HTTP2Stream
     from daphne_like.http.reading import HTTP1Input
 
 log = logging.getLogger("daphne_like.http")
@@ -224,12 +225,16 @@ def make_exchange(connection: HTTP1Input, known: FieldSection, target: bytes) ->
 
 
 def exchange_for(
-    connection: HTTP1Input, line: RequestLine, fields: Fields, version: str, keep_alive: bool
+    connection: HTTP1Input | HTTP2Stream,
+    line: RequestLine,
+    fields: Fields,
+    version: str,
+    keep_alive: bool,
 ) -> Exchange:
     """The exchange of a request that is to be served; flat because it runs for every one.
 
     Args:
-        connection: the request came on.
+        connection: the request came on, or the stream of one.
         line: its request line.
         fields: all of its fields that the application is to see; copied.
         version: "1.1" or "1.0".
