@@ -1,4 +1,4 @@
-"""Fields of HTTP/2: what RFC 9113, 8.2 and 8.3, asks of them, and how those of answers are coded."""
+"""Fields of HTTP/2: what RFC 9113, 8.2 and 8.3, asks of them, and how those of answers go out."""
 
 from __future__ import annotations
 

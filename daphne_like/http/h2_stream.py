@@ -317,6 +317,11 @@ class HTTP2Stream(Waits):
         exchange.close()
         self._over(exchange, ErrorCodes.INTERNAL_ERROR)
 
+    def leave(self, exchange: Exchange) -> None:
+        """See Carrier."""
+        exchange.close()
+        self._over(exchange, ErrorCodes.CANCEL)
+
     def switch(self, exchange: Exchange, lines: list[bytes], protocol: Any) -> None:
         """See Carrier (RFC 8441, 5): 200 in the place of 101."""
         self.arrived(Wait.ANSWER)
@@ -374,6 +379,8 @@ class HTTP2Stream(Waits):
         else:
             exchange.connection_lost()
             self.server.disconnected(exchange)
+            if self.server.action_logger is not None and not exchange.logged:
+                self.server.log_exchange(exchange)
         self._forget()
 
     def waited_too_long(self, wait: Wait) -> None:
