@@ -356,6 +356,11 @@ class Options:
         5, "without a turn of the event loop until a warning says what blocks it; 0 for never",
         "--stall-warning", group=TIMES, kind=int, least=1, forever=True,
     )  # fmt: skip
+    h2_ping_interval: float | None = option(
+        30, "without a word from a client of HTTP/2 whose requests are open until it is pinged; "
+        "it has --ping-timeout to answer", "--h2-ping-interval",
+        group=TIMES, kind=seconds, forever=True,
+    )  # fmt: skip
     proxy_headers: bool = option(
         False,
         "take client address, port and scheme from X-Forwarded-For, -Port and -Proto of "

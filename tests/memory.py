@@ -11,7 +11,6 @@ from twisted.internet.interfaces import IConsumer, ITCPTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from daphne_like.http.h1 import HTTP1Connection
 from daphne_like.server import Server
 
 TURNS = 50
@@ -41,9 +40,7 @@ class Wire:
         self.producer: Any = None
         self.peer: Any = IPv4Address("TCP", "192.0.2.1", 50000)
         self.host: Any = IPv4Address("TCP", "192.0.2.2", 80)
-        self.protocol: Any = (
-            HTTP1Connection(memory.server) if factory is None else factory.buildProtocol(self.peer)
-        )
+        self.protocol: Any = (factory or memory.server.http_factory).buildProtocol(self.peer)
         self.protocol.makeConnection(self)
 
     # The other end.

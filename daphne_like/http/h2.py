@@ -1,6 +1,7 @@
-"""An HTTP/2 connection: h2's state machine below, streams above, and its end (RFC 9113).
+"""An HTTP/2 connection: what its peer sends, what it waits for, and its end (RFC 9113).
 
-What one stream does is in h2_stream.py, what fields must be in h2_fields.py.
+How frames are cut and checked is in h2_frames.py, how answers go out in h2_output.py, what one
+stream does in h2_stream.py, what fields must be in h2_fields.py.
 """
 
 from __future__ import annotations
@@ -10,31 +11,35 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from h2 import events as h2_events
-from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.exceptions import ProtocolError
-from h2.settings import SettingCodes
-from hyperframe.frame import GoAwayFrame
-from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IPushProducer
+from h2.exceptions import FrameDataMissingError, ProtocolError
+from hyperframe.frame import DataFrame, Frame, GoAwayFrame
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IProtocol,
+    IPushProducer,
+    ISSLTransport,
+)
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from daphne_like.exceptions import PeerError
 from daphne_like.http import request
 from daphne_like.http.exchange import Exchange
-from daphne_like.http.fields import EXPECTATION, Fields, check_size
+from daphne_like.http.fields import EXPECTATION, check_nel, check_size
+from daphne_like.http.h2_budget import FRAME as ONE_FRAME
+from daphne_like.http.h2_budget import LEAST_INCREMENT, SMALL_CHANGE
 from daphne_like.http.h2_fields import (
-    CachedDecoder,
     Head,
     MalformedError,
-    StatelessEncoder,
     check_head,
-    check_names_and_values,
-    field_of,
+    check_trailers,
+    joined_cookies,
 )
-from daphne_like.http.h2_stream import FIRST_WINDOW, HTTP2Stream
-from daphne_like.http.pace import Paced
+from daphne_like.http.h2_frames import PREFACE as PREFACE
+from daphne_like.http.h2_output import HTTP2Output
+from daphne_like.http.h2_priority import Priority, priority_of
+from daphne_like.http.h2_stream import HTTP2Stream
 from daphne_like.http.request import METHODS, RequestLine, Target, exchange_for, split_target
 from daphne_like.http.waits import Wait
 
@@ -43,57 +48,36 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("daphne_like.http")
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 CONNECTION_WINDOW = 1048576
 """Octets of bodies on all streams that are on their way."""
-MOST_WIDENED = 4194304
-"""Octets by which the windows of all streams together may be wider than at first."""
-FRAME = 16384
-WRITTEN_AT_ONCE = 65536
-"""Octets after which the transport is asked whether the peer reads."""
-
-BURST = 400
-"""Frames that ask for work and carry none: resets, pings, settings, priorities (S13 to S15)."""
-REFILL = 40.0
-"""The same, in each second; a request that is answered gives one back, too."""
-
-CONFIG = H2Configuration(
-    client_side=False,
-    header_encoding=None,
-    # All of it is checked in h2_fields.py, where a malformed request is its stream's error.
-    validate_inbound_headers=False,
-    normalize_inbound_headers=False,
-    validate_outbound_headers=False,
-    normalize_outbound_headers=False,
-)
+PRIORITY_UPDATE = 0x10
+"""A frame's type (RFC 9218, 7.1)."""
+MOST_DROPPED = 1048576
+"""Octets dropped after a connection error, so that the peer can read what it did wrong."""
+LINGER_SECONDS = 2.0
+"""For a peer to close its side, after that."""
+PING = b"are you?"
 
 
 @implementer(IProtocol, IHalfCloseableProtocol, IPushProducer)
-class HTTP2Connection(Paced):
+class HTTP2Connection(HTTP2Output):
     """A connection; a Twisted protocol below, streams with exchanges above.
 
     Args:
         server: whose application is served.
-
-    Attributes:
-        streams: by number, as long as their exchanges are not over.
     """
 
     __slots__ = (
         "__weakref__",
-        "_budget",
-        "_budget_at",
-        "_data",
-        "_flushing",
+        "_dropped",
         "_given_back",
         "_goes",
-        "_h2",
-        "_lost",
-        "_ring",
+        "_heard",
+        "_leaving",
+        "_priorities",
+        "_requests",
         "_touched",
-        "_widened",
         "addresses",
-        "streams",
     )
 
     is_reading = True
@@ -101,87 +85,113 @@ class HTTP2Connection(Paced):
     def __init__(self, server: Server) -> None:
         super().__init__(server)
         self.addresses: request.Addresses | None = None
-        self.streams: dict[int, HTTP2Stream] = {}
-        self._h2 = conn = H2Connection(CONFIG)
-        options = server.options
-        conn.encoder = StatelessEncoder()  # type: ignore[assignment] # has what h2 calls
-        # Twice: a section between one and two times the limit is answered with 431.
-        conn.decoder = CachedDecoder(2 * options.max_field_section)
-        conn.local_settings.update(
-            {
-                SettingCodes.MAX_CONCURRENT_STREAMS: options.h2_max_streams,
-                SettingCodes.INITIAL_WINDOW_SIZE: FIRST_WINDOW,
-                SettingCodes.MAX_HEADER_LIST_SIZE: options.max_field_section,
-                SettingCodes.ENABLE_CONNECT_PROTOCOL: 1,
-            }
-        )
-        self._ring: dict[HTTP2Stream, None] = {}  # those with octets pending, in turn
-        self._touched: dict[HTTP2Stream, None] = {}
-        self._flushing = False
+        self._touched: dict[HTTP2Stream, None] = {}  # those that had octets of a body just now
+        self._priorities: dict[int, Priority] = {}  # of requests that are to come
+        self._leaving: set[Exchange] = set()  # their peer has reset them, and they may still run
         self._goes = False  # GOAWAY is out
-        self._lost = False
+        self._heard = False  # from the peer, since it was last asked
         self._given_back = 0
-        self._widened = 0
-        self._budget = float(BURST)
-        self._budget_at = server.clock()
+        self._dropped = 0
+        self._requests = 0
 
     # What Twisted calls, or the HTTP/1.1 connection that has seen the preface.
 
     def makeConnection(self, transport: Any) -> None:
         self.transport = transport
         transport.registerProducer(self, True)
-        if not self.server.protocol_connected(self):
-            self._cut()
-            return
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(CONNECTION_WINDOW - 65535)
+        if not self.server.protocol_connected(self):
+            # Nothing was or will be looked at: whatever it asks for may be asked again.
+            self._go_away(ErrorCodes.NO_ERROR)
+            return
         self._flush_soon()
-        self.wait(Wait.HEAD, self.server.options.header_timeout)  # for the preface and settings
+        options = self.server.options
+        self.wait(Wait.HEAD, options.header_timeout)  # for the preface and settings
+        self.wait(Wait.SILENCE, options.h2_ping_interval)
 
     def connectionMade(self) -> None:
         """Part of IProtocol; makeConnection has done it all."""
 
     def dataReceived(self, data: bytes) -> None:
         if self._lost:
+            self._drop(data)
             return
+        self._heard = True
+        conn = self._h2
+        frames = conn.frames
+        waited = frames.waits_for_head
+        frames.add_data(data)
+        came = False
         try:
-            events = self._h2.receive_data(data)
+            # One frame at a time: what h2 knows, and what streams do, is the same at each.
+            while not self._lost:
+                events = conn.receive_data(b"")
+                frame = frames.last
+                if frame is None:
+                    break
+                came = True
+                if events:
+                    for event in events:
+                        act = ACTS.get(type(event))
+                        if act is not None:
+                            act(self, event)
+                else:
+                    self._no_event(frame)
         except ProtocolError as error:
-            self._fail(error)
+            log.debug("! %s: %s", type(error).__name__, error)
+            # h2's own GOAWAY is dropped: not all of these errors are found by it.
+            conn.clear_outbound_data_buffer()
+            self._fail(error.error_code)
             return
-        for event in events:
-            act = ACTS.get(type(event))
-            if act is not None:
-                act(self, event)
+        if self._lost:
+            return
         touched, self._touched = self._touched, {}
         for stream in touched:
-            stream.body_read_on()
-        if not self._lost:
-            self._flush_soon()
+            if self.streams.get(stream.number) is stream:
+                stream.body_read_on()
+        self._wait_for_rest(waited and not came)
+        self._flush_soon()
+
+    def _wait_for_rest(self, still: bool) -> None:
+        """A frame that has begun, or a field section, is to be whole in time (S35).
+
+        Args:
+            still: what is waited for is what was waited for before.
+        """
+        frames = self._h2.frames
+        if not frames.settled:
+            return
+        if not frames.waits_for_head:
+            self.arrived(Wait.HEAD)
+        elif not (still and self.waits_for(Wait.HEAD)):
+            self.wait(Wait.HEAD, self.server.options.header_timeout)
 
     def readConnectionLost(self) -> None:
         """The peer's FIN: what it has asked for is answered, as long as it reads."""
+        if self._lost:
+            self._lose_connection()
+            return
         for stream in list(self.streams.values()):
             if stream.half_closed and stream.tunnel is None:
-                stream.exchange.end_input()
+                stream.exchange.end_input(peer_is_done=True)
                 self.server.disconnected(stream.exchange)
             else:
+                self._forget_stream(stream)
                 stream.lost()
-                del self.streams[stream.number]
         self._go_away(ErrorCodes.NO_ERROR)
 
     def writeConnectionLost(self) -> None:
-        """Part of IHalfCloseableProtocol: this side is never closed alone."""
+        """Our own half-close after a connection error is out, and all octets before it."""
+        self.arrived(Wait.WRITE)
 
     def connectionLost(self, reason: Failure) -> None:
         self._lost = True
+        self._lose_streams()
         self.forget()
         self._paused = False
-        streams, self.streams = self.streams, {}
-        self._ring.clear()
+        self._release_writers()
         self.server.protocol_disconnected(self)
-        for stream in streams.values():
-            stream.lost()
 
     def find_addresses(self) -> request.Addresses:
         """Both ends, from the first request on."""
@@ -192,89 +202,123 @@ class HTTP2Connection(Paced):
 
     def _request_received(self, event: h2_events.RequestReceived) -> None:
         number = event.stream_id
-        if self._goes:
+        priority = self._priorities.pop(number, None)
+        if self._goes or not self._has_room():
             self._reset(number, ErrorCodes.REFUSED_STREAM)
+            self.spend()
             return
         stream = HTTP2Stream(self, number)
         try:
             head = check_head(event.headers)
-            refusal = self._put_into(stream, head, event.stream_ended is not None)
+            ended = event.stream_ended is not None
+            if ended and head.length:
+                raise MalformedError("a content-length without content")
+            refusal = self._put_into(stream, head, ended)
         except MalformedError as error:
-            log.debug("! stream %d is malformed: %s", number, error)
-            self._reset(number, ErrorCodes.PROTOCOL_ERROR)
-            self._spend()
+            self._malformed(number, error)
             return
+        if priority is None and head.priority is not None:
+            priority = priority_of(head.priority)
+        if priority is not None:
+            stream.urgency, stream.incremental = priority
         self.streams[number] = stream
-        self.forget()
+        self.arrived(Wait.NEXT)
+        most = self.server.options.max_requests_per_connection
+        self._requests += 1
+        if self._requests == most:
+            self._go_away(ErrorCodes.NO_ERROR)
         if refusal is None:
             stream.start()
         else:
             stream.refuse(refusal)
+
+    def _has_room(self) -> bool:
+        """Whether another request is served at the same time as those that are.
+
+        An application whose stream was reset counts until it has ended: else resets would pile
+        them up (S14).
+        """
+        most = self.server.options.h2_max_streams
+        if len(self.streams) + len(self._leaving) < most:
+            return True
+        self._forget_ended()
+        return len(self.streams) + len(self._leaving) < most
+
+    def _forget_ended(self) -> None:
+        instances = self.server.instances
+        self._leaving = {exchange for exchange in self._leaving if exchange in instances}
 
     def _put_into(self, stream: HTTP2Stream, head: Head, ended: bool) -> PeerError | None:
         """Give a stream the exchange of its head.
 
         Returns:
             What the peer is owed instead of the application's answer.
+        Raises:
+            MalformedError: the request is none.
         """
         options = self.server.options
-        refusal: PeerError | None = None
+        fields = joined_cookies(head.fields)
+        refusal = head.refusal
+        target = Target("", b"", b"", None)
         try:
-            check_size(head.fields, options)
-            target = split_target(head.method, head.path)
-            if target.authority is not None:
-                raise MalformedError("the path is an absolute URI")
+            check_size(fields, options)
+            check_nel(fields)
+            if refusal is None:
+                target = split_target(b"GET" if head.protocol else head.method, head.path)
             if len(head.path) > options.max_request_line:
                 raise PeerError(414, "The request target is too long.")
             if options.max_body_size and (head.length or 0) > options.max_body_size:
                 raise PeerError(413, "The body is too large.")
         except PeerError as error:
-            refusal = error
-            target = Target("", b"", b"", None)
+            refusal = refusal or error
+        if target.authority is not None:
+            raise MalformedError("the path is an absolute URI")
         method = METHODS.get(head.method) or head.method.decode("ascii")
         line = RequestLine(method, method == "HEAD", head.path, *target[:3])
-        fields = head.fields
         if not options.keep_underscores and any(b"_" in name for name, _ in fields):
             fields = [field for field in fields if b"_" not in field[0]]  # S03
-        exchange = exchange_for(stream, line, joined_cookies(fields), "2", True)
+        exchange = exchange_for(stream, line, fields, "2", True)
+        stream.length = head.length
         stream.half_closed = exchange.request_complete = ended
-        if head.protocol is not None and refusal is None:
-            try:
-                exchange = self._session_of(exchange, head)
-            except PeerError as error:
-                refusal = error
         expectation = next((value for name, value in fields if name == b"expect"), None)
         if expectation is not None and not ended:
             if expectation.lower() != b"100-continue":
                 refusal = refusal or PeerError(417, EXPECTATION)
             exchange.expects_continue = True
+        if head.protocol is not None and refusal is None:
+            try:
+                exchange = self._session_of(exchange, head.protocol)
+            except PeerError as error:
+                refusal = error
         stream.exchange = exchange
         return refusal
 
-    def _session_of(self, exchange: Exchange, head: Head) -> Exchange:
-        if head.protocol != b"websocket":
+    def _session_of(self, exchange: Exchange, protocol: bytes) -> Exchange:
+        if protocol != b"websocket":
             raise PeerError(501, "The only protocol served by CONNECT is websocket.")
         session: Exchange = self.server.ws_factory.session(exchange, has_body=False)
         return session
 
     def _data_received(self, event: h2_events.DataReceived) -> None:
         size = event.flow_controlled_length
+        ends = event.stream_ended is not None
         self._given_back += size
         if self._given_back >= CONNECTION_WINDOW // 4:
             # At once: an application that does not read holds up its own stream alone.
             self.open_window(self._given_back)
             self._given_back = 0
+        if not event.data and not ends:
+            self.spend()
         stream = self.streams.get(event.stream_id)
-        if not event.data and event.stream_ended is None:
-            self._spend()
         if stream is None:
             return
+        self._touched[stream] = None
         try:
-            stream.body_received(event.data, size)
+            stream.body_received(event.data, size, ends)
         except PeerError as error:
             stream.refuse(error)
-            return
-        self._touched[stream] = None
+        except MalformedError as error:
+            self._malformed(stream.number, error)
 
     def _stream_ended(self, event: h2_events.StreamEnded) -> None:
         stream = self.streams.get(event.stream_id)
@@ -283,208 +327,97 @@ class HTTP2Connection(Paced):
             stream.body_complete()
 
     def _stream_reset(self, event: h2_events.StreamReset) -> None:
-        self._spend()
-        stream = self.streams.pop(event.stream_id, None)
+        """The peer's reset, or h2's own of a stream on which the peer broke a rule (S15)."""
+        self.spend()
+        self._lose_stream(event.stream_id)
+
+    def _lose_stream(self, number: int) -> None:
+        stream = self.streams.get(number)
         if stream is not None:
-            self._ring.pop(stream, None)
-            self._touched.pop(stream, None)
+            self._leaving.add(stream.exchange)
+            self._forget_stream(stream)
             stream.lost()
-            self._maybe_idle()
+            self.stream_is_over()
+
+    def _malformed(self, number: int, error: MalformedError) -> None:
+        log.debug("! stream %d is malformed: %s", number, error)
+        self._reset(number, ErrorCodes.PROTOCOL_ERROR)
+        self._lose_stream(number)
+        self.spend()
 
     def _trailers_received(self, event: h2_events.TrailersReceived) -> None:
         """They are dropped, as those of HTTP/1.1 are: ASGI has no event for them."""
+        stream = self.streams.get(event.stream_id)
+        if stream is None:
+            return
         try:
-            if any(name[:1] == b":" for name, _ in event.headers):
-                raise MalformedError("a pseudo-field in trailers")
-            check_names_and_values(event.headers)
+            check_trailers(event.headers)
+            check_size(event.headers, self.server.options)
+            stream.check_length(True)
         except MalformedError as error:
-            log.debug("! stream %d is malformed: %s", event.stream_id, error)
-            stream = self.streams.get(event.stream_id)
-            if stream is not None:
-                self.server.disconnected(stream.exchange)
-                stream.abort(stream.exchange)
+            self._malformed(event.stream_id, error)
+        except PeerError as error:
+            stream.refuse(error)
 
     def _window_updated(self, event: h2_events.WindowUpdated) -> None:
-        self._spend(0.1)
-        if self._ring:
-            self._pump()
+        self.spend(SMALL_CHANGE if (event.delta or 0) >= LEAST_INCREMENT else ONE_FRAME)
+        self._window_opened(event.stream_id or 0)
 
     def _settings_changed(self, event: h2_events.RemoteSettingsChanged) -> None:
-        self._spend()
+        self.spend()
         self.arrived(Wait.HEAD)
-        if not self.streams and not self._due:
+        if not self.streams and not self.waits_for(Wait.NEXT):
             self._wait_idle()
-        if self._ring:
-            self._pump()
+        self._windows_changed()
 
-    def _ping_acknowledged(self, event: h2_events.PingAckReceived) -> None:
-        self.arrived(Wait.PONG)
-        self._spend()
+    def _frame_ignored(self, event: h2_events.Event) -> None:
+        """What is answered by h2, or needs no answer, and is no progress."""
+        self.spend()
 
-    def _asks_for_nothing(self, event: h2_events.Event) -> None:
-        self._spend()
-
-    def _terminated(self, event: h2_events.ConnectionTerminated) -> None:
-        """The peer's GOAWAY: what is under way is finished, and then it closes."""
-        log.debug("< GOAWAY %s", event.error_code)
-        self._go_away(ErrorCodes.NO_ERROR)
-
-    def _spend(self, cost: float = 1.0) -> None:
-        """A frame that made work and carried none: a peer that sends little else has to go."""
-        self._budget -= cost
-        if self._budget >= 0 or self._lost:
+    def _unknown_frame(self, event: h2_events.UnknownFrameReceived) -> None:
+        self.spend()
+        frame: Any = event.frame
+        if frame.type != PRIORITY_UPDATE:
             return
-        now = self.server.clock()
-        self._budget = min(BURST, self._budget + (now - self._budget_at) * REFILL)
-        self._budget_at = now
-        if self._budget < 0:
-            log.info("! %s sends frames that ask for nothing: closing", self._peer())
-            self._go_away(ErrorCodes.ENHANCE_YOUR_CALM)
-            self._cut()
+        if frame.stream_id:
+            raise ProtocolError("PRIORITY_UPDATE on a stream")
+        if len(frame.body) < 4:
+            raise FrameDataMissingError("PRIORITY_UPDATE for no stream")
+        number = int.from_bytes(frame.body[:4], "big") & 0x7FFFFFFF
+        priority = priority_of(frame.body[4:])
+        stream = self.streams.get(number)
+        if not number & 1:
+            raise ProtocolError("PRIORITY_UPDATE for a stream that can not be")
+        if stream is not None:
+            stream.urgency, stream.incremental = priority
+        elif number > self._h2.frames.highest:
+            if len(self._priorities) >= self.server.options.h2_max_streams:
+                self._priorities.clear()
+            self._priorities[number] = priority
 
-    # What streams call.
-
-    def default_fields(self, specials: int) -> list[tuple[bytes, bytes]]:
-        """Date and Server, as far as the application has not set them itself."""
-        lines = self.server.default_fields[specials]
-        known = _defaults.get(lines)
-        if known is None:
-            if len(_defaults) > 16:
-                _defaults.clear()
-            known = [field_of(line) for line in lines.splitlines(keepends=True)]
-            _defaults[lines] = known
-        return known
-
-    def send_headers(
-        self, number: int, fields: list[tuple[bytes, bytes]], ends: bool = False
-    ) -> None:
-        """Queue a field section; it goes out at the end of this turn."""
-        self._h2.send_headers(number, fields, ends)
-        self._flush_soon()
-
-    def send_data_at_once(self, number: int, data: bytes, ends: bool) -> bool:
-        """Queue the last, or a short, part of a body, if the windows and the transport allow.
-
-        Returns:
-            Whether they do; else nothing is done.
-        """
-        size = len(data)
-        if self._paused or size > FRAME or size > self._h2.local_flow_control_window(number):
-            return False
-        self._h2.send_data(number, data, ends)
-        self._flush_soon()
-        return True
-
-    def end_stream(self, number: int) -> None:
-        """End our side."""
-        try:
-            self._h2.end_stream(number)
-        except ProtocolError:
-            return  # the peer has reset it
-        self._flush_soon()
-
-    def wants_to_send(self, stream: HTTP2Stream) -> None:
-        """A stream has octets pending."""
-        self._ring[stream] = None
-        self._pump()
-
-    def open_window(self, size: int, number: int | None = None) -> None:
-        """Let the peer send more: on a stream, or on all of them together."""
-        self._h2.increment_flow_control_window(size, number)
-        self._flush_soon()
-
-    def widen(self, size: int) -> int:
-        """As many octets, of so many more for one stream's window, as there is room for: or 0."""
-        if self._widened + size > MOST_WIDENED:
-            return 0
-        self._widened += size
-        return size
-
-    def stream_over(self, stream: HTTP2Stream, code: ErrorCodes, *, reset: bool) -> None:
-        """The exchange of a stream has ended.
-
-        Args:
-            stream: with that exchange.
-            code: of the reset.
-            reset: one of the sides has not ended the stream.
-        """
-        self.streams.pop(stream.number, None)
-        self._ring.pop(stream, None)
-        self._touched.pop(stream, None)
-        if reset:
-            self._reset(stream.number, code)
-            if code is not ErrorCodes.NO_ERROR:
-                self._spend()  # S15: what makes us reset is counted, too
+    def _no_event(self, frame: Frame) -> None:
+        """A frame that h2 sees no use in, or GOAWAY, which it is not shown."""
+        if frame.__class__ is GoAwayFrame:
+            log.debug("< GOAWAY %s", frame)
+            # What is under way is finished, and then it closes.
+            self._go_away(ErrorCodes.NO_ERROR)
+        elif frame.__class__ is DataFrame and frame.body_len:
+            self.spend(SMALL_CHANGE)  # it was on its way when the stream was reset
         else:
-            self._budget = min(BURST, self._budget + 1)
-        self._maybe_idle()
+            self.spend()
 
-    # Writing.
+    def spend(self, cost: float = 1.0) -> None:
+        if not self.budget.spend(cost) and not self._lost:
+            log.info("! %s sends frames that ask for nothing: closing", self._peer())
+            self._fail(ErrorCodes.ENHANCE_YOUR_CALM)
 
-    def _pump(self) -> None:
-        """Send what is pending, a frame of each stream in turn, urgent ones first (RFC 9218)."""
-        conn, ring = self._h2, self._ring
-        queued = 0
-        blocked: dict[HTTP2Stream, None] = {}
-        while ring and not self._paused and not self._lost:
-            stream = self._next()
-            room = min(conn.local_flow_control_window(stream.number), conn.max_outbound_frame_size)
-            del ring[stream]
-            if room <= 0:
-                blocked[stream] = None
-                continue
-            part = stream.take(min(room, FRAME))
-            last = stream.pending is None
-            conn.send_data(stream.number, bytes(part), last and stream.ends)
-            if not last:
-                ring[stream] = None  # behind the others
-            queued += len(part)
-            if queued >= WRITTEN_AT_ONCE:
-                queued = 0
-                self._flush()
-        ring.update(blocked)
-        self._flush_soon()
+    # Waiting.
 
-    def _next(self) -> HTTP2Stream:
-        """The stream whose turn it is: of the most urgent, one that is not incremental alone."""
-        ring = self._ring
-        if len(ring) == 1:
-            return next(iter(ring))
-        urgency = min(stream.urgency for stream in ring)
-        urgent = [stream for stream in ring if stream.urgency == urgency]
-        # In order of their numbers, unless the peer can use parts of several (RFC 9218, 10).
-        return next((stream for stream in urgent if stream.incremental), urgent[0])
-
-    def _flush_soon(self) -> None:
-        if not self._flushing:
-            self._flushing = True
-            self.server.loop.call_soon(self._flush_now)
-
-    def _flush_now(self) -> None:
-        self._flushing = False
-        self._flush()
-
-    def _flush(self) -> None:
-        data = self._h2.data_to_send()
-        if data and not self._lost:
-            self.transport.write(data)
-
-    def pauseProducing(self) -> None:
-        super().pauseProducing()
-        # Whoever does not read has no answers to frames that ask for some piled up.
-        self.transport.pauseProducing()
-
-    def resumeProducing(self) -> None:
-        super().resumeProducing()
-        if not self._lost:
-            self.transport.resumeProducing()
-            self._pump()
-
-    # Waiting, and the end.
-
-    def _maybe_idle(self) -> None:
+    def stream_is_over(self) -> None:
         if self.streams or self._lost:
             return
+        if self._leaving:
+            self._forget_ended()
         if self._goes:
             self._close()
         else:
@@ -498,10 +431,33 @@ class HTTP2Connection(Paced):
         if wait is Wait.NEXT:
             self._go_away(ErrorCodes.NO_ERROR)
         elif wait is Wait.HEAD:
-            self._go_away(ErrorCodes.SETTINGS_TIMEOUT)
-            self._cut()
+            settled = self._h2.frames.settled
+            self._fail(ErrorCodes.ENHANCE_YOUR_CALM if settled else ErrorCodes.SETTINGS_TIMEOUT)
+        elif wait is Wait.SILENCE:
+            self._ask_whether_it_is_there()
+        elif wait is Wait.PONG:
+            self._look_for_an_answer()
+        elif wait is Wait.LINGER:
+            self._lose_connection()
         else:
             self.transport.abortConnection()
+
+    def _ask_whether_it_is_there(self) -> None:
+        heard, self._heard = self._heard, False
+        options = self.server.options
+        if self.streams and not heard and not self._paused:
+            self._h2.ping(PING)
+            self._flush()
+            self.wait(Wait.PONG, options.ping_timeout)
+        self.wait(Wait.SILENCE, options.h2_ping_interval)
+
+    def _look_for_an_answer(self) -> None:
+        """Whoever sends anything is there; who is not read (WRITE waits for that) may be."""
+        if not self._heard and not self._paused and self.streams:
+            log.info("! %s does not answer a ping: closing", self._peer())
+            self.transport.abortConnection()
+
+    # The end.
 
     def close_when_idle(self) -> None:
         """The server stops: what has been asked for is answered, and nothing more."""
@@ -522,59 +478,63 @@ class HTTP2Connection(Paced):
         if self._lost:
             return
         if not self._goes:
-            self._goes = True
-            frame = GoAwayFrame(
-                last_stream_id=self._h2.highest_inbound_stream_id, error_code=int(code)
-            )
-            self._flush()
-            self.transport.write(frame.serialize())
+            self._say_goodbye(code)
         if not self.streams:
             self._close()
 
-    def _reset(self, number: int, code: ErrorCodes) -> None:
-        try:
-            self._h2.reset_stream(number, code)
-        except ProtocolError:
-            pass  # it is closed already
-        self._flush_soon()
-
-    def _fail(self, error: ProtocolError) -> None:
-        """The peer broke a rule of the connection; h2 has queued its GOAWAY."""
-        log.debug("! %s: %s", type(error).__name__, error)
+    def _say_goodbye(self, code: ErrorCodes) -> None:
         self._goes = True
-        self._cut()
-
-    def _cut(self) -> None:
-        """Close at once; what is queued still goes out, as far as the peer reads."""
+        frame = GoAwayFrame(last_stream_id=self._h2.frames.highest, error_code=int(code))
         self._flush()
+        self.transport.write(frame.serialize())
+
+    def _fail(self, code: ErrorCodes) -> None:
+        """Close at once, so that the peer can read why though it still sends."""
+        if self._lost:
+            return
+        self._say_goodbye(code)
+        self._lost = True
+        self._lose_streams()
+        self.forget()
+        self.transport.unregisterProducer()
+        if ISSLTransport.providedBy(self.transport):
+            self._lose_connection()
+            return
+        if self._paused:
+            self.transport.resumeProducing()
+        self.transport.loseWriteConnection()
+        self.wait(Wait.LINGER, LINGER_SECONDS)
+        self.wait(Wait.WRITE, self.server.options.write_timeout)
+
+    def _drop(self, data: bytes) -> None:
+        self._dropped += len(data)
+        if self._dropped > MOST_DROPPED:
+            self.transport.abortConnection()
+
+    def _lose_streams(self) -> None:
         streams, self.streams = self.streams, {}
         self._ring.clear()
+        self._stalled.clear()
+        self._touched.clear()
+        self._leaving.clear()
         for stream in streams.values():
             stream.lost()
-        self._close()
 
     def _close(self) -> None:
+        """All is answered."""
         self._flush()
         self._lost = True
         self.forget()
         self.transport.unregisterProducer()
+        self._lose_connection()
+
+    def _lose_connection(self) -> None:
         self.transport.loseConnection()
         self.wait(Wait.WRITE, self.server.options.write_timeout)
 
     def _peer(self) -> str:
-        return str(self.transport.getPeer())
-
-
-_defaults: dict[bytes, list[tuple[bytes, bytes]]] = {}
-
-
-def joined_cookies(fields: Fields) -> Fields:
-    """Fields with the crumbs of a cookie as one (RFC 9113, 8.2.3; ASGI H16)."""
-    crumbs = [value for name, value in fields if name == b"cookie"]
-    if len(crumbs) < 2:
-        return fields
-    whole = [field for field in fields if field[0] != b"cookie"]
-    return [*whole, (b"cookie", b"; ".join(crumbs))]
+        client = (self.addresses or self.find_addresses()).client
+        return f"{client[0]}:{client[1]}" if client else "A peer on a UNIX socket"
 
 
 ACTS: dict[type[h2_events.Event], Callable[[HTTP2Connection, Any], None]] = {
@@ -585,9 +545,9 @@ ACTS: dict[type[h2_events.Event], Callable[[HTTP2Connection, Any], None]] = {
     h2_events.TrailersReceived: HTTP2Connection._trailers_received,
     h2_events.WindowUpdated: HTTP2Connection._window_updated,
     h2_events.RemoteSettingsChanged: HTTP2Connection._settings_changed,
-    h2_events.PingReceived: HTTP2Connection._asks_for_nothing,
-    h2_events.PingAckReceived: HTTP2Connection._ping_acknowledged,
-    h2_events.PriorityUpdated: HTTP2Connection._asks_for_nothing,
-    h2_events.UnknownFrameReceived: HTTP2Connection._asks_for_nothing,
-    h2_events.ConnectionTerminated: HTTP2Connection._terminated,
+    h2_events.SettingsAcknowledged: HTTP2Connection._frame_ignored,
+    h2_events.PingReceived: HTTP2Connection._frame_ignored,
+    h2_events.PingAckReceived: HTTP2Connection._frame_ignored,
+    h2_events.PriorityUpdated: HTTP2Connection._frame_ignored,
+    h2_events.UnknownFrameReceived: HTTP2Connection._unknown_frame,
 }

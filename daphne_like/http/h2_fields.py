@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from h2.errors import ErrorCodes
+from h2.exceptions import ProtocolError
 from hpack import Decoder, Encoder
+from hpack.exceptions import HPACKError, OversizedHeaderListError
 from hpack.struct import HeaderTuple, NeverIndexedHeaderTuple
 
 from daphne_like.exceptions import PeerError
-from daphne_like.http.fields import Fields, check_host
+from daphne_like.http.fields import EXPECTATION, Fields, check_host, hosts
 
 NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 FORBIDDEN_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -21,6 +24,7 @@ OF_CONNECTIONS = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
 )
 MOST_BLOCKS = 64
+LONGEST_BLOCK = 128
 MOST_LINES = 4096
 LONGEST_LINE = 512
 
@@ -40,6 +44,16 @@ class Head(NamedTuple):
     """With `host` first, which is `:authority` where the request has one (ASGI H11)."""
     length: int | None
     """The declared Content-Length."""
+    priority: bytes | None
+    """How urgent the answer is (RFC 9218)."""
+    refusal: PeerError | None
+    """It is well-formed, and not served for what is here alone."""
+
+
+class CompressionError(ProtocolError):
+    """A field section that can not be decoded (RFC 9113, 4.3): the connection is at fault."""
+
+    error_code = ErrorCodes.COMPRESSION_ERROR
 
 
 def check_head(received: list[tuple[bytes, bytes]]) -> Head:
@@ -49,7 +63,6 @@ def check_head(received: list[tuple[bytes, bytes]]) -> Head:
         received: as decoded, pseudo-fields first.
     Raises:
         MalformedError: RFC 9113, 8.2 and 8.3, forbid it.
-        PeerError: it is well-formed, and not served: 400 for a Host that is none.
     """
     pseudo: dict[bytes, bytes] = {}
     fields: Fields = []
@@ -65,18 +78,25 @@ def check_head(received: list[tuple[bytes, bytes]]) -> Head:
     protocol = pseudo.get(b":protocol")
     if METHOD.fullmatch(method) is None:
         raise MalformedError("method")
+    refusal: PeerError | None = None
     if method == b"CONNECT" and protocol is None:
-        raise PeerError(501, "CONNECT is not served here.")
-    if TARGET.fullmatch(path) is None or pseudo.get(b":scheme") not in (b"http", b"https"):
+        if b":path" in pseudo or b":scheme" in pseudo or b":authority" not in pseudo:
+            raise MalformedError("CONNECT has an authority and no more")
+        refusal = PeerError(501, "CONNECT is not served here.")
+    elif TARGET.fullmatch(path) is None or pseudo.get(b":scheme") not in (b"http", b"https"):
         raise MalformedError("path or scheme")
-    if protocol is not None and method != b"CONNECT":
+    elif protocol is not None and method != b"CONNECT":
         raise MalformedError(":protocol without CONNECT")
+    elif method != method.upper():
+        refusal = PeerError(501, "The method is not known here.")  # as in HTTP/1.1 (ASGI H03)
     by_name = dict(fields)
     host, authority = by_name.get(b"host"), pseudo.get(b":authority")
     if len(by_name) != len(fields):
         seen = [name for name, _ in fields]
         if seen.count(b"host") > 1 or seen.count(b"content-length") > 1:
             raise MalformedError("a field that may stand once")
+        if seen.count(b"expect") > 1:
+            refusal = refusal or PeerError(417, EXPECTATION)
     if authority is not None:
         if host is not None:
             if host != authority:
@@ -86,8 +106,13 @@ def check_head(received: list[tuple[bytes, bytes]]) -> Head:
         host = authority
     if not host:
         raise MalformedError("no :authority and no host")
-    check_host(host)
-    return Head(method, path, protocol, fields, length_of(by_name.get(b"content-length")))
+    if host not in hosts:
+        try:
+            check_host(host)
+        except PeerError as error:
+            refusal = refusal or error
+    length = length_of(by_name.get(b"content-length"))
+    return Head(method, path, protocol, fields, length, by_name.get(b"priority"), refusal)
 
 
 def length_of(value: bytes | None) -> int | None:
@@ -118,6 +143,33 @@ def check_names_and_values(fields: Fields) -> None:
             raise MalformedError(f"{name.decode()} is of HTTP/1.1")
 
 
+def check_trailers(fields: Fields) -> None:
+    """Refuse trailers that RFC 9113, 8.1, forbids.
+
+    Raises:
+        MalformedError: there is a pseudo-field, or what a head must not have either.
+    """
+    for name, _ in fields:
+        if name[:1] == b":":
+            raise MalformedError("a pseudo-field in trailers")
+    check_names_and_values(fields)
+
+
+def joined_cookies(fields: Fields) -> Fields:
+    """Fields with the crumbs of a cookie as one, where the first stood (8.2.3; ASGI H16)."""
+    crumbs = [value for name, value in fields if name == b"cookie"]
+    if len(crumbs) < 2:
+        return fields
+    whole: Fields = []
+    for name, value in fields:
+        if name != b"cookie":
+            whole.append((name, value))
+        elif crumbs:
+            whole.append((name, b"; ".join(crumbs)))
+            crumbs = []
+    return whole
+
+
 class CachedDecoder(Decoder):
     """Decodes a block of indexed fields once, as long as the table it points into is the same.
 
@@ -133,8 +185,14 @@ class CachedDecoder(Decoder):
         known = self._known.get(data)
         if known is not None:
             return known
-        decoded = super().decode(data, raw)
-        if data and min(data) >= 0x80:  # nothing but indexed fields (RFC 7541, 6.1)
+        try:
+            decoded = super().decode(data, raw)
+        except OversizedHeaderListError:
+            raise  # h2 says ENHANCE_YOUR_CALM
+        except HPACKError as error:
+            raise CompressionError(f"A field section can not be decoded: {error}") from error
+        # Nothing but indexed fields (RFC 7541, 6.1), and not so many that keeping them counts.
+        if data and len(data) <= LONGEST_BLOCK and min(data) >= 0x80:
             if len(self._known) >= MOST_BLOCKS:
                 self._known.clear()
             self._known[data] = decoded
@@ -169,7 +227,7 @@ class StatelessEncoder:
 
 encoded_fields: dict[tuple[bytes, bytes], bytes] = {}
 """Fields of answers, encoded; bounded in number and size."""
-fields_of_lines: dict[bytes, tuple[bytes, bytes]] = {}
+fields_of_lines: dict[bytes, tuple[bytes, bytes] | None] = {}
 """Fields of the lines that they are in HTTP/1.1; bounded likewise."""
 
 
@@ -188,15 +246,44 @@ def encoded(field: tuple[bytes, bytes]) -> bytes:
     return octets
 
 
-def field_of(line: bytes) -> tuple[bytes, bytes]:
-    """The field of a line `Name: value CRLF`, its name in lower case, as HTTP/2 has it."""
-    known = fields_of_lines.get(line)
-    if known is not None:
-        return known
+def fields_of(lines: Iterable[bytes]) -> Fields:
+    """The fields of lines `Name: value CRLF`, as HTTP/2 has them: names in lower case.
+
+    What is about a connection of HTTP/1.1 is left out: a client of HTTP/2 would take the answer
+    for malformed (RFC 9113, 8.2.2).
+    """
+    fields: Fields = []
+    for line in lines:
+        try:
+            field = fields_of_lines[line]
+        except KeyError:
+            field = field_of(line)
+        if field is not None:
+            fields.append(field)
+    return fields
+
+
+def field_of(line: bytes) -> tuple[bytes, bytes] | None:
+    """The field of a line; from now on in `fields_of_lines`."""
     name, _, value = line[:-2].partition(b": ")
-    field = (name.lower(), value.strip(b" \t"))
+    field: tuple[bytes, bytes] | None = (name.lower(), value.strip(b" \t"))
+    if not name or name.lower() in OF_CONNECTIONS:
+        field = None
     if len(line) <= LONGEST_LINE:
         if len(fields_of_lines) >= MOST_LINES:
             fields_of_lines.clear()
         fields_of_lines[line] = field
     return field
+
+
+def default_fields_of(lines: bytes) -> Fields:
+    """The fields of Date and Server lines, which are the same for a second."""
+    known = default_fields.get(lines)
+    if known is None:
+        if len(default_fields) > 16:
+            default_fields.clear()
+        default_fields[lines] = known = fields_of(lines.splitlines(keepends=True))
+    return known
+
+
+default_fields: dict[bytes, Fields] = {}

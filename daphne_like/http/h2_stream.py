@@ -19,7 +19,9 @@ from daphne_like.http.exchange import (
     WRITING,
     Exchange,
 )
-from daphne_like.http.h2_fields import field_of
+from daphne_like.http.h2_fields import MalformedError, fields_of
+from daphne_like.http.h2_frames import FIRST_WINDOW
+from daphne_like.http.h2_priority import UNSAID
 from daphne_like.http.h2_tunnel import Tunnel
 from daphne_like.http.pace import TURN
 from daphne_like.http.waits import Wait, Waits
@@ -30,10 +32,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("daphne_like.http")
 
-FIRST_WINDOW = 65536
-"""Octets of a body that a peer may send before the application has read any."""
 MOST_WINDOW = 1048576
-"""The same, for an application that reads as fast as they come."""
+"""Octets of a body on their way, at most, to an application that reads as fast as they come."""
 
 
 class HTTP2Stream(Waits):
@@ -48,27 +48,31 @@ class HTTP2Stream(Waits):
         pending: octets of body that wait for the peer's window, or for the transport.
         ends: END_STREAM follows them.
         half_closed: the peer has ended its side.
+        length: of the body, as declared, or None.
         tunnel: to the protocol that has taken the stream over, if one has.
         urgency, incremental: RFC 9218.
+        window: octets of a body that the peer may send at once.
     """
 
     __slots__ = (
         "__weakref__",
         "_consumed",
         "_early",
+        "_kept",
         "_room",
         "_unread",
-        "_window",
         "connection",
         "ends",
         "exchange",
         "half_closed",
         "incremental",
+        "length",
         "number",
         "pending",
         "server",
         "tunnel",
         "urgency",
+        "window",
     )
 
     exchange: Exchange
@@ -82,11 +86,12 @@ class HTTP2Stream(Waits):
         self.ends = False
         self.half_closed = False
         self.tunnel: Tunnel | None = None
-        self._early: list[bytes] | None = None  # what came before it was taken over
-        self.urgency = 3
-        self.incremental = False
+        self._early: bytearray | None = None  # what came before it was taken over
+        self.length: int | None = None
+        self.urgency, self.incremental = UNSAID
         self._room: Future[None] | None = None
-        self._window = FIRST_WINDOW
+        self._kept: bytearray | None = None  # for which the application's input has no room
+        self.window = FIRST_WINDOW
         self._unread = 0  # octets that came and were not given back to the peer's window
         self._consumed = 0
 
@@ -110,14 +115,16 @@ class HTTP2Stream(Waits):
             self._wait_for_body()
         self.exchange.start()
 
-    def body_received(self, data: bytes, size: int) -> None:
+    def body_received(self, data: bytes, size: int, ends: bool) -> None:
         """A part of the body.
 
         Args:
             data: the octets.
             size: what they count in the windows, padding included.
+            ends: it is the last.
         Raises:
             PeerError: 413.
+            MalformedError: there is more or less than was declared (RFC 9113, 8.1.1).
         """
         exchange = self.exchange
         self._unread += size
@@ -126,32 +133,54 @@ class HTTP2Stream(Waits):
             return
         exchange.received += len(data)
         exchange.expects_continue = False
+        if self.length is not None:
+            self.check_length(ends)
         if exchange.state is COMPLETE:
             return
         most = self.server.options.max_body_size
         if most and exchange.received > most:
             raise PeerError(413, "The body is too large.")
-        if data:
+        if not data:
+            return
+        if self._kept is not None:
+            self._kept += data
+        elif exchange.is_full:
+            # In one piece: a window full of single octets would take many times its size.
+            self._kept = bytearray(data)
+        else:
             exchange.body_received(data)
+
+    def check_length(self, ends: bool) -> None:
+        """Hold the body to its Content-Length.
+
+        Raises:
+            MalformedError: there is more or less than was declared.
+        """
+        length, received = self.length, self.exchange.received
+        if length is not None and (received > length or (ends and received < length)):
+            raise MalformedError(f"{received} octets of content, and not {length}")
 
     def body_read_on(self) -> None:
         """All that came in one read is there: on to the application, and more from the peer."""
         exchange = self.exchange
         if exchange.takes_over:
             return
-        exchange.flush_body()
+        if self._kept is None:
+            exchange.flush_body()
         if not exchange.is_full:
-            self._give_back()
+            self.input_read()
 
     def body_complete(self) -> None:
         """The peer has ended its side."""
         exchange = self.exchange
         self.half_closed = True
-        if self.tunnel is not None:
-            self.tunnel.protocol.readConnectionLost()
+        if exchange.takes_over:
+            if self.tunnel is not None:
+                self.tunnel.ended()
             return
-        exchange.request_complete = True
         self.arrived(Wait.BODY)
+        self._unkeep()
+        exchange.request_complete = True
         if exchange.queue is not None:
             exchange.flush_body()
 
@@ -162,21 +191,29 @@ class HTTP2Stream(Waits):
 
     def input_read(self) -> None:
         """See Carrier."""
+        if self._kept is not None:
+            self._unkeep()
+            self.exchange.flush_body()
         self._give_back()
+
+    def _unkeep(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            self.exchange.body_received(bytes(kept))
 
     def _give_back(self) -> None:
         """Open the window by what the application has taken; wider, if it keeps up."""
         size = self._unread
         exchange = self.exchange
         done = self.half_closed or (exchange.state is COMPLETE and self.tunnel is None)
-        if done or size < self._window // 4:
+        if done or size < self.window // 4 or self.connection.streams.get(self.number) is not self:
             return
         self._unread = 0
         self._consumed += size
-        if self._consumed >= 2 * self._window and self._window < MOST_WINDOW:
-            size += self.connection.widen(self._window)
-            if size > self._window:
-                self._window *= 2
+        if self._consumed >= 2 * self.window and self.window < MOST_WINDOW:
+            wider = self.connection.widen(self.window)
+            self.window += wider
+            size += wider
             self._consumed = 0
         self.connection.open_window(size, self.number)
 
@@ -188,7 +225,11 @@ class HTTP2Stream(Waits):
         exchange = self.exchange
         options = self.server.options
         got = exchange.received - exchange.received_at_look
-        waits_for_us = exchange.is_full or exchange.expects_continue
+        waits_for_us = (
+            exchange.is_full
+            or exchange.expects_continue
+            or self.connection.room_for_peer(self.number) <= 0
+        )
         if waits_for_us or got >= options.body_minimum_rate * options.body_timeout:
             self._wait_for_body()
         else:
@@ -216,7 +257,7 @@ class HTTP2Stream(Waits):
         fields = [
             (b":status", b"%d" % status),
             *connection.default_fields(exchange.specials),
-            *[field_of(line) for line in lines if line],
+            *fields_of(lines),
         ]
         if length is not None:
             fields.append((b"content-length", length))
@@ -245,7 +286,8 @@ class HTTP2Stream(Waits):
         if self.connection.send_data_at_once(self.number, body, not more):
             if not more:
                 self._complete(exchange)
-            return None
+                return None
+            return self.connection.turn()
         self.pending = memoryview(body)
         self.ends = not more
         self.connection.wants_to_send(self)
@@ -275,23 +317,26 @@ class HTTP2Stream(Waits):
         if not more:
             self._complete(exchange)
 
-    def take(self, most: int) -> memoryview:
-        """The next octets that are pending."""
+    def take(self, most: int) -> tuple[bytes, bool]:
+        """The next octets that are pending, and whether our side ends with them."""
         pending = self.pending
         assert pending is not None
-        part, rest = pending[:most], pending[most:]
-        self.pending = rest if len(rest) else None
-        if self.tunnel is not None and self.pending is None:
-            following = self.tunnel.next_pending()
-            self.pending = memoryview(following) if following is not None else None
-        elif self._room is not None:
+        part = bytes(pending[:most])
+        self.pending = pending[most:] if len(pending) > most else None
+        return part, self.ends and self.pending is None
+
+    def part_sent(self) -> None:
+        """What was taken is on its way."""
+        if self.tunnel is not None:
             if self.pending is None:
+                self.tunnel.sent()
+        elif self._room is not None:
+            if self.pending is not None:
+                self.wait(Wait.WRITE, self.server.options.write_timeout)
+            else:
                 self.arrived(Wait.WRITE)
                 if not self._room.done():
                     self._room.set_result(None)
-            else:
-                self.wait(Wait.WRITE, self.server.options.write_timeout)
-        return part
 
     def answer(self, exchange: Exchange, error: PeerError) -> None:
         """See Carrier."""
@@ -302,14 +347,16 @@ class HTTP2Stream(Waits):
             (b":status", b"%d" % error.status),
             (b"content-type", b"text/plain; charset=utf-8"),
             (b"content-length", b"%d" % len(body)),
-            *[field_of(line) for line in error.lines.splitlines(keepends=True)],
+            *fields_of(error.lines.splitlines(keepends=True)),
             *self.connection.default_fields(0),
         ]
         if error.status == 503:
             fields.append((b"retry-after", b"1"))
         self.connection.send_headers(self.number, fields, exchange.head_only)
         # Short: a window that does not even take this much is answered with a reset.
-        sent = exchange.head_only or self.connection.send_data_at_once(self.number, body, True)
+        sent = exchange.head_only or self.connection.send_data_at_once(
+            self.number, body, True, though_paused=True
+        )
         self._over(exchange, ErrorCodes.NO_ERROR if sent else ErrorCodes.ENHANCE_YOUR_CALM)
 
     def abort(self, exchange: Exchange) -> None:
@@ -328,18 +375,20 @@ class HTTP2Stream(Waits):
         fields = [
             (b":status", b"200"),
             *self.connection.default_fields(exchange.specials),
-            *[field_of(line) for line in lines],
+            *fields_of(lines),
         ]
         self.connection.send_headers(self.number, fields)
         early, self._early = self._early, None
-        self.tunnel = Tunnel(self, protocol, early or [])
-        self.tunnel.open()
-        if self.half_closed and self.tunnel is not None:
-            protocol.readConnectionLost()
+        self.tunnel = tunnel = Tunnel(self, protocol, early)
+        tunnel.open()
+        if self.half_closed:
+            tunnel.ended()
 
     def _to_tunnel(self, data: bytes) -> None:
         if self.tunnel is None:
-            self._early = [*(self._early or ()), data]  # at most one window
+            if self._early is None:
+                self._early = bytearray()
+            self._early += data  # at most one window
         elif self.tunnel.data_received(data):
             self._give_back()
 
@@ -398,9 +447,10 @@ class HTTP2Stream(Waits):
             else:
                 self.abort(exchange)
         else:  # WRITE
+            log.info("! a peer does not take an answer on stream %d: resetting it", self.number)
             exchange.close()
             self.server.disconnected(exchange)
-            self._over(exchange, ErrorCodes.FLOW_CONTROL_ERROR)
+            self._over(exchange, ErrorCodes.CANCEL)
 
     def _complete(self, exchange: Exchange) -> None:
         exchange.complete()
@@ -415,6 +465,6 @@ class HTTP2Stream(Waits):
 
     def _forget(self) -> None:
         self.forget()
-        self.pending = None
+        self.pending = self._kept = self._early = None
         if self._room is not None and not self._room.done():
             self._room.set_result(None)

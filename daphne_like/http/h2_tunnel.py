@@ -27,16 +27,26 @@ class Tunnel:
         early: what the peer has sent already.
     """
 
-    __slots__ = ("_closing", "_held", "_out", "_paused", "_producer", "protocol", "stream")
+    __slots__ = (
+        "_closing",
+        "_has_ended",
+        "_held",
+        "_out",
+        "_paused",
+        "_producer",
+        "protocol",
+        "stream",
+    )
 
-    def __init__(self, stream: HTTP2Stream, protocol: Any, early: list[bytes]) -> None:
+    def __init__(self, stream: HTTP2Stream, protocol: Any, early: bytearray | None) -> None:
         self.stream = stream
         self.protocol = protocol
         self._producer: Any = None
         self._out = bytearray()  # behind what the stream has pending
-        self._held: list[bytes] | None = early or None  # what the protocol does not want yet
+        self._held = early or None  # what the protocol does not want yet: at most one window
         self._paused = False
         self._closing = False
+        self._has_ended = False
 
     def open(self) -> None:
         """Connect the protocol."""
@@ -52,22 +62,31 @@ class Tunnel:
             Whether the protocol took them: then the peer may send more.
         """
         if self._held is not None or self._paused:
-            self._held = [*(self._held or ()), data]
+            if self._held is None:
+                self._held = bytearray()
+            self._held += data
             return False
         self.protocol.dataReceived(data)
         return not self._paused
 
-    def next_pending(self) -> bytes | None:
-        """What follows the octets that the stream had pending."""
+    def ended(self) -> None:
+        """The peer has ended its side; what it sent before is read first."""
+        if self._held is not None:
+            self._has_ended = True
+        elif self.protocol is not None:
+            self.protocol.readConnectionLost()
+
+    def sent(self) -> None:
+        """The octets that the stream had pending are on their way."""
         data = bytes(self._out)
         self._out.clear()
         if data:
-            return data
-        if self._producer is not None:
-            self._producer.resumeProducing()
+            self.stream.send_pending(data)
+            return
         if self._closing:
             self._finish()
-        return None
+        elif self._producer is not None:
+            self._producer.resumeProducing()
 
     def lost(self, reason: Exception | None = None) -> None:
         """The stream is no more."""
@@ -131,11 +150,11 @@ class Tunnel:
     def resumeProducing(self) -> None:
         self._paused = False
         held, self._held = self._held, None
-        for index, data in enumerate(held or ()):
-            if self._paused or self.protocol is None:
-                self._held = (held or [])[index:]
-                return
-            self.protocol.dataReceived(data)
+        if held and self.protocol is not None:
+            self.protocol.dataReceived(bytes(held))
+        if self._has_ended and self._held is None and self.protocol is not None:
+            self._has_ended = False
+            self.protocol.readConnectionLost()
         self.stream.tunnel_read_on()
 
     def stopProducing(self) -> None:

@@ -19,6 +19,7 @@ class Wait(enum.Enum):
     LINGER = enum.auto()  # the peer's end of a closed connection
     LIFETIME = enum.auto()  # a WebSocket's end
     PONG = enum.auto()  # the answer to a ping
+    SILENCE = enum.auto()  # a peer of HTTP/2 that sends nothing, to be pinged
     QUIET = enum.auto()  # a WebSocket without messages to compress
 
 
