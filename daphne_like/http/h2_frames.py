@@ -1,0 +1,252 @@
+"""From octets to frames, one at a time, and h2's state machine as we need it.
+
+What h2 would take in before it looks, or lets through, is refused here (RFC 9113, 3.4, 4.2, 6).
+What a frame means to a request is in h2.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from h2.config import H2Configuration
+from h2.connection import AllowedStreamIDs, H2Connection
+from h2.exceptions import (
+    DenialOfServiceError,
+    FrameDataMissingError,
+    FrameTooLargeError,
+    ProtocolError,
+)
+from h2.settings import SettingCodes, Settings
+from h2.stream import H2Stream
+from hyperframe.exceptions import InvalidDataError, InvalidFrameError, InvalidPaddingError
+from hyperframe.frame import (
+    ContinuationFrame,
+    DataFrame,
+    Frame,
+    GoAwayFrame,
+    HeadersFrame,
+    RstStreamFrame,
+    SettingsFrame,
+)
+
+from daphne_like.http.h2_fields import CachedDecoder, StatelessEncoder
+
+if TYPE_CHECKING:
+    from daphne_like.options import Options
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+FRAME = 16384
+"""Octets of the largest frame, either way: the least that a peer must be allowed (4.2)."""
+FRAME_HEAD = 9
+MOST_CONTINUATIONS = 64
+"""CONTINUATION frames of one field section: large ones fill its limit long before (S16)."""
+FIRST_WINDOW = 65536
+"""Octets of a body that a peer may send before the application has read any."""
+NO_RFC7540_PRIORITIES = 9
+"""The setting that says so (RFC 9218, 2.1)."""
+ACK = 1
+KNOWN_SETTINGS = frozenset(SettingCodes)
+
+CONFIG = H2Configuration(
+    client_side=False,
+    header_encoding=None,
+    # All of it is checked in h2_fields.py, where a malformed request is its stream's error.
+    validate_inbound_headers=False,
+    normalize_inbound_headers=False,
+    validate_outbound_headers=False,
+    normalize_outbound_headers=False,
+)
+
+
+class FrameReader:
+    """Cuts what comes into frames; stands in the place of h2's FrameBuffer.
+
+    h2's own waits for the whole of a frame before it looks at its length, and hands out all that
+    are there before one of them can have had an effect.
+
+    Args:
+        most_block: octets of a field section, encoded.
+
+    Attributes:
+        last: the frame that was cut off last, or None when there is no whole one.
+        highest: the highest number of a stream that the peer has opened.
+        settled: the peer's first SETTINGS have come.
+    """
+
+    max_frame_size = FRAME  # h2 sets it
+
+    def __init__(self, most_block: int) -> None:
+        self.last: Frame | None = None
+        self.highest = 0
+        self.settled = False
+        self._most_block = most_block
+        self._preface = PREFACE  # what is to come of it
+        self._data = bytearray()
+        self._block: list[Any] = []  # a field section that is not whole
+        self._block_size = 0
+
+    def add_data(self, data: Any) -> None:
+        """What the peer has sent."""
+        self._data += data
+
+    @property
+    def waits_for_head(self) -> bool:
+        """Whether something has begun that is to be whole soon: anything but a frame of a body."""
+        data = self._data
+        return bool(self._block) or (
+            bool(data) and (len(data) < FRAME_HEAD or data[3] != DataFrame.type)
+        )
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The next frame, and no other; GOAWAY is not for h2, which would fall silent."""
+        self.last = frame = self._next()
+        if frame is not None and frame.__class__ is not GoAwayFrame:
+            yield frame
+
+    def _next(self) -> Frame | None:
+        if self._preface and not self._preface_came():
+            return None
+        data = self._data
+        while len(data) >= FRAME_HEAD:
+            size = int.from_bytes(data[:3], "big")
+            self._check_head(size, data[3], data[4])
+            end = FRAME_HEAD + size
+            if len(data) < end:
+                return None
+            frame = self._parsed(bytes(data[:end]))
+            del data[:end]
+            whole = self._whole(frame)
+            if whole is not None:
+                return whole
+        return None
+
+    def _preface_came(self) -> bool:
+        size = min(len(self._preface), len(self._data))
+        if self._data[:size] != self._preface[:size]:
+            raise ProtocolError("The preface is not HTTP/2's")
+        self._preface = self._preface[size:]
+        del self._data[:size]
+        return not self._preface
+
+    def _check_head(self, size: int, kind: int, flags: int) -> None:
+        """Refuse a frame by its first octets, whether or not the others are there."""
+        if size > self.max_frame_size:
+            raise FrameTooLargeError(f"A frame of {size} octets")
+        if not self.settled and (kind != SettingsFrame.type or flags & ACK):
+            raise ProtocolError("The first frame is not SETTINGS")
+        if kind == SettingsFrame.type and flags & ACK and size:
+            raise FrameDataMissingError("An acknowledgement of settings that says something")
+        if self._block:
+            if kind != ContinuationFrame.type:
+                raise ProtocolError("Another frame inside of a field section")
+            if len(self._block) > MOST_CONTINUATIONS or self._block_size + size > self._most_block:
+                raise DenialOfServiceError("A field section without end")
+        elif kind == ContinuationFrame.type:
+            raise ProtocolError("CONTINUATION continues nothing")
+
+    def _parsed(self, octets: bytes) -> Frame:
+        view = memoryview(octets)
+        try:
+            frame, _ = Frame.parse_frame_header(view[:FRAME_HEAD])
+            frame.parse_body(view[FRAME_HEAD:])
+        except (InvalidDataError, InvalidPaddingError) as error:
+            raise ProtocolError(str(error)) from error
+        except InvalidFrameError as error:
+            raise FrameDataMissingError(str(error)) from error
+        return frame
+
+    def _whole(self, frame: Any) -> Frame | None:
+        """The frame, or the field section of which it is the last part; None for another part."""
+        kind = frame.__class__
+        block = self._block
+        if block:
+            if frame.stream_id != block[0].stream_id:
+                raise ProtocolError("CONTINUATION of another stream")
+            block.append(frame)
+            self._block_size += len(frame.data)
+            if "END_HEADERS" not in frame.flags:
+                return None
+            first: HeadersFrame = block[0]
+            first.flags.add("END_HEADERS")
+            first.data = b"".join(part.data for part in block)
+            self._block = []
+            frame, kind = first, HeadersFrame
+        elif kind is HeadersFrame and "END_HEADERS" not in frame.flags:
+            self._block = [frame]
+            self._block_size = len(frame.data)
+            return None
+        if kind is HeadersFrame:
+            if frame.stream_id & 1 and frame.stream_id > self.highest:
+                self.highest = frame.stream_id
+        elif kind is SettingsFrame:
+            self.settled = True
+            # h2 keeps values of all 65536 there could be.
+            frame.settings = {
+                name: value for name, value in frame.settings.items() if name in KNOWN_SETTINGS
+            }
+        elif kind is RstStreamFrame and not (
+            frame.stream_id & 1 and frame.stream_id <= self.highest
+        ):
+            raise ProtocolError("RST_STREAM for a stream that is idle")  # 6.4
+        whole: Frame = frame
+        return whole
+
+
+class Stream(H2Stream):
+    """h2's stream, without its check of Content-Length.
+
+    h2 (4.4) takes the whole connection down for it, and cannot be told not to; RFC 9113, 8.1.1,
+    makes it an error of the stream, which h2_stream.py treats it as.
+    """
+
+    def _initialize_content_length(self, headers: Iterable[Any]) -> None:
+        pass
+
+    def _track_content_length(self, length: int, end_stream: bool) -> None:
+        pass
+
+
+class StateMachine(H2Connection):
+    """h2's state machine of a server's connection.
+
+    Args:
+        options: for the limits that the peer is told of.
+    """
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(CONFIG)
+        self.encoder = StatelessEncoder()  # type: ignore[assignment] # has what h2 calls
+        # Twice: a section between one and two times the limit is answered with 431.
+        most_decoded = 2 * options.max_head
+        self.decoder = CachedDecoder(most_decoded)
+        self.frames = FrameReader(max(most_decoded, 2 * FRAME))
+        self.incoming_buffer = self.frames  # type: ignore[assignment] # has what h2 calls
+        self._most_streams = options.h2_max_streams
+        self.local_settings = Settings(
+            client=False,
+            initial_values={
+                SettingCodes.MAX_CONCURRENT_STREAMS: options.h2_max_streams,
+                SettingCodes.INITIAL_WINDOW_SIZE: FIRST_WINDOW,
+                SettingCodes.MAX_FRAME_SIZE: FRAME,
+                SettingCodes.MAX_HEADER_LIST_SIZE: options.max_head,
+                SettingCodes.ENABLE_CONNECT_PROTOCOL: 1,
+                NO_RFC7540_PRIORITIES: 1,  # type: ignore[dict-item] # h2 takes any number
+            },
+        )
+
+    @property
+    def open_inbound_streams(self) -> int:
+        """None, as far as h2 needs to know.
+
+        It would end the connection over one stream too many, which is that stream's error (RFC
+        9113, 5.1.2) and h2.py's to refuse, and would look at every stream for each new one.
+        """
+        if len(self.streams) > 2 * self._most_streams:
+            self._open_streams(1)  # forgets the closed ones
+        return 0
+
+    def _begin_new_stream(self, stream_id: int, allowed_ids: AllowedStreamIDs) -> H2Stream:
+        stream = super()._begin_new_stream(stream_id, allowed_ids)
+        stream.__class__ = Stream
+        return stream

@@ -1,0 +1,278 @@
+"""The writing half of an HTTP/2 connection: whose turn it is, windows of both sides, octets out.
+
+What the peer sends is in h2.py, what one stream has to say in h2_stream.py.
+"""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from h2.errors import ErrorCodes
+from h2.exceptions import ProtocolError
+
+from daphne_like.http.fields import Fields
+from daphne_like.http.h2_budget import ANSWERED, FRAME_SENT, Budget
+from daphne_like.http.h2_fields import default_fields_of
+from daphne_like.http.h2_frames import FIRST_WINDOW, FRAME, StateMachine
+from daphne_like.http.pace import TURN, Paced, Turn
+
+if TYPE_CHECKING:
+    from daphne_like.http.h2_stream import HTTP2Stream
+    from daphne_like.server import Server
+
+MOST_WIDENED = 4194304
+"""Octets by which the windows of all streams together may be wider than at first."""
+WRITTEN_AT_ONCE = 65536
+"""Octets after which the transport is asked whether the peer reads."""
+WRITTEN_IN_A_TURN = 262144
+"""Octets after which the event loop comes round: whoever takes all at once has a fair share."""
+
+by_urgency = attrgetter("urgency")
+by_number = attrgetter("number")
+
+
+class HTTP2Output(Paced):
+    """What streams call to be written.
+
+    Args:
+        server: for the default fields and options.
+
+    Attributes:
+        streams: by number, as long as their exchanges are not over.
+        budget: of the peer.
+    """
+
+    __slots__ = (
+        "_flushing",
+        "_h2",
+        "_lost",
+        "_pumping",
+        "_queued",
+        "_ring",
+        "_stalled",
+        "_widened",
+        "budget",
+        "streams",
+    )
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server)
+        self.streams: dict[int, HTTP2Stream] = {}
+        self.budget = Budget(server.clock)
+        self._h2 = StateMachine(server.options)
+        self._ring: dict[HTTP2Stream, None] = {}  # those with octets pending, in turn
+        self._stalled: dict[HTTP2Stream, None] = {}  # those whose own window has no room
+        self._flushing = False
+        self._pumping = False
+        self._queued = 0
+        self._lost = False
+        self._widened = 0
+
+    def spend(self, cost: float = 1.0) -> None:
+        """The peer has made work for nothing."""
+        raise NotImplementedError
+
+    def stream_is_over(self) -> None:
+        """A stream is no more; perhaps it was the last one."""
+        raise NotImplementedError
+
+    # What streams call.
+
+    def default_fields(self, specials: int) -> Fields:
+        """Date and Server, as far as the application has not set them itself."""
+        return default_fields_of(self.server.default_fields[specials])
+
+    def send_headers(self, number: int, fields: Fields, ends: bool = False) -> None:
+        """Queue a field section; it goes out at the end of this turn."""
+        self._h2.send_headers(number, fields, ends)
+        self._flush_soon()
+
+    def send_data_at_once(
+        self, number: int, data: bytes, ends: bool, *, though_paused: bool = False
+    ) -> bool:
+        """Queue a short part of a body, if the windows and the transport allow.
+
+        Returns:
+            Whether they do; else nothing is done.
+        """
+        size = len(data)
+        if (
+            (self._paused and not though_paused)
+            or size > FRAME
+            or (size and size > self._h2.local_flow_control_window(number))
+        ):
+            return False
+        self._h2.send_data(number, data, ends)
+        self._queued += size
+        self.budget.earn(FRAME_SENT)
+        self._flush_soon()
+        return True
+
+    def turn(self) -> Turn | None:
+        """What an application waits for that writes on and on, though it need not wait.
+
+        Else it would keep the event loop from everybody, and from the peer's window.
+        """
+        if self._queued < FRAME:
+            return None
+        self._flush()
+        return TURN
+
+    def end_stream(self, number: int) -> None:
+        """End our side."""
+        self._h2.end_stream(number)
+        self._flush_soon()
+
+    def wants_to_send(self, stream: HTTP2Stream) -> None:
+        """A stream has octets pending."""
+        self._ring[stream] = None
+        self._pump()
+
+    def open_window(self, size: int, number: int | None = None) -> None:
+        """Let the peer send more: on a stream, or on all of them together."""
+        self._h2.increment_flow_control_window(size, number)
+        self._flush_soon()
+
+    def room_for_peer(self, number: int) -> int:
+        """Octets that the peer may still send on a stream."""
+        return self._h2.remote_flow_control_window(number)
+
+    def widen(self, size: int) -> int:
+        """As many octets, of so many more for one stream's window, as there is room for: or 0."""
+        if self._widened + size > MOST_WIDENED:
+            return 0
+        self._widened += size
+        return size
+
+    def stream_over(self, stream: HTTP2Stream, code: ErrorCodes, *, reset: bool) -> None:
+        """The exchange of a stream has ended.
+
+        Args:
+            stream: with that exchange.
+            code: of the reset.
+            reset: one of the sides has not ended the stream.
+        """
+        self._forget_stream(stream)
+        if reset:
+            self._reset(stream.number, code)
+        if code is ErrorCodes.NO_ERROR:
+            self.budget.earn(ANSWERED)
+        else:
+            self.spend()  # S15: what makes us reset is counted, too
+        self.stream_is_over()
+
+    def _forget_stream(self, stream: HTTP2Stream) -> None:
+        self.streams.pop(stream.number, None)
+        self._ring.pop(stream, None)
+        self._stalled.pop(stream, None)
+        self._widened -= stream.window - FIRST_WINDOW
+
+    def _reset(self, number: int, code: ErrorCodes) -> None:
+        try:
+            self._h2.reset_stream(number, code)
+        except ProtocolError:
+            pass  # it is closed already
+        self._flush_soon()
+
+    # Whose turn it is.
+
+    def _window_opened(self, number: int) -> None:
+        """The peer's window has room again: a stream's, that of all with 0."""
+        if number:
+            stream = self.streams.get(number)
+            if stream is None or stream not in self._stalled:
+                return
+            del self._stalled[stream]
+            self._ring[stream] = None
+        self._pump()
+
+    def _windows_changed(self) -> None:
+        """So has that of every stream, perhaps."""
+        self._ring.update(self._stalled)
+        self._stalled.clear()
+        self._pump()
+
+    def _pump(self) -> None:
+        """Send what is pending, a frame of each stream in turn, urgent ones first (RFC 9218)."""
+        if self._pumping or not self._ring:
+            return
+        conn, ring = self._h2, self._ring
+        self._pumping = True
+        left = WRITTEN_IN_A_TURN
+        while ring and not self._paused and not self._lost:
+            room = conn.outbound_flow_control_window
+            if room <= 0:
+                break
+            if left <= 0:
+                self.server.loop.call_soon(self._pump)
+                break
+            stream = self._next()
+            del ring[stream]
+            room = min(room, conn.streams[stream.number].outbound_flow_control_window, FRAME)
+            if room <= 0:
+                self._stalled[stream] = None
+                continue
+            part, ends = stream.take(room)
+            size = len(part)
+            conn.send_data(stream.number, part, ends)
+            if stream.pending is not None:
+                ring[stream] = None  # behind the others
+            if size == FRAME or stream.pending is None:
+                self.budget.earn(FRAME_SENT)
+            left -= size
+            self._queued += size
+            if self._queued >= WRITTEN_AT_ONCE:
+                self._flush()
+            stream.part_sent()
+        self._pumping = False
+        self._flush_soon()
+
+    def _next(self) -> HTTP2Stream:
+        """The stream whose turn it is.
+
+        Of the most urgent ones each has its turn; those that are of no use in parts have theirs
+        one after the other, in the order of their numbers (RFC 9218, 10).
+        """
+        ring = self._ring
+        if len(ring) == 1:
+            return next(iter(ring))
+        first = min(ring, key=by_urgency)
+        if first.incremental:
+            return first
+        return min(
+            (
+                stream
+                for stream in ring
+                if not stream.incremental and stream.urgency == first.urgency
+            ),
+            key=by_number,
+        )
+
+    # Octets.
+
+    def _flush_soon(self) -> None:
+        if not self._flushing:
+            self._flushing = True
+            self.server.loop.call_soon(self._flush_now)
+
+    def _flush_now(self) -> None:
+        self._flushing = False
+        self._flush()
+
+    def _flush(self) -> None:
+        self._queued = 0
+        data = self._h2.data_to_send()
+        if data and not self._lost:
+            self.transport.write(data)
+
+    def pauseProducing(self) -> None:
+        super().pauseProducing()
+        # Whoever does not read has no answers to frames that ask for some piled up (S13).
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        super().resumeProducing()
+        if not self._lost:
+            self.transport.resumeProducing()
+            self._pump()
