@@ -28,6 +28,7 @@ from hyperframe.frame import (
     HeadersFrame,
     RstStreamFrame,
     SettingsFrame,
+    WindowUpdateFrame,
 )
 
 from daphne_like.http.h2_fields import CachedDecoder, StatelessEncoder
@@ -114,6 +115,8 @@ class FrameReader:
             end = FRAME_HEAD + size
             if len(data) < end:
                 return None
+            if data[3] == WindowUpdateFrame.type and size:
+                data[FRAME_HEAD] &= 0x7F  # reserved, to be ignored (6.9); hyperframe would not
             frame = self._parsed(bytes(data[:end]))
             del data[:end]
             whole = self._whole(frame)
