@@ -203,12 +203,14 @@ class HTTP2Stream(Waits):
 
     def _give_back(self) -> None:
         """Open the window by what the application has taken; wider, if it keeps up."""
-        size = self._unread
         exchange = self.exchange
+        # An application that does not read has no more than one window in memory.
+        waiting = 0 if exchange.takes_over else exchange.unread + len(self._kept or b"")
+        size = self._unread - waiting
         done = self.half_closed or (exchange.state is COMPLETE and self.tunnel is None)
         if done or size < self.window // 4 or self.connection.streams.get(self.number) is not self:
             return
-        self._unread = 0
+        self._unread = waiting
         self._consumed += size
         if self._consumed >= 2 * self.window and self.window < MOST_WINDOW:
             wider = self.connection.widen(self.window)

@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import httptools
+from twisted.internet.interfaces import INegotiated
 
 from daphne_like.asgi.queue import HIGH_WATER
 from daphne_like.deadlines import NEVER
@@ -555,7 +556,14 @@ class HTTP1Input(HTTP1Output):
             self.transport.resumeProducing()
 
     def find_addresses(self) -> request.Addresses:
-        """Both ends, and TLS if there is any, from the first request on."""
+        """Both ends, and TLS if there is any, from the first request on.
+
+        Raises:
+            PeerError: 400, TLS has settled on HTTP/2 and this is none (RFC 9113, 3.2).
+        """
+        transport = self.transport
+        if INegotiated.providedBy(transport) and transport.negotiatedProtocol == b"h2":
+            raise PeerError(400, "TLS has settled on HTTP/2, and this is HTTP/1.1.")
         self.addresses = request.find_addresses(self.transport)
         if self.addresses.scheme == "https":
             self.tls = secured.find_tls(self.transport)

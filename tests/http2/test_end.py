@@ -1,0 +1,364 @@
+"""How a connection of HTTP/2 ends, and what it waits for (RFC 9113, 5.4, 6.8, 9.1)."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from tests.acting import Script, body, start
+from tests.h2_peer import (
+    CALM,
+    GET,
+    NO_ERROR,
+    PREFACE,
+    REFUSED,
+    SETTINGS_TIMEOUT,
+    H2Peer,
+    data,
+    goaway,
+    ping,
+    raw,
+    settings,
+)
+from tests.memory import Memory
+from tests.peers import answer_at_once, never_answer
+
+Serve = Callable[..., Memory]
+
+
+def answers(memory: Memory, script: Script, octets: bytes = b"done") -> None:
+    run = memory.loop.run_until_complete
+    run(script.send(start()))
+    run(script.send(body(octets)))
+    memory.settle()
+
+
+class TestStop:
+    """The server stops: nothing new, and what is in flight is finished."""
+
+    def test_idle(self, serve: Serve) -> None:
+        """An idle connection is closed at once, with GOAWAY."""
+        peer = H2Peer(serve(answer_at_once))
+        peer.asks()
+        peer.wire.protocol._successor.close_when_idle()
+        peer.read()
+        assert (peer.gone, peer.wire.closing) == ([(NO_ERROR, 1)], True)
+
+    def test_in_flight(self, serve: Serve) -> None:
+        """The last stream is named, answered whole, and then the connection closes."""
+        script = Script()
+        memory = serve(script)
+        peer = H2Peer(memory)
+        peer.asks()
+        peer.wire.protocol._successor.close_when_idle()
+        peer.read()
+        assert (peer.gone, peer.wire.closing) == ([(NO_ERROR, 1)], False)
+        refused = peer.asks()
+        assert peer.answer(refused).reset == REFUSED
+        answers(memory, script)
+        peer.read()
+        assert (peer.answer(1).body, peer.answer(1).ended, peer.wire.closing) == (b"done", True, True)
+        assert len(peer.gone) == 1
+
+    def test_waited_long_enough(self, serve: Serve) -> None:
+        """Then the applications are told, and may still answer."""
+        script = Script()
+        memory = serve(script)
+        peer = H2Peer(memory)
+        peer.asks(b"POST", body=b"a", ends=False)
+        peer.wire.protocol._successor.close_when_idle()
+        peer.wire.protocol._successor.disconnect_application()
+        run = memory.loop.run_until_complete
+        assert run(script.receive())["body"] == b"a"
+        assert run(script.receive())["type"] == "http.disconnect"
+        answers(memory, script)
+        peer.read()
+        assert peer.answer(1).body == b"done"
+
+
+class TestIdle:
+    """What a connection waits for has an end."""
+
+    def test_keep_alive(self, serve: Serve) -> None:
+        """`--keep-alive-timeout`: an idle connection goes with NO_ERROR; pings do not keep it."""
+        memory = serve(answer_at_once)
+        peer = H2Peer(memory)
+        peer.asks()
+        for _ in range(5):
+            memory.passes(10)
+            peer.sends(ping())
+        assert peer.gone == []
+        memory.passes(11)
+        peer.read()
+        assert (peer.gone, peer.wire.lost) == ([(NO_ERROR, 1)], True)
+
+    def test_another_request_in_time(self, serve: Serve) -> None:
+        """Each request begins the wait anew; one that runs is waited for."""
+        script = Script()
+        memory = serve(script)
+        peer = H2Peer(memory)
+        memory.passes(50)
+        peer.asks()
+        for _ in range(4):
+            memory.passes(25)
+            peer.sends(ping())
+        assert peer.gone == []
+        answers(memory, script)
+        memory.passes(50)
+        peer.read()
+        assert peer.gone == []
+        memory.passes(11)
+        peer.read()
+        assert peer.gone == [(NO_ERROR, 1)]
+
+    def test_never_settled(self, serve: Serve) -> None:
+        """S35: who sends the preface, or nothing, and no settings has `--header-timeout`."""
+        for prior in (PREFACE, PREFACE + settings()[:8]):
+            memory = serve(answer_at_once)
+            wire = memory.connect().sends(prior)
+            memory.passes(9)
+            assert not wire.closing
+            memory.passes(2)
+            assert wire.written.endswith(goaway(SETTINGS_TIMEOUT))
+            assert wire.closing
+
+    def test_slow_preface(self, serve: Serve) -> None:
+        """The same for each octet of the preface at its time."""
+        memory = serve(answer_at_once, http="2")
+        wire = memory.connect()
+        for octet in PREFACE[:10]:
+            wire.sends(bytes((octet,)))
+            memory.passes(1)
+        memory.passes(1)
+        assert wire.closing
+
+    def test_slow_head(self, serve: Serve) -> None:
+        """S35: a field section that has begun has `--header-timeout`, whatever comes of it."""
+        memory = serve(never_answer)
+        peer = H2Peer(memory)
+        peer.asks()
+        peer.sends(raw(1, 1, 3, b""))
+        for _ in range(10):
+            memory.passes(1)
+            peer.sends(raw(9, 0, 3, b""))
+        memory.passes(1)
+        peer.read()
+        assert peer.gone == [(CALM, 1)]
+        assert peer.wire.closing
+
+    def test_slow_frame(self, serve: Serve) -> None:
+        """S35: and so has any other frame; one of a body has the body's least rate."""
+        memory = serve(never_answer)
+        peer = H2Peer(memory)
+        peer.asks(b"POST", body=b"", ends=False)
+        octets = data(1, b"x" * 16384)
+        for at in range(0, 12000, 600):
+            peer.sends(octets[at : at + 600])
+            memory.passes(1)
+        assert peer.gone == []
+        peer = H2Peer(memory)
+        peer.sends(ping()[:12])
+        memory.passes(11)
+        peer.read()
+        assert peer.gone == [(CALM, 0)]
+
+    def test_max_requests(self, serve: Serve) -> None:
+        """`--max-requests-per-connection`: the last one is answered, and the connection goes."""
+        peer = H2Peer(serve(answer_at_once, max_requests_per_connection=2))
+        peer.asks()
+        assert peer.gone == []
+        peer.asks()
+        assert (peer.gone, peer.answer(3).status, peer.wire.closing) == ([(NO_ERROR, 3)], 200, True)
+
+    def test_max_connections(self, serve: Serve) -> None:
+        """`--max-connections`: one too many is told that nothing was looked at."""
+        memory = serve(answer_at_once, max_connections=1, http="2")
+        H2Peer(memory)
+        peer = H2Peer(memory)
+        assert (peer.gone, peer.wire.closing) == ([(NO_ERROR, 0)], True)
+
+
+class TestPing:
+    """`--h2-ping-interval`: a peer that is silent while it waits for us may be gone."""
+
+    def test_answered(self, serve: Serve) -> None:
+        """After half a minute of silence it is asked; its answer is enough for the next one."""
+        memory = serve(never_answer)
+        peer = H2Peer(memory)
+        peer.asks()
+        memory.passes(31)
+        peer.read()
+        assert peer.pings == []
+        for count in range(1, 4):
+            memory.passes(31)
+            peer.read()
+            assert len(peer.pings) == count
+            peer.sends(ping(peer.pings[-1], ack=True))
+            memory.passes(31)
+        assert not peer.wire.closing
+
+    def test_not_answered(self, serve: Serve, caplog: Any) -> None:
+        """Without one in `--ping-timeout` the connection is cut, with one line."""
+        caplog.set_level("INFO", "daphne_like.http")
+        script = Script()
+        memory = serve(script, ping_timeout=10)
+        peer = H2Peer(memory)
+        peer.asks()
+        memory.passes(31)
+        memory.passes(31)
+        peer.read()
+        assert len(peer.pings) == 1
+        memory.passes(9)
+        assert not peer.wire.lost
+        memory.passes(2)
+        assert peer.wire.lost
+        assert memory.loop.run_until_complete(script.receive())["type"] == "http.disconnect"
+        assert len(caplog.records) == 1
+
+    def test_anything_is_an_answer(self, serve: Serve) -> None:
+        """Who sends anything at all is there."""
+        memory = serve(never_answer)
+        peer = H2Peer(memory)
+        peer.asks()
+        memory.passes(31)
+        memory.passes(31)
+        peer.asks()
+        memory.passes(31)
+        assert not peer.wire.lost
+
+    def test_not_without_requests(self, serve: Serve) -> None:
+        """An idle connection is not asked."""
+        memory = serve(answer_at_once, keep_alive_timeout=1000)
+        peer = H2Peer(memory)
+        peer.asks()
+        for _ in range(5):
+            memory.passes(40)
+        peer.read()
+        assert peer.pings == []
+
+    def test_off(self, serve: Serve) -> None:
+        """0 for never."""
+        memory = serve(never_answer, h2_ping_interval=0)
+        peer = H2Peer(memory)
+        peer.asks()
+        for _ in range(5):
+            memory.passes(40)
+        peer.read()
+        assert (peer.pings, peer.wire.lost) == ([], False)
+
+
+class TestPeerGoes:
+    """What the peer has to say about the end."""
+
+    def test_goaway(self, serve: Serve) -> None:
+        """6.8: what is under way is answered, and then the connection closes."""
+        script = Script()
+        memory = serve(script)
+        peer = H2Peer(memory)
+        peer.asks()
+        peer.sends(goaway())
+        assert not peer.wire.closing
+        answers(memory, script)
+        peer.read()
+        assert (peer.answer(1).body, peer.answer(1).ended, peer.wire.closing) == (b"done", True, True)
+
+    def test_goaway_when_idle(self, serve: Serve) -> None:
+        """6.8: an idle connection closes at once."""
+        assert H2Peer(serve(never_answer)).sends(goaway()).wire.closing
+
+    def test_fin(self, serve: Serve) -> None:
+        """A half-closed peer has the answers it waits for; what it has not finished is lost."""
+        script, memory = Script(), None
+        memory = serve(script)
+        peer = H2Peer(memory)
+        peer.asks(b"POST", body=b"a", ends=False)
+        lost = script.receive
+        peer.asks()
+        peer.wire.fin()
+        run = memory.loop.run_until_complete
+        assert run(lost())["type"] == "http.disconnect"
+        answers(memory, script)
+        peer.read()
+        assert (peer.answer(3).body, peer.wire.closing) == (b"done", True)
+        assert peer.answer(1).status is None
+
+    def test_fin_when_idle(self, serve: Serve) -> None:
+        """Nothing is owed: it closes."""
+        peer = H2Peer(serve(never_answer))
+        peer.wire.fin()
+        assert peer.wire.closing
+
+    def test_vanishes(self, serve: Serve) -> None:
+        """A lost connection ends all of its streams, and nothing of it stays in memory."""
+        scripts: list[Any] = []
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            scripts.append(await receive())
+            scripts.append(await receive())
+
+        memory = serve(application)
+        peer = H2Peer(memory, {4: 0})
+        for _ in range(5):
+            peer.asks()
+        protocol = weakref.ref(peer.wire.protocol._successor)
+        peer.wire.vanishes()
+        peer.wire.protocol = peer.wire.producer = None
+        memory.settle()
+        assert [event["type"] for event in scripts].count("http.disconnect") == 5
+        assert not memory.server.connections
+        assert not memory.server.instances
+        gc.collect()
+        assert protocol() is None
+
+    def test_lingers(self, serve: Serve) -> None:
+        """5.4.1: after an error the peer can read why, though it still sends; not for long."""
+        memory = serve(never_answer)
+        peer = H2Peer(memory)
+        peer.sends(data(7, b""))
+        assert (peer.wire.half_closed, peer.wire.lost) == (True, False)
+        peer.wire.sends(b"x" * 100_000)
+        assert not peer.wire.lost
+        memory.passes(3)
+        assert peer.wire.lost or peer.wire.closing
+        assert peer.wire.protocol._successor is None
+
+    def test_lingers_for_so_much(self, serve: Serve) -> None:
+        """And not for more than a MiB."""
+        peer = H2Peer(serve(never_answer))
+        peer.sends(data(7, b""))
+        for _ in range(17):
+            peer.wire.protocol.dataReceived(b"x" * 65536)
+        assert peer.wire.aborted
+
+    def test_fin_while_lingering(self, serve: Serve) -> None:
+        """Its FIN ends it."""
+        memory = serve(never_answer)
+        peer = H2Peer(memory)
+        peer.sends(data(7, b""))
+        peer.wire.fin()
+        assert peer.wire.lost
+
+
+class TestDisagreement:
+    """RFC 9113, 3.2: after TLS has settled on h2, HTTP/1.1 is not served."""
+
+    def test_http_1_after_alpn(self, serve: Serve) -> None:
+        """What comes in the place of the preface is refused."""
+        from twisted.internet.interfaces import INegotiated, ISSLTransport
+        from zope.interface import alsoProvides
+
+        scopes: list[Any] = []
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            scopes.append(scope)
+
+        for negotiated, status in ((b"h2", b"400"), (b"http/1.1", b"500"), (None, b"500")):
+            wire = serve(application).connect()
+            alsoProvides(wire, ISSLTransport, INegotiated)
+            wire.negotiatedProtocol = negotiated  # type: ignore[attr-defined]
+            wire.sends(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert wire.written[9:12] == status
+        assert len(scopes) == 2
+        assert GET

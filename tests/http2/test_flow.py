@@ -1,0 +1,455 @@
+"""Flow control both ways, and whose turn it is (RFC 9113, 5.2 and 6.9; RFC 9218)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from daphne_like.http.h2 import CONNECTION_WINDOW
+from daphne_like.http.h2_output import MOST_WIDENED, WRITTEN_IN_A_TURN
+from daphne_like.http.h2_priority import Priority, priority_of
+from tests.acting import Script, body, sending, start
+from tests.h2_peer import CANCEL, H2Peer, data, ping, priority_update, reset, settings, window
+from tests.memory import Memory
+
+Serve = Callable[..., Memory]
+FRAME = 16384
+WINDOW, MOST_FRAME = 4, 5
+
+
+def large(size: int) -> Any:
+    """An application that sends so much in one part; the path says how much instead."""
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        wanted = int(scope["query_string"] or size)
+        await send(start())
+        await send(body(b"x" * wanted))
+
+    return application
+
+
+class TestOut:
+    """What the peer's window has no room for waits, and so does the application (ASGI C09)."""
+
+    def test_waits_for_the_window(self, serve: Serve) -> None:
+        """`send` returns when all of it is on its way; not an octet goes beyond the window."""
+        script = Script()
+        memory = serve(script)
+        peer = H2Peer(memory)
+        peer.asks()
+        memory.loop.run_until_complete(script.send(start()))
+        task = memory.loop.create_task(script.send(body(b"x" * 100_000)))
+        memory.settle()
+        peer.read()
+        assert (len(peer.answer(1).body), task.done()) == (65535, False)
+        peer.sends(window(1, 100_000))
+        assert (len(peer.answer(1).body), task.done()) == (65535, False)
+        peer.sends(window(0, 34_464))
+        assert (len(peer.answer(1).body), task.done(), peer.answer(1).ended) == (99_999, False, False)
+        peer.sends(window(0, 1))
+        assert (len(peer.answer(1).body), task.done(), peer.answer(1).ended) == (100_000, True, True)
+
+    def test_every_part_waits(self, serve: Serve) -> None:
+        """The same for many small parts: the peer's window is all that is ever sent."""
+        sent = 0
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal sent
+            await send(start())
+            while True:
+                await send(body(b"x" * 1000, True))
+                sent += 1000
+
+        peer = H2Peer(serve(application), {WINDOW: 5500})
+        peer.asks()
+        peer.read()
+        assert (sent, len(peer.answer(1).body)) == (5000, 5500)
+        assert max(peer.answer(1).parts) <= 1000
+
+    def test_part_without_end_waits_for_nothing(self, serve: Serve) -> None:
+        """An application that never waits still lets others have their turn, whatever the window."""
+        turns: list[int] = []
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            if scope["path"] == "/small":
+                turns.append(1)
+                return
+            await send(start())
+            while not turns:
+                await send(body(b"x" * 1000, True))
+
+        memory = serve(application)
+        peer = H2Peer(memory, {WINDOW: 2**31 - 1})
+        peer.sends(window(0, 2**31 - 1 - 65535))
+        peer.sends(peer.head(1, [*peer_get(b"/")]) + peer.head(3, [*peer_get(b"/small")]))
+        assert turns == [1]
+        assert len(peer.answer(1).body) <= 4 * 65536
+
+    def test_smaller_window_midway(self, serve: Serve) -> None:
+        """6.9.2: a window may become negative; nothing is sent until it is open again."""
+        peer = H2Peer(serve(large(70_000)))
+        peer.asks()
+        peer.sends(settings({WINDOW: 1000}), window(0, 100_000))
+        assert len(peer.answer(1).body) == 65535
+        peer.sends(window(1, 64_535))
+        assert len(peer.answer(1).body) == 65535
+        peer.sends(window(1, 1))
+        assert len(peer.answer(1).body) == 65536
+        peer.sends(settings({WINDOW: 65535}))
+        assert peer.answer(1).ended
+
+    def test_larger_window_midway(self, serve: Serve) -> None:
+        """6.9.2: it counts for the streams that are open, and not for the connection."""
+        peer = H2Peer(serve(large(70_000)), {WINDOW: 10})
+        peer.asks()
+        assert len(peer.answer(1).body) == 10
+        peer.sends(settings({WINDOW: 2**31 - 1}))
+        assert len(peer.answer(1).body) == 65535
+        peer.sends(window(0, 5000))
+        assert peer.answer(1).ended
+
+    def test_larger_frames(self, serve: Serve) -> None:
+        """4.2: a peer may allow them, and need not get them."""
+        peer = H2Peer(serve(large(60_000)), {MOST_FRAME: 2**24 - 1})
+        peer.asks()
+        assert peer.answer(1).parts == [FRAME] * 3 + [60_000 - 3 * FRAME]
+
+    def test_no_window_at_all(self, serve: Serve, caplog: Any) -> None:
+        """S13: who never opens it is reset after `--write-timeout`; the connection goes on."""
+        caplog.set_level("INFO", "daphne_like.http")
+        script = Script()
+        memory = serve(script)
+        peer = H2Peer(memory, {WINDOW: 0})
+        peer.asks()
+        memory.loop.run_until_complete(script.send(start()))
+        task = memory.loop.create_task(script.send(body(b"x" * 100)))
+        memory.settle()
+        memory.passes(59)
+        peer.read()
+        assert peer.answer(1).reset is None
+        memory.passes(2)
+        peer.read()
+        assert peer.answer(1).reset == CANCEL
+        assert task.done()
+        assert len(caplog.records) == 1
+        peer.sends(ping())
+        assert peer.pongs
+
+    def test_cancelled_send(self, serve: Serve) -> None:
+        """A part that is given up midway can not be made whole: the peer sees that."""
+        script = Script()
+        memory = serve(script)
+        peer = H2Peer(memory, {WINDOW: 10})
+        peer.asks()
+        memory.loop.run_until_complete(script.send(start()))
+        task = memory.loop.create_task(script.send(body(b"x" * 100)))
+        memory.settle()
+        task.cancel()
+        memory.settle()
+        peer.read()
+        assert peer.answer(1).reset is not None
+
+    @pytest.mark.parametrize("way", ["reset", "lost"])
+    def test_waits_in_vain(self, serve: Serve, way: str) -> None:
+        """H30: `send` that waits ends with the stream, and with the connection."""
+        script = Script()
+        memory = serve(script)
+        peer = H2Peer(memory, {WINDOW: 10})
+        peer.asks()
+        memory.loop.run_until_complete(script.send(start()))
+        task = memory.loop.create_task(script.send(body(b"x" * 100)))
+        memory.settle()
+        peer.sends(reset(1)) if way == "reset" else peer.wire.vanishes()
+        memory.settle()
+        assert task.done()
+        assert not memory.server.connections or way == "reset"
+
+    def test_transport_full(self, serve: Serve) -> None:
+        """C09: a transport that is full holds back all streams, and the peer is not read."""
+        script = Script()
+        memory = serve(script)
+        peer = H2Peer(memory)
+        peer.asks()
+        memory.loop.run_until_complete(script.send(start()))
+        peer.wire.stops_reading()
+        assert peer.wire.paused
+        task = memory.loop.create_task(script.send(body(b"x" * 100, True)))
+        memory.settle()
+        peer.read()
+        assert (peer.answer(1).body, task.done()) == (b"", False)
+        peer.wire.reads_on()
+        peer.read()
+        assert (peer.answer(1).body, task.done(), peer.wire.paused) == (b"x" * 100, True, False)
+
+    def test_transport_full_for_long(self, serve: Serve) -> None:
+        """A peer that does not read at all is cut off after `--write-timeout`."""
+        memory = serve(Script())
+        peer = H2Peer(memory)
+        peer.asks()
+        peer.wire.stops_reading()
+        memory.passes(61)
+        assert peer.wire.lost
+
+
+def peer_get(path: bytes) -> Any:
+    return [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"x"), (b":path", path)]
+
+
+class TestIn:
+    """An application that does not read holds up its own stream, and no memory beyond its window."""
+
+    def test_stops_at_the_window(self, serve: Serve) -> None:
+        """Who reads nothing gives back nothing; others go on, through the connection's window."""
+        script = Script()
+        memory = serve(script)
+        peer = H2Peer(memory)
+        peer.asks(b"POST", body=b"", ends=False)
+        for _ in range(4):
+            assert peer.all_sent(1, FRAME)
+            peer.sends(data(1, b"x" * FRAME))
+        assert not peer.all_sent(1, 1)
+        assert peer.windows[0] >= CONNECTION_WINDOW // 2
+        (exchange,) = memory.server.instances
+        assert exchange.unread <= 65536
+        run = memory.loop.run_until_complete
+        got = sum(len(run(script.receive())["body"]) for _ in range(4))
+        peer.read()
+        assert got == 4 * FRAME
+        assert peer.all_sent(1, FRAME)
+
+    def test_connection_window_is_shared_fairly(self, serve: Serve) -> None:
+        """Twenty streams that nobody reads do not shut out another one."""
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            if scope["path"] == "/":
+                await asyncio.Event().wait()
+            while (await receive()).get("more_body"):
+                pass
+            await send(start())
+            await send(body(b"read"))
+
+        memory = serve(application)
+        peer = H2Peer(memory)
+        for _ in range(20):
+            number = peer.asks(b"POST", body=b"", ends=False)
+            for _ in range(4):
+                assert peer.all_sent(number, FRAME)
+                peer.sends(data(number, b"x" * FRAME))
+        number = peer.asks(b"POST", b"/read", body=b"y" * FRAME)
+        assert peer.answer(number).body == b"read"
+
+    def test_beyond_the_window(self, serve: Serve) -> None:
+        """6.9.1: more than was allowed is an error, and not in memory."""
+        memory = serve(Script())
+        peer = H2Peer(memory)
+        peer.asks(b"POST", body=b"", ends=False)
+        peer.sends(*[data(1, b"x" * FRAME)] * 4)
+        peer.sends(data(1, b"x"))
+        assert peer.gone == [(3, 1)]
+
+    def test_window_grows(self, serve: Serve) -> None:
+        """For an application that keeps up, so that a large upload runs at line rate."""
+        total = 0
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal total
+            while True:
+                event = await receive()
+                total += len(event["body"])
+                if not event["more_body"]:
+                    break
+            await send(start())
+            await send(body())
+
+        peer = H2Peer(serve(application))
+        peer.asks(b"POST", body=b"", ends=False)
+        widest = 0
+        for _ in range(400):
+            assert peer.all_sent(1, FRAME)
+            widest = max(widest, peer.window_of(1))
+            peer.sends(data(1, b"x" * FRAME))
+        peer.sends(data(1, b"", ends=True))
+        assert (total, peer.answer(1).status) == (400 * FRAME, 200)
+        assert 700_000 < widest <= 1048576
+        updates = [f for f in peer.frames if type(f).__name__ == "WindowUpdateFrame"]
+        assert len(updates) < 150
+
+    def test_widened_windows_are_given_back(self, serve: Serve) -> None:
+        """A connection that has had many uploads widens the next one as well."""
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            while (await receive()).get("more_body"):
+                pass
+            await send(start())
+            await send(body())
+
+        memory = serve(application)
+        peer = H2Peer(memory)
+        for _ in range(8):
+            number = peer.asks(b"POST", body=b"", ends=False)
+            for _ in range(100):
+                assert peer.all_sent(number, FRAME)
+                peer.sends(data(number, b"x" * FRAME))
+            assert peer.window_of(number) > 200_000
+            peer.sends(data(number, b"", ends=True))
+        assert 8 * (1048576 - 65536) > MOST_WIDENED
+
+    def test_padding_counts(self, serve: Serve) -> None:
+        """6.1: padding is under flow control, and is given back."""
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            while (await receive()).get("more_body"):
+                pass
+            await send(start())
+            await send(body())
+
+        peer = H2Peer(serve(application))
+        peer.asks(b"POST", body=b"", ends=False)
+        for _ in range(600):
+            assert peer.all_sent(1, 256 + 1)
+            peer.sends(data(1, b"x", padding=255))
+        assert peer.gone == []
+
+    def test_single_octets(self, serve: Serve) -> None:
+        """A window full of single octets is held as one piece, once there is much of it."""
+        script = Script()
+        memory = serve(script)
+        peer = H2Peer(memory)
+        peer.asks(b"POST", body=b"", ends=False)
+        one = data(1, b"x")
+        for _ in range(40):
+            peer.wire.sends(one * 500)
+        for _ in range(1100):
+            peer.wire.protocol.dataReceived(one)
+        (exchange,) = memory.server.instances
+        assert exchange.queue is not None
+        assert exchange.queue.qsize() <= 1024
+        run = memory.loop.run_until_complete
+        got = 0
+        while got < 40 * 500 + 1100:
+            got += len(run(asyncio.wait_for(script.receive(), 1))["body"])
+        assert got == 40 * 500 + 1100
+
+    def test_answered_without_reading(self, serve: Serve) -> None:
+        """8.1: a client whose body nobody wants any more is asked to stop, without an error."""
+        peer = H2Peer(serve(sending(start(), body(b"no"))))
+        number = peer.asks(b"POST", body=b"x" * 100, ends=False)
+        answer = peer.answer(number)
+        assert (answer.body, answer.ended, answer.reset) == (b"no", True, 0)
+        peer.sends(*[data(number, b"x" * FRAME)] * 3)  # it was on its way
+        assert peer.gone == []
+
+
+class TestTurns:
+    """RFC 9218, and what is fair without it."""
+
+    @staticmethod
+    def order(peer: H2Peer) -> list[int]:
+        return [frame.stream_id for frame in peer.frames if type(frame).__name__ == "DataFrame"]
+
+    def open(self, serve: Serve, *priorities: bytes | None, size: int = 10 * FRAME) -> H2Peer:
+        """Requests whose answers wait for the connection's window, which is used up."""
+        peer = H2Peer(serve(large(size)), {WINDOW: 2**31 - 1})
+        peer.asks(b"GET", b"/?65535")
+        for value in priorities:
+            peer.asks(b"GET", b"/", *([(b"priority", value)] if value is not None else []))
+        peer.frames.clear()
+        return peer
+
+    def test_fair_shares(self, serve: Serve) -> None:
+        """Without a word about it each stream has a frame in turn."""
+        peer = self.open(serve, None, None, None)
+        peer.sends(window(0, 6 * FRAME))
+        assert self.order(peer) == [3, 5, 7, 3, 5, 7]
+
+    def test_large_and_small(self, serve: Serve) -> None:
+        """A very large answer does not hold up a small one, nor one that comes later."""
+        peer = H2Peer(serve(large(0)), {WINDOW: 2**31 - 1})
+        peer.asks(b"GET", b"/?100000000")
+        peer.asks(b"GET", b"/?20000")
+        peer.sends(window(0, 4 * FRAME))
+        assert peer.answer(3).ended
+        peer.sends(window(0, 10))
+        peer.asks(b"GET", b"/?20")
+        peer.sends(window(0, 2 * FRAME))
+        assert peer.answer(5).ended
+        assert not peer.answer(1).ended
+
+    def test_event_loop_comes_round(self, serve: Serve) -> None:
+        """An answer that the peer takes as fast as it comes leaves others their turn."""
+        memory = serve(large(0))
+        peer = H2Peer(memory, {WINDOW: 2**31 - 1})
+        peer.sends(window(0, 2**31 - 1 - 65535))
+        written = [0]
+        peer.wire.write = lambda octets: written.append(len(octets))  # type: ignore[method-assign]
+        peer.wire.protocol.dataReceived(peer.head(1, peer_get(b"/?8000000")))
+
+        async def turn() -> None:
+            await asyncio.sleep(0)
+
+        most = 0
+        for _ in range(30):
+            before = sum(written)
+            memory.loop.run_until_complete(turn())
+            most = max(most, sum(written) - before)
+        assert 0 < most <= 4 * WRITTEN_IN_A_TURN
+
+    def test_urgency(self, serve: Serve) -> None:
+        """9218, 4.1: the lower number first."""
+        peer = self.open(serve, b"u=5, i", None, b"u=1, i", size=2 * FRAME)
+        peer.sends(window(0, 6 * FRAME))
+        assert self.order(peer) == [7, 7, 5, 5, 3, 3]
+
+    def test_one_after_the_other(self, serve: Serve) -> None:
+        """9218, 4.2 and 10: those that are of no use in parts, in the order of their numbers."""
+        peer = self.open(serve, b"u=3", b"u=3", size=2 * FRAME)
+        peer.sends(window(0, 4 * FRAME))
+        assert self.order(peer) == [3, 3, 5, 5]
+
+    def test_mixed(self, serve: Serve) -> None:
+        """The one sort does not starve the other."""
+        peer = self.open(serve, b"u=3", b"u=3, i", b"u=3", size=2 * FRAME)
+        peer.sends(window(0, 6 * FRAME))
+        assert self.order(peer) == [3, 5, 3, 7, 5, 7]
+
+    def test_update(self, serve: Serve) -> None:
+        """9218, 7: PRIORITY_UPDATE for an open stream counts at once."""
+        peer = self.open(serve, None, None, size=2 * FRAME)
+        peer.sends(priority_update(5, b"u=0"))
+        peer.sends(window(0, 4 * FRAME))
+        assert self.order(peer) == [5, 5, 3, 3]
+
+    def test_update_before(self, serve: Serve) -> None:
+        """9218, 7: and for a request that is to come, before its field."""
+        peer = self.open(serve, size=2 * FRAME)
+        peer.sends(priority_update(5, b"u=0"))
+        peer.asks(b"GET", b"/")
+        peer.asks(b"GET", b"/", (b"priority", b"u=7"))
+        peer.sends(window(0, 4 * FRAME))
+        assert self.order(peer) == [5, 5, 3, 3]
+
+    def test_updates_are_bounded(self, serve: Serve) -> None:
+        """Those for requests that never come are not kept."""
+        memory = serve(large(0))
+        peer = H2Peer(memory)
+        for number in range(1, 700, 2):
+            peer.sends(priority_update(number, b"u=0"))
+        assert peer.gone == []
+        assert len(peer.wire.protocol._successor._priorities) <= 128
+
+    @pytest.mark.parametrize(
+        ("value", "priority"),
+        [
+            (b"", (3, False)), (b"u=0", (0, False)), (b"i", (3, True)), (b"u=7, i", (7, True)),
+            (b"i=?0,u=2", (2, False)), (b"i=?1", (3, True)), (b"u=8", (3, False)),
+            (b"u=-1", (3, False)), (b"u=1.0", (3, False)), (b"U=1", (3, False)),
+            (b"u=1;x=y, i;z", (1, True)), (b"u=1, u=2", (2, False)), (b"x, u=4", (4, False)),
+            (b"\xff\0=,;", (3, False)), (b"i=1", (3, False)),
+        ],
+    )  # fmt: skip
+    def test_field(self, value: bytes, priority: Any) -> None:
+        """9218, 4: what is not as it should be counts as left out."""
+        assert priority_of(value) == Priority(*priority)
