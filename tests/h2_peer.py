@@ -93,7 +93,7 @@ class Answer:
 
     Attributes:
         heads: field sections: informational ones, the final one, trailers.
-        body: octets.
+        octets: of the body, as they came.
         parts: sizes of the DATA frames, empty ones too.
         ended: END_STREAM has come.
         reset: code of RST_STREAM, or None.
@@ -101,10 +101,15 @@ class Answer:
 
     def __init__(self) -> None:
         self.heads: list[Pairs] = []
-        self.body = b""
+        self.octets: list[bytes] = []
         self.parts: list[int] = []
         self.ended = False
         self.reset: int | None = None
+
+    @property
+    def body(self) -> bytes:
+        """As far as it has come."""
+        return b"".join(self.octets)
 
     @property
     def final(self) -> Pairs:
@@ -253,7 +258,7 @@ class H2Peer:
             assert answer.heads
             assert not answer.ended
             assert answer.reset is None, "DATA behind a reset"
-            answer.body += frame.data
+            answer.octets.append(frame.data)
             answer.parts.append(len(frame.data))
             answer.ended = "END_STREAM" in frame.flags
             if self.reads and frame.data:
