@@ -1,0 +1,206 @@
+"""Frames of HTTP/2, right and wrong, in sequences that nobody would write down."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import weakref
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.h2_peer import (
+    GET,
+    PREFACE,
+    H2Peer,
+    asking,
+    data,
+    goaway,
+    ping,
+    priority_update,
+    raw,
+    reset,
+    window,
+)
+from tests.h2_peer import settings as settings_frame
+from tests.http2.test_frames import block
+from tests.memory import Memory
+from tests.websocket_peer import TEXT, closing, frame
+
+SETTINGS = settings(
+    max_examples=200,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+NUMBER = st.sampled_from([1, 3, 5, 7, 9, 11, 2, 0, 2**31 - 1])
+OPEN = st.sampled_from([1, 3, 5])
+SECTION = st.sampled_from(
+    [
+        block(), block((b"content-length", b"3")), block((b"X", b"y")), block(base=GET[:2]),
+        block((b"expect", b"100-continue")), block((b"priority", b"u=0, i")),
+        block(base=asking(b"POST", b"/read")), block(base=asking(b"HEAD", b"/large")),
+        block(base=asking(b"GET", b"/large")), block(base=asking(b"GET", b"/raise")),
+        block(base=asking(b"GET", b"/late")), block(base=asking(b"GET", b"/wait")),
+        block(base=[(b":method", b"CONNECT"), (b":authority", b"x")]),
+        block(
+            (b"sec-websocket-version", b"13"),
+            base=[(b":method", b"CONNECT"), (b":protocol", b"websocket"), *GET[1:]],
+        ),
+        block((b"a", b"b" * 300)), b"\x40", b"", b"\xbe",
+    ]
+)  # fmt: skip
+PAYLOAD = st.sampled_from(
+    [b"", b"a", b"abc", b"x" * 16000, frame(TEXT, b"hello"), closing(1000), b"\xff" * 9]
+)
+FRAMES = st.one_of(
+    st.builds(
+        lambda number, ends, section: raw(1, 4 | ends, number, section), NUMBER, st.booleans(), SECTION
+    ),
+    st.builds(
+        lambda number, ends, section: raw(1, ends, number, section[:4]) + raw(9, 4, number, section[4:]),
+        NUMBER, st.booleans(), SECTION,
+    ),
+    st.builds(lambda number, octets, ends: data(number, octets, ends=ends), OPEN, PAYLOAD, st.booleans()),
+    st.builds(lambda number, octets: data(number, octets, padding=9), OPEN, PAYLOAD.filter(len)),
+    st.builds(reset, OPEN),
+    st.builds(window, st.sampled_from([0, 1, 3, 5]), st.sampled_from([1, 100_000, 2**31 - 1])),
+    st.builds(
+        settings_frame,
+        st.dictionaries(
+            st.sampled_from([1, 3, 4, 5, 6]), st.sampled_from([0, 1, 100, 65535, 20000, 2**31]),
+            max_size=2,
+        ),
+    ),
+    st.just(settings_frame(ack=True)),
+    st.builds(lambda ack: ping(ack=ack), st.booleans()),
+    st.builds(priority_update, OPEN, st.sampled_from([b"u=0", b"i", b"", b"\xff"])),
+    st.just(goaway()),
+    st.builds(raw, st.integers(0, 12), st.integers(0, 255), NUMBER, st.binary(max_size=12)),
+    st.binary(min_size=1, max_size=20),
+)  # fmt: skip
+STEP = st.one_of(
+    FRAMES.map(lambda octets: ("sends", octets)),
+    FRAMES.map(lambda octets: ("sends", octets)),
+    FRAMES.map(lambda octets: ("sends", octets)),
+    st.sampled_from(
+        [("passes", 3), ("passes", 40), ("pauses", 0), ("resumes", 0), ("stops", 0), ("fin", 0)]
+    ),
+)
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """Does what the path says."""
+    path = scope["path"]
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (event := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "text": event.get("text") or "octets"})
+        return
+    if path == "/raise":
+        raise ValueError("on purpose")
+    if path == "/wait":
+        await asyncio.sleep(3600)
+    while path == "/read" and (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200})
+    if path == "/late":
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        raise ValueError("on purpose")
+    octets = b"x" * (200_000 if path == "/large" else 10)
+    await send({"type": "http.response.body", "body": octets})
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog: Any) -> None:
+    """What applications raise on purpose is not for the test's output."""
+    logging.getLogger("daphne_like.http").addFilter(lambda record: False)
+    yield  # type: ignore[misc]
+    logging.getLogger("daphne_like.http").filters.clear()
+
+
+class TestSequences:
+    """S27: no exception escapes, and everything is released, whatever comes."""
+
+    @SETTINGS
+    @given(st.lists(STEP, max_size=25))
+    def test_anything(self, steps: list[tuple[str, Any]]) -> None:
+        memory = Memory(application, application_close_timeout=1)
+        peer = H2Peer(memory)
+        wire = peer.wire
+        connection = weakref.ref(wire.protocol._successor)
+        live: Any = None
+        errors: list[Any] = []
+        memory.loop.set_exception_handler(lambda loop, context: errors.append(context))
+        memory.server.deadlines.tick()
+        for kind, value in steps:
+            if wire.lost:
+                break
+            if kind == "sends":
+                wire.sends(value)
+            elif kind == "passes":
+                memory.passes(value)
+            elif kind == "pauses" and wire.producer is not None:
+                wire.stops_reading()
+            elif kind == "resumes" and wire.producer is not None:
+                wire.reads_on()
+            elif kind == "stops":
+                for one in list(memory.server.connections):
+                    one.close_when_idle()
+                one = None  # type: ignore[assignment] # not to be kept
+            elif kind == "fin":
+                wire.fin()
+            live = connection()
+            if live is not None and not live._lost:
+                self.holds_together(live)
+        peer.read()  # the answers are frames, in an order that may be
+        wire.vanishes()
+        del live, wire.protocol, peer
+        wire.producer = None
+        memory.passes(2)
+        memory.passes(2)
+        assert errors == []
+        assert not memory.server.connections
+        assert not memory.server.instances
+        memory.close()
+        gc.collect()
+        assert connection() is None
+
+    @staticmethod
+    def holds_together(connection: Any) -> None:
+        """What one part of a connection knows is what the other does."""
+        streams = set(connection.streams.values())
+        assert set(connection._ring) <= streams
+        assert set(connection._stalled) <= streams
+        assert not connection._touched
+        assert not connection._pumping
+        assert {number for number, s in connection._h2.streams.items() if s.open} == set(
+            connection.streams
+        )
+        assert connection._widened == sum(stream.window - 65536 for stream in streams)
+        for stream in streams:
+            assert stream.pending is None or stream in connection._ring or stream in connection._stalled
+
+    @SETTINGS
+    @given(st.lists(FRAMES, max_size=12), st.data())
+    def test_cut_anywhere(self, frames: list[bytes], drawn: Any) -> None:
+        """The same octets in other pieces have the same end."""
+        octets = PREFACE + settings_frame() + b"".join(frames)
+        cuts = sorted(drawn.draw(st.lists(st.integers(0, len(octets)), max_size=6)))
+        ends = []
+        for pieces in ([octets], [octets[a:b] for a, b in zip([0, *cuts], [*cuts, None])]):  # noqa: B905 # a slice to the end
+            memory = Memory(application)
+            wire = memory.connect()
+            for piece in pieces:
+                if not wire.lost:
+                    wire.sends(piece)
+            ends.append((wire.closing, wire.written[-17:-8] if wire.closing else b""))
+            wire.vanishes()
+            memory.close()
+        assert ends[0][0] == ends[1][0]
