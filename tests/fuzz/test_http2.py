@@ -129,10 +129,10 @@ class TestSequences:
     """S27: no exception escapes, and everything is released, whatever comes."""
 
     @SETTINGS
-    @given(st.lists(STEP, max_size=25))
-    def test_anything(self, steps: list[tuple[str, Any]]) -> None:
+    @given(st.sampled_from([65535, 100, 0]), st.lists(STEP, max_size=25))
+    def test_anything(self, room: int, steps: list[tuple[str, Any]]) -> None:
         memory = Memory(application, application_close_timeout=1)
-        peer = H2Peer(memory)
+        peer = H2Peer(memory, {4: room})
         wire = peer.wire
         connection = weakref.ref(wire.protocol._successor)
         live: Any = None
