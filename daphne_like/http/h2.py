@@ -321,6 +321,7 @@ class HTTP2Connection(HTTP2Output):
             self._malformed(stream.number, error)
 
     def _stream_ended(self, event: h2_events.StreamEnded) -> None:
+        self._answered.pop(event.stream_id, None)
         stream = self.streams.get(event.stream_id)
         if stream is not None and not stream.half_closed:
             self._touched.pop(stream, None)
@@ -332,6 +333,7 @@ class HTTP2Connection(HTTP2Output):
         self._lose_stream(event.stream_id)
 
     def _lose_stream(self, number: int) -> None:
+        self._answered.pop(number, None)
         stream = self.streams.get(number)
         if stream is not None:
             self._leaving.add(stream.exchange)
@@ -517,6 +519,7 @@ class HTTP2Connection(HTTP2Output):
         self._stalled.clear()
         self._touched.clear()
         self._leaving.clear()
+        self._answered.clear()
         for stream in streams.values():
             stream.lost()
 

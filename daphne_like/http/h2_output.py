@@ -16,6 +16,7 @@ from daphne_like.http.h2_budget import ANSWERED, FRAME_SENT, Budget
 from daphne_like.http.h2_fields import default_fields_of
 from daphne_like.http.h2_frames import FIRST_WINDOW, FRAME, StateMachine
 from daphne_like.http.pace import TURN, Paced, Turn
+from daphne_like.http.waits import Wait
 
 if TYPE_CHECKING:
     from daphne_like.http.h2_stream import HTTP2Stream
@@ -27,6 +28,10 @@ WRITTEN_AT_ONCE = 65536
 """Octets after which the transport is asked whether the peer reads."""
 WRITTEN_IN_A_TURN = 262144
 """Octets after which the event loop comes round: whoever takes all at once has a fair share."""
+
+MOST_ANSWERED = 64
+STOP_SECONDS = 1.0
+"""For a client that has its whole answer to stop sending by itself."""
 
 by_urgency = attrgetter("urgency")
 by_number = attrgetter("number")
@@ -44,6 +49,7 @@ class HTTP2Output(Paced):
     """
 
     __slots__ = (
+        "_answered",
         "_flushing",
         "_h2",
         "_lost",
@@ -63,6 +69,7 @@ class HTTP2Output(Paced):
         self._h2 = StateMachine(server.options)
         self._ring: dict[HTTP2Stream, None] = {}  # those with octets pending, in turn
         self._stalled: dict[HTTP2Stream, None] = {}  # those whose own window has no room
+        self._answered: dict[int, HTTP2Stream] = {}  # whose peer still sends what nobody reads
         self._flushing = False
         self._pumping = False
         self._queued = 0
@@ -154,7 +161,12 @@ class HTTP2Output(Paced):
             reset: one of the sides has not ended the stream.
         """
         self._forget_stream(stream)
-        if reset:
+        if reset and code is ErrorCodes.NO_ERROR and len(self._answered) < MOST_ANSWERED:
+            # Not at once: a client that is told to stop before it has looked at the answer may
+            # take it for lost (curl before 8.0 does). Its window stays as it is.
+            self._answered[stream.number] = stream
+            stream.wait(Wait.LINGER, STOP_SECONDS)
+        elif reset:
             self._reset(stream.number, code)
         if code is ErrorCodes.NO_ERROR:
             self.budget.earn(ANSWERED)
@@ -167,6 +179,11 @@ class HTTP2Output(Paced):
         self._ring.pop(stream, None)
         self._stalled.pop(stream, None)
         self._widened -= stream.window - FIRST_WINDOW
+
+    def stop_sending(self, number: int) -> None:
+        """Ask the peer to send no more of a body whose answer it has (RFC 9113, 8.1)."""
+        if self._answered.pop(number, None) is not None:
+            self._reset(number, ErrorCodes.NO_ERROR)
 
     def _reset(self, number: int, code: ErrorCodes) -> None:
         try:

@@ -165,8 +165,7 @@ class HTTP2Stream(Waits):
         exchange = self.exchange
         if exchange.takes_over:
             return
-        if self._kept is None:
-            exchange.flush_body()
+        exchange.flush_body()
         if not exchange.is_full:
             self.input_read()
 
@@ -437,7 +436,9 @@ class HTTP2Stream(Waits):
     def waited_too_long(self, wait: Wait) -> None:
         log.debug("%% stream %d waited too long for %s", self.number, wait.name)
         exchange = self.exchange
-        if wait is Wait.BODY:
+        if wait is Wait.LINGER:
+            self.connection.stop_sending(self.number)
+        elif wait is Wait.BODY:
             self._look_at_body_rate()
         elif wait is Wait.ANSWER:
             state = exchange.state

@@ -313,6 +313,43 @@ class TestIn:
             peer.sends(data(1, b"x", padding=255))
         assert peer.gone == []
 
+    def test_many_frames_at_once(self, serve: Serve) -> None:
+        """A window that has grown, filled in one read, reaches the application."""
+        total = 0
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal total
+            while (event := await receive()).get("more_body"):
+                total += len(event["body"])
+            await send(start())
+            await send(body())
+
+        peer = H2Peer(serve(application))
+        peer.asks(b"POST", body=b"", ends=False)
+        for _ in range(60):
+            count = min(peer.windows[0], peer.window_of(1)) // FRAME
+            assert peer.all_sent(1, count * FRAME)
+            assert count
+            peer.sends(data(1, b"x" * FRAME) * count)
+        assert total > 4_000_000
+        peer.sends(data(1, b"", ends=True))
+        assert peer.answer(1).status == 200
+
+    def test_answered_and_ended(self, serve: Serve) -> None:
+        """A client that ends, or resets, its side in time is not asked; many are at once."""
+        memory = serve(sending(start(), body(b"no")))
+        peer = H2Peer(memory)
+        first = peer.asks(b"POST", body=b"x", ends=False)
+        second = peer.asks(b"POST", body=b"x", ends=False)
+        peer.sends(data(first, b"", ends=True), reset(second))
+        memory.passes(2)
+        peer.read()
+        assert (peer.answer(first).reset, peer.answer(second).reset) == (None, None)
+        for _ in range(65):
+            number = peer.asks(b"POST", body=b"x", ends=False)
+        peer.read()
+        assert peer.answer(number).reset == 0
+
     def test_single_octets(self, serve: Serve) -> None:
         """A window full of single octets is held as one piece, once there is much of it."""
         script = Script()
@@ -334,11 +371,15 @@ class TestIn:
         assert got == 40 * 500 + 1100
 
     def test_answered_without_reading(self, serve: Serve) -> None:
-        """8.1: a client whose body nobody wants any more is asked to stop, without an error."""
-        peer = H2Peer(serve(sending(start(), body(b"no"))))
+        """8.1: a client whose body nobody wants any more is asked to stop, after a while."""
+        memory = serve(sending(start(), body(b"no")))
+        peer = H2Peer(memory)
         number = peer.asks(b"POST", body=b"x" * 100, ends=False)
         answer = peer.answer(number)
-        assert (answer.body, answer.ended, answer.reset) == (b"no", True, 0)
+        assert (answer.body, answer.ended, answer.reset) == (b"no", True, None)
+        memory.passes(2)
+        peer.read()
+        assert answer.reset == 0
         peer.sends(*[data(number, b"x" * FRAME)] * 3)  # it was on its way
         assert peer.gone == []
 
