@@ -55,7 +55,9 @@ def settings(values: dict[int, int] | None = None, *, ack: bool = False) -> byte
     return SettingsFrame(0, values or {}, flags=["ACK"] if ack else []).serialize()
 
 
-def data(number: int, octets: bytes = b"", *, ends: bool = False, padding: int | None = None) -> bytes:
+def data(
+    number: int, octets: bytes = b"", *, ends: bool = False, padding: int | None = None
+) -> bytes:
     """DATA."""
     flags = ["END_STREAM"] if ends else []
     if padding is None:

@@ -26,7 +26,7 @@ from zope.interface import implementer
 from daphne_like.exceptions import PeerError
 from daphne_like.http import request
 from daphne_like.http.exchange import Exchange
-from daphne_like.http.fields import EXPECTATION, check_nel, check_size
+from daphne_like.http.fields import EXPECTATION, Fields, check_nel, check_size
 from daphne_like.http.h2_budget import FRAME as ONE_FRAME
 from daphne_like.http.h2_budget import LEAST_INCREMENT, SMALL_CHANGE
 from daphne_like.http.h2_fields import (
@@ -126,6 +126,11 @@ class HTTP2Connection(HTTP2Output):
         try:
             # One frame at a time: what h2 knows, and what streams do, is the same at each.
             while not self._lost:
+                whole = conn.whole_request()
+                if whole is not None:
+                    came = True
+                    self._request_received(*whole, True)
+                    continue
                 events = conn.receive_data(b"")
                 frame = frames.last
                 if frame is None:
@@ -200,8 +205,11 @@ class HTTP2Connection(HTTP2Output):
 
     # What the peer sends.
 
-    def _request_received(self, event: h2_events.RequestReceived) -> None:
-        number = event.stream_id
+    def _head_received(self, event: h2_events.RequestReceived) -> None:
+        fields: Any = event.headers
+        self._request_received(event.stream_id, fields, event.stream_ended is not None)
+
+    def _request_received(self, number: int, fields: Fields, ended: bool) -> None:
         priority = self._priorities.pop(number, None)
         if self._goes or not self._has_room():
             self._reset(number, ErrorCodes.REFUSED_STREAM)
@@ -209,8 +217,7 @@ class HTTP2Connection(HTTP2Output):
             return
         stream = HTTP2Stream(self, number)
         try:
-            head = check_head(event.headers)
-            ended = event.stream_ended is not None
+            head = check_head(fields)
             if ended and head.length:
                 raise MalformedError("a content-length without content")
             refusal = self._put_into(stream, head, ended)
@@ -541,7 +548,7 @@ class HTTP2Connection(HTTP2Output):
 
 
 ACTS: dict[type[h2_events.Event], Callable[[HTTP2Connection, Any], None]] = {
-    h2_events.RequestReceived: HTTP2Connection._request_received,
+    h2_events.RequestReceived: HTTP2Connection._head_received,
     h2_events.DataReceived: HTTP2Connection._data_received,
     h2_events.StreamEnded: HTTP2Connection._stream_ended,
     h2_events.StreamReset: HTTP2Connection._stream_reset,

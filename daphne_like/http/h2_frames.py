@@ -1,24 +1,21 @@
-"""From octets to frames, one at a time, and h2's state machine as we need it.
+"""From octets to frames, one at a time.
 
 What h2 would take in before it looks, or lets through, is refused here (RFC 9113, 3.4, 4.2, 6).
-What a frame means to a request is in h2.py.
+What comes of the frames is in h2_machine.py, what they mean to a request in h2.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from h2.config import H2Configuration
-from h2.connection import AllowedStreamIDs, H2Connection
 from h2.exceptions import (
     DenialOfServiceError,
     FrameDataMissingError,
     FrameTooLargeError,
     ProtocolError,
 )
-from h2.settings import SettingCodes, Settings
-from h2.stream import H2Stream
+from h2.settings import SettingCodes
 from hyperframe.exceptions import InvalidDataError, InvalidFrameError, InvalidPaddingError
 from hyperframe.frame import (
     ContinuationFrame,
@@ -31,10 +28,8 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
-from daphne_like.http.h2_fields import CachedDecoder, StatelessEncoder
-
 if TYPE_CHECKING:
-    from daphne_like.options import Options
+    pass
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FRAME = 16384
@@ -46,18 +41,10 @@ FIRST_WINDOW = 65536
 """Octets of a body that a peer may send before the application has read any."""
 NO_RFC7540_PRIORITIES = 9
 """The setting that says so (RFC 9218, 2.1)."""
-ACK = 1
+ACK = END_STREAM = 0x1
+END_HEADERS, PRIORITY = 0x4, 0x20
+HIGHEST = 0x7FFFFFFF
 KNOWN_SETTINGS = frozenset(SettingCodes)
-
-CONFIG = H2Configuration(
-    client_side=False,
-    header_encoding=None,
-    # All of it is checked in h2_fields.py, where a malformed request is its stream's error.
-    validate_inbound_headers=False,
-    normalize_inbound_headers=False,
-    validate_outbound_headers=False,
-    normalize_outbound_headers=False,
-)
 
 
 class FrameReader:
@@ -98,6 +85,38 @@ class FrameReader:
         return bool(self._block) or (
             bool(data) and (len(data) < FRAME_HEAD or data[3] != DataFrame.type)
         )
+
+    def whole_request(self) -> tuple[int, bytes] | None:
+        """The next frame, if it is all of a request: HEADERS that end a new stream of theirs.
+
+        Returns:
+            The stream's number, and the encoded field section; None leaves the frame where it is.
+        """
+        data = self._data
+        if len(data) < FRAME_HEAD or data[3] != HeadersFrame.type or not self.settled:
+            return None
+        size, flags = int.from_bytes(data[:3], "big"), data[4]
+        end = FRAME_HEAD + size
+        number = int.from_bytes(data[5:FRAME_HEAD], "big")
+        start = FRAME_HEAD
+        if flags & PRIORITY:
+            start += 5
+        if (
+            flags & ~PRIORITY != END_STREAM | END_HEADERS
+            or not start < end <= len(data)
+            or size > FRAME
+            or self._block
+            or number <= self.highest
+            or not number & 1
+            or number > HIGHEST
+            # A stream that depends on itself is h2's to refuse (RFC 7540, 5.3.1).
+            or (flags & PRIORITY and data[FRAME_HEAD : FRAME_HEAD + 4] == data[5:FRAME_HEAD])
+        ):
+            return None
+        block = bytes(data[start:end])
+        del data[:end]
+        self.highest = number
+        return number, block
 
     def __iter__(self) -> Iterator[Frame]:
         """The next frame, and no other; GOAWAY is not for h2, which would fall silent."""
@@ -194,62 +213,3 @@ class FrameReader:
             raise ProtocolError("RST_STREAM for a stream that is idle")  # 6.4
         whole: Frame = frame
         return whole
-
-
-class Stream(H2Stream):
-    """h2's stream, without its check of Content-Length.
-
-    h2 (4.4) takes the whole connection down for it, and cannot be told not to; RFC 9113, 8.1.1,
-    makes it an error of the stream, which h2_stream.py treats it as.
-    """
-
-    def _initialize_content_length(self, headers: Iterable[Any]) -> None:
-        pass
-
-    def _track_content_length(self, length: int, end_stream: bool) -> None:
-        pass
-
-
-class StateMachine(H2Connection):
-    """h2's state machine of a server's connection.
-
-    Args:
-        options: for the limits that the peer is told of.
-    """
-
-    def __init__(self, options: Options) -> None:
-        super().__init__(CONFIG)
-        self.encoder = StatelessEncoder()  # type: ignore[assignment] # has what h2 calls
-        # Twice: a section between one and two times the limit is answered with 431.
-        most_decoded = 2 * options.max_head
-        self.decoder = CachedDecoder(most_decoded)
-        self.frames = FrameReader(max(most_decoded, 2 * FRAME))
-        self.incoming_buffer = self.frames  # type: ignore[assignment] # has what h2 calls
-        self._most_streams = options.h2_max_streams
-        self.local_settings = Settings(
-            client=False,
-            initial_values={
-                SettingCodes.MAX_CONCURRENT_STREAMS: options.h2_max_streams,
-                SettingCodes.INITIAL_WINDOW_SIZE: FIRST_WINDOW,
-                SettingCodes.MAX_FRAME_SIZE: FRAME,
-                SettingCodes.MAX_HEADER_LIST_SIZE: options.max_head,
-                SettingCodes.ENABLE_CONNECT_PROTOCOL: 1,
-                NO_RFC7540_PRIORITIES: 1,  # type: ignore[dict-item] # h2 takes any number
-            },
-        )
-
-    @property
-    def open_inbound_streams(self) -> int:
-        """None, as far as h2 needs to know.
-
-        It would end the connection over one stream too many, which is that stream's error (RFC
-        9113, 5.1.2) and h2.py's to refuse, and would look at every stream for each new one.
-        """
-        if len(self.streams) > 2 * self._most_streams:
-            self._open_streams(1)  # forgets the closed ones
-        return 0
-
-    def _begin_new_stream(self, stream_id: int, allowed_ids: AllowedStreamIDs) -> H2Stream:
-        stream = super()._begin_new_stream(stream_id, allowed_ids)
-        stream.__class__ = Stream
-        return stream

@@ -14,7 +14,8 @@ from h2.exceptions import ProtocolError
 from daphne_like.http.fields import Fields
 from daphne_like.http.h2_budget import ANSWERED, FRAME_SENT, Budget
 from daphne_like.http.h2_fields import default_fields_of
-from daphne_like.http.h2_frames import FIRST_WINDOW, FRAME, StateMachine
+from daphne_like.http.h2_frames import FRAME
+from daphne_like.http.h2_machine import FIRST_WINDOW, StateMachine
 from daphne_like.http.pace import TURN, Paced, Turn
 from daphne_like.http.waits import Wait
 

@@ -20,7 +20,7 @@ from daphne_like.http.exchange import (
     Exchange,
 )
 from daphne_like.http.h2_fields import MalformedError, fields_of
-from daphne_like.http.h2_frames import FIRST_WINDOW
+from daphne_like.http.h2_machine import FIRST_WINDOW
 from daphne_like.http.h2_priority import UNSAID
 from daphne_like.http.h2_tunnel import Tunnel
 from daphne_like.http.pace import TURN

@@ -186,7 +186,11 @@ class TestSequences:
         assert {number for number, s in connection._h2.streams.items() if s.open} == known
         assert connection._widened == sum(stream.window - 65536 for stream in streams)
         for stream in streams:
-            assert stream.pending is None or stream in connection._ring or stream in connection._stalled
+            assert (
+                stream.pending is None
+                or stream in connection._ring
+                or stream in connection._stalled
+            )
 
     @SETTINGS
     @given(st.lists(FRAMES, max_size=12), st.data())

@@ -280,7 +280,11 @@ class Rules:
         """C10: no octet of it reaches the wire."""
         trying = Trying(start(), start(404), body(b"x"))
         asked = ask(trying).asks()
-        assert [type(error) for error in trying.errors] == [type(None), ApplicationError, type(None)]
+        assert [type(error) for error in trying.errors] == [
+            type(None),
+            ApplicationError,
+            type(None),
+        ]
         assert (asked.status, asked.body) == (200, b"x")
 
     def test_after_the_end(self, ask: Any) -> None:

@@ -59,7 +59,11 @@ class TestStop:
         assert peer.answer(refused).reset == REFUSED
         answers(memory, script)
         peer.read()
-        assert (peer.answer(1).body, peer.answer(1).ended, peer.wire.closing) == (b"done", True, True)
+        assert (peer.answer(1).body, peer.answer(1).ended, peer.wire.closing) == (
+            b"done",
+            True,
+            True,
+        )
         assert len(peer.gone) == 1
 
     def test_waited_long_enough(self, serve: Serve) -> None:
@@ -262,7 +266,11 @@ class TestPeerGoes:
         assert not peer.wire.closing
         answers(memory, script)
         peer.read()
-        assert (peer.answer(1).body, peer.answer(1).ended, peer.wire.closing) == (b"done", True, True)
+        assert (peer.answer(1).body, peer.answer(1).ended, peer.wire.closing) == (
+            b"done",
+            True,
+            True,
+        )
 
     def test_goaway_when_idle(self, serve: Serve) -> None:
         """6.8: an idle connection closes at once."""

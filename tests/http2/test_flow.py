@@ -48,9 +48,17 @@ class TestOut:
         peer.sends(window(1, 100_000))
         assert (len(peer.answer(1).body), task.done()) == (65535, False)
         peer.sends(window(0, 34_464))
-        assert (len(peer.answer(1).body), task.done(), peer.answer(1).ended) == (99_999, False, False)
+        assert (len(peer.answer(1).body), task.done(), peer.answer(1).ended) == (
+            99_999,
+            False,
+            False,
+        )
         peer.sends(window(0, 1))
-        assert (len(peer.answer(1).body), task.done(), peer.answer(1).ended) == (100_000, True, True)
+        assert (len(peer.answer(1).body), task.done(), peer.answer(1).ended) == (
+            100_000,
+            True,
+            True,
+        )
 
     def test_every_part_waits(self, serve: Serve) -> None:
         """The same for many small parts: the peer's window is all that is ever sent."""

@@ -344,7 +344,9 @@ class TestMalformed:
         peer = H2Peer(serve(application))
         first = MALFORMED[name]
         parts = [first[at : at + 16000] for at in range(0, len(first), 16000)]
-        peer.sends(raw(HEADERS, END_STREAM, 1, parts[0]) + raw(CONTINUATION, 4, 1, b"".join(parts[1:])))
+        peer.sends(
+            raw(HEADERS, END_STREAM, 1, parts[0]) + raw(CONTINUATION, 4, 1, b"".join(parts[1:]))
+        )
         assert peer.gone == []
         assert (peer.answer(1).reset, peer.answer(1).heads) == (PROTOCOL, [])
         assert scopes == []
@@ -431,7 +433,9 @@ class TestPreface:
         assert wire.written.endswith(goaway(PROTOCOL))
         assert wire.closing
 
-    @pytest.mark.parametrize("first", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01", b"PRI *X"])
+    @pytest.mark.parametrize(
+        "first", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01", b"PRI *X"]
+    )
     def test_no_preface(self, serve: Serve, first: bytes) -> None:
         """--http 2: what speaks anything else is told so and closed."""
         wire = serve(never_answer, http="2").connect().sends(first)
@@ -449,4 +453,3 @@ class TestPreface:
         wire = serve(never_answer).connect()
         wire.sends(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + PREFACE + settings())
         assert b"\0\0" not in wire.written
-

@@ -281,7 +281,11 @@ class TestFieldSections:
         peer.asks()
         connection = peer.wire.protocol._successor
         for number in range(3, 603, 2):
-            peer.sends(request(number, section=bytes((0x82, 0x87, 0x84)) + bytes((0x90 + number % 40,)) * 60))
+            peer.sends(
+                request(
+                    number, section=bytes((0x82, 0x87, 0x84)) + bytes((0x90 + number % 40,)) * 60
+                )
+            )
         assert len(connection._h2.decoder._known) <= 64
         assert all(len(key) <= 128 for key in connection._h2.decoder._known)
 
@@ -305,7 +309,9 @@ class TestFrames:
         peer = H2Peer(serve(never_answer))
         for first in range(0, 60000, 2500):
             names = range(first + 100, first + 2600)
-            peer.sends(raw(4, 0, 0, b"".join(name.to_bytes(2, "big") + b"\0\0\0\1" for name in names)))
+            peer.sends(
+                raw(4, 0, 0, b"".join(name.to_bytes(2, "big") + b"\0\0\0\1" for name in names))
+            )
         assert peer.gone == []
         assert len(peer.wire.protocol._successor._h2.remote_settings) <= 8
 

@@ -51,7 +51,9 @@ class Echo:
 class Opened:
     """A WebSocket of a peer."""
 
-    def __init__(self, peer: H2Peer, *fields: Field, path: bytes = b"/", ends: bool = False) -> None:
+    def __init__(
+        self, peer: H2Peer, *fields: Field, path: bytes = b"/", ends: bool = False
+    ) -> None:
         self.peer = peer
         self.number, peer.next = peer.next, peer.next + 2
         self.reader = FrameReader()

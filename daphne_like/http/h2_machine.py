@@ -1,0 +1,219 @@
+"""h2's state machine as we need it, with a short path for what most requests and answers are.
+
+Short is a request in one HEADERS frame that ends its stream, and an answer in one HEADERS frame and
+DATA frames after that. Everything else takes h2's own way; both keep the same state, and tests hold
+their results against each other. h2 alone takes more than twice as long for a small request
+(measured, docs/discussion/speed.rst).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from h2.config import H2Configuration
+from h2.connection import AllowedStreamIDs, ConnectionState, H2Connection
+from h2.exceptions import DenialOfServiceError, ProtocolError
+from h2.settings import SettingCodes, Settings
+from h2.stream import H2Stream, StreamClosedBy, StreamState
+from hpack.exceptions import HPACKError, OversizedHeaderListError
+
+from daphne_like.http.fields import Fields
+from daphne_like.http.h2_fields import CachedDecoder, StatelessEncoder
+from daphne_like.http.h2_frames import END_HEADERS, END_STREAM, FRAME, FrameReader
+
+if TYPE_CHECKING:
+    from daphne_like.options import Options
+
+FIRST_WINDOW = 65536
+"""Octets of a body that a peer may send before the application has read any."""
+NO_RFC7540_PRIORITIES = 9
+"""The setting that says so (RFC 9218, 2.1)."""
+DATA, HEADERS, CONTINUATION = 0x0, 0x1, 0x9
+HALF_CLOSED, CLOSED = StreamState.HALF_CLOSED_REMOTE, StreamState.CLOSED
+SERVER_OPEN = ConnectionState.SERVER_OPEN
+
+CONFIG = H2Configuration(
+    client_side=False,
+    header_encoding=None,
+    # All of it is checked in h2_fields.py, where a malformed request is its stream's error.
+    validate_inbound_headers=False,
+    normalize_inbound_headers=False,
+    validate_outbound_headers=False,
+    normalize_outbound_headers=False,
+)
+
+
+class Stream(H2Stream):
+    """h2's stream, without its check of Content-Length.
+
+    h2 (4.4) takes the whole connection down for it, and cannot be told not to; RFC 9113, 8.1.1,
+    makes it an error of the stream, which h2_stream.py treats it as.
+    """
+
+    def _initialize_content_length(self, headers: Iterable[Any]) -> None:
+        pass
+
+    def _track_content_length(self, length: int, end_stream: bool) -> None:
+        pass
+
+
+class StateMachine(H2Connection):
+    """h2's state machine of a server's connection.
+
+    Args:
+        options: for the limits that the peer is told of.
+    """
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(CONFIG)
+        self._out: list[bytes] = []
+        self.encoder = StatelessEncoder()  # type: ignore[assignment] # has what h2 calls
+        # Twice: a section between one and two times the limit is answered with 431.
+        most_decoded = 2 * options.max_head
+        self.decoder = CachedDecoder(most_decoded)
+        self.frames = FrameReader(max(most_decoded, 2 * FRAME))
+        self.incoming_buffer = self.frames  # type: ignore[assignment] # has what h2 calls
+        self._most_streams = options.h2_max_streams
+        self.local_settings = Settings(
+            client=False,
+            initial_values={
+                SettingCodes.MAX_CONCURRENT_STREAMS: options.h2_max_streams,
+                SettingCodes.INITIAL_WINDOW_SIZE: FIRST_WINDOW,
+                SettingCodes.MAX_FRAME_SIZE: FRAME,
+                SettingCodes.MAX_HEADER_LIST_SIZE: options.max_head,
+                SettingCodes.ENABLE_CONNECT_PROTOCOL: 1,
+                NO_RFC7540_PRIORITIES: 1,  # type: ignore[dict-item] # h2 takes any number
+            },
+        )
+
+    @property
+    def open_inbound_streams(self) -> int:
+        """None, as far as h2 needs to know.
+
+        It would end the connection over one stream too many, which is that stream's error (RFC
+        9113, 5.1.2) and h2.py's to refuse, and would look at every stream for each new one.
+        """
+        if len(self.streams) > 2 * self._most_streams:
+            self._open_streams(1)  # forgets the closed ones
+        return 0
+
+    def _begin_new_stream(self, stream_id: int, allowed_ids: AllowedStreamIDs) -> H2Stream:
+        stream = super()._begin_new_stream(stream_id, allowed_ids)
+        stream.__class__ = Stream
+        return stream
+
+    # The short path.
+
+    def whole_request(self) -> tuple[int, Fields] | None:
+        """Take the next frame, if it is all of a request.
+
+        Returns:
+            The stream's number and the fields; None where the next frame is for `receive_data`.
+        Raises:
+            ProtocolError: its fields cannot be decoded.
+        """
+        if self.state_machine.state is not SERVER_OPEN:  # as it is after the first one
+            return None
+        found = self.frames.whole_request()
+        if found is None:
+            return None
+        number, block = found
+        try:
+            fields: Any = self.decoder.decode(block, raw=True)
+        except OversizedHeaderListError as error:
+            raise DenialOfServiceError(f"Oversized field section: {error}") from error
+        except (HPACKError, IndexError, TypeError, UnicodeDecodeError) as error:  # as h2 has it
+            raise ProtocolError(f"A field section that cannot be decoded: {error}") from error
+        stream = Stream(
+            number,
+            config=CONFIG,
+            inbound_window_size=self.local_settings.initial_window_size,
+            outbound_window_size=self.remote_settings.initial_window_size,
+        )
+        stream.max_outbound_frame_size = self.max_outbound_frame_size
+        machine = stream.state_machine
+        machine.state = HALF_CLOSED
+        machine.client = False
+        machine.headers_received = True
+        if len(self.streams) > 2 * self._most_streams:
+            self._open_streams(1)  # forgets the closed ones
+        self.streams[number] = stream
+        self.highest_inbound_stream_id = number
+        return number, fields
+
+    def send_headers(  # type: ignore[override] # a server sends no priorities
+        self, stream_id: int, headers: Any, end_stream: bool = False
+    ) -> None:
+        stream = self.streams.get(stream_id)
+        if (
+            stream is None
+            or stream.state_machine.state is not HALF_CLOSED
+            or stream.state_machine.headers_sent
+            or headers[0][1][:1] == b"1"  # informational
+            or self.state_machine.state is not SERVER_OPEN
+        ):
+            super().send_headers(stream_id, headers, end_stream)
+            return
+        block = self.encoder.encode(headers)
+        ends = END_STREAM if end_stream else 0
+        if len(block) <= FRAME:
+            self._send(HEADERS, END_HEADERS | ends, stream_id, block)
+        else:
+            self._send(HEADERS, ends, stream_id, block[:FRAME])
+            for start in range(FRAME, len(block), FRAME):
+                last = END_HEADERS if start + FRAME >= len(block) else 0
+                self._send(CONTINUATION, last, stream_id, block[start : start + FRAME])
+        stream.state_machine.headers_sent = True
+        if end_stream:
+            self._close(stream)
+
+    def send_data(
+        self, stream_id: int, data: Any, end_stream: bool = False, pad_length: Any = None
+    ) -> None:
+        stream = self.streams.get(stream_id)
+        size = len(data)
+        if (
+            stream is None
+            or stream.state_machine.state is not HALF_CLOSED
+            or not stream.state_machine.headers_sent
+            or size > FRAME
+            or size > stream.outbound_flow_control_window
+            or size > self.outbound_flow_control_window
+            or pad_length is not None
+            or self.state_machine.state is not SERVER_OPEN
+        ):
+            super().send_data(stream_id, data, end_stream, pad_length)
+            return
+        self._send(DATA, END_STREAM if end_stream else 0, stream_id, data)
+        stream.outbound_flow_control_window -= size
+        self.outbound_flow_control_window -= size
+        if end_stream:
+            self._close(stream)
+
+    @staticmethod
+    def _close(stream: H2Stream) -> None:
+        stream.state_machine.state = CLOSED
+        stream.state_machine.stream_closed_by = StreamClosedBy.SEND_END_STREAM
+
+    def _send(self, kind: int, flags: int, number: int, payload: Any) -> None:
+        out = self._out
+        before = super().data_to_send()
+        if before:
+            out.append(before)
+        out.append(
+            len(payload).to_bytes(3, "big") + bytes((kind, flags)) + number.to_bytes(4, "big")
+        )
+        out.append(payload)
+
+    def data_to_send(self, amount: int | None = None) -> bytes:
+        out = self._out
+        if not out:
+            return super().data_to_send(amount)
+        out.append(super().data_to_send())
+        self._out = []
+        return b"".join(out)
+
+    def clear_outbound_data_buffer(self) -> None:
+        self._out.clear()
+        super().clear_outbound_data_buffer()
