@@ -17,6 +17,14 @@ ERROR_500 = (
     b"Content-Length: 22\r\n" + DATE + SERVER + b"Connection: close\r\n\r\nInternal Server Error\n"
 )
 
+EXTENSIONS: dict[str, dict[str, Any]] = {
+    "http.response.pathsend": {},
+    "http.response.zerocopysend": {},
+    "http.response.early_hint": {},
+    "http.response.trailers": {},
+}
+"""What a scope of HTTP/1.1 and HTTP/2 advertises."""
+
 
 def post(body: bytes, *, length: int | None = None) -> bytes:
     """A request with a body, or with the beginning of one."""

@@ -12,8 +12,9 @@ INNERMOST = {"exceptions"}
 MAY_IMPORT = {
     "asgi": INNERMOST,
     "deadlines": INNERMOST,
-    "http": INNERMOST | {"asgi", "deadlines"},
-    "reactor": INNERMOST,
+    "http": INNERMOST | {"asgi", "deadlines", "interfaces"},
+    "interfaces": set(),
+    "reactor": INNERMOST | {"interfaces"},
     "tls": INNERMOST,
     "websocket": INNERMOST | {"asgi", "deadlines", "http"},
     "demo": set(),

@@ -21,6 +21,7 @@ from daphne_like.asgi.queue import HIGH_WATER, InputQueue
 from daphne_like.exceptions import ApplicationError, ConnectionClosed, PeerError
 
 if TYPE_CHECKING:
+    from daphne_like.http.files import Stretch
     from daphne_like.server import Server
 
 log = logging.getLogger("daphne_like.http")
@@ -35,14 +36,16 @@ class State(enum.Enum):
     HELD = enum.auto()  # http.response.start came; no octet is out
     STREAMING = enum.auto()  # the head is out
     WRITING = enum.auto()  # as STREAMING, with a large part of the body on its way
+    TRAILING = enum.auto()  # the body is whole, trailers are to come
     COMPLETE = enum.auto()  # the response is whole (ASGI H26: what follows is ignored)
     CLOSED = enum.auto()  # the connection is gone, or was given up
 
 
-EXPECTED, HELD, STREAMING, WRITING, COMPLETE, CLOSED = State
+EXPECTED, HELD, STREAMING, WRITING, TRAILING, COMPLETE, CLOSED = State
 
 START = "http.response.start"
 BODY = "http.response.body"
+TRAILERS = "http.response.trailers"
 BODILESS = (204, 304)
 MOST_EVENTS = 1024
 """Unread events from which the peer is read no further, though they hold few octets each."""
@@ -57,6 +60,23 @@ class Carrier(Protocol):
 
     def write_body(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
         """Write a further part of the body; something to await where the application must wait."""
+
+    def write_file(self, exchange: Exchange, part: Stretch, more: bool) -> Awaitable[None]:
+        """Write a stretch of a file as a part of the body, the head before it if it is held.
+
+        Args:
+            exchange: whose body may have octets; its length is checked.
+            part: not empty; closed when it is out, or cannot be.
+            more: another part of the body, or trailers, follow.
+        """
+
+    def write_informational(
+        self, exchange: Exchange, status: int, lines: list[bytes]
+    ) -> Awaitable[None] | None:
+        """Write a head that is not the final one (RFC 9110, 15.2); the peer knows such."""
+
+    def write_trailers(self, exchange: Exchange, lines: list[bytes]) -> Awaitable[None] | None:
+        """End a response whose body is whole, with these field lines where its framing allows."""
 
     def answer(self, exchange: Exchange, error: PeerError) -> None:
         """Answer in the application's place; nothing of its answer is out."""
@@ -98,6 +118,7 @@ class Exchange:
             declared length, or None.
         written: octets of body written so far.
         request_complete: the whole request body has arrived.
+        trailers: field lines for behind the body; None unless they were promised.
         head_only: the method is HEAD: no octet of a body goes out (ASGI H32).
         http_10: the peer knows no chunked coding.
         method, client, target, started: for the access log, if there is one.
@@ -140,6 +161,7 @@ class Exchange:
     started = 0.0
     chunked = False
     part_written: Event | None = None
+    trailers: list[bytes] | None = None
     lines: list[bytes]
 
     def __init__(
@@ -240,6 +262,8 @@ class Exchange:
                 raise ApplicationError(
                     f"{BODY}: expected bytes as body, got {type(body).__name__} {body!r:.80}"
                 )
+            if self.trailers is not None and not more and state in (HELD, STREAMING):
+                return self.before_trailers(body)
             if state is HELD:
                 return self.carrier.respond(self, body, more)
             if state is STREAMING:
@@ -251,13 +275,25 @@ class Exchange:
             return None
         if state is CLOSED:
             raise ConnectionClosed("The connection was closed before the response was complete")
-        if kind == BODY:
-            if state is WRITING:
-                return self._after_part(message)
-            raise ApplicationError(f"{BODY}: expected {START} first")
         if kind == START:
             raise ApplicationError(f"{START}: expected once, got a second one")
-        raise ApplicationError(f"send: expected {START} or {BODY}, got {kind!r}")
+        if state is WRITING:
+            return self._after_part(message)
+        if kind == BODY:
+            expected = f"{TRAILERS}, the body is whole" if state is TRAILING else f"{START} first"
+            raise ApplicationError(f"{BODY}: expected {expected}")
+        return self.take_extension(kind, message)
+
+    def take_extension(self, kind: Any, message: dict[str, Any]) -> Awaitable[None] | None:
+        """A message that is neither start nor body."""
+        raise ApplicationError(f"send: expected {START} or {BODY}, got {kind!r:.80}")
+
+    def promise_trailers(self) -> None:
+        """The start says that trailers follow the body; nothing, where they are not served."""
+
+    def before_trailers(self, body: bytes) -> Awaitable[None] | None:
+        """The last of a body that trailers follow."""
+        raise NotImplementedError
 
     async def _after_part(self, message: dict[str, Any]) -> None:
         """Another task's large part is on its way: nothing may come in between."""
@@ -345,6 +381,8 @@ class Exchange:
         self.length = length
         self.specials = specials
         self.state = HELD
+        if message.get("trailers", False):
+            self.promise_trailers()
 
     def complete(self) -> None:
         """The response is whole: from now on the application's input says so (ASGI H28)."""
@@ -422,7 +460,7 @@ class Exchange:
                 self.carrier.leave(self)
             else:
                 self.carrier.answer(self, PeerError(500, "Internal Server Error"))
-        elif self.state is STREAMING or self.state is WRITING:
+        elif self.state in (STREAMING, WRITING, TRAILING):
             self.carrier.abort(self)
 
     def __str__(self) -> str:

@@ -27,6 +27,7 @@ from daphne_like.http.pace import TURN
 from daphne_like.http.waits import Wait, Waits
 
 if TYPE_CHECKING:
+    from daphne_like.http.files import Stretch
     from daphne_like.http.h2 import HTTP2Connection
     from daphne_like.http.request import Addresses
 
@@ -308,8 +309,7 @@ class HTTP2Stream(Waits):
         assert exchange.part_written is not None
         try:
             await self._room
-            if exchange.state is not WRITING:
-                raise ConnectionClosed("The stream was closed while a body was written")
+            self._check_writing(exchange)
             exchange.state = STREAMING
         finally:
             if exchange.state is WRITING:  # cancelled: what is out can not be made whole
@@ -317,6 +317,61 @@ class HTTP2Stream(Waits):
             exchange.part_written.set()
         if not more:
             self._complete(exchange)
+
+    def write_file(self, exchange: Exchange, part: Stretch, more: bool) -> Awaitable[None]:
+        """See Carrier."""
+        if exchange.state is HELD:
+            self.respond(exchange, b"", True)
+        exchange.written += part.left
+        exchange.state = WRITING
+        exchange.part_written = Event()
+        return self._write_file(exchange, part, more)
+
+    async def _write_file(self, exchange: Exchange, part: Stretch, more: bool) -> None:
+        assert exchange.part_written is not None
+        try:
+            while part.left:
+                octets = await part.read(self.server.loop)
+                self._check_writing(exchange)
+                self.pending = memoryview(octets)
+                self.ends = not more and not part.left
+                self._room = self.server.loop.create_future()
+                self.connection.wants_to_send(self)
+                if self.pending is None:
+                    await TURN
+                else:
+                    self.wait(Wait.WRITE, self.server.options.write_timeout)
+                    await self._room
+                self._check_writing(exchange)
+            exchange.state = STREAMING
+        finally:
+            part.close()
+            if exchange.state is WRITING:  # what is out can not be made whole
+                self.abort(exchange)
+            exchange.part_written.set()
+        if not more:
+            self._complete(exchange)
+
+    def _check_writing(self, exchange: Exchange) -> None:
+        if exchange.state is not WRITING:
+            raise ConnectionClosed("The stream was closed while a body was written")
+
+    def write_informational(
+        self, exchange: Exchange, status: int, lines: list[bytes]
+    ) -> Awaitable[None] | None:
+        """See Carrier."""
+        fields = [(b":status", b"%d" % status), *fields_of(lines)]
+        self.connection.send_headers(self.number, fields)
+        return TURN
+
+    def write_trailers(self, exchange: Exchange, lines: list[bytes]) -> Awaitable[None] | None:
+        """See Carrier: a second field section (RFC 9113, 8.1)."""
+        if lines:
+            self.connection.send_headers(self.number, fields_of(lines), True)
+        else:
+            self.connection.end_stream(self.number)
+        self._complete(exchange)
+        return None
 
     def take(self, most: int) -> tuple[bytes, bool]:
         """The next octets that are pending, and whether our side ends with them."""

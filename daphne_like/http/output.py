@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from asyncio import Event
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import ISSLTransport
 
 from daphne_like.exceptions import ConnectionClosed, PeerError
 from daphne_like.http.answers import (
@@ -16,11 +19,15 @@ from daphne_like.http.answers import (
     short_answer,
     status_line,
 )
-from daphne_like.http.exchange import BODILESS, STREAMING, WRITING, Exchange
+from daphne_like.http.exchange import BODILESS, HELD, STREAMING, WRITING, Exchange
+from daphne_like.http.files import MOST_SENT, Stretch
 from daphne_like.http.pace import TURN, Paced
+from daphne_like.interfaces import ISendsFiles
 
 if TYPE_CHECKING:
     from daphne_like.server import Server
+
+log = logging.getLogger("daphne_like.http")
 
 LAST_CHUNK = b"0\r\n\r\n"
 WRITTEN_ALONE = 16384
@@ -166,9 +173,7 @@ class HTTP1Output(Paced):
             self._write_now(before)
             for start in range(0, len(body), LARGEST_WRITE):
                 self._write_now(body[start : start + LARGEST_WRITE])
-                await (self._writer() if self._paused else TURN)
-                if exchange.state is not WRITING:
-                    raise ConnectionClosed("The connection was closed while a body was written")
+                await self._next_turn(exchange)
             exchange.state = STREAMING
             waiting = self._write_part(exchange, after, more)
         finally:
@@ -177,6 +182,80 @@ class HTTP1Output(Paced):
             written.set()
         if waiting is not None:
             await waiting
+
+    def write_file(self, exchange: Exchange, part: Stretch, more: bool) -> Awaitable[None]:
+        """See Carrier; a part of a chunked body is one chunk."""
+        if exchange.state is HELD:
+            if not more:
+                exchange.keep_alive = exchange.keep_alive and self.may_keep_alive(exchange)
+            self.respond(exchange, b"", True)
+        before = after = b""
+        if exchange.chunked:
+            before, after = b"%x\r\n" % part.left, b"\r\n" if more else b"\r\n" + LAST_CHUNK
+        exchange.written += part.left
+        exchange.state = WRITING
+        exchange.part_written = Event()
+        return self._write_file(exchange, before, part, after, more)
+
+    async def _write_file(
+        self, exchange: Exchange, before: bytes, part: Stretch, after: bytes, more: bool
+    ) -> None:
+        written = exchange.part_written
+        assert written is not None
+        try:
+            self._write_now(before)
+            if ISendsFiles.implementedBy(type(self.transport)):
+                await self._send_stretch(exchange, part)
+            while part.left:
+                octets = await part.read(self.server.loop)
+                if exchange.state is not WRITING:
+                    raise ConnectionClosed("The connection was closed while a file was sent")
+                self._write_now(octets)
+                await self._next_turn(exchange)
+            exchange.state = STREAMING
+            waiting = self._write_part(exchange, after, more)
+        finally:
+            part.close()
+            if exchange.state is WRITING:  # what is out can not be made whole
+                self.abort(exchange)
+            written.set()
+        if waiting is not None:
+            await waiting
+
+    async def _send_stretch(self, exchange: Exchange, part: Stretch) -> None:
+        """Let the kernel send a stretch; what is left of it after that must be read."""
+        transport = self.transport
+        if ISSLTransport.providedBy(transport):
+            return
+        while part.left:
+            if self._paused:
+                await self._next_turn(exchange)
+            try:
+                sent = transport.send_file(part.descriptor, part.offset, min(part.left, MOST_SENT))
+            except OSError as problem:  # a file system that has no way from it to a socket
+                log.debug("= a file is read, not sent: %s", problem)
+                return
+            if sent is not None:
+                part.sent(sent)
+            await self._next_turn(exchange)
+
+    async def _next_turn(self, exchange: Exchange) -> None:
+        """Go on when the peer has read; everybody else has a turn in between."""
+        await (self._writer() if self._paused else TURN)
+        if exchange.state is not WRITING:
+            raise ConnectionClosed("The connection was closed while a body was written")
+
+    def write_informational(
+        self, exchange: Exchange, status: int, lines: list[bytes]
+    ) -> Awaitable[None] | None:
+        """See Carrier."""
+        self._write_now(b"".join((status_line(status), *lines, b"\r\n")))
+        return self._writer() if self._paused else TURN
+
+    def write_trailers(self, exchange: Exchange, lines: list[bytes]) -> Awaitable[None] | None:
+        """See Carrier; only a chunked body has room for them (RFC 9112, 7.1.2)."""
+        octets = b"".join((b"0\r\n", *lines, b"\r\n")) if exchange.chunked else b""
+        return self._write_part(exchange, octets, False)
 
     def answer(self, exchange: Exchange, error: PeerError) -> None:
         """Answer in the application's place, and close after it."""

@@ -17,6 +17,7 @@ from twisted.internet.interfaces import ISSLTransport
 from daphne_like.asgi.fields import TOKEN
 from daphne_like.exceptions import PeerError
 from daphne_like.http.exchange import Exchange
+from daphne_like.http.extensions import ExtendedExchange
 from daphne_like.http.fields import HOST, Fields, FieldSection
 
 if TYPE_CHECKING:
@@ -258,11 +259,22 @@ def exchange_for(
         "client": client and client[:],
         "server": own and own[:],
         "state": server.lifespan_state.copy(),
-        "extensions": {} if tls is None else {"tls": tls.copy()},
+        # All of it fresh (ASGI C18); written out, because it runs for every request.
+        "extensions": {
+            "http.response.pathsend": {},
+            "http.response.zerocopysend": {},
+            "http.response.early_hint": {},
+            "http.response.trailers": {},
+        },
     }
+    if tls is not None:
+        scope["extensions"]["tls"] = tls.copy()
+    if version == "1.0":  # which knows neither
+        del scope["extensions"]["http.response.early_hint"]
+        del scope["extensions"]["http.response.trailers"]
     if server.proxies is not None:
         server.proxies.apply(scope)
-    exchange = Exchange(server, connection, scope, keep_alive)
+    exchange = ExtendedExchange(server, connection, scope, keep_alive)
     if is_head:
         exchange.head_only = True
     if server.action_logger is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any, cast
 
 from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
@@ -25,6 +26,10 @@ class SecuredTransport(NativeTransport):
     """
 
     __slots__ = ()
+
+    def send_file(self, descriptor: int, offset: int, count: int) -> int | None:
+        """Whoever asks for ISendsFiles must look for ISSLTransport first."""
+        raise OSError(errno.EOPNOTSUPP, "a file would go past the TLS layer")
 
     def writeSequence(self, iovec: Any) -> None:
         self.write(b"".join(iovec))

@@ -9,8 +9,11 @@ from twisted.python import log
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from daphne_like.reactor.reading import Reads
+from daphne_like.interfaces import ISendsFiles
+from daphne_like.reactor.files import SendsFiles, can_send
 from daphne_like.reactor.writing import discard
+
+SENDS = (ISendsFiles,) if can_send else ()
 
 
 @implementer(
@@ -18,8 +21,9 @@ from daphne_like.reactor.writing import discard
     interfaces.ISystemHandle,
     interfaces.IConsumer,
     interfaces.IPushProducer,
+    *SENDS,
 )
-class NativeTransport(Reads):
+class NativeTransport(SendsFiles):
     """One accepted connection: an asyncio protocol towards the loop, ITCPTransport to Twisted.
 
     `data_received` and `write` are the Twisted protocol's `dataReceived` and the loop's
@@ -54,6 +58,7 @@ class NativeTransport(Reads):
         self._start_reading()
 
     def connection_lost(self, exception: BaseException | None) -> None:
+        super().connection_lost(exception)
         if not self.connected:
             return
         self.connected = False

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ConnectionClosed
-from tests.acting import DATE, GET, Script, body, head, post, sending, start
+from tests.acting import DATE, EXTENSIONS, GET, Script, body, head, post, sending, start
 from tests.memory import Memory, Wire
 
 Serve = Callable[..., Memory]
@@ -67,7 +67,7 @@ class TestScope:
             "client": ["192.0.2.1", 50000],
             "server": ["192.0.2.2", 80],
             "state": {},
-            "extensions": {},
+            "extensions": EXTENSIONS,
         }
         assert type(script.scope) is dict
 

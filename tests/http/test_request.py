@@ -10,6 +10,7 @@ import pytest
 from daphne_like.exceptions import PeerError
 from daphne_like.http import fields, request
 from daphne_like.http.request import Target, split_target
+from tests.acting import EXTENSIONS
 from tests.memory import Memory
 from tests.peers import Recorder, get, post, read_answers
 
@@ -29,7 +30,7 @@ SCOPE = {
     "client": ["192.0.2.1", 50000],
     "server": ["192.0.2.2", 80],
     "state": {},
-    "extensions": {},
+    "extensions": EXTENSIONS,
 }
 
 
@@ -105,7 +106,8 @@ class TestScope:
     def test_http_10(self, serve: Serve) -> None:
         """H02: the version; HTTP/1.0 needs no Host."""
         (scope,) = scopes_of(serve, b"GET / HTTP/1.0\r\n\r\n")
-        assert scope == SCOPE | {"http_version": "1.0", "headers": []}
+        files = {name: {} for name in ("http.response.pathsend", "http.response.zerocopysend")}
+        assert scope == SCOPE | {"http_version": "1.0", "headers": [], "extensions": files}
 
     @pytest.mark.parametrize("host", [b"", b"x", b"x:80", b"[::1]:80", b"x.", b"a%20b", b"x:"])
     def test_host(self, serve: Serve, host: bytes) -> None:

@@ -1,0 +1,235 @@
+"""ASGI's extensions of a response: early hints, files, trailers (asgiref, docs/extensions.rst)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from daphne_like.asgi.fields import PLAIN, line_of
+from daphne_like.exceptions import ApplicationError
+from daphne_like.http.exchange import (
+    BODILESS,
+    EXPECTED,
+    HELD,
+    START,
+    STREAMING,
+    TRAILERS,
+    TRAILING,
+    WRITING,
+    Exchange,
+)
+from daphne_like.http.files import Stretch, descriptor_of, open_file
+
+EARLY_HINT = "http.response.early_hint"
+PATHSEND = "http.response.pathsend"
+ZEROCOPYSEND = "http.response.zerocopysend"
+EARLY_HINTS = 103
+
+NOT_IN_TRAILERS = frozenset(
+    (
+        b"authorization",
+        b"cache-control",
+        b"content-encoding",
+        b"content-range",
+        b"content-type",
+        b"date",
+        b"host",
+        b"location",
+        b"proxy-authenticate",
+        b"retry-after",
+        b"set-cookie",
+        b"te",
+        b"trailer",
+        b"upgrade",
+        b"vary",
+        b"www-authenticate",
+    )
+)
+"""What a recipient must know before the body (RFC 9110, 6.5.1), beside framing and connection."""
+
+
+class ExtendedExchange(Exchange):
+    """An exchange whose application may use the extensions that its scope advertises."""
+
+    def take_extension(self, kind: Any, message: dict[str, Any]) -> Awaitable[None] | None:
+        """See Exchange."""
+        act = ACTS.get(kind) if isinstance(kind, str) else None
+        if act is None:
+            return super().take_extension(kind, message)
+        return act(self, message)
+
+    # Early hints.
+
+    def early_hint(self, message: dict[str, Any]) -> Awaitable[None] | None:
+        """103 with links, before or after the start: its head is held until the body (X40).
+
+        Behind the final head, and for HTTP/1.0, which knows no 1xx, it is ignored (X41).
+        """
+        lines = hint_lines(message.get("links"))
+        if not lines or self.http_10 or self.state not in (EXPECTED, HELD):
+            return None
+        return self.carrier.write_informational(self, EARLY_HINTS, lines)
+
+    # Trailers.
+
+    def promise_trailers(self) -> None:
+        """See Exchange."""
+        self.trailers = []
+
+    def before_trailers(self, body: bytes) -> Awaitable[None] | None:
+        """See Exchange; the response is whole only with them (ASGI H27)."""
+        if self.length is not None and not self.is_bodiless:
+            self.check_length(len(body), False)
+        write = self.carrier.respond if self.state is HELD else self.carrier.write_body
+        return self._then_trailing(write(self, body, True))
+
+    def _then_trailing(self, waiting: Awaitable[None] | None) -> Awaitable[None] | None:
+        if self.state is WRITING:
+            assert waiting is not None
+            return self._trailing_after(waiting)
+        self.state = TRAILING
+        return waiting
+
+    async def _trailing_after(self, waiting: Awaitable[None]) -> None:
+        await waiting
+        if self.state is STREAMING:
+            self.state = TRAILING
+
+    def take_trailers(self, message: dict[str, Any]) -> Awaitable[None] | None:
+        """Fields behind the body, in one message or several (X50)."""
+        if self.trailers is None:
+            raise ApplicationError(f"{TRAILERS}: expected trailers=True in {START}")
+        if self.state is not TRAILING:
+            raise ApplicationError(f"{TRAILERS}: expected the last of the body first")
+        self.trailers += trailer_lines(message.get("headers", ()))
+        if message.get("more_trailers", False):
+            return None
+        wanted = not self.is_bodiless and asks_for_trailers(self.scope)
+        return self.carrier.write_trailers(self, self.trailers if wanted else [])
+
+    # Files.
+
+    def pathsend(self, message: dict[str, Any]) -> Awaitable[None] | None:
+        """A whole file as the whole body (X30).
+
+        A path that is not absolute is taken from the working directory, as Starlette's
+        `FileResponse("page.html")` means it, which passes on what it is given.
+        """
+        self._expect_head(PATHSEND)
+        if self.state is not HELD:
+            raise ApplicationError(f"{PATHSEND}: a part of the body is out already")
+        path = message.get("path")
+        if not isinstance(path, str):
+            raise ApplicationError(f"{PATHSEND}: expected str as path, got {path!r:.80}")
+        try:
+            part = open_file(path)
+        except (OSError, ValueError) as problem:
+            reason = getattr(problem, "strerror", None) or str(problem)
+            raise ApplicationError(f"{PATHSEND}: {path!r:.200}: {reason}") from problem
+        return self._send_file(part, False)
+
+    def zerocopysend(self, message: dict[str, Any]) -> Awaitable[None] | None:
+        """A stretch of an open file as a part of the body (X20, X21).
+
+        Without an offset it begins at the descriptor's own position, which it moves on.
+        """
+        self._expect_head(ZEROCOPYSEND)
+        offset, count = message.get("offset"), message.get("count")
+        for name, value in (("offset", offset), ("count", count)):
+            if value is not None and (not isinstance(value, int) or value < 0):
+                raise ApplicationError(
+                    f"{ZEROCOPYSEND}: expected an int from 0 on as {name}, got {value!r:.80}"
+                )
+        try:
+            descriptor = descriptor_of(message.get("file"))
+            part = Stretch(descriptor, offset, count, owned=False)
+        except (OSError, ApplicationError) as problem:
+            reason = getattr(problem, "strerror", None) or str(problem)
+            raise ApplicationError(f"{ZEROCOPYSEND}: {reason}") from problem
+        end = part.offset + part.left
+        waiting = self._send_file(part, message.get("more_body", False))
+        if offset is None:
+            os.lseek(descriptor, end, os.SEEK_SET)
+        return waiting
+
+    def _expect_head(self, kind: str) -> None:
+        if self.state is EXPECTED:
+            raise ApplicationError(f"{kind}: expected {START} first")
+        if self.state is TRAILING:
+            raise ApplicationError(f"{kind}: expected {TRAILERS}, the body is whole")
+
+    def _send_file(self, part: Stretch, more: bool) -> Awaitable[None] | None:
+        size = part.left
+        trailing = self.trailers is not None and not more
+        bodiless = self.is_bodiless
+        try:
+            if self.length is not None:
+                if not bodiless:
+                    self.check_length(size, more)
+            elif self.state is HELD and not more and not trailing and self.status not in BODILESS:
+                self.length = size
+                self.lines.append(b"Content-Length: %d\r\n" % size)
+        except ApplicationError:
+            part.close()
+            raise
+        if bodiless or not size:
+            part.close()
+            if trailing:
+                return self.before_trailers(b"")
+            write = self.carrier.respond if self.state is HELD else self.carrier.write_body
+            return write(self, b"", more)
+        waiting = self.carrier.write_file(self, part, more or trailing)
+        return self._then_trailing(waiting) if trailing else waiting
+
+    @property
+    def is_bodiless(self) -> bool:
+        """Whether no octet of a body goes out, whatever the application sends (ASGI H32)."""
+        return self.head_only or self.status in BODILESS
+
+
+ACTS: dict[str, Callable[[ExtendedExchange, dict[str, Any]], Awaitable[None] | None]] = {
+    EARLY_HINT: ExtendedExchange.early_hint,
+    TRAILERS: ExtendedExchange.take_trailers,
+    PATHSEND: ExtendedExchange.pathsend,
+    ZEROCOPYSEND: ExtendedExchange.zerocopysend,
+}
+
+
+def hint_lines(links: Any) -> list[bytes]:
+    """A Link field for each link.
+
+    Raises:
+        ApplicationError: one is no field value; CR and LF would begin another line (S05).
+    """
+    if not isinstance(links, Iterable):
+        raise ApplicationError(f"{EARLY_HINT}: expected an iterable of links, got {links!r:.80}")
+    return [line_of((b"Link", link), index, EARLY_HINT).octets for index, link in enumerate(links)]
+
+
+def trailer_lines(headers: Any) -> list[bytes]:
+    """The field lines of trailers.
+
+    Raises:
+        ApplicationError: one is no field, or none that may stand there (RFC 9110, 6.5.1).
+    """
+    if not isinstance(headers, Iterable):
+        raise ApplicationError(f"{TRAILERS}: expected an iterable of headers, got {headers!r:.80}")
+    lines = []
+    for index, pair in enumerate(headers):
+        line = line_of(pair, index, TRAILERS)
+        name = line.octets.partition(b":")[0].lower()
+        if line.kind != PLAIN or name in NOT_IN_TRAILERS:
+            raise ApplicationError(f"{TRAILERS}: {name.decode()} is no field for trailers")
+        lines.append(line.octets)
+    return lines
+
+
+def asks_for_trailers(scope: dict[str, Any]) -> bool:
+    """Whether the peer takes trailers: `trailers` is a member of TE (RFC 9110, 10.1.4; X51)."""
+    return any(
+        member.partition(b";")[0].strip(b" \t").lower() == b"trailers"
+        for name, value in scope.get("headers", ())
+        if name == b"te"
+        for member in value.split(b",")
+    )

@@ -1,0 +1,86 @@
+"""Files to the socket by os.sendfile, past the event loop's own buffer."""
+
+from __future__ import annotations
+
+import os
+from errno import ECONNABORTED, ECONNRESET, ENOTCONN, EPIPE, ETIMEDOUT
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet import error
+from twisted.python.failure import Failure
+
+from daphne_like.reactor.reading import Reads
+
+if TYPE_CHECKING:
+    from daphne_like.reactor.port import AcceptsNatively
+
+OF_THE_SOCKET = frozenset((ECONNABORTED, ECONNRESET, ENOTCONN, EPIPE, ETIMEDOUT))
+"""Errors of os.sendfile that say that the connection is gone; any other is the file's."""
+
+can_send = hasattr(os, "sendfile")
+
+
+class SendsFiles(Reads):
+    """ISendsFiles, on the descriptor that the loop's transport reads from and writes to.
+
+    uvloop has no `loop.sendfile` for its transports (0.23), and a loop lets nobody watch the
+    descriptor of one of its transports. So the socket is written to only while the transport
+    holds nothing itself, which keeps the order; and where the socket is full a duplicate of the
+    descriptor is watched: another number to the loop, the same socket to the kernel.
+    """
+
+    __slots__ = ("_drains", "_watched")
+
+    def __init__(self, port: AcceptsNatively) -> None:
+        super().__init__(port)
+        self._drains = False  # the transport tells when it is empty, not when it is emptier
+        self._watched: int | None = None  # the duplicate
+
+    def send_file(self, descriptor: int, offset: int, count: int) -> int | None:
+        """See ISendsFiles."""
+        transport: Any = self._transport
+        if not self.connected or self.disconnecting or self._watched is not None:
+            return None
+        if transport.get_write_buffer_size():
+            self._drains = True
+            transport.set_write_buffer_limits(0)  # it pauses the producer until it is empty
+            return None
+        if self._drains:
+            self._drains = False
+            transport.set_write_buffer_limits()
+        try:
+            return os.sendfile(self._socket().fileno(), descriptor, offset, count)
+        except (BlockingIOError, InterruptedError):
+            self._watch()
+        except OSError as problem:
+            if problem.errno not in OF_THE_SOCKET:
+                raise
+            self.pause_writing()
+            self._failure = Failure(error.ConnectionLost(str(problem)))
+            self.disconnecting = True
+            transport.abort()
+        return None
+
+    def _watch(self) -> None:
+        self._watched = os.dup(self._socket().fileno())
+        self.port.reactor.loop.add_writer(self._watched, self._writable)
+        self.pause_writing()
+
+    def _writable(self) -> None:
+        self._unwatch()
+        self.resume_writing()
+
+    def _unwatch(self) -> None:
+        watched, self._watched = self._watched, None
+        if watched is not None:
+            # First the loop, then the kernel: epoll would go on about a closed duplicate.
+            self.port.reactor.loop.remove_writer(watched)
+            os.close(watched)
+
+    def abortConnection(self) -> None:
+        self._unwatch()
+        super().abortConnection()
+
+    def connection_lost(self, exception: BaseException | None) -> None:
+        """What the event loop calls."""
+        self._unwatch()
