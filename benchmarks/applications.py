@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.websocket import application as websocket
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
         ASGISendCallable,
         HTTPResponseBodyEvent,
         HTTPResponseStartEvent,
+        HTTPScope,
         Scope,
     )
 
@@ -31,6 +34,11 @@ STREAM_CHUNK = b"0123456789" * 10
 STREAM_CHUNKS = 10
 BIG_BODY = b"0123456789abcdef" * 6250
 """100 kB."""
+FILE_BLOCK = bytes(range(250)) * 400
+"""100 kB."""
+FILES = {"/pathsend-1M": 10, "/pathsend-100M": 1000}
+"""Paths of files, and how many blocks are in each."""
+FILE_CHUNK_OCTETS = 65536
 GIGABYTE = 1_000_000_000
 CHUNK_OCTETS = 100_000
 """Of what is offered or downloaded."""
@@ -43,7 +51,9 @@ async def application(scope: Scope, receive: ASGIReceiveCallable, send: ASGISend
     Paths are compared decoded, so a server that decodes escapes wrongly fails the check made before
     the measurement.
     """
-    if scope["type"] == "http":
+    if scope["type"] == "http" and scope["path"] in FILES:
+        await _file(scope, send)
+    elif scope["type"] == "http":
         await ROUTES.get(scope["path"], _not_found)(receive, send)
     elif scope["type"] == "websocket":
         await websocket.application(scope, receive, send)
@@ -123,6 +133,24 @@ async def _stream(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
 async def _big(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
     await send(_start(b"application/octet-stream", len(BIG_BODY)))
     await send(_body(BIG_BODY))
+
+
+async def _file(scope: HTTPScope, send: ASGISendCallable) -> None:
+    """Send a file by path; to a server that does not know how, as Starlette's FileResponse does."""
+    blocks = FILES[scope["path"]]
+    # In the server's working directory, which ends with it.
+    path = Path(os.curdir, scope["path"][1:]).absolute()  # noqa: ASYNC240 # once
+    if not path.exists():
+        path.write_bytes(FILE_BLOCK * blocks)
+    await send(_start(b"application/octet-stream", len(FILE_BLOCK) * blocks))
+    if "http.response.pathsend" in (scope.get("extensions") or {}):
+        message: Any = {"type": "http.response.pathsend", "path": os.fspath(path)}
+        await send(message)  # asgiref has no type for it
+        return
+    with path.open("rb") as file:
+        while chunk := await asyncio.to_thread(file.read, FILE_CHUNK_OCTETS):
+            await send(_body(chunk, more_body=True))
+    await send(_body(b""))
 
 
 async def _upload(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:

@@ -65,8 +65,9 @@ def _answered(connection: http.client.HTTPConnection, workload: HTTPWorkload) ->
 def _compare(status: int, body: bytes, workload: HTTPWorkload) -> None:
     if status != 200:
         raise WrongAnswerError(f"status: expected 200, got {status}")
-    if body != workload.answer:
-        raise WrongAnswerError(f"body: expected {shown(workload.answer)}, got {shown(body)}")
+    expected = workload.answer * workload.repeats
+    if body != expected:
+        raise WrongAnswerError(f"body: expected {shown(expected)}, got {shown(body)}")
 
 
 def shown(body: str | bytes) -> str:

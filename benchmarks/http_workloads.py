@@ -18,12 +18,14 @@ class HTTPWorkload(Workload):
 
     target: str
     answer: bytes
-    """The whole body owed; compared before anything is measured."""
+    """The whole body owed, or what it repeats; compared before anything is measured."""
     method: str = "GET"
     fields: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     connections: int | None = None
     """Most connections that wrk opens, where the usual number would distort the figure."""
+    repeats: int = 1
+    """How many times the answer holds `answer`."""
     varied: bool = False
     """Each request has a query and a field of its own: nothing that was parsed comes again."""
 
@@ -103,6 +105,24 @@ UPLOAD = HTTPWorkload(
     # such connections that was a tenth of a slice.
     connections=8,
 )
+PATHSEND_1M = HTTPWorkload(
+    "pathsend-1M",
+    "a file of 1 MB, by pathsend if there is",
+    Unit.REQUEST,
+    "/pathsend-1M",
+    applications.FILE_BLOCK,
+    repeats=applications.FILES["/pathsend-1M"],
+    connections=8,  # as for UPLOAD
+)
+PATHSEND_100M = HTTPWorkload(
+    "pathsend-100M",
+    "a file of 100 MB, by pathsend if there is",
+    Unit.REQUEST,
+    "/pathsend-100M",
+    applications.FILE_BLOCK,
+    repeats=applications.FILES["/pathsend-100M"],
+    connections=1,  # some ten are answered in a slice
+)
 IDLE = HTTPWorkload(
     "idle",
     "4 000 idle keep-alive connections",
@@ -134,6 +154,8 @@ HTTP_WORKLOADS = (
     STREAM,
     BIG,
     UPLOAD,
+    PATHSEND_1M,
+    PATHSEND_100M,
     IDLE,
     SLOW_READER,
     SLOW_APPLICATION,

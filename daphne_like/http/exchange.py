@@ -262,7 +262,7 @@ class Exchange:
                 raise ApplicationError(
                     f"{BODY}: expected bytes as body, got {type(body).__name__} {body!r:.80}"
                 )
-            if self.trailers is not None and not more and state in (HELD, STREAMING):
+            if not more and self.trailers is not None and state in (HELD, STREAMING):
                 return self.before_trailers(body)
             if state is HELD:
                 return self.carrier.respond(self, body, more)
@@ -381,7 +381,7 @@ class Exchange:
         self.length = length
         self.specials = specials
         self.state = HELD
-        if message.get("trailers", False):
+        if message.get("trailers"):
             self.promise_trailers()
 
     def complete(self) -> None:

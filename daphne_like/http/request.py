@@ -17,7 +17,7 @@ from twisted.internet.interfaces import ISSLTransport
 from daphne_like.asgi.fields import TOKEN
 from daphne_like.exceptions import PeerError
 from daphne_like.http.exchange import Exchange
-from daphne_like.http.extensions import ExtendedExchange
+from daphne_like.http.extensions import EXTENSIONS, EXTENSIONS_OF_HTTP_10, ExtendedExchange
 from daphne_like.http.fields import HOST, Fields, FieldSection
 
 if TYPE_CHECKING:
@@ -259,19 +259,10 @@ def exchange_for(
         "client": client and client[:],
         "server": own and own[:],
         "state": server.lifespan_state.copy(),
-        # All of it fresh (ASGI C18); written out, because it runs for every request.
-        "extensions": {
-            "http.response.pathsend": {},
-            "http.response.zerocopysend": {},
-            "http.response.early_hint": {},
-            "http.response.trailers": {},
-        },
+        "extensions": (EXTENSIONS if version != "1.0" else EXTENSIONS_OF_HTTP_10).copy(),
     }
     if tls is not None:
         scope["extensions"]["tls"] = tls.copy()
-    if version == "1.0":  # which knows neither
-        del scope["extensions"]["http.response.early_hint"]
-        del scope["extensions"]["http.response.trailers"]
     if server.proxies is not None:
         server.proxies.apply(scope)
     exchange = ExtendedExchange(server, connection, scope, keep_alive)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -535,13 +536,17 @@ class Scopes(Rules):
     """ASGI, "Extensions"."""
 
     def test_advertised(self, serve: Serve) -> None:
-        """C15, C18: a dict for each, and all of it fresh for each request."""
+        """C15, C18: a dict for each, and no request can spoil them for another."""
         scopes: list[Any] = []
 
         async def application(scope: Any, receive: Any, send: Any) -> None:
-            scopes.append({**scope["extensions"]})
+            scopes.append(copy.deepcopy(scope["extensions"]))
             for extension in scope["extensions"].values():
-                extension["spoilt"] = True
+                for write in (extension.update, extension.setdefault):
+                    with pytest.raises(TypeError):
+                        write("spoilt", True)
+                with pytest.raises(TypeError):
+                    extension["spoilt"] = True
             scope["extensions"].clear()
             await send(start())
             await send(body())
@@ -551,8 +556,8 @@ class Scopes(Rules):
             asked = self.kind(memory)
             asked.make(b"GET", [])
             asked.finish()
-        spoilt: Any = {name: {"spoilt": True} for name in EXTENSIONS}
-        assert scopes == [spoilt, spoilt]
+        assert scopes == [EXTENSIONS, EXTENSIONS]
+        assert all(isinstance(extension, dict) for extension in scopes[0].values())
 
     def test_unknown(self, ask: Any) -> None:
         """C10: what is not advertised is refused."""
