@@ -28,7 +28,6 @@ log = logging.getLogger("daphne_like.websocket")
 
 ACCEPT, SEND, CLOSE = "websocket.accept", "websocket.send", "websocket.close"
 DENIAL = "websocket.http.response."
-DENIALS = (DENIAL + "start", DENIAL + "body")
 SCHEMES = {"http": "ws", "https": "wss"}
 OURS = re.compile(rb"(?i:sec-websocket-(?:accept|extensions|key|protocol|version)|upgrade)")
 FORBIDDEN_IN_REASON = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -139,7 +138,7 @@ class Session(Exchange):
 
     def _answer(self, kind: Any, message: dict[str, Any]) -> Awaitable[None] | None:
         """The application's answer to the opening handshake."""
-        if kind in DENIALS:
+        if isinstance(kind, str) and kind.startswith(DENIAL):
             try:
                 return super().handle_reply({**message, "type": kind.partition(".")[2]})
             except ApplicationError as error:

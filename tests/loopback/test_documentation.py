@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shlex
@@ -68,7 +69,8 @@ def block(page: Path, kind: str) -> str:
 def project(tmp_path: Path) -> Path:
     """A folder with README's application, the chat, and a Django project's place."""
     (tmp_path / "hello.py").write_text(block(ROOT / "README.rst", "python"))
-    (tmp_path / "echo.py").write_text((ROOT / "examples" / "echo.py").read_text())
+    for name in ("echo.py", "files.py"):
+        (tmp_path / name).write_text((ROOT / "examples" / name).read_text())
     page = ROOT / "docs" / "howto" / "applications.rst"
     (tmp_path / "main.py").write_text(block(page, "python"))
     shutil.copytree(ROOT / "examples" / "chat", tmp_path, dirs_exist_ok=True)
@@ -148,6 +150,28 @@ class TestCommands:
             assert running.ended(5) == 0
         finally:
             assert "cancelling" not in running.stop()
+
+    def test_files_example(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """examples/files.py: a hint, itself, and its digest."""
+        running = serve(monkeypatch, ROOT / "examples", "-p", "0", "files:application")
+        try:
+            running.wait_until_ready()
+            with running.connect() as connection:
+                connection.sendall(
+                    b"GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: close\r\n\r\n"
+                )
+                received = b""
+                while octets := connection.recv(65536):
+                    received += octets
+        finally:
+            running.stop()
+        source = (ROOT / "examples" / "files.py").read_bytes()
+        assert received.startswith(
+            b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n"
+        )
+        assert source in received
+        digest = hashlib.sha256(source).hexdigest().encode()
+        assert received.endswith(b"\r\n0\r\nx-sha256: " + digest + b"\r\n\r\n")
 
 
 class TestEmbedding:

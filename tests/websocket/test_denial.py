@@ -164,14 +164,18 @@ class TestOrder:
             socket.sends(start())
         assert str(caught.value) == f"{START}: expected once, got a second one"
 
-    def test_unknown(self, serve: Serve) -> None:
-        """C10: an event of that name that there is not."""
+    @pytest.mark.parametrize("event", ["trailers", "pathsend", "early_hint"])
+    def test_unknown(self, serve: Serve, event: str) -> None:
+        """C10: an event of that name that there is not; the extensions are those of requests."""
         socket = Socket(serve, accept=None)
+        socket.sends({**start(), "trailers": True})
         with pytest.raises(ApplicationError) as caught:
-            socket.sends({"type": "websocket.http.response.trailers"})
+            socket.sends({"type": f"websocket.http.response.{event}"})
         assert str(caught.value) == (
-            f"send: expected {START} or {BODY}, got 'websocket.http.response.trailers'"
+            f"send: expected {START} or {BODY}, got 'websocket.http.response.{event}'"
         )
+        socket.sends(body(b"x"))
+        assert socket.wire.take().endswith(b"\r\n\r\nx")
 
 
 class TestConnection:
