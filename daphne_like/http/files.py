@@ -15,7 +15,6 @@ MOST_SENT = 524288
 """Octets that the kernel is asked to send at once: so long a file keeps everybody else waiting."""
 
 _NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)  # Linux alone
-_buffer = bytearray(MOST_READ)  # of reads that do not wait, so used by one at a time
 
 
 class Stretch:
@@ -32,7 +31,7 @@ class Stretch:
         offset, left: where the octets begin that are still to be sent, and how many they are.
     """
 
-    __slots__ = ("_owned", "_reading", "descriptor", "left", "offset")
+    __slots__ = ("_buffer", "_owned", "_reading", "descriptor", "left", "offset")
 
     def __init__(
         self,
@@ -50,6 +49,7 @@ class Stretch:
         self.offset = offset
         self.left = size if count is None else min(size, count)
         self._owned = owned
+        self._buffer: bytearray | None = None
         self._reading: Future[bytes] | None = None
 
     def sent(self, size: int) -> None:
@@ -73,7 +73,7 @@ class Stretch:
         """
         size = min(self.left, MOST_READ)
         try:
-            octets = read_at_once(self.descriptor, size, self.offset)
+            octets = self._read_at_once(size)
             if octets is None:
                 read = loop.run_in_executor(None, read_at, self.descriptor, size, self.offset)
                 self._reading = read
@@ -83,6 +83,20 @@ class Stretch:
             raise ApplicationError(f"The file could not be read: {problem.strerror}") from problem
         self.sent(len(octets))
         return octets
+
+    def _read_at_once(self, size: int) -> bytes | None:
+        """Octets that the kernel has in memory; None if there are none, or nobody can tell."""
+        if _NOWAIT is None:
+            return None
+        if self._buffer is None:
+            self._buffer = bytearray(size)
+        room = memoryview(self._buffer)[:size]
+        try:
+            got = os.preadv(self.descriptor, [room], self.offset, _NOWAIT)
+        except OSError:  # EAGAIN, or a file system that cannot tell
+            return None
+        # None of nothing either: at the end of the file the other way of reading says so.
+        return bytes(room[:got]) if got else None
 
     def close(self) -> None:
         """Let go of the file."""
@@ -130,18 +144,6 @@ def open_file(path: str) -> Stretch:
     except BaseException:
         os.close(descriptor)
         raise
-
-
-def read_at_once(descriptor: int, size: int, offset: int) -> bytes | None:
-    """Octets that the kernel has in memory; None if there are none, or nobody can tell."""
-    if _NOWAIT is None:
-        return None
-    try:
-        got = os.preadv(descriptor, [memoryview(_buffer)[:size]], offset, _NOWAIT)
-    except OSError:  # EAGAIN, or a file system that cannot tell
-        return None
-    # None of nothing either: at the end of the file the other way of reading says so.
-    return bytes(memoryview(_buffer)[:got]) if got else None
 
 
 def read_at(descriptor: int, size: int, offset: int) -> bytes:

@@ -362,7 +362,7 @@ class HTTP2Stream(Waits):
         """See Carrier."""
         fields = [(b":status", b"%d" % status), *fields_of(lines)]
         self.connection.send_headers(self.number, fields)
-        return TURN
+        return self.connection.turn()
 
     def write_trailers(self, exchange: Exchange, lines: list[bytes]) -> Awaitable[None] | None:
         """See Carrier: a second field section (RFC 9113, 8.1)."""

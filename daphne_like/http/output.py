@@ -241,7 +241,7 @@ class HTTP1Output(Paced):
 
     async def _next_turn(self, exchange: Exchange) -> None:
         """Go on when the peer has read; everybody else has a turn in between."""
-        await (self._writer() if self._paused else TURN)
+        await self.turn()
         if exchange.state is not WRITING:
             raise ConnectionClosed("The connection was closed while a body was written")
 
@@ -250,7 +250,7 @@ class HTTP1Output(Paced):
     ) -> Awaitable[None] | None:
         """See Carrier."""
         self._write_now(b"".join((status_line(status), *lines, b"\r\n")))
-        return self._writer() if self._paused else TURN
+        return self.turn()
 
     def write_trailers(self, exchange: Exchange, lines: list[bytes]) -> Awaitable[None] | None:
         """See Carrier; only a chunked body has room for them (RFC 9112, 7.1.2)."""

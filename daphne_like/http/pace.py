@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Generator
+from collections.abc import Awaitable, Generator
 from typing import TYPE_CHECKING, Any
 
 from daphne_like.http.waits import Wait, Waits
@@ -47,6 +47,10 @@ class Paced(Waits):
             self._writers = []
         self._writers.append(writer)
         return writer
+
+    def turn(self) -> Awaitable[None]:
+        """What a `send` awaits that may come again and again: room, or one turn of the loop."""
+        return self._writer() if self._paused else TURN
 
     def _release_writers(self) -> None:
         writers, self._writers = self._writers, None

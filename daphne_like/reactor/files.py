@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from errno import ECONNABORTED, ECONNRESET, ENOTCONN, EPIPE, ETIMEDOUT
+from errno import ECONNABORTED, ECONNRESET, ENOTCONN, EOPNOTSUPP, EPIPE, ETIMEDOUT
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import error
@@ -41,6 +41,8 @@ class SendsFiles(Reads):
         transport: Any = self._transport
         if not self.connected or self.disconnecting or self._watched is not None:
             return None
+        if transport.get_extra_info("ssl_object") is not None:
+            raise OSError(EOPNOTSUPP, "a file would go past the TLS layer")
         if transport.get_write_buffer_size():
             self._drains = True
             transport.set_write_buffer_limits(0)  # it pauses the producer until it is empty

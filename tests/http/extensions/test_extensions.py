@@ -127,6 +127,26 @@ class EarlyHints(Rules):
         asked = ask(sending(hint(b"</a>")))
         assert (len(asked.informational), asked.status) == (1, 500)
 
+    def test_peer_that_does_not_read(self, serve: Serve) -> None:
+        """C09: an application that sends nothing else waits for its peer, too."""
+        sent = []
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            while True:
+                await send(hint(b"</a>"))
+                sent.append(1)
+
+        asked = self.kind(serve(application))
+        asked.make(b"GET", [])
+        asked.wire.stops_reading()
+        asked.memory.settle()
+        before = len(sent)
+        asked.memory.settle()
+        assert before > 1
+        assert len(sent) == before
+        asked.wire.vanishes()
+        assert asked.memory.server.instances == {}
+
 
 class Trailers(Rules):
     """ASGI, "HTTP Trailers"."""
@@ -613,24 +633,6 @@ class TestEarlyHintsOnHTTP1(OnHTTP1, EarlyHints):
         octets = serve(application).connect().gets(2 * b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").take()
         statuses = [part[1:4] for part in octets.split(b"HTTP/1.1")[1:]]
         assert statuses == [b"103", b"200"] * 2
-
-    def test_peer_that_does_not_read(self, serve: Serve) -> None:
-        """C09: an application that sends nothing else waits for its peer, too."""
-        sent = []
-
-        async def application(scope: Any, receive: Any, send: Any) -> None:
-            while True:
-                await send(hint(b"</a>"))
-                sent.append(1)
-
-        memory = serve(application)
-        wire = memory.connect().sends(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        wire.stops_reading()
-        memory.settle()
-        before = len(sent)
-        memory.settle()
-        assert before > 1
-        assert len(sent) == before
 
 
 class TestEarlyHintsOnHTTP2(OnHTTP2, EarlyHints):
