@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import os
 from collections.abc import Callable
@@ -396,6 +397,30 @@ class Files(Rules):
         assert (asked.whole, asked.aborted) == (False, True)
         assert asked.field(b"content-length") == b"%d" % len(LARGE)
 
+    @pytest.mark.parametrize("how", ["shrinks", "cancelled"])
+    def test_cut_at_once(self, serve: Serve, large: Path, how: str) -> None:
+        """H33: the peer is told when nothing can make it whole, not when the application ends."""
+        sends: list[asyncio.Task[None]] = []
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            await send(start())
+            sends.append(asyncio.ensure_future(send(pathsend(large))))
+            await asyncio.wait(sends)
+            await asyncio.Event().wait()
+
+        asked = self.slow(serve, application)
+        if how == "shrinks":
+            os.truncate(large, 300_000)
+            self.reads_on(asked)
+        else:
+            sends[0].cancel()
+        needed.until(lambda: (asked.memory.settle(), sends[0].done())[1])
+        asked.look()
+        assert (asked.whole, asked.aborted) == (False, True)
+        assert len(asked.memory.server.instances) == 1
+        assert sends[0].cancelled() is (how == "cancelled")
+        assert how == "cancelled" or isinstance(sends[0].exception(), ApplicationError)
+
     def test_grows(self, serve: Serve, large: Path) -> None:
         """H33: what is appended while it is sent does not belong to it."""
         asked = self.slow(serve, sending(start(), pathsend(large)))
@@ -441,7 +466,6 @@ class Files(Rules):
 
     def test_one_at_a_time(self, serve: Serve, large: Path) -> None:
         """Another task's part waits for the end of a file that is on its way."""
-        import asyncio
 
         async def application(scope: Any, receive: Any, send: Any) -> None:
             with large.open("rb") as opened:
