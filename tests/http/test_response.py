@@ -276,9 +276,3 @@ class TestOtherMessages:
         assert serve(trying).connect().sends(GET).take() == ERROR_500
         assert [str(error) for error in trying.errors] == [said]
         assert isinstance(trying.errors[0], ApplicationError)
-
-    def test_trailers_are_not_offered(self, serve: Serve) -> None:
-        """H27, C15: `trailers` means nothing where the extension is not in the scope."""
-        trailers = {"type": "http.response.trailers", "headers": []}
-        wire = serve(sending(start(trailers=True), body(b"x"), trailers)).connect().sends(GET)
-        assert wire.take() == head(b"200 OK", b"Content-Length: 1") + b"x"
