@@ -318,6 +318,9 @@ class HTTP2Connection(HTTP2Output):
             self.spend()
         stream = self.streams.get(event.stream_id)
         if stream is None:
+            answered = self._answered.get(event.stream_id)
+            if answered is not None and not ends:
+                answered.drop(size)
             return
         self._touched[stream] = None
         try:

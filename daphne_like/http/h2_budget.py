@@ -17,9 +17,9 @@ LEAST_INCREMENT = 1024
 """Octets of a WINDOW_UPDATE from which it is small change; those who dribble pay in full."""
 ANSWERED = 1.0
 """An answered request earns one."""
-FRAME_SENT = 2.0
-"""A DATA frame earns two, unless the peer's window cut it short: a client may acknowledge each one
-on the stream and on the connection, or measure the way with a ping."""
+FRAME_SENT = 4.0
+"""A DATA frame earns four, or as many KiB as it has where the peer's window cut it short: a client
+may acknowledge each one on the stream and on the connection, or measure the way with a ping."""
 
 
 class Budget:

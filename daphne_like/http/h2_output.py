@@ -12,12 +12,11 @@ from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 
 from daphne_like.http.fields import Fields
-from daphne_like.http.h2_budget import ANSWERED, FRAME_SENT, Budget
+from daphne_like.http.h2_budget import ANSWERED, FRAME_SENT, LEAST_INCREMENT, Budget
 from daphne_like.http.h2_fields import default_fields_of
 from daphne_like.http.h2_frames import FRAME
 from daphne_like.http.h2_machine import FIRST_WINDOW, StateMachine
 from daphne_like.http.pace import TURN, Paced, Turn
-from daphne_like.http.waits import Wait
 
 if TYPE_CHECKING:
     from daphne_like.http.h2_stream import HTTP2Stream
@@ -31,8 +30,7 @@ WRITTEN_IN_A_TURN = 262144
 """Octets after which the event loop comes round: whoever takes all at once has a fair share."""
 
 MOST_ANSWERED = 64
-STOP_SECONDS = 1.0
-"""For a client that has its whole answer to stop sending by itself."""
+"""Streams whose answer is whole, and whose peer still sends a body that nobody reads."""
 
 by_urgency = attrgetter("urgency")
 by_number = attrgetter("number")
@@ -164,9 +162,9 @@ class HTTP2Output(Paced):
         self._forget_stream(stream)
         if reset and code is ErrorCodes.NO_ERROR and len(self._answered) < MOST_ANSWERED:
             # Not at once: a client that is told to stop before it has looked at the answer may
-            # take it for lost (curl before 8.0 does). Its window stays as it is.
+            # take it for lost (curl 7.88 does).
             self._answered[stream.number] = stream
-            stream.wait(Wait.LINGER, STOP_SECONDS)
+            stream.linger()
         elif reset:
             self._reset(stream.number, code)
         if code is ErrorCodes.NO_ERROR:
@@ -236,8 +234,9 @@ class HTTP2Output(Paced):
             conn.send_data(stream.number, part, ends)
             if stream.pending is not None:
                 ring[stream] = None  # behind the others
-            if size == FRAME or stream.pending is None:
-                self.budget.earn(FRAME_SENT)
+            self.budget.earn(
+                FRAME_SENT if stream.pending is None else min(FRAME_SENT, size / LEAST_INCREMENT)
+            )
             left -= size
             self._queued += size
             if self._queued >= WRITTEN_AT_ONCE:

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("daphne_like.http")
 
+STOP_SECONDS = 1.0
+"""For a client that has its whole answer to stop sending by itself, or to go on."""
+MOST_DROPPED = 16777216
+"""Octets of a body that nobody reads; as on HTTP/1.1."""
 MOST_WINDOW = 1048576
 """Octets of a body on their way, at most, to an application that reads as fast as they come."""
 
@@ -58,6 +62,8 @@ class HTTP2Stream(Waits):
     __slots__ = (
         "__weakref__",
         "_consumed",
+        "_dropped",
+        "_dropped_at_look",
         "_early",
         "_kept",
         "_room",
@@ -95,6 +101,8 @@ class HTTP2Stream(Waits):
         self.window = FIRST_WINDOW
         self._unread = 0  # octets that came and were not given back to the peer's window
         self._consumed = 0
+        self._dropped = 0  # octets behind a whole answer
+        self._dropped_at_look = 0
 
     # What a connection of HTTP/1.1 has, for `request.exchange_for`.
 
@@ -160,6 +168,20 @@ class HTTP2Stream(Waits):
         length, received = self.length, self.exchange.received
         if length is not None and (received > length or (ends and received < length)):
             raise MalformedError(f"{received} octets of content, and not {length}")
+
+    def drop(self, size: int) -> None:
+        """Octets that nobody reads: the answer is out. They flow, so that the client comes to it.
+
+        Args:
+            size: what they count in the windows.
+        """
+        self._unread += size
+        self._dropped += size
+        if self._dropped > MOST_DROPPED:
+            self.connection.stop_sending(self.number)
+        elif self._unread >= FIRST_WINDOW // 4:
+            self.connection.open_window(self._unread, self.number)
+            self._unread = 0
 
     def body_read_on(self) -> None:
         """All that came in one read is there: on to the application, and more from the peer."""
@@ -475,6 +497,13 @@ class HTTP2Stream(Waits):
         else:
             self.abort(exchange)
 
+    def linger(self) -> None:
+        """The answer is whole, and the peer still sends."""
+        self.wait(Wait.LINGER, STOP_SECONDS)
+        if self._unread:
+            self.connection.open_window(self._unread, self.number)
+            self._unread = 0
+
     def lost(self) -> None:
         """The peer has reset the stream, or the connection is gone."""
         exchange = self.exchange
@@ -492,7 +521,11 @@ class HTTP2Stream(Waits):
         log.debug("%% stream %d waited too long for %s", self.number, wait.name)
         exchange = self.exchange
         if wait is Wait.LINGER:
-            self.connection.stop_sending(self.number)
+            if self._dropped > self._dropped_at_look:
+                self._dropped_at_look = self._dropped
+                self.wait(Wait.LINGER, STOP_SECONDS)
+            else:
+                self.connection.stop_sending(self.number)
         elif wait is Wait.BODY:
             self._look_at_body_rate()
         elif wait is Wait.ANSWER:

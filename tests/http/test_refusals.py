@@ -119,7 +119,6 @@ MALFORMED = {
     "rtsp": (with_line(b"GET / RTSP/1.0"), 400),
     "rtsp_method": (with_line(b"DESCRIBE / RTSP/1.0"), 400),
     "ice": (with_line(b"SOURCE / ICE/1.0"), 400),
-    "h2c_prior": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
     "two_spaces": (with_line(b"GET  / HTTP/1.1"), 400),
     "two_spaces_behind": (with_line(b"GET /  HTTP/1.1"), 400),
     "tab_in_line": (with_line(b"GET\t/ HTTP/1.1"), 400),

@@ -309,9 +309,8 @@ class TestFrames:
         peer = H2Peer(serve(never_answer))
         for first in range(0, 60000, 2500):
             names = range(first + 100, first + 2600)
-            peer.sends(
-                raw(4, 0, 0, b"".join(name.to_bytes(2, "big") + b"\0\0\0\1" for name in names))
-            )
+            values = (name.to_bytes(2, "big") + b"\0\0\0\1" for name in names)
+            peer.sends(raw(4, 0, 0, b"".join(values)))
         assert peer.gone == []
         assert len(peer.wire.protocol._successor._h2.remote_settings) <= 8
 
