@@ -326,6 +326,7 @@ class HTTP2Connection(HTTP2Output):
         try:
             stream.body_received(event.data, size, ends)
         except PeerError as error:
+            stream.half_closed = ends
             stream.refuse(error)
         except MalformedError as error:
             self._malformed(stream.number, error)
@@ -369,6 +370,7 @@ class HTTP2Connection(HTTP2Output):
         except MalformedError as error:
             self._malformed(event.stream_id, error)
         except PeerError as error:
+            stream.half_closed = True  # they are the last of a request
             stream.refuse(error)
 
     def _window_updated(self, event: h2_events.WindowUpdated) -> None:

@@ -62,13 +62,18 @@ PAYLOAD = st.sampled_from(
 )
 FRAMES = st.one_of(
     st.builds(
-        lambda number, ends, section: raw(1, 4 | ends, number, section), NUMBER, st.booleans(), SECTION
-    ),
-    st.builds(
-        lambda number, ends, section: raw(1, ends, number, section[:4]) + raw(9, 4, number, section[4:]),
+        lambda number, ends, section: raw(1, 4 | ends, number, section),
         NUMBER, st.booleans(), SECTION,
     ),
-    st.builds(lambda number, octets, ends: data(number, octets, ends=ends), OPEN, PAYLOAD, st.booleans()),
+    st.builds(
+        lambda number, ends, section: (
+            raw(1, ends, number, section[:4]) + raw(9, 4, number, section[4:])
+        ),
+        NUMBER, st.booleans(), SECTION,
+    ),
+    st.builds(
+        lambda number, octets, ends: data(number, octets, ends=ends), OPEN, PAYLOAD, st.booleans()
+    ),
     st.builds(lambda number, octets: data(number, octets, padding=9), OPEN, PAYLOAD.filter(len)),
     st.builds(reset, OPEN),
     st.builds(window, st.sampled_from([0, 1, 3, 5]), st.sampled_from([1, 100_000, 2**31 - 1])),

@@ -78,7 +78,7 @@ class TestOut:
         assert max(peer.answer(1).parts) <= 1000
 
     def test_part_without_end_waits_for_nothing(self, serve: Serve) -> None:
-        """An application that never waits still lets others have their turn, whatever the window."""
+        """An application that never waits lets others have their turn, whatever the window."""
         turns: list[int] = []
 
         async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -207,7 +207,7 @@ def peer_get(path: bytes) -> Any:
 
 
 class TestIn:
-    """An application that does not read holds up its own stream, and no memory beyond its window."""
+    """An application that does not read holds up its own stream, and one window of memory."""
 
     def test_stops_at_the_window(self, serve: Serve) -> None:
         """Who reads nothing gives back nothing; others go on, through the connection's window."""

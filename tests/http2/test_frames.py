@@ -87,7 +87,9 @@ CASES = {
     "4.2 unknown too large": connection(FRAME_SIZE, raw(UNKNOWN, 0, 0, b"", 16777215)),
     # 4.3 Field section compression
     "4.3 not to be decoded": connection(COMPRESSION, raw(HEADERS, 5, 1, b"\x40")),
-    "4.3 trailers not to be decoded": connection(COMPRESSION, OPEN, raw(HEADERS, 5, 1, b"\xff\xff")),
+    "4.3 trailers not to be decoded": connection(
+        COMPRESSION, OPEN, raw(HEADERS, 5, 1, b"\xff\xff")
+    ),
     "4.3 another frame inside": connection(
         PROTOCOL, raw(HEADERS, END_STREAM, 1, BLOCK), ping(), raw(CONTINUATION, 4, 1)
     ),
@@ -170,7 +172,9 @@ CASES = {
     "6.9.1 beyond 2**31-1": connection(FLOW_CONTROL, window(0, 2**31 - 1)),
     "6.9.1 beyond it on a stream": stream(FLOW_CONTROL, OPEN, window(1, 2**31 - 1)),
     "6.9.1 up to it": fine(window(0, 2**31 - 1 - 65535)),
-    "6.9.2 beyond it by settings": connection(FLOW_CONTROL, OPEN, window(1, 1), settings({4: 2**31 - 1})),
+    "6.9.2 beyond it by settings": connection(
+        FLOW_CONTROL, OPEN, window(1, 1), settings({4: 2**31 - 1})
+    ),
     # 6.10 CONTINUATION
     "6.10 one": fine(raw(HEADERS, END_STREAM, 1, BLOCK[:3]), raw(CONTINUATION, 4, 1, BLOCK[3:])),
     "6.10 several": fine(

@@ -115,12 +115,10 @@ class TestFloods:
         other = H2Peer(memory)
         other.asks()
         peer = H2Peer(memory)
-        count = 0
-        for octets in FLOODS[name](peer):
+        for count, octets in enumerate(FLOODS[name](peer)):
             if peer.wire.closing:
                 break
             peer.wire.protocol.dataReceived(octets)
-            count += 1
             assert count < MOST, "it goes on and on"
             assert len(memory.server.instances) <= 1 + 128
         memory.settle()
