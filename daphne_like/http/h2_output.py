@@ -115,7 +115,7 @@ class HTTP2Output(Paced):
         self._flush_soon()
         return True
 
-    def turn(self) -> Turn | None:
+    def turn_if_due(self) -> Turn | None:
         """What an application waits for that writes on and on, though it need not wait.
 
         Else it would keep the event loop from everybody, and from the peer's window.

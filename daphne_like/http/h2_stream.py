@@ -111,6 +111,11 @@ class HTTP2Stream(Waits):
         """See HTTP1Input."""
         return self.connection.addresses
 
+    @property
+    def tls(self) -> dict[str, Any] | None:
+        """See HTTP1Input."""
+        return self.connection.tls
+
     def find_addresses(self) -> Addresses:
         """See HTTP1Input."""
         return self.connection.find_addresses()
@@ -311,7 +316,7 @@ class HTTP2Stream(Waits):
             if not more:
                 self._complete(exchange)
                 return None
-            return self.connection.turn()
+            return self.connection.turn_if_due()
         self.pending = memoryview(body)
         self.ends = not more
         self.connection.wants_to_send(self)

@@ -19,6 +19,7 @@ from daphne_like.http.exchange import BODILESS, EXPECTED, HELD, STREAMING, WRITI
 from daphne_like.http.output import LARGEST_WRITE, WRITTEN_ALONE
 from daphne_like.http.pace import TURN, Paced
 from daphne_like.http.request import find_addresses
+from daphne_like.http.secured import find_tls
 from daphne_like.http.waits import Wait
 from daphne_like.web.scope import exchange_of
 
@@ -40,7 +41,7 @@ class WebCarrier(Paced):
     Attributes:
         transport: what `abortConnection` ends the request of: the connection, or the stream of
             HTTP/2.
-        addresses: as exchanges find them.
+        addresses, tls: as exchanges find them.
     """
 
     def __init__(self, server: Server, request: Request) -> None:
@@ -52,6 +53,7 @@ class WebCarrier(Paced):
         self.transport = channel if self.is_stream else channel.transport
         scheme = "https" if request.isSecure() else "http"
         self.addresses = find_addresses(channel)._replace(scheme=scheme)
+        self.tls = find_tls(getattr(channel, "transport", None)) if scheme == "https" else None
         self.exchange: Exchange | None = None
         self._answered = False  # the response is out, or nobody is there to have it
         self._gone = False  # twisted.web has done with the request
