@@ -61,8 +61,10 @@ class Session(Exchange):
             "type": "websocket",
             "scheme": SCHEMES[request.scope["scheme"]],
             "subprotocols": opening.subprotocols[:],
-            "extensions": {**request.scope["extensions"], "websocket.http.response": {}},
+            "extensions": {"websocket.http.response": {}},
         }
+        if "tls" in request.scope["extensions"]:  # those of a response are HTTP's
+            scope["extensions"]["tls"] = request.scope["extensions"]["tls"]
         del scope["method"]
         super().__init__(request.server, request.carrier, scope, keep_alive=False)
         self.factory = factory
