@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ApplicationError, ConnectionClosed
+from daphne_like.http.extensions import EXTENSIONS
 from tests.acting import Script, Trying, body, sending, start
 from tests.carriers import Client, HTTP1Client, HTTP2Client
 from tests.memory import Memory
@@ -54,7 +55,7 @@ class Rules:
             "client": ["192.0.2.1", 50000],
             "server": ["192.0.2.2", 80],
             "state": {},
-            "extensions": {},
+            "extensions": EXTENSIONS,
         }
         assert {type(field) for field in script.scope["headers"]} == {tuple}
 
