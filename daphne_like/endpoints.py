@@ -151,7 +151,7 @@ def endpoints_from(
     """Parse endpoint strings; nothing listens yet.
 
     Args:
-        strings: Twisted's; `haproxy:` and `unix:` mean more here.
+        strings: Twisted's; `haproxy:`, `unix:` and `tls:` mean more here.
         reactor: that is to listen.
         options: which proxies are trusted, and how files of UNIX sockets are to be.
     Raises:
@@ -197,6 +197,8 @@ def _endpoint(string: str, reactor: object, options: Options) -> Any:
             raise ValueError(str(error))  # a sentence that names the endpoint is made of it
     if kind == "unix":
         return _unix_endpoint(rest, reactor, options)
+    if kind == "tls":
+        return _tls_endpoint(string, rest, reactor)
     try:
         return serverFromString(reactor, string)
     except (IndexError, KeyError) as error:
@@ -205,6 +207,23 @@ def _endpoint(string: str, reactor: object, options: Options) -> Any:
         raise ValueError(
             "systemd has passed on no such socket (LISTEN_FDS, LISTEN_FDNAMES)"
         ) from error
+
+
+def _tls_endpoint(string: str, rest: str, reactor: Any) -> Any:
+    from twisted.internet.endpoints import _parse, serverFromString
+
+    from daphne_like.tls.directory import DirectoryEndpoint
+
+    arguments, named = _parse(rest)
+    path = named.get("path", *arguments[:1])
+    if path is None:
+        raise ValueError(
+            "tls: names no directory of certificates, for example tls:certificates:443"
+        )
+    try:
+        return DirectoryEndpoint(partial(serverFromString, reactor, string), path, reactor.seconds)
+    except ConfigurationError as error:
+        raise ValueError(str(error))  # a sentence that names the endpoint is made of it
 
 
 def _unix_endpoint(rest: str, reactor: object, options: Options) -> Any:

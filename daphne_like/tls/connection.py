@@ -25,6 +25,8 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from daphne_like.tls.names import shake_hands
+
 if TYPE_CHECKING:
     from daphne_like.tls.factory import SecureFactory
 
@@ -201,7 +203,7 @@ class SecureConnection:
 
     def _shake_hands(self) -> None:
         try:
-            self._tls.do_handshake()
+            shake_hands(self._tls)
         except ssl.SSLWantReadError:
             self._flush()
             return

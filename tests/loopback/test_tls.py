@@ -264,6 +264,19 @@ class TestNames:
         with secure(running.connect(), host="www.example.org") as tls:
             assert SITE.chain.decode().startswith(ask(tls)["tls"]["server_cert"])
 
+    def test_a_name_that_is_not_ascii(self, server: Serve, tmp_path: Path) -> None:
+        """RFC 6066, 3: an alert, one line at DEBUG, and no traceback past the log."""
+        arguments = []
+        for issued, name in ((OTHER, "other"), (SITE, "site")):
+            certificate, key = issued.write(tmp_path, name)
+            arguments += ["--tls-certificate", certificate, "--tls-key", key]
+        running = server("secured:application", "-v", "2", *arguments)
+        assert "alert" in s_client(running, "-servername", "h\u00fc.example")
+        running.wait_for("TLS handshake with 127.0.0.1:[0-9]+ failed")
+        assert shown(running, "www.example.org") == SITE.certificate
+        assert "ignored" not in running.log
+        assert "Traceback" not in running.log
+
 
 class TestReload:
     """Certificates that are renewed while they are used."""
@@ -308,6 +321,64 @@ class TestReload:
         """The old certificate stays, and the log says why."""
         (tmp_path / "site.key").write_bytes(OTHER.key)
         running.wait_for("TLS goes on with the certificates it has: key: .*does not hold the key")
+        assert shown(running, "localhost") == SITE.certificate
+
+
+class TestReloadOfDirectories:
+    """Twisted's own `tls:`, whose directory it reads at the start alone."""
+
+    @pytest.fixture
+    def directory(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "certificates"
+        folder.mkdir()
+        SITE.write_both(folder / "localhost.pem")
+        return folder
+
+    @pytest.fixture
+    def running(self, directory: Path, alone: Serve) -> Running:
+        string = f"tls:{directory}:0:interface=127.0.0.1"
+        return alone("-e", string, "secured:application").wait_until_ready()
+
+    def test_changed_files(self, running: Running, directory: Path) -> None:
+        """A connection that comes a second later has the new one; one that lives stays."""
+        with secure(running.connect()) as living:
+            before = ask(living)
+            assert shown(running, "localhost") == SITE.certificate
+            OTHER.write_both(directory / "localhost.pem")
+            needed.until(lambda: shown(running, "localhost") == OTHER.certificate)
+            assert ask(living) == before
+        assert running.log.count("TLS certificates loaded") == 1
+
+    def test_hangup(self, running: Running) -> None:
+        """SIGHUP reads the directory anew at once."""
+        running.signal(signal.SIGHUP)
+        running.wait_for("TLS certificates loaded: .*certificates")
+        assert shown(running, "localhost") == SITE.certificate
+
+    @pytest.mark.parametrize("octets", [b"", OTHER.key + SITE.chain, b"-----BEGIN RUBBISH"])
+    def test_bad_files(self, running: Running, directory: Path, octets: bytes) -> None:
+        """An empty file, a key of another certificate, rubbish: the old one stays."""
+        (directory / "localhost.pem").write_bytes(octets)
+        running.signal(signal.SIGHUP)
+        running.wait_for("TLS goes on with the certificates it has: .*certificates: ")
+        assert shown(running, "localhost") == SITE.certificate
+
+    def test_no_directory(self, command: Callable[..., Any]) -> None:
+        """The start ends with a sentence, while Twisted's would refuse every handshake."""
+        done = command("-e", "tls:/nope:0", "secured:application")
+        assert done.returncode == 2
+        assert "'tls:/nope:0' is not usable: /nope is no directory" in done.stderr
+
+    def test_an_empty_directory(self, alone: Serve, tmp_path: Path) -> None:
+        """Certificates may come later, as Twisted has it; until then the log says so."""
+        folder = tmp_path / "empty"
+        folder.mkdir()
+        running = alone("-e", f"tls:{folder}:0:interface=127.0.0.1", "secured:application")
+        running.wait_for("empty holds no certificate with its key")
+        running.wait_until_ready()
+        SITE.write_both(folder / "localhost.pem")
+        running.signal(signal.SIGHUP)
+        running.wait_for("TLS certificates loaded")
         assert shown(running, "localhost") == SITE.certificate
 
 
