@@ -253,7 +253,8 @@ class Server:
                 port = yield endpoint.listen(self.http_factory)
             except Exception as error:
                 yield self._unbind()
-                if not isinstance(error, (CannotListenError, OSError)):
+                # An OverflowError comes of a port above 65535.
+                if not isinstance(error, (CannotListenError, OSError, OverflowError)):
                     raise
                 cause = getattr(error, "socketError", error)
                 raise ConfigurationError(

@@ -39,7 +39,11 @@ def banner(server: Server, application: str) -> str:
     )
     if server.redirecting is not None:
         redirected = ", ".join(url_of(*a) for a in server.redirecting.listening_addresses)
-        where += f", to which {redirected} redirects"
+        # Who ends TLS may be a proxy.
+        ours = any(map(speaks_tls, server.endpoints))
+        where += (
+            f", to which {redirected} redirects" if ours else f"; {redirected} redirects to https"
+        )
     return (
         f"daphne-like {__version__} serves {application} at {where}\n"
         f"  Python {platform.python_version()}, Twisted {version('twisted')} "

@@ -427,6 +427,11 @@ class TestRun:
             ("'nothere:app', port=0", 2, "There is no module named 'nothere'"),
             ("'stopping:hello', colour=1", 2, "'colour' is no option"),
             ("'stopping:hello', 'unix:/nope/s'", 1, "Cannot listen on unix:/nope/s: No such file"),
+            (
+                "'stopping:hello', 'tcp:65536'",
+                1,
+                "Cannot listen on tcp:65536: bind(): port must be",
+            ),
         ],
     )
     def test_exit_status(

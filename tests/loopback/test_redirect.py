@@ -75,3 +75,12 @@ class TestRedirect:
         assert f"Cannot listen on {string}: Address already in use\n" in ended.stderr
         assert ended.stderr.count("\n") == 1
         assert "lifespan" not in ended.stdout
+
+    def test_behind_a_proxy_that_ends_tls(self, program: Callable[..., Running]) -> None:
+        """Without a port of TLS here it is the proxy's, on 443; the banner claims no other."""
+        running = program("-p", "0", "--https-redirect", ANY, "stopping:application")
+        found = running.wait_for(r"at http://[0-9.:]+/; http://[0-9.]+:(\d+)/ redirects to https")
+        with socket.create_connection(("127.0.0.1", int(found[1])), timeout=30) as connection:
+            connection.sendall(b"GET /a HTTP/1.0\r\nHost: example.org:80\r\n\r\n")
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert b"\r\nlocation: https://example.org/a\r\n" in answer
