@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.certificates import Authority
 from tests.loopback.conftest import Running
 
 Start = Callable[..., Running]
+AUTHORITY = Authority()
 MOST_GROWTH = 8.0
+TRANSFER = 200_000_000
 PAUSE = 2.0
 """Seconds in which a server without back-pressure would take or make hundreds of megabytes."""
+SHORT_PAUSE = 0.5
+"""The same for 200 MB."""
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
-def resident(running: Running) -> float:
-    """Resident memory of the process, in MiB."""
+def resident(running: Running, what: str = "VmRSS") -> float:
+    """Resident memory of the process, in MiB; VmHWM is the most that it ever was."""
     status = Path(f"/proc/{running.process.pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+    line = next(line for line in status.splitlines() if line.startswith(f"{what}:"))
     return int(line.split()[1]) / 1024
 
 
@@ -64,3 +70,54 @@ class TestFlat:
         running.wait_for("asleep")
         assert resident(running) - before < MOST_GROWTH
         assert sent < 50_000_000
+
+
+class TestFlatOverTLS:
+    """The same for 200 MB each way over TLS, by the most memory that there ever was.
+
+    `python -m benchmarks` has the gigabyte (`tls-upload`, `tls-download`).
+    """
+
+    @pytest.fixture
+    def running(self, server: Start, tmp_path: Path) -> Running:
+        certificate = AUTHORITY.issue("localhost").write_both(tmp_path / "site.pem")
+        return server("flat:application", "--tls-certificate", certificate)
+
+    @pytest.fixture
+    def connection(self, running: Running) -> ssl.SSLSocket:
+        """After one request, so that what the first one needs is there."""
+        with self.secured(running) as first:
+            first.sendall(b"POST /transfer HTTP/1.0\r\nContent-Length: 1\r\n\r\nx")
+            assert b"".join(iter(lambda: first.recv(65536), b"")).endswith(b"\r\n1")
+        return self.secured(running)
+
+    @staticmethod
+    def secured(running: Running) -> ssl.SSLSocket:
+        return AUTHORITY.client().wrap_socket(running.connect(), server_hostname="localhost")
+
+    def test_download(self, running: Running, connection: ssl.SSLSocket) -> None:
+        """What is enciphered waits for the socket, and the application for that."""
+        before = resident(running)
+        with connection:
+            connection.sendall(b"GET /transfer HTTP/1.0\r\n\r\n")
+            head = connection.recv(65536)
+            left = TRANSFER - len(head.partition(b"\r\n\r\n")[2])
+            with pytest.raises(AssertionError, match="no 'never'"):
+                running.wait_for("never", SHORT_PAUSE)
+            while octets := connection.recv(262144):
+                left -= len(octets)
+        assert left == 0
+        assert resident(running, "VmHWM") - before < MOST_GROWTH
+
+    def test_upload(self, running: Running, connection: ssl.SSLSocket) -> None:
+        """What is deciphered waits for the application, and the socket for that."""
+        before = resident(running)
+        with connection:
+            connection.sendall(
+                b"POST /transfer HTTP/1.0\r\nContent-Length: %d\r\n\r\n" % TRANSFER
+            )
+            for _ in range(TRANSFER // 1_000_000):
+                connection.sendall(b"x" * 1_000_000)
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert answer.endswith(b"\r\n%d" % TRANSFER)
+        assert resident(running, "VmHWM") - before < MOST_GROWTH

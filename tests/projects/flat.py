@@ -1,4 +1,4 @@
-"""A gigabyte out, and a gigabyte in that nobody wants."""
+"""A gigabyte out, a gigabyte in that nobody wants, and 200 MB each way."""
 
 import asyncio
 
@@ -9,9 +9,17 @@ async def application(scope, receive, send):
     if scope["type"] != "http":
         raise NotImplementedError
     await send({"type": "http.response.start", "status": 200, "headers": []})
+    is_transfer = scope["path"] == "/transfer"
     if scope["method"] == "GET":
-        for _ in range(10_000):
+        for _ in range(2_000 if is_transfer else 10_000):
             await send({"type": "http.response.body", "body": CHUNK, "more_body": True})
+    elif is_transfer:
+        await asyncio.sleep(0.5)  # the peer may send all of it meanwhile
+        taken, event = 0, {"more_body": True}
+        while event["more_body"]:
+            event = await receive()
+            taken += len(event["body"])
+        await send({"type": "http.response.body", "body": b"%d" % taken, "more_body": True})
     else:
         await receive()
         print("asleep", flush=True)
