@@ -69,9 +69,9 @@ class Authority:
         self.pem = self.certificate.public_bytes(serialization.Encoding.PEM)
         self._above = self.pem if above is not None else b""
 
-    def issue(self, *hosts: str, name: x509.Name | None = None) -> Issued:
-        """A certificate for host names, or for a client of that name."""
-        private = ec.generate_private_key(ec.SECP256R1())
+    def issue(self, *hosts: str, name: x509.Name | None = None, private: Any = None) -> Issued:
+        """A certificate for host names, or for a client of that name; `private` is its key."""
+        private = private or ec.generate_private_key(ec.SECP256R1())
         subject = name or x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])])
         extensions: list[tuple[Any, bool]] = []
         if hosts:

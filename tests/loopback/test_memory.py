@@ -113,9 +113,7 @@ class TestFlatOverTLS:
         """What is deciphered waits for the application, and the socket for that."""
         before = resident(running)
         with connection:
-            connection.sendall(
-                b"POST /transfer HTTP/1.0\r\nContent-Length: %d\r\n\r\n" % TRANSFER
-            )
+            connection.sendall(b"POST /transfer HTTP/1.0\r\nContent-Length: %d\r\n\r\n" % TRANSFER)
             for _ in range(TRANSFER // 1_000_000):
                 connection.sendall(b"x" * 1_000_000)
             answer = b"".join(iter(lambda: connection.recv(65536), b""))
