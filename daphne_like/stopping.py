@@ -106,7 +106,7 @@ class Stopping:
         for connection in list(server.connections):
             connection.close_when_idle()
         if not await self._until_quiet(server.options.graceful_timeout):
-            if not self._forced:
+            if server.instances and not self._forced:
                 log.warning(
                     "%d application(s) still run after %s seconds; telling them to end",
                     len(server.instances),

@@ -14,7 +14,6 @@ from twisted.internet.interfaces import (
     IHandshakeListener,
     IProtocol,
     IPushProducer,
-    ISSLTransport,
 )
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
@@ -331,7 +330,7 @@ class HTTP1Connection(HTTP1Input):
             return
         self._drop()
         self._resume_reading()
-        if not ISSLTransport.providedBy(self.transport):
+        if not isinstance(self.transport, TLSMemoryBIOProtocol):  # Twisted's knows no half-close
             # A transport lets its producer finish first.
             self.transport.unregisterProducer()
             self.transport.loseWriteConnection()

@@ -207,6 +207,16 @@ class TestHandshake:
             assert ask(living)["scheme"] == "https"
         assert len(re.findall("TLS handshake with .* failed", running.log)) == 2
 
+    def test_half_close(self, running: Running) -> None:
+        """RFC 9112, 9.6: close_notify comes with the answer, though the peer may still send."""
+        with secure(running.connect()) as tls:
+            tls.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: rot13\r\n\r\nuryyb")
+            answer = b"".join(iter(lambda: tls.recv(65536), b""))
+        assert answer.startswith(b"HTTP/1.1 501 ")
+        running.signal()
+        assert running.ended() in (0, -signal.SIGTERM)
+        assert "waited too long" not in running.log
+
     def test_broken_records(self, running: Running) -> None:
         """RFC 8446, 5.2: what does not decipher ends that connection with an alert."""
         connection = running.connect()
