@@ -53,7 +53,9 @@ class WebCarrier(Paced):
         self.transport = channel if self.is_stream else channel.transport
         scheme = "https" if request.isSecure() else "http"
         self.addresses = find_addresses(channel)._replace(scheme=scheme)
-        self.tls = find_tls(getattr(channel, "transport", None)) if scheme == "https" else None
+        # A stream of twisted.web's HTTP/2 (26.10) keeps its connection private.
+        below = getattr(channel, "_conn", channel) if self.is_stream else channel
+        self.tls = find_tls(getattr(below, "transport", None))
         self.exchange: Exchange | None = None
         self._answered = False  # the response is out, or nobody is there to have it
         self._gone = False  # twisted.web has done with the request
