@@ -1,12 +1,13 @@
-"""ASGI's extensions of a response: early hints, files, trailers (asgiref, docs/extensions.rst)."""
+"""ASGI's extensions of a response: hints, files, pushes, trailers (its docs/extensions.rst)."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
+from urllib.parse import quote
 
-from daphne_like.asgi.fields import PLAIN, line_of
+from daphne_like.asgi.fields import DATE, PLAIN, SERVER, line_of
 from daphne_like.exceptions import ApplicationError
 from daphne_like.http.exchange import (
     BODILESS,
@@ -19,9 +20,11 @@ from daphne_like.http.exchange import (
     WRITING,
     Exchange,
 )
+from daphne_like.http.fields import Fields
 from daphne_like.http.files import Stretch, descriptor_of, open_file
 
 EARLY_HINT = "http.response.early_hint"
+PUSH = "http.response.push"
 PATHSEND = "http.response.pathsend"
 ZEROCOPYSEND = "http.response.zerocopysend"
 EARLY_HINTS = 103
@@ -43,8 +46,13 @@ EXTENSIONS: dict[str, dict[str, Any]] = {
     name: Supported() for name in (PATHSEND, ZEROCOPYSEND, EARLY_HINT, TRAILERS)
 }
 """To be copied into a scope."""
+PUSHES = Supported()
+"""For the scope of a request whose client says that it takes them."""
 EXTENSIONS_OF_HTTP_10 = {name: EXTENSIONS[name] for name in (PATHSEND, ZEROCOPYSEND)}
 """Which knows neither 1xx nor trailers."""
+
+IN_PATHS = "".join(map(chr, range(0x21, 0x7F))).replace("#", "")
+"""Characters of a path that go out as they are, escapes and the query's question mark too."""
 
 NOT_IN_TRAILERS = frozenset(
     (
@@ -70,7 +78,13 @@ NOT_IN_TRAILERS = frozenset(
 
 
 class ExtendedExchange(Exchange):
-    """An exchange whose application may use the extensions that its scope advertises."""
+    """An exchange whose application may use the extensions that its scope advertises.
+
+    Attributes:
+        pusher: promises a request, by path and fields; None where the peer takes no promises.
+    """
+
+    pusher: Callable[[bytes, Fields], Awaitable[None] | None] | None = None
 
     def take_extension(self, kind: Any, message: dict[str, Any]) -> Awaitable[None] | None:
         """See Exchange."""
@@ -90,6 +104,15 @@ class ExtendedExchange(Exchange):
         if not lines or self.http_10 or self.state not in (EXPECTED, HELD):
             return None
         return self.carrier.write_informational(self, EARLY_HINTS, lines)
+
+    # Server push.
+
+    def push(self, message: dict[str, Any]) -> Awaitable[None] | None:
+        """Promise the answer to a request that the client has not made (X10, X11)."""
+        if self.pusher is None:
+            return super().take_extension(PUSH, message)
+        self._expect_head(PUSH)
+        return self.pusher(pushed_path(message.get("path")), pushed_fields(message))
 
     # Trailers.
 
@@ -210,6 +233,7 @@ class ExtendedExchange(Exchange):
 
 ACTS: dict[str, Callable[[ExtendedExchange, dict[str, Any]], Awaitable[None] | None]] = {
     EARLY_HINT: ExtendedExchange.early_hint,
+    PUSH: ExtendedExchange.push,
     TRAILERS: ExtendedExchange.take_trailers,
     PATHSEND: ExtendedExchange.pathsend,
     ZEROCOPYSEND: ExtendedExchange.zerocopysend,
@@ -225,6 +249,43 @@ def hint_lines(links: Any) -> list[bytes]:
     if not isinstance(links, Iterable):
         raise ApplicationError(f"{EARLY_HINT}: expected an iterable of links, got {links!r:.80}")
     return [line_of((b"Link", link), index, EARLY_HINT).octets for index, link in enumerate(links)]
+
+
+def pushed_path(path: Any) -> bytes:
+    """The path of a promised request, escaped where a request target must be; `?` begins a query.
+
+    Raises:
+        ApplicationError: it is no absolute path.
+    """
+    if not isinstance(path, str) or path[:1] != "/":
+        raise ApplicationError(f"{PUSH}: expected an absolute path as path, got {path!r:.80}")
+    try:
+        return quote(path, safe=IN_PATHS).encode("ascii")
+    except UnicodeEncodeError as error:  # a surrogate
+        raise ApplicationError(f"{PUSH}: {path!r:.80} is no text") from error
+
+
+def pushed_fields(message: dict[str, Any]) -> Fields:
+    """The fields of a promised request.
+
+    Raises:
+        ApplicationError: one is no field, not in lower case, a pseudo-field or one of framing.
+    """
+    headers = message.get("headers", ())
+    if not isinstance(headers, Iterable):
+        raise ApplicationError(f"{PUSH}: expected an iterable of headers, got {headers!r:.80}")
+    fields = []
+    for index, pair in enumerate(headers):
+        line = line_of(pair, index, PUSH)
+        name, _, value = line.octets[:-2].partition(b": ")
+        if name != name.lower():
+            raise ApplicationError(
+                f"{PUSH}: expected lower case as name of header {index}, got {name!r:.80}"
+            )
+        if line.kind not in (PLAIN, DATE, SERVER):
+            raise ApplicationError(f"{PUSH}: {name.decode()} is no field for a promise")
+        fields.append((name, value))
+    return fields
 
 
 def trailer_lines(headers: Any) -> list[bytes]:

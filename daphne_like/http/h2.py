@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from h2 import events as h2_events
 from h2.errors import ErrorCodes
 from h2.exceptions import FrameDataMissingError, ProtocolError
+from h2.settings import SettingCodes
 from hyperframe.frame import DataFrame, Frame, GoAwayFrame
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
@@ -26,6 +28,7 @@ from zope.interface import implementer
 from daphne_like.exceptions import PeerError
 from daphne_like.http import request
 from daphne_like.http.exchange import Exchange
+from daphne_like.http.extensions import PUSH, PUSHES, ExtendedExchange
 from daphne_like.http.fields import EXPECTATION, Fields, check_nel, check_size
 from daphne_like.http.h2_budget import FRAME as ONE_FRAME
 from daphne_like.http.h2_budget import LEAST_INCREMENT, SMALL_CHANGE
@@ -39,6 +42,7 @@ from daphne_like.http.h2_fields import (
 from daphne_like.http.h2_frames import PREFACE as PREFACE
 from daphne_like.http.h2_output import HTTP2Output
 from daphne_like.http.h2_priority import Priority, priority_of
+from daphne_like.http.h2_push import Pusher, without_what_promises_have_not
 from daphne_like.http.h2_stream import HTTP2Stream
 from daphne_like.http.request import METHODS, RequestLine, Target, exchange_for, split_target
 from daphne_like.http.secured import find_tls
@@ -76,6 +80,8 @@ class HTTP2Connection(HTTP2Output):
         "_heard",
         "_leaving",
         "_priorities",
+        "_pushes",
+        "_pushes_said",
         "_requests",
         "_touched",
         "addresses",
@@ -91,6 +97,10 @@ class HTTP2Connection(HTTP2Output):
         self._touched: dict[HTTP2Stream, None] = {}  # those that had octets of a body just now
         self._priorities: dict[int, Priority] = {}  # of requests that are to come
         self._leaving: set[Exchange] = set()  # their peer has reset them, and they may still run
+        self._pushes = (
+            True  # the peer takes promises: so it is as long as it does not say otherwise
+        )
+        self._pushes_said = False  # and it has said so itself
         self._goes = False  # GOAWAY is out
         self._heard = False  # from the peer, since it was last asked
         self._given_back = 0
@@ -208,6 +218,67 @@ class HTTP2Connection(HTTP2Output):
             self.tls = find_tls(self.transport)
         return self.addresses
 
+    # What applications promise.
+
+    def _let_push(self, stream: HTTP2Stream, received: Fields) -> None:
+        """Take promises from a request's application; told so where the client asks for them.
+
+        To most of those that say nothing they are a surprise.
+        """
+        exchange = stream.exchange
+        assert isinstance(exchange, ExtendedExchange)
+        exchange.pusher = Pusher(stream, received)
+        if self._pushes_said:
+            exchange.scope["extensions"][PUSH] = PUSHES
+
+    def promise(self, stream: HTTP2Stream, request: Fields, head: Head) -> bool:
+        """Promise a request, and serve it as if the client had made it (X11).
+
+        Args:
+            stream: of the request whose application asks for it.
+            request: the field section.
+            head: the same, checked.
+        Returns:
+            Whether it was promised: not to a peer that goes, or has enough.
+        Raises:
+            MalformedError, PeerError: the request is none that would be served.
+        """
+        promised = HTTP2Stream(self, 0)
+        refusal = self._put_into(promised, head, True)
+        if refusal is not None:
+            raise refusal
+        if (
+            self._lost
+            or self._goes
+            or not self._pushes
+            or self.streams.get(stream.number) is not stream
+            or not self._has_room_for_promise()
+        ):
+            return False
+        try:
+            promised.number = number = self._h2.promise(stream.number, request)
+        except ProtocolError:
+            return False  # the peer has not seen to it that there can be one
+        without_what_promises_have_not(promised.exchange.scope["extensions"])
+        self.streams[number] = promised
+        self._promised.add(number)
+        self.budget.earn(ONE_FRAME)  # a reset of what nobody has asked for is no attack
+        self._flush_soon()
+        # Not from inside of another application, and with nothing of its context.
+        self.server.loop.call_soon(self._serve_promised, promised, context=Context())
+        return True
+
+    def _has_room_for_promise(self) -> bool:
+        self._forget_ended()
+        most = min(
+            self.server.options.h2_max_streams, self._h2.remote_settings.max_concurrent_streams
+        )
+        return len(self._promised) + len(self._leaving) < most
+
+    def _serve_promised(self, stream: HTTP2Stream) -> None:
+        if self.streams.get(stream.number) is stream:
+            stream.start()
+
     # What the peer sends.
 
     def _head_received(self, event: h2_events.RequestReceived) -> None:
@@ -233,6 +304,8 @@ class HTTP2Connection(HTTP2Output):
             priority = priority_of(head.priority)
         if priority is not None:
             stream.urgency, stream.incremental = priority
+        if self._pushes and refusal is None and head.protocol is None:
+            self._let_push(stream, fields)
         self.streams[number] = stream
         self.arrived(Wait.NEXT)
         most = self.server.options.max_requests_per_connection
@@ -250,7 +323,7 @@ class HTTP2Connection(HTTP2Output):
         An application whose stream was reset counts until it has ended: else resets would pile
         them up (S14).
         """
-        most = self.server.options.h2_max_streams
+        most = self.server.options.h2_max_streams + len(self._promised)
         if len(self.streams) + len(self._leaving) < most:
             return True
         self._forget_ended()
@@ -385,6 +458,9 @@ class HTTP2Connection(HTTP2Output):
     def _settings_changed(self, event: h2_events.RemoteSettingsChanged) -> None:
         self.spend()
         self.arrived(Wait.HEAD)
+        pushes = event.changed_settings.get(SettingCodes.ENABLE_PUSH)
+        if pushes is not None:
+            self._pushes = self._pushes_said = bool(pushes.new_value)
         if not self.streams and not self.waits_for(Wait.NEXT):
             self._wait_idle()
         self._windows_changed()
@@ -405,11 +481,11 @@ class HTTP2Connection(HTTP2Output):
         number = int.from_bytes(frame.body[:4], "big") & 0x7FFFFFFF
         priority = priority_of(frame.body[4:])
         stream = self.streams.get(number)
-        if not number & 1:
+        if not number & 1 and (not number or number > self._h2.frames.promised):
             raise ProtocolError("PRIORITY_UPDATE for a stream that can not be")
         if stream is not None:
             stream.urgency, stream.incremental = priority
-        elif number > self._h2.frames.highest:
+        elif number & 1 and number > self._h2.frames.highest:
             if len(self._priorities) >= self.server.options.h2_max_streams:
                 self._priorities.clear()
             self._priorities[number] = priority
@@ -537,6 +613,7 @@ class HTTP2Connection(HTTP2Output):
         self._touched.clear()
         self._leaving.clear()
         self._answered.clear()
+        self._promised.clear()
         for stream in streams.values():
             stream.lost()
 

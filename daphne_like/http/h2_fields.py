@@ -225,6 +225,11 @@ class StatelessEncoder:
         return b"".join(parts)
 
 
+def size_encoded(fields: Fields) -> int:
+    """Octets of the fields as a StatelessEncoder writes them."""
+    return sum(len(encoded_fields.get(field) or encoded(field)) for field in fields)
+
+
 encoded_fields: dict[tuple[bytes, bytes], bytes] = {}
 """Fields of answers, encoded; bounded in number and size."""
 fields_of_lines: dict[bytes, tuple[bytes, bytes] | None] = {}

@@ -59,6 +59,7 @@ class FrameReader:
     Attributes:
         last: the frame that was cut off last, or None when there is no whole one.
         highest: the highest number of a stream that the peer has opened.
+        promised: the highest number of a stream that was promised to it.
         settled: the peer's first SETTINGS have come.
     """
 
@@ -67,6 +68,7 @@ class FrameReader:
     def __init__(self, most_block: int) -> None:
         self.last: Frame | None = None
         self.highest = 0
+        self.promised = 0
         self.settled = False
         self._most_block = most_block
         self._preface = PREFACE  # what is to come of it
@@ -207,8 +209,8 @@ class FrameReader:
             frame.settings = {
                 name: value for name, value in frame.settings.items() if name in KNOWN_SETTINGS
             }
-        elif kind is RstStreamFrame and not (
-            frame.stream_id & 1 and frame.stream_id <= self.highest
+        elif kind is RstStreamFrame and frame.stream_id > (
+            self.highest if frame.stream_id & 1 else self.promised
         ):
             raise ProtocolError("RST_STREAM for a stream that is idle")  # 6.4
         whole: Frame = frame

@@ -191,6 +191,19 @@ class StateMachine(H2Connection):
         if end_stream:
             self._close(stream)
 
+    def promise(self, number: int, fields: Fields) -> int:
+        """Promise a request to the peer, on the stream of one of its own; h2's own way.
+
+        Returns:
+            The number of the stream that its answer will be on.
+        Raises:
+            ProtocolError: the stream is closed, or the peer takes no promises.
+        """
+        promised = self.get_next_available_stream_id()
+        self.push_stream(number, promised, fields)
+        self.frames.promised = promised
+        return promised
+
     @staticmethod
     def _close(stream: H2Stream) -> None:
         stream.state_machine.state = CLOSED

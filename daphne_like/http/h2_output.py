@@ -52,6 +52,7 @@ class HTTP2Output(Paced):
         "_flushing",
         "_h2",
         "_lost",
+        "_promised",
         "_pumping",
         "_queued",
         "_ring",
@@ -69,6 +70,7 @@ class HTTP2Output(Paced):
         self._ring: dict[HTTP2Stream, None] = {}  # those with octets pending, in turn
         self._stalled: dict[HTTP2Stream, None] = {}  # those whose own window has no room
         self._answered: dict[int, HTTP2Stream] = {}  # whose peer still sends what nobody reads
+        self._promised: set[int] = set()  # numbers of those that were promised, and are not over
         self._flushing = False
         self._pumping = False
         self._queued = 0
@@ -178,6 +180,8 @@ class HTTP2Output(Paced):
         self._ring.pop(stream, None)
         self._stalled.pop(stream, None)
         self._widened -= stream.window - FIRST_WINDOW
+        if not stream.number & 1:
+            self._promised.discard(stream.number)
 
     def stop_sending(self, number: int) -> None:
         """Ask the peer to send no more of a body whose answer it has (RFC 9113, 8.1)."""

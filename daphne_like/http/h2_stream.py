@@ -387,6 +387,8 @@ class HTTP2Stream(Waits):
         self, exchange: Exchange, status: int, lines: list[bytes]
     ) -> Awaitable[None] | None:
         """See Carrier."""
+        if not self.number & 1:
+            return None  # h2 (4.4) lets nothing but the final head follow a promise
         fields = [(b":status", b"%d" % status), *fields_of(lines)]
         self.connection.send_headers(self.number, fields)
         return self.connection.turn()
