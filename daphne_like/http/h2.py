@@ -75,7 +75,6 @@ class HTTP2Connection(HTTP2Output):
     __slots__ = (
         "__weakref__",
         "_dropped",
-        "_given_back",
         "_goes",
         "_heard",
         "_leaving",
@@ -103,7 +102,6 @@ class HTTP2Connection(HTTP2Output):
         self._pushes_said = False  # and it has said so itself
         self._goes = False  # GOAWAY is out
         self._heard = False  # from the peer, since it was last asked
-        self._given_back = 0
         self._dropped = 0
         self._requests = 0
 

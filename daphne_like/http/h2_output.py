@@ -29,6 +29,8 @@ WRITTEN_AT_ONCE = 65536
 WRITTEN_IN_A_TURN = 262144
 """Octets after which the event loop comes round: whoever takes all at once has a fair share."""
 
+MOST_AHEAD = 67108864
+"""Octets to which the window of all streams is opened for what will be dropped."""
 MOST_ANSWERED = 64
 """Streams whose answer is whole, and whose peer still sends a body that nobody reads."""
 
@@ -50,6 +52,7 @@ class HTTP2Output(Paced):
     __slots__ = (
         "_answered",
         "_flushing",
+        "_given_back",
         "_h2",
         "_lost",
         "_promised",
@@ -76,6 +79,7 @@ class HTTP2Output(Paced):
         self._queued = 0
         self._lost = False
         self._widened = 0
+        self._given_back = 0  # octets that came, and that the window of all is to be opened by
 
     def spend(self, cost: float = 1.0) -> None:
         """The peer has made work for nothing."""
@@ -141,6 +145,25 @@ class HTTP2Output(Paced):
         """Let the peer send more: on a stream, or on all of them together."""
         self._h2.increment_flow_control_window(size, number)
         self._flush_soon()
+
+    def open_for_rest(self, number: int, rest: int) -> int:
+        """Let the peer send so much on a stream, though the windows are not opened any further.
+
+        Returns:
+            By how many octets the stream's window is wider now.
+        """
+        conn = self._h2
+        room = conn.inbound_flow_control_window
+        wider = min(rest, MOST_AHEAD - room)
+        if wider > 0:
+            # Beside what other streams are sending.
+            self._given_back -= wider
+            self.open_window(wider)
+        wider = rest - conn.streams[number].inbound_flow_control_window
+        if wider <= 0:
+            return 0
+        self.open_window(wider, number)
+        return wider
 
     def room_for_peer(self, number: int) -> int:
         """Octets that the peer may still send on a stream."""

@@ -291,6 +291,8 @@ class HTTP2Stream(Waits):
         if length is not None:
             fields.append((b"content-length", length))
         ends = not more and not body
+        if ends:
+            self._let_rest_come()
         connection.send_headers(self.number, fields, ends)
         exchange.written = size
         exchange.state = STREAMING
@@ -312,7 +314,13 @@ class HTTP2Stream(Waits):
         return self._write(exchange, body, more)
 
     def _write(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
-        if self.connection.send_data_at_once(self.number, body, not more):
+        if not more and not self.half_closed:
+            if not body:
+                self._let_rest_come()
+            at_once = not body  # else `take` has it come, once there is room for the answer's end
+        else:
+            at_once = True
+        if at_once and self.connection.send_data_at_once(self.number, body, not more):
             if not more:
                 self._complete(exchange)
                 return None
@@ -395,6 +403,7 @@ class HTTP2Stream(Waits):
 
     def write_trailers(self, exchange: Exchange, lines: list[bytes]) -> Awaitable[None] | None:
         """See Carrier: a second field section (RFC 9113, 8.1)."""
+        self._let_rest_come()
         if lines:
             self.connection.send_headers(self.number, fields_of(lines), True)
         else:
@@ -402,12 +411,27 @@ class HTTP2Stream(Waits):
         self._complete(exchange)
         return None
 
+    def _let_rest_come(self) -> None:
+        """Make room for the rest of a request that nobody will read, before its answer ends.
+
+        A client may look at nothing that follows the end: curl (7.88) sends on, and reads no
+        WINDOW_UPDATE any more, nor a reset. What comes is dropped, and no more of it than ever.
+        """
+        if self.half_closed or self.exchange.takes_over:
+            return
+        rest = MOST_DROPPED
+        if self.length is not None:
+            rest = min(rest, self.length - self.exchange.received)
+        self._unread -= self.connection.open_for_rest(self.number, rest)
+
     def take(self, most: int) -> tuple[bytes, bool]:
         """The next octets that are pending, and whether our side ends with them."""
         pending = self.pending
         assert pending is not None
         part = bytes(pending[:most])
         self.pending = pending[most:] if len(pending) > most else None
+        if self.ends and self.pending is None:
+            self._let_rest_come()
         return part, self.ends and self.pending is None
 
     def part_sent(self) -> None:
@@ -507,7 +531,7 @@ class HTTP2Stream(Waits):
     def linger(self) -> None:
         """The answer is whole, and the peer still sends."""
         self.wait(Wait.LINGER, STOP_SECONDS)
-        if self._unread:
+        if self._unread > 0:
             self.connection.open_window(self._unread, self.number)
             self._unread = 0
 

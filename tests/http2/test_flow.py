@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from daphne_like.http.h2 import CONNECTION_WINDOW
-from daphne_like.http.h2_output import MOST_WIDENED, WRITTEN_IN_A_TURN
+from daphne_like.http.h2_machine import FIRST_WINDOW
+from daphne_like.http.h2_output import MOST_AHEAD, MOST_WIDENED, WRITTEN_IN_A_TURN
 from daphne_like.http.h2_priority import Priority, priority_of
+from daphne_like.http.h2_stream import MOST_DROPPED
 from tests.acting import Script, body, sending, start
 from tests.h2_peer import CANCEL, H2Peer, data, ping, priority_update, reset, settings, window
 from tests.memory import Memory
@@ -389,6 +391,49 @@ class TestIn:
         peer.read()
         assert answer.reset == 0
         peer.sends(*[data(number, b"x" * FRAME)] * 3)  # it was on its way
+        assert peer.gone == []
+
+    @pytest.mark.parametrize("way", ["whole", "parts", "bodiless", "trailers", "waiting"])
+    def test_room_before_the_end(self, serve: Serve, way: str) -> None:
+        """8.1: room for the rest of the body comes before the end of the answer.
+
+        curl (7.88) sends it all, and reads no window that comes later.
+        """
+        size, has = 8_000_000, 100
+        trailers = {"type": "http.response.trailers", "headers": [(b"a", b"b")]}
+        messages = {
+            "whole": [start(), body(b"no")],
+            "parts": [start(), body(b"n", True), body(b"o", True), body()],
+            "bodiless": [start(204), body()],
+            "trailers": [start(trailers=True), body(b"no"), trailers],
+            "waiting": [start(), body(b"x" * 10)],
+        }
+        peer = H2Peer(serve(sending(*messages[way])), {WINDOW: 5 if way == "waiting" else 65535})
+        fields = ((b"content-length", b"%d" % size),)
+        number = peer.asks(b"POST", b"/", *fields, body=b"x" * has, ends=False)
+        if way == "waiting":
+            assert not peer.answer(number).ended
+            assert peer.window_of(number) <= FIRST_WINDOW  # an application may still read
+            peer.sends(window(number, 5))
+        assert peer.answer(number).ended
+        ends = [
+            index
+            for index, frame in enumerate(peer.frames)
+            if frame.stream_id == number and "END_STREAM" in getattr(frame, "flags", ())
+        ]
+        opened = {0: 65535, number: FIRST_WINDOW}
+        for frame in peer.frames[: ends[0]]:
+            if type(frame).__name__ == "WindowUpdateFrame":
+                opened[frame.stream_id] += frame.window_increment
+        assert min(opened.values()) >= size
+
+    def test_room_is_bounded(self, serve: Serve) -> None:
+        """No more comes of many such uploads than was ever dropped, and the window has its end."""
+        peer = H2Peer(serve(sending(start(), body(b"no"))))
+        for _ in range(60):
+            peer.asks(b"POST", b"/", (b"content-length", b"9" * 15), body=b"x", ends=False)
+        assert peer.window_of(1) <= MOST_DROPPED + FIRST_WINDOW
+        assert peer.windows[0] <= MOST_AHEAD + CONNECTION_WINDOW
         assert peer.gone == []
 
 

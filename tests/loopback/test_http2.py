@@ -125,6 +125,14 @@ class TestCurl:
         expected = b"%d %b" % (len(octets), hashlib.sha256(octets).hexdigest().encode())
         assert done.stdout == expected, done.stderr
 
+    def test_refused_upload(self, place: Place, tmp_path: Path) -> None:
+        """RFC 9113, 8.1: an answer to an upload that nobody reads arrives, and curl ends."""
+        (tmp_path / "upload").write_bytes(b"x" * 8_000_000)
+        options = ["-H", "Expect:", "-w", VERSION, "--data-binary", f"@{tmp_path}/upload"]
+        for length in ("Content-Length: 8000000", "Content-Length:"):  # and without one
+            done = place.curl(*options, "-H", length, "/")
+            assert (done.stdout, done.returncode) == (b"Hello, world!\n2 200 1\n", 0), done.stderr
+
     def test_expect(self, place: Place, tmp_path: Path) -> None:
         """RFC 9110, 10.1.1: 100 when the application asks for the body."""
         (tmp_path / "upload").write_bytes(b"x" * 1_000_000)
