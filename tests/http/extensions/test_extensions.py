@@ -579,6 +579,8 @@ class Files(Rules):
 class Scopes(Rules):
     """ASGI, "Extensions"."""
 
+    extensions = EXTENSIONS
+
     def test_advertised(self, serve: Serve) -> None:
         """C15, C18: a dict for each, and no request can spoil them for another."""
         scopes: list[Any] = []
@@ -600,12 +602,12 @@ class Scopes(Rules):
             asked = self.kind(memory)
             asked.make(b"GET", [])
             asked.finish()
-        assert scopes == [EXTENSIONS, EXTENSIONS]
+        assert scopes == [self.extensions, self.extensions]
         assert all(isinstance(extension, dict) for extension in scopes[0].values())
 
     def test_unknown(self, ask: Any) -> None:
         """C10: what is not advertised is refused."""
-        messages: list[Any] = [{"type": kind} for kind in ("http.response.push", 1, ["a"], None)]
+        messages: list[Any] = [{"type": kind} for kind in ("http.response.debug", 1, ["a"], None)]
         application = Trying(start(), *messages, body())
         asked = ask(application)
         assert [type(error) for error in application.errors[1:-1]] == [ApplicationError] * 4
@@ -755,4 +757,4 @@ class TestScopesOnHTTP1(OnHTTP1, Scopes):
 
 
 class TestScopesOnHTTP2(OnHTTP2, Scopes):
-    pass
+    extensions = {**EXTENSIONS, "http.response.push": {}}  # h2 says ENABLE_PUSH=1
