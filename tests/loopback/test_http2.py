@@ -225,6 +225,19 @@ class TestNghttp:
         assert b"[SETTINGS_MAX_CONCURRENT_STREAMS(0x03):128]" in text
         assert b"error" not in done.stderr.lower()
 
+    def test_push(self, server: Start) -> None:
+        """RFC 9113, 8.4: nghttp takes two promises with a page, and their answers."""
+        running = server("bare:application")
+        nghttp = needed.program("nghttp", "nghttp2-client")
+        done = run(nghttp, "-v", "--no-dep", running.url + "/page")
+        text = re.sub(rb"\x1b\[[0-9;]*m", b"", done.stdout)
+        assert text.count(b"recv PUSH_PROMISE frame") == 2
+        assert b"promised_stream_id=2)" in text
+        assert b"recv (stream_id=1) :authority: 127.0.0.1:%d\n" % running.port in text
+        assert re.search(rb"recv DATA frame <length=13, flags=0x01, stream_id=2>", text)
+        assert re.search(rb"recv DATA frame <length=0, flags=0x01, stream_id=4>", text)
+        assert b"error" not in done.stderr.lower()
+
 
 class TestHttpx:
     """A client on h2's own state machine."""

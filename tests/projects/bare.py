@@ -40,6 +40,13 @@ async def large(scope: Any, receive: Any, send: Any) -> None:
     await answer(send, bytes(range(256)) * 65536)
 
 
+async def page(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    for path in ("/", "/clock"):
+        await send({"type": "http.response.push", "path": path, "headers": []})
+    await send({"type": "http.response.body", "body": b"page"})
+
+
 async def clock(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": []})
     for number in range(3):
@@ -92,7 +99,7 @@ async def tell(scope: Any, receive: Any, send: Any) -> None:
 PATHS = {
     "/": hello, "/upload": upload, "/large": large, "/clock": clock, "/endless": endless,
     "/wait": wait, "/fail": fail, "/fail-late": fail_late, "/leave": leave,
-    "/no-length": no_length, "/seen": tell,
+    "/no-length": no_length, "/seen": tell, "/page": page,
 }  # fmt: skip
 
 
