@@ -314,12 +314,10 @@ class HTTP2Stream(Waits):
         return self._write(exchange, body, more)
 
     def _write(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
-        if not more and not self.half_closed:
-            if not body:
-                self._let_rest_come()
-            at_once = not body  # else `take` has it come, once there is room for the answer's end
-        else:
-            at_once = True
+        # The end of an answer that comes before the request's is `take`'s, when it has its turn.
+        at_once = more or self.half_closed or not body
+        if not body:
+            self._let_rest_come()
         if at_once and self.connection.send_data_at_once(self.number, body, not more):
             if not more:
                 self._complete(exchange)
