@@ -18,6 +18,7 @@ from typing import NoReturn
 from benchmarks import chart, machine, memory, peers, tables
 from benchmarks.catalogue import WORKLOADS
 from benchmarks.contenders import CONTENDERS, OURS, REPOSITORY, Contender
+from benchmarks.http2.workloads import HTTP2Workload
 from benchmarks.measurement import Trial, progress
 from benchmarks.methods import Settings
 from benchmarks.results import Report, Row, summarise
@@ -28,7 +29,7 @@ from benchmarks.workloads import Unit, Workload
 
 DEFAULT_OUTPUT = REPOSITORY / "docs" / "_static" / "benchmarks"
 DEFAULT_PEERS = REPOSITORY / ".benchmarks" / "venv"
-PROGRAMS = {"wrk": "wrk", "taskset": "util-linux"}
+PROGRAMS = {"wrk": "wrk", "h2load": "nghttp2-client", "taskset": "util-linux"}
 
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -38,8 +39,8 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         prog="python -m benchmarks",
         description="Measure daphne_like and its peers side by side, by turns: median processor "
         "time for each request, WebSocket message, handshake or MB, how many in a second, resident "
-        "memory, and the ratio to daphne_like. Linux only; wrk and taskset are needed. A whole run "
-        "takes about an hour.",
+        "memory, and the ratio to daphne_like. Linux only; wrk, h2load and taskset are needed. A "
+        "whole run takes about an hour.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     option = parser.add_argument
@@ -157,7 +158,12 @@ def _measured(
     transfers = any(one.unit is Unit.TRANSFER for one in workloads)
     transfer = {"MB a transfer": options.transfer} if transfers else {}
     return Report(
-        machine=machine.facts(settings.peers, needs_picows(options), made is not None),
+        machine=machine.facts(
+            settings.peers,
+            websocket=needs_picows(options),
+            tls=made is not None,
+            http2=any(isinstance(one, HTTP2Workload) for one in workloads),
+        ),
         versions=machine.versions(contenders, sys.executable, settings.peers),
         settings={
             "rounds": options.rounds,

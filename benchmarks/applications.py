@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
 
     Route = Callable[[ASGIReceiveCallable, ASGISendCallable], Awaitable[None]]
+    ScopeRoute = Callable[[HTTPScope, ASGISendCallable], Awaitable[None]]
 
 HELLO_BODY = b"Hello, world!"
 STREAM_CHUNK = b"0123456789" * 10
@@ -39,6 +40,7 @@ FILE_BLOCK = bytes(range(250)) * 400
 FILES = {"/pathsend-1M": 10, "/pathsend-100M": 1000}
 """Paths of files, and how many blocks are in each."""
 FILE_CHUNK_OCTETS = 65536
+HTTP_VERSION_PATH = "/http-version"
 GIGABYTE = 1_000_000_000
 CHUNK_OCTETS = 100_000
 """Of what is offered or downloaded."""
@@ -46,13 +48,13 @@ SLOW_APPLICATION_PAUSE_SECONDS = 1.0
 
 
 async def application(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-    """Answer lifespan, WebSockets, and each path of :data:`ROUTES`; other paths are 404.
+    """Answer lifespan, WebSockets, and each path of a table of routes; other paths are 404.
 
     Paths are compared decoded, so a server that decodes escapes wrongly fails the check made before
     the measurement.
     """
-    if scope["type"] == "http" and scope["path"] in FILES:
-        await _file(scope, send)
+    if scope["type"] == "http" and scope["path"] in SCOPE_ROUTES:
+        await SCOPE_ROUTES[scope["path"]](scope, send)
     elif scope["type"] == "http":
         await ROUTES.get(scope["path"], _not_found)(receive, send)
     elif scope["type"] == "websocket":
@@ -153,6 +155,13 @@ async def _file(scope: HTTPScope, send: ASGISendCallable) -> None:
     await send(_body(b""))
 
 
+async def _http_version(scope: HTTPScope, send: ASGISendCallable) -> None:
+    """Answer with what the server says that was spoken."""
+    version = scope["http_version"].encode()
+    await send(_start(b"text/plain", len(version)))
+    await send(_body(version))
+
+
 async def _upload(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
     count = 0
     more_body = True
@@ -210,3 +219,9 @@ ROUTES: dict[str, Route] = {
     "/slow-reader": _slow_reader,
     "/slow-application": _slow_application,
 }
+
+SCOPE_ROUTES: dict[str, ScopeRoute] = {
+    **dict.fromkeys(FILES, _file),
+    HTTP_VERSION_PATH: _http_version,
+}
+"""Of what needs the scope."""

@@ -45,7 +45,7 @@ def exchange(connection: http.client.HTTPConnection, workload: HTTPWorkload) -> 
     Raises:
         WrongAnswerError: anything but 200 and the whole body.
     """
-    _compare(*_answered(connection, workload), workload)
+    compare(*_answered(connection, workload), workload)
 
 
 def _answered(connection: http.client.HTTPConnection, workload: HTTPWorkload) -> tuple[int, bytes]:
@@ -62,7 +62,12 @@ def _answered(connection: http.client.HTTPConnection, workload: HTTPWorkload) ->
     return response.status, response.read()
 
 
-def _compare(status: int, body: bytes, workload: HTTPWorkload) -> None:
+def compare(status: int, body: bytes, workload: HTTPWorkload) -> None:
+    """Compare status and body with what the workload is owed.
+
+    Raises:
+        WrongAnswerError: anything but 200 and the whole body.
+    """
     if status != 200:
         raise WrongAnswerError(f"status: expected 200, got {status}")
     expected = workload.answer * workload.repeats

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.http2.workloads import HTTP2_WORKLOADS
 from benchmarks.tls.credentials import Credentials
 from benchmarks.tls.workloads import TLS_WORKLOADS
 from benchmarks.websocket.workloads import WEBSOCKET_WORKLOADS
@@ -106,6 +107,11 @@ _FASTPYSGI_COMMAND = f"{{bin}}/fastpysgi --host 127.0.0.1 --port {{port}} {APPLI
 _FLOOR_COMMAND = "{bin}/python {here}/floor.py {port}"
 _SSL_STRING = "ssl:{port}:interface=127.0.0.1:privateKey={key}:certKey={certificate}"
 
+_NO_HTTP2 = {one.name: "it has no HTTP/2" for one in HTTP2_WORKLOADS}
+_HTTP2_BY_ALPN = {
+    one.name: "it has HTTP/2 over TLS only" for one in HTTP2_WORKLOADS if not one.tls
+}
+
 CONTENDERS = (
     _contender(
         OURS,
@@ -126,6 +132,7 @@ CONTENDERS = (
         "uvicorn",
         _UVICORN_COMMAND,
         "uvicorn",
+        refusals=_NO_HTTP2,
         tls=f"{_UVICORN_COMMAND} --ssl-certfile {{certificate}} --ssl-keyfile {{key}}",
     ),
     _contender(
@@ -144,13 +151,14 @@ CONTENDERS = (
         "Daphne",
         f"{{bin}}/daphne -v 0 -b 127.0.0.1 -p {{port}} {APPLICATION}",
         "daphne",
+        refusals=_HTTP2_BY_ALPN,
         tls=f"{{bin}}/daphne -v 0 -e {_SSL_STRING} {APPLICATION}",
     ),
     _contender(
         "fastpysgi",
         _FASTPYSGI_COMMAND,
         "fastpysgi",
-        refusals={one.name: "it has no WebSocket" for one in WEBSOCKET_WORKLOADS},
+        refusals={**_NO_HTTP2, **{one.name: "it has no WebSocket" for one in WEBSOCKET_WORKLOADS}},
         tls=f"{_FASTPYSGI_COMMAND} --certfile {{certificate}} --keyfile {{key}}",
     ),
     _contender(

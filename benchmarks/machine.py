@@ -15,18 +15,21 @@ from benchmarks.contenders import Contender
 from benchmarks.tls import client
 
 
-def facts(peers_folder: Path, websocket: bool, tls: bool) -> dict[str, str]:
+def facts(peers_folder: Path, websocket: bool, tls: bool, http2: bool) -> dict[str, str]:
     """Return processor, cores, kernel, Python, load tools and day, by name.
 
     Args:
         peers_folder: virtual environment of the WebSocket load.
         websocket: whether there was such load.
         tls: whether there was such load.
+        http2: whether there was such load.
     """
     load = _wrk()
     if websocket:
         found = peers.versions(peers_folder / "bin" / "python", ["picows"])
         load += f", picows {found['picows']} for WebSocket"
+    if http2:
+        load += f", {_h2load()} for HTTP/2"
     facts_of_tls = {"TLS": _tls()} if tls else {}
     return {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
@@ -55,6 +58,11 @@ def _wrk() -> str:
     # `wrk --version` ends with status 1.
     output = subprocess.run(["wrk", "--version"], capture_output=True, text=True)
     return (output.stdout + output.stderr).partition("[")[0].strip()
+
+
+def _h2load() -> str:
+    output = subprocess.run(["h2load", "--version"], capture_output=True, text=True)
+    return output.stdout.strip()
 
 
 def versions(

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from benchmarks import checks, generators, load, memory
+from benchmarks.http2 import checks as http2_checks
+from benchmarks.http2.load import H2Load
+from benchmarks.http2.workloads import HTTP2Workload
 from benchmarks.http_workloads import HTTPWorkload
 from benchmarks.results import Sample
 from benchmarks.serving import Server
@@ -58,6 +61,8 @@ class Method:
             websocket_checks.check(server.port, self.workload)
         elif isinstance(self.workload, TLSWorkload):
             tls_checks.check(server, self.workload)
+        elif isinstance(self.workload, HTTP2Workload):
+            http2_checks.check(server, self.workload)
         else:
             checks.check(server.port, self._http)
 
@@ -87,6 +92,8 @@ class Method:
         if isinstance(self.workload, WebSocketWorkload):
             python = settings.peers / "bin" / "python"
             return generators.Generator(python, core, seconds, connections, self.workload)
+        if isinstance(self.workload, HTTP2Workload):
+            return H2Load(core, seconds, self.workload)
         if self._http.unit is Unit.CONNECTION:
             python = Path(sys.executable)
             return generators.Generator(

@@ -1,7 +1,8 @@
 """What every workload has: a name, a title, and the unit of its figure.
 
 The workloads themselves are in :mod:`benchmarks.http_workloads`,
-:mod:`benchmarks.websocket.workloads` and :mod:`benchmarks.tls.workloads`.
+:mod:`benchmarks.http2.workloads`, :mod:`benchmarks.websocket.workloads` and
+:mod:`benchmarks.tls.workloads`.
 """
 
 from __future__ import annotations
