@@ -142,6 +142,14 @@ class HTTP2Connection(HTTP2Output):
                     came = True
                     self._request_received(*whole, True)
                     continue
+                part = conn.part_of_body()
+                if part is not None:
+                    came = True
+                    number, octets, ends = part
+                    self._body_received(number, octets, len(octets), ends)
+                    if ends:
+                        self._body_complete(number)
+                    continue
                 events = conn.receive_data(b"")
                 frame = frames.last
                 if frame is None:
@@ -384,32 +392,38 @@ class HTTP2Connection(HTTP2Output):
 
     def _data_received(self, event: h2_events.DataReceived) -> None:
         size = event.flow_controlled_length
-        ends = event.stream_ended is not None
+        self._body_received(event.stream_id, event.data, size, event.stream_ended is not None)
+
+    def _body_received(self, number: int, data: bytes, size: int, ends: bool) -> None:
+        """A part of a body; `size` is what it counts in the windows."""
         self._given_back += size
         if self._given_back >= CONNECTION_WINDOW // 4:
             # At once: an application that does not read holds up its own stream alone.
             self.open_window(self._given_back)
             self._given_back = 0
-        if not event.data and not ends:
+        if not data and not ends:
             self.spend()
-        stream = self.streams.get(event.stream_id)
+        stream = self.streams.get(number)
         if stream is None:
-            answered = self._answered.get(event.stream_id)
+            answered = self._answered.get(number)
             if answered is not None and not ends:
                 answered.drop(size)
             return
         self._touched[stream] = None
         try:
-            stream.body_received(event.data, size, ends)
+            stream.body_received(data, size, ends)
         except PeerError as error:
             stream.half_closed = ends
             stream.refuse(error)
         except MalformedError as error:
-            self._malformed(stream.number, error)
+            self._malformed(number, error)
 
     def _stream_ended(self, event: h2_events.StreamEnded) -> None:
-        self._answered.pop(event.stream_id, None)
-        stream = self.streams.get(event.stream_id)
+        self._body_complete(event.stream_id)
+
+    def _body_complete(self, number: int) -> None:
+        self._answered.pop(number, None)
+        stream = self.streams.get(number)
         if stream is not None and not stream.half_closed:
             self._touched.pop(stream, None)
             stream.body_complete()

@@ -120,6 +120,31 @@ class FrameReader:
         self.highest = number
         return number, block
 
+    def next_data(self) -> tuple[int, int, bool] | None:
+        """Look at the next frame, if it is DATA, whole, with octets and without padding.
+
+        Returns:
+            The stream's number, how many octets, and whether its peer's side ends with them; None
+            for any other frame. Either way the frame stays where it is: see `take_data`.
+        """
+        data = self._data
+        if len(data) < FRAME_HEAD or data[3] != DataFrame.type or not self.settled:
+            return None
+        size, flags = int.from_bytes(data[:3], "big"), data[4]
+        if flags & ~END_STREAM or not 0 < size <= FRAME or len(data) < FRAME_HEAD + size:
+            return None
+        if self._block:
+            return None
+        return int.from_bytes(data[5:FRAME_HEAD], "big"), size, bool(flags)
+
+    def take_data(self, size: int) -> bytes:
+        """Cut off the frame that `next_data` has found; its octets."""
+        data = self._data
+        end = FRAME_HEAD + size
+        octets = bytes(data[FRAME_HEAD:end])
+        del data[:end]
+        return octets
+
     def __iter__(self) -> Iterator[Frame]:
         """The next frame, and no other; GOAWAY is not for h2, which would fall silent."""
         self.last = frame = self._next()
