@@ -1,0 +1,131 @@
+"""The short path of h2_machine.py for bodies, held against h2's own way with the same octets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from h2.connection import H2Connection
+from h2.events import DataReceived
+from h2.exceptions import ProtocolError
+from hpack import Encoder
+from hyperframe.frame import HeadersFrame
+
+from daphne_like.http.h2_machine import StateMachine
+from daphne_like.options import Options
+from tests.h2_peer import PREFACE, asking, data, raw, settings
+
+POST = HeadersFrame(1, Encoder().encode(asking(b"POST")), flags=["END_HEADERS"]).serialize()
+BEGINNING = PREFACE + settings() + POST
+FULL = data(1, b"x" * 16384)
+SHORT = {
+    "one": data(1, b"abc"),
+    "last": data(1, b"abc", ends=True),
+    "some": data(1, b"abc") + data(1, b"d") + data(1, b"e", ends=True),
+    "largest": FULL,
+    "a window full": FULL * 4,
+}
+"""What takes the short path."""
+LONG = {
+    "empty": (0, data(1)),
+    "empty and last": (0, data(1, ends=True)),
+    "padded": (0, data(1, b"abc", padding=5)),
+    "a flag that DATA has not": (0, raw(0, 0x40, 1, b"abc")),
+    "more than the window": (4, FULL * 4 + data(1, b"x")),
+    "idle stream": (0, data(3, b"abc")),
+    "stream 0": (0, raw(0, 0, 0, b"abc")),
+    "too large": (0, raw(0, 0, 1, b"x" * 16385)),
+    "behind the end": (1, data(1, b"a", ends=True) + data(1, b"b")),
+    "not whole": (0, data(1, b"abc")[:-1]),
+}
+"""What is left to h2: the frame behind so many that are not."""
+
+
+class Played:
+    """A machine that has been given octets, by the short path where there is one if `short`."""
+
+    def __init__(self, octets: bytes, *, short: bool) -> None:
+        machine = StateMachine(Options("x:y"))
+        machine.initiate_connection()
+        machine.increment_flow_control_window(100_000)  # so that a stream's is the smaller one
+        machine.frames.add_data(BEGINNING + octets)
+        self.machine = machine
+        self.bodies: list[tuple[int, bytes, bool]] = []
+        self.shortened = 0
+        self.error: Any = None
+        try:
+            self._play(short)
+        except ProtocolError as error:
+            self.error = type(error), error.error_code
+
+    def _play(self, short: bool) -> None:
+        machine = self.machine
+        while True:
+            part = machine.part_of_body() if short else None
+            if part is not None:
+                self.shortened += 1
+                self.bodies.append(part)
+                continue
+            for event in machine.receive_data(b""):
+                if isinstance(event, DataReceived):
+                    ends = event.stream_ended is not None
+                    self.bodies.append((event.stream_id, bytes(event.data), ends))
+            if machine.frames.last is None:
+                return
+
+    def known(self) -> dict[str, Any]:
+        """What there is to compare."""
+        machine = self.machine
+        return {
+            "bodies": self.bodies,
+            "error": self.error,
+            "connection": machine.inbound_flow_control_window,
+            "streams": {
+                number: (one.state_machine.state, one.inbound_flow_control_window)
+                for number, one in machine.streams.items()
+            },
+            "sent": machine.data_to_send(),
+        }
+
+
+class TestBodies:
+    """RFC 9113, 6.1, 6.9: one result on both ways."""
+
+    @pytest.mark.parametrize("octets", SHORT.values(), ids=SHORT)
+    def test_short(self, octets: bytes) -> None:
+        """State, windows, octets and errors are the same; h2 has seen none of the frames."""
+        short = Played(octets, short=True)
+        assert 0 < short.shortened == len(short.bodies)
+        assert short.error is None
+        assert short.known() == Played(octets, short=False).known()
+
+    @pytest.mark.parametrize(("before", "octets"), LONG.values(), ids=LONG)
+    def test_long(self, before: int, octets: bytes) -> None:
+        """What is unusual is h2's, which answers and refuses as it does alone."""
+        short = Played(octets, short=True)
+        assert short.shortened == before
+        assert short.known() == Played(octets, short=False).known()
+
+
+class TestWindows:
+    """RFC 9113, 6.9: WINDOW_UPDATE as h2 writes it."""
+
+    @pytest.mark.parametrize("number", [None, 1])
+    def test_opened(self, number: int | None) -> None:
+        """The same frame, and the same window afterwards."""
+        both = []
+        for open_window in (
+            StateMachine.increment_flow_control_window,
+            H2Connection.increment_flow_control_window,
+        ):
+            played = Played(FULL * 2, short=True)
+            open_window(played.machine, 20000, number)
+            both.append(played.known())
+        assert both[0] == both[1]
+        assert both[0]["sent"].endswith(raw(8, 0, number or 0, (20000).to_bytes(4, "big")))
+
+    @pytest.mark.parametrize("increment", [0, 1 << 31])
+    def test_refused(self, increment: int) -> None:
+        """What no frame can say is refused by h2."""
+        with pytest.raises(ValueError, match="must be between"):
+            Played(FULL, short=True).machine.increment_flow_control_window(increment, 1)
