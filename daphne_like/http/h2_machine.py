@@ -9,6 +9,7 @@ against each other. h2 alone takes more than twice as long for a small request, 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,8 @@ DATA, HEADERS, WINDOW_UPDATE, CONTINUATION = 0x0, 0x1, 0x8, 0x9
 OPEN, HALF_CLOSED = StreamState.OPEN, StreamState.HALF_CLOSED_REMOTE
 CLOSED = StreamState.CLOSED
 SERVER_OPEN = ConnectionState.SERVER_OPEN
+frame_head = struct.Struct(">HBBBI").pack
+"""Of the length's upper and lower octets, type, flags and stream."""
 
 CONFIG = H2Configuration(
     client_side=False,
@@ -214,6 +217,12 @@ class StateMachine(H2Connection):
         if end_stream:
             self._close(stream)
 
+    def local_flow_control_window(self, stream_id: int) -> int:
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            return super().local_flow_control_window(stream_id)
+        return min(stream.outbound_flow_control_window, self.outbound_flow_control_window)
+
     def send_data(
         self, stream_id: int, data: Any, end_stream: bool = False, pad_length: Any = None
     ) -> None:
@@ -257,12 +266,10 @@ class StateMachine(H2Connection):
 
     def _send(self, kind: int, flags: int, number: int, payload: Any) -> None:
         out = self._out
-        before = super().data_to_send()
-        if before:
-            out.append(before)
-        out.append(
-            len(payload).to_bytes(3, "big") + bytes((kind, flags)) + number.to_bytes(4, "big")
-        )
+        if self._data_to_send:
+            out.append(super().data_to_send())
+        size = len(payload)
+        out.append(frame_head(size >> 8, size & 0xFF, kind, flags, number))
         out.append(payload)
 
     def data_to_send(self, amount: int | None = None) -> bytes:

@@ -1,4 +1,4 @@
-"""The short path of h2_machine.py for bodies, held against h2's own way with the same octets."""
+"""The short paths beside h2 and hpack, held against them with the same octets."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import pytest
 from h2.connection import H2Connection
 from h2.events import DataReceived
 from h2.exceptions import ProtocolError
-from hpack import Encoder
+from hpack import Decoder, Encoder
 from hyperframe.frame import HeadersFrame
 
+from daphne_like.http.h2_fields import CachedDecoder
 from daphne_like.http.h2_machine import StateMachine
 from daphne_like.options import Options
 from tests.h2_peer import PREFACE, asking, data, raw, settings
@@ -129,3 +130,41 @@ class TestWindows:
         """What no frame can say is refused by h2."""
         with pytest.raises(ValueError, match="must be between"):
             Played(FULL, short=True).machine.increment_flow_control_window(increment, 1)
+
+
+LITERAL = b"\x04\x05/path"
+"""RFC 7541, 6.2.2: `:path: /path`, not to be indexed."""
+INDEXED = b"\x44\x05/path"
+"""RFC 7541, 6.2.1: the same, indexed."""
+NEWEST = b"\xbe"
+OTHER = b"\x44\x06/other"
+RESIZED = b"\x20\x3f\xe1\x1f"
+"""RFC 7541, 6.3: to no octet, and back to 4096: the table is empty."""
+SMALL = b"\x3f\x3b"
+"""To 90 octets, which are two entries."""
+SEQUENCES = {
+    "literals": [LITERAL, LITERAL, LITERAL],
+    "behind another": [INDEXED, NEWEST, LITERAL, NEWEST, OTHER, NEWEST, LITERAL, NEWEST],
+    "equal ones": [INDEXED, OTHER, INDEXED, b"\xbf", INDEXED, b"\xbf", b"\xc0"],
+    "one that evicts another": [SMALL + INDEXED, NEWEST, OTHER, NEWEST, b"\xbf", INDEXED, b"\xbf"],
+    "an equal one": [SMALL + OTHER, INDEXED, b"\xbf", INDEXED, b"\xbf"],
+    "emptied": [INDEXED, NEWEST, RESIZED + OTHER, NEWEST, RESIZED + INDEXED, NEWEST],
+    "size that changes": [SMALL, LITERAL, b"\x3f\xe1\x1f", SMALL, INDEXED, OTHER, b"\xbf", NEWEST],
+}
+
+
+class TestDecoder:
+    """RFC 7541, 2.2: blocks change the table, in the order in which they come."""
+
+    @pytest.mark.parametrize("blocks", SEQUENCES.values(), ids=SEQUENCES)
+    def test_as_hpack(self, blocks: list[bytes]) -> None:
+        """Each block has the fields that hpack alone finds, twice over."""
+        ours, hpack = CachedDecoder(1000), Decoder(1000)
+        for block in blocks * 2:
+            assert list(ours.decode(block, raw=True)) == list(hpack.decode(block, raw=True))
+
+    def test_literal_is_decoded_once(self) -> None:
+        """What does not change the table is known the next time; what does is decoded again."""
+        decoder = CachedDecoder(1000)
+        assert decoder.decode(LITERAL, raw=True) is decoder.decode(LITERAL, raw=True)
+        assert decoder.decode(INDEXED, raw=True) is not decoder.decode(INDEXED, raw=True)
