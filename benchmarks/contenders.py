@@ -108,9 +108,7 @@ _FLOOR_COMMAND = "{bin}/python {here}/floor.py {port}"
 _SSL_STRING = "ssl:{port}:interface=127.0.0.1:privateKey={key}:certKey={certificate}"
 
 _NO_HTTP2 = {one.name: "it has no HTTP/2" for one in HTTP2_WORKLOADS}
-_HTTP2_BY_ALPN = {
-    one.name: "it has HTTP/2 over TLS only" for one in HTTP2_WORKLOADS if not one.tls
-}
+_HTTP2_BY_ALPN = {one.name: "it has HTTP/2 over TLS only" for one in HTTP2_WORKLOADS if not one.tls}
 
 CONTENDERS = (
     _contender(
