@@ -142,6 +142,8 @@ RESIZED = b"\x20\x3f\xe1\x1f"
 """RFC 7541, 6.3: to no octet, and back to 4096: the table is empty."""
 SMALL = b"\x3f\x3b"
 """To 90 octets, which are two entries."""
+LARGE = b"\x3f\xe1\x1f"
+"""To 4096."""
 SEQUENCES = {
     "literals": [LITERAL, LITERAL, LITERAL],
     "behind another": [INDEXED, NEWEST, LITERAL, NEWEST, OTHER, NEWEST, LITERAL, NEWEST],
@@ -149,7 +151,7 @@ SEQUENCES = {
     "one that evicts another": [SMALL + INDEXED, NEWEST, OTHER, NEWEST, b"\xbf", INDEXED, b"\xbf"],
     "an equal one": [SMALL + OTHER, INDEXED, b"\xbf", INDEXED, b"\xbf"],
     "emptied": [INDEXED, NEWEST, RESIZED + OTHER, NEWEST, RESIZED + INDEXED, NEWEST],
-    "size that changes": [SMALL, LITERAL, b"\x3f\xe1\x1f", SMALL, INDEXED, OTHER, b"\xbf", NEWEST],
+    "size that changes": [LARGE, SMALL, LARGE, INDEXED, OTHER, INDEXED, b"\xc0"],
 }
 
 
