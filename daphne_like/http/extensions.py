@@ -31,7 +31,7 @@ EARLY_HINTS = 103
 
 
 class Supported(dict[str, Any]):
-    """What a scope says about an extension that it advertises: nothing (ASGI C15).
+    """What a scope says about an extension that it advertises: mostly nothing (ASGI C15).
 
     One for all scopes, so nobody writes into it (C18): four fresh ones were 3 % of a request.
     """
@@ -48,8 +48,8 @@ EXTENSIONS: dict[str, dict[str, Any]] = {
 """To be copied into a scope."""
 PUSHES = Supported()
 """For the scope of a request whose client says that it takes them."""
-EXTENSIONS_OF_HTTP_10 = {name: EXTENSIONS[name] for name in (PATHSEND, ZEROCOPYSEND)}
-"""Which knows neither 1xx nor trailers."""
+NOT_OF_HTTP_10 = (EARLY_HINT, TRAILERS)
+"""It knows neither 1xx nor trailers."""
 
 IN_PATHS = "".join(map(chr, range(0x21, 0x7F))).replace("#", "")
 """Characters of a path that go out as they are, escapes and the query's question mark too."""

@@ -45,7 +45,6 @@ from daphne_like.http.h2_priority import Priority, priority_of
 from daphne_like.http.h2_push import Pusher, without_what_promises_have_not
 from daphne_like.http.h2_stream import HTTP2Stream
 from daphne_like.http.request import METHODS, RequestLine, Target, exchange_for, split_target
-from daphne_like.http.secured import find_tls
 from daphne_like.http.waits import Wait
 
 if TYPE_CHECKING:
@@ -84,7 +83,6 @@ class HTTP2Connection(HTTP2Output):
         "_requests",
         "_touched",
         "addresses",
-        "tls",
     )
 
     is_reading = True
@@ -92,7 +90,6 @@ class HTTP2Connection(HTTP2Output):
     def __init__(self, server: Server) -> None:
         super().__init__(server)
         self.addresses: request.Addresses | None = None
-        self.tls: dict[str, Any] | None = None
         self._touched: dict[HTTP2Stream, None] = {}  # those that had octets of a body just now
         self._priorities: dict[int, Priority] = {}  # of requests that are to come
         self._leaving: set[Exchange] = set()  # their peer has reset them, and they may still run
@@ -218,10 +215,8 @@ class HTTP2Connection(HTTP2Output):
         self.server.protocol_disconnected(self)
 
     def find_addresses(self) -> request.Addresses:
-        """Both ends, and TLS if there is any, from the first request on."""
+        """Both ends, from the first request on."""
         self.addresses = request.find_addresses(self.transport)
-        if self.addresses.scheme == "https":
-            self.tls = find_tls(self.transport)
         return self.addresses
 
     # What applications promise.

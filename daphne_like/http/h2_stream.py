@@ -111,11 +111,6 @@ class HTTP2Stream(Waits):
         """See HTTP1Input."""
         return self.connection.addresses
 
-    @property
-    def tls(self) -> dict[str, Any] | None:
-        """See HTTP1Input."""
-        return self.connection.tls
-
     def find_addresses(self) -> Addresses:
         """See HTTP1Input."""
         return self.connection.find_addresses()

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import INegotiated
 from daphne_like.asgi.queue import HIGH_WATER
 from daphne_like.deadlines import NEVER
 from daphne_like.exceptions import PeerError
-from daphne_like.http import fields, request, secured
+from daphne_like.http import fields, request
 from daphne_like.http.exchange import COMPLETE, EXPECTED, Exchange
 from daphne_like.http.output import HTTP1Output
 from daphne_like.http.request import exchange_for, request_lines
@@ -104,14 +104,12 @@ class HTTP1Input(HTTP1Output):
         "_upgrading",
         "addresses",
         "parser",
-        "tls",
         "whole_head",
     )
 
     def __init__(self, server: Server) -> None:
         super().__init__(server)
         self.addresses: request.Addresses | None = None
-        self.tls: dict[str, Any] | None = None  # found with them
         self._http_timeout = server.options.http_timeout
         self._max_requests = server.options.max_requests_per_connection
         self._requests = 0
@@ -556,7 +554,7 @@ class HTTP1Input(HTTP1Output):
             self.transport.resumeProducing()
 
     def find_addresses(self) -> request.Addresses:
-        """Both ends, and TLS if there is any, from the first request on.
+        """Both ends, from the first request on.
 
         Raises:
             PeerError: 400, TLS has settled on HTTP/2 and this is none (RFC 9113, 3.2).
@@ -565,6 +563,4 @@ class HTTP1Input(HTTP1Output):
         if INegotiated.providedBy(transport) and transport.negotiatedProtocol == b"h2":
             raise PeerError(400, "TLS has settled on HTTP/2, and this is HTTP/1.1.")
         self.addresses = request.find_addresses(self.transport)
-        if self.addresses.scheme == "https":
-            self.tls = secured.find_tls(self.transport)
         return self.addresses

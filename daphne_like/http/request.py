@@ -17,8 +17,9 @@ from twisted.internet.interfaces import ISSLTransport
 from daphne_like.asgi.fields import TOKEN
 from daphne_like.exceptions import PeerError
 from daphne_like.http.exchange import Exchange
-from daphne_like.http.extensions import EXTENSIONS, EXTENSIONS_OF_HTTP_10, ExtendedExchange
+from daphne_like.http.extensions import EXTENSIONS, NOT_OF_HTTP_10, ExtendedExchange, Supported
 from daphne_like.http.fields import HOST, Fields, FieldSection
+from daphne_like.http.secured import find_tls
 
 if TYPE_CHECKING:
     from daphne_like.http.h2_stream import HTTP2Stream
@@ -43,11 +44,13 @@ METHODS = {
 
 
 class Addresses(NamedTuple):
-    """What every scope of one connection says about its ends."""
+    """What every scope of one connection says about its ends, and what may be done with it."""
 
     scheme: str
     client: list[Any] | None
     server: list[Any] | None
+    extensions: dict[str, Any]
+    """To be copied: none of its values is written into."""
 
 
 class RequestLine(NamedTuple):
@@ -135,8 +138,14 @@ def find_addresses(transport: Any) -> Addresses:
             ends.append(["@" + name[1:] if name[0] == "\0" else name, None])
         else:
             ends.append(None)
-    scheme = "https" if ISSLTransport.providedBy(transport) else "http"
-    return Addresses(scheme, *ends)
+    if not ISSLTransport.providedBy(transport):
+        return Addresses("http", ends[0], ends[1], EXTENSIONS)
+    return Addresses("https", ends[0], ends[1], with_tls(find_tls(transport)))
+
+
+def with_tls(tls: dict[str, Any] | None) -> dict[str, Any]:
+    """The extensions of a connection, with what is known of its TLS (ASGI T01)."""
+    return EXTENSIONS if tls is None else {**EXTENSIONS, "tls": Supported(tls)}
 
 
 def without_empty_lines(head: bytes) -> bytes:
@@ -222,6 +231,8 @@ def make_exchange(connection: HTTP1Input, known: FieldSection, target: bytes) ->
     )
     if version == "1.0":
         exchange.http_10 = True
+        for name in NOT_OF_HTTP_10:
+            del exchange.scope["extensions"][name]
     return exchange
 
 
@@ -243,8 +254,7 @@ def exchange_for(
     """
     server = connection.server
     method, is_head, target, path, raw_path, query_string = line
-    scheme, client, own = connection.addresses or connection.find_addresses()
-    tls = connection.tls
+    scheme, client, own, extensions = connection.addresses or connection.find_addresses()
     scope: dict[str, Any] = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.5"},
@@ -259,10 +269,8 @@ def exchange_for(
         "client": client and client[:],
         "server": own and own[:],
         "state": server.lifespan_state.copy(),
-        "extensions": (EXTENSIONS if version != "1.0" else EXTENSIONS_OF_HTTP_10).copy(),
+        "extensions": extensions.copy(),
     }
-    if tls is not None:
-        scope["extensions"]["tls"] = tls.copy()
     if server.proxies is not None:
         server.proxies.apply(scope)
     exchange = ExtendedExchange(server, connection, scope, keep_alive)

@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from daphne_like.exceptions import ConnectionClosed, PeerError
 from daphne_like.http.exchange import BODILESS, EXPECTED, HELD, STREAMING, WRITING, Exchange
+from daphne_like.http.extensions import Supported
 from daphne_like.http.output import LARGEST_WRITE, WRITTEN_ALONE
 from daphne_like.http.pace import TURN, Paced
 from daphne_like.http.request import find_addresses
@@ -41,7 +42,7 @@ class WebCarrier(Paced):
     Attributes:
         transport: what `abortConnection` ends the request of: the connection, or the stream of
             HTTP/2.
-        addresses, tls: as exchanges find them.
+        addresses: as exchanges find them.
     """
 
     def __init__(self, server: Server, request: Request) -> None:
@@ -52,10 +53,13 @@ class WebCarrier(Paced):
         self.is_stream = not isinstance(channel, HTTPChannel)
         self.transport = channel if self.is_stream else channel.transport
         scheme = "https" if request.isSecure() else "http"
-        self.addresses = find_addresses(channel)._replace(scheme=scheme)
+        ends = find_addresses(channel)
         # A stream of twisted.web's HTTP/2 (26.10) keeps its connection private.
         below = getattr(channel, "_conn", channel) if self.is_stream else channel
-        self.tls = find_tls(getattr(below, "transport", None))
+        tls = find_tls(getattr(below, "transport", None))
+        # twisted.web's requests carry none of the extensions of a response.
+        extensions = {} if tls is None else {"tls": Supported(tls)}
+        self.addresses = ends._replace(scheme=scheme, extensions=extensions)
         self.exchange: Exchange | None = None
         self._answered = False  # the response is out, or nobody is there to have it
         self._gone = False  # twisted.web has done with the request

@@ -48,9 +48,8 @@ def exchange_of(carrier: WebCarrier) -> Exchange:
     # It asks for no more of a connection than a carrier has.
     connection = cast(Any, carrier)
     exchange = exchange_for(connection, line, fields, VERSIONS[request.clientproto], True)
-    exchange.__class__ = Exchange  # a plain one: twisted.web carries none of the extensions
+    exchange.__class__ = Exchange  # a plain one, as its scope says
     scope = exchange.scope
-    scope["extensions"] = {} if carrier.tls is None else {"tls": carrier.tls}
     scope["path"] = scope["root_path"] + path
     scope["root_path"] += place.rstrip("/")
     return exchange
