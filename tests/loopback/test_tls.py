@@ -112,11 +112,11 @@ class TestHandshake:
     """What is settled, and what is not spoken."""
 
     def test_curl(self, running: Running, tmp_path: Path) -> None:
-        """The chain is sent and verifies; ALPN settles on http/1.1 (RFC 7301)."""
+        """The chain is sent and verifies; ALPN settles on h2 (RFC 7301)."""
         url = f"https://localhost:{running.port}"
         done = curl("-v", "--cacert", AUTHORITY.write(tmp_path), f"{url}/", f"{url}/")
         assert done.stdout.count(b'"scheme": "https"') == 2
-        assert b"server accepted http/1.1" in done.stderr
+        assert b"server accepted h2" in done.stderr
         assert b"Re-using existing" in done.stderr or b"Reusing existing" in done.stderr
 
     def test_large_bodies(self, running: Running, tmp_path: Path) -> None:
