@@ -22,6 +22,12 @@ def answers(memory: Any, *requests: bytes, methods: tuple[bytes, ...] = ()) -> l
     return read_answers(memory.connect().sends(*requests).take(), methods)
 
 
+def undated(answer: Any) -> Any:
+    """An answer without the second that it was made in."""
+    answer.fields.pop(b"date", None)
+    return answer
+
+
 class TestStart:
     """ASGI HTTP, "Response Start - send event"."""
 
@@ -132,7 +138,7 @@ class TestBody:
         messages = [body(b"abc", True)] * (parts - 1) + [body(b"abc")]
         memory = tree(sending(start(), *messages))
         first, second = answers(memory, HEAD, HEAD, methods=(b"HEAD", b"HEAD"))
-        assert first == second
+        assert undated(first) == undated(second)
         assert first.fields.get(b"content-length") == (b"3" if parts == 1 else None)
 
     @pytest.mark.parametrize("status", [204, 304])
@@ -140,7 +146,7 @@ class TestBody:
         """H32."""
         memory = tree(sending(start(status, [(b"content-length", b"3")]), body(b"abc")))
         first, second = answers(memory, GET, GET)
-        assert first == second
+        assert undated(first) == undated(second)
         assert first.fields.get(b"content-length") == (None if status == 204 else b"3")
         assert b"content-type" not in first.fields
 
