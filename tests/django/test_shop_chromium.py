@@ -159,4 +159,4 @@ class TestAdmin:
         """After logging out the admin asks for a name again."""
         leave(admin, "#logout-form button")
         admin.get(f"{running.url}/admin/")
-        assert admin.find_elements(By.NAME, "username")
+        assert needed.until(lambda: admin.find_elements(By.NAME, "username"))
