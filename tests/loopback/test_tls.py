@@ -357,6 +357,7 @@ class TestReloadOfDirectories:
             OTHER.write_both(directory / "localhost.pem")
             needed.until(lambda: shown(running, "localhost") == OTHER.certificate)
             assert ask(living) == before
+        running.wait_for("TLS certificates loaded")  # the log is read by a thread
         assert running.log.count("TLS certificates loaded") == 1
 
     def test_hangup(self, running: Running) -> None:
