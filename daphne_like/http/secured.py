@@ -34,10 +34,10 @@ def _of_python(tls: ssl.SSLObject) -> dict[str, Any]:
 
 def _chain(tls: Any) -> list[bytes]:
     """What the client has shown, its own certificate first."""
-    if hasattr(tls, "get_unverified_chain"):  # Python 3.13
-        return list(tls.get_unverified_chain() or ())
     if tls.getpeercert(binary_form=True) is None:
-        return []  # where the method below gives [None]
+        return []  # where the methods below give [None], or fail over it (3.13)
+    if hasattr(tls, "get_unverified_chain"):  # Python 3.13
+        return list(tls.get_unverified_chain())
     # The same method, not yet public; to go with Python 3.12.
     shown = tls._sslobj.get_unverified_chain()
     return [certificate.public_bytes(DER) for certificate in shown]
