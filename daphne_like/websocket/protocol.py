@@ -44,8 +44,6 @@ log = logging.getLogger("daphne_like.websocket")
 
 CLOSED = autobahn.WebSocketProtocol.STATE_CLOSED
 
-EXPECTED = frozenset((*USUAL_COMPRESSED, *CONTROL))
-"""First octets of frames on the short path."""
 MOST_AT_ONCE = 256
 """Frames that autobahn gets in one turn of the event loop: others have theirs, too."""
 
@@ -184,9 +182,10 @@ class WebSocketProtocol(WebSocketOutput):
                         return
                 if start == size:
                     return
-            if data[start] not in EXPECTED and self._wants_a_turn() and self._hold(data[start:]):
-                self.server.loop.call_soon(self._after_a_turn)
-                return
+            if not (data[start] in self.usual or data[start] in CONTROL):
+                if self._wants_a_turn() and self._hold(data[start:]):
+                    self.server.loop.call_soon(self._after_a_turn)
+                    return
             start = self._read_frame(data, start)
             if self.state == CLOSED:
                 return

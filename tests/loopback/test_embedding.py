@@ -149,14 +149,14 @@ class TestServe:
                 await asyncio.sleep(0.05)
                 print(serving.done())
                 go.set()
-                print(await asking)
                 try:
                     await serving
                 except asyncio.CancelledError:
                     print("cancelled")
+                print(await asking)  # last: the client may read after the server has ended
             run(main())
             """,
-        ) == ["site.startup", "False", "site", "site.shutdown", "cancelled"]
+        ) == ["site.startup", "False", "site.shutdown", "cancelled", "site"]
 
     def test_cancelled_while_it_starts(self, runner: str) -> None:
         """wait_for's time is over before the application has started: nothing is left."""

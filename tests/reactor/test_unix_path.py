@@ -77,13 +77,13 @@ class PathRules(Carried):
         left_behind(path, pid)
         self.serves(world, path)
 
-    @pytest.mark.parametrize("pid", [os.getpid(), 1, DEAD])
+    @pytest.mark.parametrize("pid", [pytest.param(os.getpid(), id="ours"), 1, DEAD])
     def test_lock_alone(self, world: World, path: Path, pid: int) -> None:
         """A lock without a socket is nobody's."""
         Path(f"{path}.lock").symlink_to(str(pid))
         self.serves(world, path)
 
-    @pytest.mark.parametrize("pid", [DEAD, os.getpid(), None])
+    @pytest.mark.parametrize("pid", [DEAD, pytest.param(os.getpid(), id="ours"), None])
     def test_living_server(self, world: World, path: Path, pid: int | None) -> None:
         """Somebody listens: refused with a sentence, whatever the lock says; he stays reachable."""
         with socket.socket(socket.AF_UNIX) as alive:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,8 @@ from tests.websocket.frames import (
     disconnected,
     frame,
     got,
+    opening,
+    read_frames,
     sends_bytes,
     sends_text,
     text,
@@ -265,6 +268,25 @@ class TestWrong:
             socket.wire.gets(octets[:cut], octets[cut:])
             assert [each.opcode for each in socket.frames()] == [CLOSE]
             assert (cut, socket.wire.lost, socket.wire.aborted) == (cut, True, False)
+
+    @pytest.mark.parametrize("name", [name for name in WRONG if name.startswith(("RSV", "opcode"))])
+    @pytest.mark.parametrize("cut", [-1, 0, 1, 2])
+    def test_answer_before_it(self, serve: Serve, name: str, cut: int) -> None:
+        """What an application answers at once to the message before is sent before the close frame."""
+
+        async def echo(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send({"type": "websocket.accept"})
+            while (event := await receive())["type"] == "websocket.receive":
+                await send(sends_text(event["text"]))
+
+        wire = serve(echo).connect().sends(opening())
+        wire.take()
+        octets = text("before")
+        cut += len(octets)
+        octets += WRONG[name][0]
+        wire.gets(octets[:cut], octets[cut:])
+        assert [each.opcode for each in read_frames(wire.take())] == [TEXT, CLOSE]
 
     @pytest.mark.parametrize("length", [2**63, 2**64 - 1])
     @pytest.mark.parametrize("opcode", [TEXT, BINARY])
