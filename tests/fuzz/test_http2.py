@@ -33,7 +33,7 @@ from tests.peers import never_answer
 from tests.websocket_peer import TEXT, closing, frame
 
 SETTINGS = settings(
-    max_examples=200,
+    max_examples=60,
     deadline=None,
     database=None,
     derandomize=True,

@@ -146,8 +146,10 @@ class TestFile:
 
 def open_to_everybody(folder: Path) -> None:
     """Let others into a folder of pytest's, for the socket in it to say who may connect."""
-    for one in (folder, folder.parent, folder.parent.parent):
-        one.chmod(0o755)
+    for one in (folder, *folder.parents):
+        mode = one.stat().st_mode
+        if mode & 0o005 != 0o005:
+            one.chmod(stat.S_IMODE(mode) | 0o055)
 
 
 class TestNginx:
