@@ -13,6 +13,10 @@ from daphne_like.interfaces import ISendsFiles
 from daphne_like.reactor.files import SendsFiles, can_send
 from daphne_like.reactor.writing import discard
 
+# Made once, as Twisted's own are: they take longer than the rest of most ends.
+DONE = Failure(error.ConnectionDone())
+ABORTED = Failure(error.ConnectionAborted())
+
 SENDS = (ISendsFiles,) if can_send else ()
 
 
@@ -76,9 +80,9 @@ class NativeTransport(SendsFiles):
         if failure is not None:
             return failure
         if self._aborted:
-            return Failure(error.ConnectionAborted())
+            return ABORTED
         if exception is None:
-            return Failure(error.ConnectionDone())
+            return DONE
         if raised_by_protocol(exception):
             log.err(failure := Failure(exception), "Unhandled error in a protocol")
             return failure

@@ -182,10 +182,9 @@ class WebSocketProtocol(WebSocketOutput):
                         return
                 if start == size:
                     return
-            if not (data[start] in self.usual or data[start] in CONTROL):
-                if self._wants_a_turn() and self._hold(data[start:]):
-                    self.server.loop.call_soon(self._after_a_turn)
-                    return
+            if self._wants_a_turn(data[start]) and self._hold(data[start:]):
+                self.server.loop.call_soon(self._after_a_turn)
+                return
             start = self._read_frame(data, start)
             if self.state == CLOSED:
                 return
@@ -201,12 +200,17 @@ class WebSocketProtocol(WebSocketOutput):
                     self.server.loop.call_soon(self.read_on)
                 return
 
-    def _wants_a_turn(self) -> bool:
+    def _wants_a_turn(self, first: int) -> bool:
         """Whether the application should have its turn before a frame that may break the rules.
 
         So its answer to the messages before, if it has one at once, goes before the close frame,
         as the Autobahn suite would have it.
+
+        Args:
+            first: octet of the frame.
         """
+        if first in self.usual or first in CONTROL:
+            return False
         had_it, self._had_turn = self._had_turn, False
         return not had_it and self.current_frame is None and not self._queue.empty()
 
