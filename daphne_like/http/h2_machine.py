@@ -1,10 +1,10 @@
 """h2's state machine as we need it, with a short path for what most requests and answers are.
 
-Short is a request in one HEADERS frame that ends its stream, DATA frames of a request that is not
-answered yet, the windows opened for them, and an answer in one HEADERS frame and DATA frames after
-that. Everything else takes h2's own way; both keep the same state, and tests hold their results
-against each other. h2 alone takes more than twice as long for a small request, and for an upload
-(measured, docs/discussion/speed.rst): it writes out each frame in hexadecimal for a log it lacks.
+Short is a request in one HEADERS frame that ends its stream, DATA frames of any other, the windows
+opened for them, and an answer in one HEADERS frame and DATA frames after that. Everything else
+takes h2's own way; both keep the same state, and tests hold their results against each other. h2
+alone takes more than twice as long for a small request, and for an upload (measured,
+docs/discussion/speed.rst): it writes out each frame in hexadecimal for a log it lacks.
 """
 
 from __future__ import annotations
@@ -32,8 +32,12 @@ FIRST_WINDOW = 65536
 NO_RFC7540_PRIORITIES = 9
 """The setting that says so (RFC 9218, 2.1)."""
 DATA, HEADERS, WINDOW_UPDATE, CONTINUATION = 0x0, 0x1, 0x8, 0x9
-OPEN, HALF_CLOSED = StreamState.OPEN, StreamState.HALF_CLOSED_REMOTE
-CLOSED = StreamState.CLOSED
+OPEN, CLOSED = StreamState.OPEN, StreamState.CLOSED
+HALF_CLOSED, ANSWERED = StreamState.HALF_CLOSED_REMOTE, StreamState.HALF_CLOSED_LOCAL
+SENDING = (HALF_CLOSED, OPEN)
+"""Our side is open."""
+RECEIVING = (OPEN, ANSWERED)
+"""The peer's is."""
 SERVER_OPEN = ConnectionState.SERVER_OPEN
 frame_head = struct.Struct(">HBBBI").pack
 """Of the length's upper and lower octets, type, flags and stream."""
@@ -72,7 +76,7 @@ class StateMachine(H2Connection):
 
     def __init__(self, options: Options) -> None:
         super().__init__(CONFIG)
-        self._out: list[bytes] = []
+        self._out: list[bytes | memoryview] = []
         self.encoder = StatelessEncoder()  # type: ignore[assignment] # has what h2 calls
         # Twice: a section between one and two times the limit is answered with 431.
         most_decoded = 2 * options.max_head
@@ -161,7 +165,7 @@ class StateMachine(H2Connection):
         stream = self.streams.get(number)
         if (
             stream is None
-            or stream.state_machine.state is not OPEN
+            or stream.state_machine.state not in RECEIVING
             or self.state_machine.state is not SERVER_OPEN
         ):
             return None
@@ -172,7 +176,12 @@ class StateMachine(H2Connection):
         window.current_window_size -= size
         shared.current_window_size -= size
         if ends:
-            stream.state_machine.state = HALF_CLOSED
+            machine = stream.state_machine
+            if machine.state is OPEN:
+                machine.state = HALF_CLOSED
+            else:
+                machine.state = CLOSED
+                machine.stream_closed_by = StreamClosedBy.RECV_END_STREAM
         return number, self.frames.take_data(size), ends
 
     def increment_flow_control_window(self, increment: int, stream_id: int | None = None) -> None:
@@ -180,7 +189,7 @@ class StateMachine(H2Connection):
         if (
             self.state_machine.state is not SERVER_OPEN
             or not 0 < increment <= self.MAX_WINDOW_INCREMENT
-            or (stream is not None and stream.state_machine.state is not OPEN)
+            or (stream is not None and stream.state_machine.state not in RECEIVING)
         ):
             super().increment_flow_control_window(increment, stream_id)
             return
@@ -197,7 +206,7 @@ class StateMachine(H2Connection):
         stream = self.streams.get(stream_id)
         if (
             stream is None
-            or stream.state_machine.state is not HALF_CLOSED
+            or stream.state_machine.state not in SENDING
             or stream.state_machine.headers_sent
             or headers[0][1][:1] == b"1"  # informational
             or self.state_machine.state is not SERVER_OPEN
@@ -215,7 +224,7 @@ class StateMachine(H2Connection):
                 self._send(CONTINUATION, last, stream_id, block[start : start + FRAME])
         stream.state_machine.headers_sent = True
         if end_stream:
-            self._close(stream)
+            self._end(stream)
 
     def local_flow_control_window(self, stream_id: int) -> int:
         stream = self.streams.get(stream_id)
@@ -230,21 +239,35 @@ class StateMachine(H2Connection):
         size = len(data)
         if (
             stream is None
-            or stream.state_machine.state is not HALF_CLOSED
+            or stream.state_machine.state not in SENDING
             or not stream.state_machine.headers_sent
-            or size > FRAME
             or size > stream.outbound_flow_control_window
             or size > self.outbound_flow_control_window
             or pad_length is not None
             or self.state_machine.state is not SERVER_OPEN
         ):
-            super().send_data(stream_id, data, end_stream, pad_length)
+            last = max(0, size - 1) // FRAME * FRAME
+            for start in range(0, last, FRAME):
+                super().send_data(stream_id, bytes(data[start : start + FRAME]))
+            super().send_data(stream_id, bytes(data[last:]), end_stream, pad_length)
             return
+        if size > FRAME:
+            data = self._send_whole_frames(stream_id, memoryview(data))
         self._send(DATA, END_STREAM if end_stream else 0, stream_id, data)
         stream.outbound_flow_control_window -= size
         self.outbound_flow_control_window -= size
         if end_stream:
-            self._close(stream)
+            self._end(stream)
+
+    def _send_whole_frames(self, number: int, data: memoryview) -> memoryview:
+        """Send as many frames as leave something for the last one, which is returned."""
+        if self._data_to_send:
+            self._out.append(super().data_to_send())
+        head = frame_head(FRAME >> 8, FRAME & 0xFF, DATA, 0, number)
+        last = (len(data) - 1) // FRAME * FRAME
+        for start in range(0, last, FRAME):
+            self._out += (head, data[start : start + FRAME])
+        return data[last:]
 
     def promise(self, number: int, fields: Fields) -> int:
         """Promise a request to the peer, on the stream of one of its own; h2's own way.
@@ -260,9 +283,13 @@ class StateMachine(H2Connection):
         return promised
 
     @staticmethod
-    def _close(stream: H2Stream) -> None:
-        stream.state_machine.state = CLOSED
-        stream.state_machine.stream_closed_by = StreamClosedBy.SEND_END_STREAM
+    def _end(stream: H2Stream) -> None:
+        machine = stream.state_machine
+        if machine.state is OPEN:
+            machine.state = ANSWERED
+        else:
+            machine.state = CLOSED
+            machine.stream_closed_by = StreamClosedBy.SEND_END_STREAM
 
     def _send(self, kind: int, flags: int, number: int, payload: Any) -> None:
         out = self._out

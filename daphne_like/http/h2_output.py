@@ -237,7 +237,7 @@ class HTTP2Output(Paced):
         self._pump()
 
     def _pump(self) -> None:
-        """Send what is pending, a frame of each stream in turn, urgent ones first (RFC 9218)."""
+        """Send what is pending, urgent streams first, a frame of each in turn (RFC 9218)."""
         if self._pumping or not self._ring:
             return
         conn, ring = self._h2, self._ring
@@ -252,7 +252,9 @@ class HTTP2Output(Paced):
                 break
             stream = self._next()
             del ring[stream]
-            room = min(room, conn.streams[stream.number].outbound_flow_control_window, FRAME)
+            # Frame by frame only where others wait for their share.
+            most = FRAME if ring else WRITTEN_AT_ONCE
+            room = min(room, conn.streams[stream.number].outbound_flow_control_window, most)
             if room <= 0:
                 self._stalled[stream] = None
                 continue
@@ -261,9 +263,12 @@ class HTTP2Output(Paced):
             conn.send_data(stream.number, part, ends)
             if stream.pending is not None:
                 ring[stream] = None  # behind the others
-            self.budget.earn(
-                FRAME_SENT if stream.pending is None else min(FRAME_SENT, size / LEAST_INCREMENT)
-            )
+            frames: float
+            frames, rest = divmod(size, FRAME)
+            if rest or not size:
+                is_whole = stream.pending is None or rest >= FRAME_SENT * LEAST_INCREMENT
+                frames += 1 if is_whole else rest / LEAST_INCREMENT / FRAME_SENT
+            self.budget.earn(FRAME_SENT * frames)
             left -= size
             self._queued += size
             if self._queued >= WRITTEN_AT_ONCE:

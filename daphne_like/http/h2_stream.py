@@ -417,11 +417,11 @@ class HTTP2Stream(Waits):
             rest = min(rest, self.length - self.exchange.received)
         self._unread -= self.connection.open_for_rest(self.number, rest)
 
-    def take(self, most: int) -> tuple[bytes, bool]:
+    def take(self, most: int) -> tuple[memoryview, bool]:
         """The next octets that are pending, and whether our side ends with them."""
         pending = self.pending
         assert pending is not None
-        part = bytes(pending[:most])
+        part = pending[:most]
         self.pending = pending[most:] if len(pending) > most else None
         if self.ends and self.pending is None:
             self._let_rest_come()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from h2.connection import H2Connection
 from h2.events import DataReceived
-from h2.exceptions import ProtocolError
+from h2.exceptions import FlowControlError, ProtocolError
 from hpack import Decoder, Encoder
 from hyperframe.frame import HeadersFrame
 
@@ -45,16 +46,22 @@ LONG = {
 class Played:
     """A machine that has been given octets, by the short path where there is one if `short`."""
 
-    def __init__(self, octets: bytes, *, short: bool) -> None:
+    def __init__(
+        self, octets: bytes, *, short: bool, answer: Callable[[StateMachine], None] | None = None
+    ) -> None:
         machine = StateMachine(Options("x:y"))
         machine.initiate_connection()
         machine.increment_flow_control_window(100_000)  # so that a stream's is the smaller one
-        machine.frames.add_data(BEGINNING + octets)
         self.machine = machine
         self.bodies: list[tuple[int, bytes, bool]] = []
         self.shortened = 0
         self.error: Any = None
         try:
+            machine.frames.add_data(BEGINNING)
+            self._play(short)
+            if answer is not None:
+                answer(machine)
+            machine.frames.add_data(octets)
             self._play(short)
         except ProtocolError as error:
             self.error = type(error), error.error_code
@@ -82,11 +89,52 @@ class Played:
             "error": self.error,
             "connection": machine.inbound_flow_control_window,
             "streams": {
-                number: (one.state_machine.state, one.inbound_flow_control_window)
+                number: (
+                    one.state_machine.state,
+                    one.state_machine.stream_closed_by,
+                    one.inbound_flow_control_window,
+                    one.outbound_flow_control_window,
+                )
                 for number, one in machine.streams.items()
             },
+            "outbound": machine.outbound_flow_control_window,
             "sent": machine.data_to_send(),
         }
+
+
+HEAD = [(b":status", b"200"), (b"x", b"y")]
+
+
+def answering(way: type[H2Connection], *bodies: bytes, ends: bool) -> Callable[[Any], None]:
+    """An answer by the methods of `way`: the head, and DATA in frames of at most their size."""
+
+    def answer(machine: StateMachine) -> None:
+        way.send_headers(machine, 1, HEAD, ends and not bodies)
+        for body in bodies:
+            last = ends and body is bodies[-1]
+            if way is StateMachine:
+                way.send_data(machine, 1, body, last)
+                continue
+            starts = range(0, len(body), 16384) or (0,)
+            for start in starts:
+                part = body[start : start + 16384]
+                way.send_data(machine, 1, part, last and start == starts[-1])
+
+    return answer
+
+
+ANSWERS: dict[str, tuple[tuple[bytes, ...], bool]] = {
+    "head": ((), False),
+    "head that is all": ((), True),
+    "part": ((b"abc",), False),
+    "parts": ((b"abc", b"", b"d"), False),
+    "whole": ((b"abc", b"d"), True),
+    "empty and last": ((b"abc", b""), True),
+    "one frame": ((b"x" * 16384,), True),
+    "frames": ((b"x" * 40000,), False),
+    "frames and last": ((b"x" * 40000,), True),
+    "whole frames": ((b"x" * 32768,), True),
+}
 
 
 class TestBodies:
@@ -99,6 +147,33 @@ class TestBodies:
         assert 0 < short.shortened == len(short.bodies)
         assert short.error is None
         assert short.known() == Played(octets, short=False).known()
+
+    @pytest.mark.parametrize("octets", SHORT.values(), ids=SHORT)
+    @pytest.mark.parametrize(("bodies", "ends"), ANSWERS.values(), ids=ANSWERS)
+    def test_answered(self, bodies: tuple[bytes, ...], ends: bool, octets: bytes) -> None:
+        """The same where the answer, or a part of it, comes before the body; and of its octets."""
+        short = Played(octets, short=True, answer=answering(StateMachine, *bodies, ends=ends))
+        assert 0 < short.shortened == len(short.bodies)
+        assert short.error is None
+        long = Played(octets, short=False, answer=answering(H2Connection, *bodies, ends=ends))
+        assert short.known() == long.known()
+
+    @pytest.mark.parametrize(("bodies", "ends"), ANSWERS.values(), ids=ANSWERS)
+    def test_answer_behind_it(self, bodies: tuple[bytes, ...], ends: bool) -> None:
+        """An answer to a request that is whole."""
+        whole = data(1, b"abc", ends=True)
+        both = []
+        for way in (StateMachine, H2Connection):
+            played = Played(whole, short=True)
+            answering(way, *bodies, ends=ends)(played.machine)
+            both.append(played.known())
+        assert both[0] == both[1]
+
+    @pytest.mark.parametrize("bodies", [(b"x" * 65536,), (b"x" * 40000, b"y" * 40000)])
+    def test_more_than_the_peer_s_window(self, bodies: tuple[bytes, ...]) -> None:
+        """What no window allows is refused by h2."""
+        with pytest.raises(FlowControlError):
+            answering(StateMachine, *bodies, ends=True)(Played(b"", short=True).machine)
 
     @pytest.mark.parametrize(("before", "octets"), LONG.values(), ids=LONG)
     def test_long(self, before: int, octets: bytes) -> None:
