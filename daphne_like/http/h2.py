@@ -1,7 +1,7 @@
 """An HTTP/2 connection: what its peer sends, what it waits for, and its end (RFC 9113).
 
 How frames are cut and checked is in h2_frames.py, how answers go out in h2_output.py, what one
-stream does in h2_stream.py, what fields must be in h2_fields.py.
+stream does in h2_stream.py, what a request must be in h2_request.py.
 """
 
 from __future__ import annotations
@@ -26,25 +26,19 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from daphne_like.exceptions import PeerError
-from daphne_like.http import request
 from daphne_like.http.exchange import Exchange
 from daphne_like.http.extensions import PUSH, PUSHES, ExtendedExchange
-from daphne_like.http.fields import EXPECTATION, Fields, check_nel, check_size
+from daphne_like.http.fields import EXPECTATION, Fields, check_size
 from daphne_like.http.h2_budget import FRAME as ONE_FRAME
 from daphne_like.http.h2_budget import LEAST_INCREMENT, SMALL_CHANGE
-from daphne_like.http.h2_fields import (
-    Head,
-    MalformedError,
-    check_head,
-    check_trailers,
-    joined_cookies,
-)
+from daphne_like.http.h2_fields import MalformedError, check_trailers
 from daphne_like.http.h2_frames import PREFACE as PREFACE
 from daphne_like.http.h2_output import HTTP2Output
 from daphne_like.http.h2_priority import Priority, priority_of
 from daphne_like.http.h2_push import Pusher, without_what_promises_have_not
+from daphne_like.http.h2_request import Head, Request, request_from, request_of
 from daphne_like.http.h2_stream import HTTP2Stream
-from daphne_like.http.request import METHODS, RequestLine, Target, exchange_for, split_target
+from daphne_like.http.request import Addresses, exchange_for, find_addresses
 from daphne_like.http.waits import Wait
 
 if TYPE_CHECKING:
@@ -89,7 +83,7 @@ class HTTP2Connection(HTTP2Output):
 
     def __init__(self, server: Server) -> None:
         super().__init__(server)
-        self.addresses: request.Addresses | None = None
+        self.addresses: Addresses | None = None
         self._touched: dict[HTTP2Stream, None] = {}  # those that had octets of a body just now
         self._priorities: dict[int, Priority] = {}  # of requests that are to come
         self._leaving: set[Exchange] = set()  # their peer has reset them, and they may still run
@@ -214,9 +208,9 @@ class HTTP2Connection(HTTP2Output):
         self._release_writers()
         self.server.protocol_disconnected(self)
 
-    def find_addresses(self) -> request.Addresses:
+    def find_addresses(self) -> Addresses:
         """Both ends, from the first request on."""
-        self.addresses = request.find_addresses(self.transport)
+        self.addresses = find_addresses(self.transport)
         return self.addresses
 
     # What applications promise.
@@ -232,12 +226,12 @@ class HTTP2Connection(HTTP2Output):
         if self._pushes_said:
             exchange.scope["extensions"][PUSH] = PUSHES
 
-    def promise(self, stream: HTTP2Stream, request: Fields, head: Head) -> bool:
+    def promise(self, stream: HTTP2Stream, fields: Fields, head: Head) -> bool:
         """Promise a request, and serve it as if the client had made it (X11).
 
         Args:
             stream: of the request whose application asks for it.
-            request: the field section.
+            fields: the field section.
             head: the same, checked.
         Returns:
             Whether it was promised: not to a peer that goes, or has enough.
@@ -245,7 +239,8 @@ class HTTP2Connection(HTTP2Output):
             MalformedError, PeerError: the request is none that would be served.
         """
         promised = HTTP2Stream(self, 0)
-        refusal = self._put_into(promised, head, True)
+        request = request_from(head, self.server.options)
+        refusal = self._put_into(promised, request, True)
         if refusal is not None:
             raise refusal
         if (
@@ -257,7 +252,7 @@ class HTTP2Connection(HTTP2Output):
         ):
             return False
         try:
-            promised.number = number = self._h2.promise(stream.number, request)
+            promised.number = number = self._h2.promise(stream.number, fields)
         except ProtocolError:
             return False  # the peer has not seen to it that there can be one
         without_what_promises_have_not(promised.exchange.scope["extensions"])
@@ -294,18 +289,18 @@ class HTTP2Connection(HTTP2Output):
             return
         stream = HTTP2Stream(self, number)
         try:
-            head = check_head(fields)
-            if ended and head.length:
+            request = request_of(fields, self.server.options)
+            if ended and request.length:
                 raise MalformedError("a content-length without content")
-            refusal = self._put_into(stream, head, ended)
         except MalformedError as error:
             self._malformed(number, error)
             return
-        if priority is None and head.priority is not None:
-            priority = priority_of(head.priority)
+        refusal = self._put_into(stream, request, ended)
+        if priority is None and request.priority is not None:
+            priority = priority_of(request.priority)
         if priority is not None:
             stream.urgency, stream.incremental = priority
-        if self._pushes and refusal is None and head.protocol is None:
+        if self._pushes and refusal is None and request.protocol is None:
             self._let_push(stream, fields)
         self.streams[number] = stream
         self.arrived(Wait.NEXT)
@@ -334,46 +329,24 @@ class HTTP2Connection(HTTP2Output):
         instances = self.server.instances
         self._leaving = {exchange for exchange in self._leaving if exchange in instances}
 
-    def _put_into(self, stream: HTTP2Stream, head: Head, ended: bool) -> PeerError | None:
-        """Give a stream the exchange of its head.
+    def _put_into(self, stream: HTTP2Stream, request: Request, ended: bool) -> PeerError | None:
+        """Give a stream the exchange of its request.
 
         Returns:
             What the peer is owed instead of the application's answer.
-        Raises:
-            MalformedError: the request is none.
         """
-        options = self.server.options
-        fields = joined_cookies(head.fields)
-        refusal = head.refusal
-        target = Target("", b"", b"", None)
-        try:
-            check_size(fields, options)
-            check_nel(fields)
-            if refusal is None:
-                target = split_target(b"GET" if head.protocol else head.method, head.path)
-            if len(head.path) > options.max_request_line:
-                raise PeerError(414, "The request target is too long.")
-            if options.max_body_size and (head.length or 0) > options.max_body_size:
-                raise PeerError(413, "The body is too large.")
-        except PeerError as error:
-            refusal = refusal or error
-        if target.authority is not None:
-            raise MalformedError("the path is an absolute URI")
-        method = METHODS.get(head.method) or head.method.decode("ascii")
-        line = RequestLine(method, method == "HEAD", head.path, *target[:3])
-        if not options.keep_underscores and any(b"_" in name for name, _ in fields):
-            fields = [field for field in fields if b"_" not in field[0]]  # S03
-        exchange = exchange_for(stream, line, fields, "2", True)
-        stream.length = head.length
+        refusal = request.refusal
+        exchange = exchange_for(stream, request.line, request.fields, "2", True)
+        stream.length = request.length
         stream.half_closed = exchange.request_complete = ended
-        expectation = next((value for name, value in fields if name == b"expect"), None)
+        expectation = request.expectation
         if expectation is not None and not ended:
             if expectation.lower() != b"100-continue":
                 refusal = refusal or PeerError(417, EXPECTATION)
             exchange.expects_continue = True
-        if head.protocol is not None and refusal is None:
+        if request.protocol is not None and refusal is None:
             try:
-                exchange = self._session_of(exchange, head.protocol)
+                exchange = self._session_of(exchange, request.protocol)
             except PeerError as error:
                 refusal = error
         stream.exchange = exchange

@@ -1,25 +1,21 @@
-"""Fields of HTTP/2: what RFC 9113, 8.2 and 8.3, asks of them, and how those of answers go out."""
+"""Fields of HTTP/2: what RFC 9113, 8.2, asks of them, and how they are decoded and encoded."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any
 
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 from hpack import Decoder, Encoder
 from hpack.exceptions import HPACKError, OversizedHeaderListError
-from hpack.struct import HeaderTuple, NeverIndexedHeaderTuple
+from hpack.struct import NeverIndexedHeaderTuple
 
-from daphne_like.exceptions import PeerError
-from daphne_like.http.fields import EXPECTATION, Fields, check_host, hosts
+from daphne_like.http.fields import Fields
 
 NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 FORBIDDEN_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-TARGET = re.compile(rb"[\x21-\x7e]+")
-METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-PSEUDO = frozenset((b":method", b":scheme", b":authority", b":path", b":protocol"))
 OF_CONNECTIONS = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
 )
@@ -29,103 +25,24 @@ MOST_LINES = 4096
 LONGEST_LINE = 512
 
 
+class Section(list[tuple[bytes, bytes]]):
+    """A field section as decoded, kept with what became of it.
+
+    Attributes:
+        request: the same, checked, where it is the usual head of one; see h2_request.py.
+    """
+
+    request: Any = None
+
+
 class MalformedError(Exception):
     """A request that is malformed (RFC 9113, 8.1.1): its stream is reset, with PROTOCOL_ERROR."""
-
-
-class Head(NamedTuple):
-    """The head of a request."""
-
-    method: bytes
-    path: bytes
-    protocol: bytes | None
-    """Of an extended CONNECT (RFC 8441), else None."""
-    fields: Fields
-    """With `host` first, which is `:authority` where the request has one (ASGI H11)."""
-    length: int | None
-    """The declared Content-Length."""
-    priority: bytes | None
-    """How urgent the answer is (RFC 9218)."""
-    refusal: PeerError | None
-    """It is well-formed, and not served for what is here alone."""
 
 
 class CompressionError(ProtocolError):
     """A field section that can not be decoded (RFC 9113, 4.3): the connection is at fault."""
 
     error_code = ErrorCodes.COMPRESSION_ERROR
-
-
-def check_head(received: list[tuple[bytes, bytes]]) -> Head:
-    """Take a request's field section apart.
-
-    Args:
-        received: as decoded, pseudo-fields first.
-    Raises:
-        MalformedError: RFC 9113, 8.2 and 8.3, forbid it.
-    """
-    pseudo: dict[bytes, bytes] = {}
-    fields: Fields = []
-    for name, value in received:
-        if name[:1] == b":":
-            if fields or name in pseudo or name not in PSEUDO:
-                raise MalformedError(f"pseudo-field {name!r}")
-            pseudo[name] = value
-        else:
-            fields.append((name, value))
-    check_names_and_values(fields)
-    method, path = pseudo.get(b":method", b""), pseudo.get(b":path", b"")
-    protocol = pseudo.get(b":protocol")
-    if METHOD.fullmatch(method) is None:
-        raise MalformedError("method")
-    refusal: PeerError | None = None
-    if method == b"CONNECT" and protocol is None:
-        if b":path" in pseudo or b":scheme" in pseudo or b":authority" not in pseudo:
-            raise MalformedError("CONNECT has an authority and no more")
-        refusal = PeerError(501, "CONNECT is not served here.")
-    elif TARGET.fullmatch(path) is None or pseudo.get(b":scheme") not in (b"http", b"https"):
-        raise MalformedError("path or scheme")
-    elif protocol is not None and method != b"CONNECT":
-        raise MalformedError(":protocol without CONNECT")
-    elif method != method.upper():
-        refusal = PeerError(501, "The method is not known here.")  # as in HTTP/1.1 (ASGI H03)
-    by_name = dict(fields)
-    host, authority = by_name.get(b"host"), pseudo.get(b":authority")
-    if len(by_name) != len(fields):
-        seen = [name for name, _ in fields]
-        if seen.count(b"host") > 1 or seen.count(b"content-length") > 1:
-            raise MalformedError("a field that may stand once")
-        if seen.count(b"expect") > 1:
-            refusal = refusal or PeerError(417, EXPECTATION)
-    if authority is not None:
-        if host is not None:
-            if host != authority:
-                raise MalformedError("host is not :authority")
-            fields = [field for field in fields if field[0] != b"host"]
-        fields.insert(0, (b"host", authority))
-        host = authority
-    if not host:
-        raise MalformedError("no :authority and no host")
-    if host not in hosts:
-        try:
-            check_host(host)
-        except PeerError as error:
-            refusal = refusal or error
-    length = length_of(by_name.get(b"content-length"))
-    return Head(method, path, protocol, fields, length, by_name.get(b"priority"), refusal)
-
-
-def length_of(value: bytes | None) -> int | None:
-    """The number in Content-Length; None without one.
-
-    Raises:
-        MalformedError: it is no plain number.
-    """
-    if value is None:
-        return None
-    if not value.isdigit() or len(value) > 18:
-        raise MalformedError("content-length")
-    return int(value)
 
 
 def check_names_and_values(fields: Fields) -> None:
@@ -155,21 +72,6 @@ def check_trailers(fields: Fields) -> None:
     check_names_and_values(fields)
 
 
-def joined_cookies(fields: Fields) -> Fields:
-    """Fields with the crumbs of a cookie as one, where the first stood (8.2.3; ASGI H16)."""
-    crumbs = [value for name, value in fields if name == b"cookie"]
-    if len(crumbs) < 2:
-        return fields
-    whole: Fields = []
-    for name, value in fields:
-        if name != b"cookie":
-            whole.append((name, value))
-        elif crumbs:
-            whole.append((name, b"; ".join(crumbs)))
-            crumbs = []
-    return whole
-
-
 class CachedDecoder(Decoder):
     """Decodes a block once, as long as the table it points into is the same.
 
@@ -180,15 +82,15 @@ class CachedDecoder(Decoder):
 
     def __init__(self, max_header_list_size: int) -> None:
         super().__init__(max_header_list_size)
-        self._known: dict[bytes, Iterable[HeaderTuple]] = {}
+        self._known: dict[bytes, Section] = {}
 
-    def decode(self, data: bytes, raw: bool = False) -> Iterable[HeaderTuple]:
+    def decode(self, data: bytes, raw: bool = False) -> Any:
         known = self._known.get(data)
         if known is not None:
             return known
         size, count, newest = self._table()
         try:
-            decoded = super().decode(data, raw)
+            decoded: Any = super().decode(data, raw)
         except OversizedHeaderListError:
             raise  # h2 says ENHANCE_YOUR_CALM
         except HPACKError as error:
@@ -201,7 +103,7 @@ class CachedDecoder(Decoder):
         elif len(data) <= LONGEST_BLOCK:  # not so many fields that keeping them counts
             if len(self._known) >= MOST_BLOCKS:
                 self._known.clear()
-            self._known[data] = decoded
+            self._known[data] = decoded = Section(decoded)
         return decoded
 
     def _table(self) -> tuple[int, int, object]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from daphne_like.exceptions import ApplicationError, PeerError
 from daphne_like.http.extensions import EARLY_HINT, PUSH
 from daphne_like.http.fields import Fields
-from daphne_like.http.h2_fields import Head, MalformedError, check_head, size_encoded
+from daphne_like.http.h2_fields import MalformedError, size_encoded
 from daphne_like.http.h2_frames import FRAME
+from daphne_like.http.h2_request import Head, check_head
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -65,7 +66,7 @@ class Pusher:
     def _request(self, path: bytes, fields: Fields) -> Fields:
         """As the client would have made it: same scheme, same authority (X11)."""
         received = dict(self._received)
-        # Whatever the request's head was, h2_fields.py has seen to it that it has these.
+        # Whatever the request's head was, h2_request.py has seen to it that it has these.
         authority = received.get(b":authority") or received[b"host"]
         return [
             (b":method", b"GET"),
