@@ -5,6 +5,7 @@ The sections are those of the RFCs; the cases are what each sentence with MUST a
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -457,3 +458,46 @@ class TestPreface:
         wire = serve(never_answer).connect()
         wire.sends(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + PREFACE + settings())
         assert b"\0\0" not in wire.written
+
+
+class TestAgain:
+    """A field section that comes again, octet for octet: its request is known already."""
+
+    SECTION = block((b"x", b"y"))
+
+    def scopes(self, serve: Serve, *flags: int, **settings: Any) -> tuple[H2Peer, list[Any]]:
+        """The same section on streams 1, 3, 5, ... with these flags, and the scopes it makes."""
+        scopes: list[Any] = []
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            scopes.append(copy.deepcopy(scope))
+            scope["headers"].append((b"more", b""))
+            scope["headers"][0] = (b"host", b"other")
+            scope["extensions"].clear()
+            scope["path"] = "/other"
+            await send({"type": "http.response.start", "status": 200})
+            await send({"type": "http.response.body"})
+
+        peer = H2Peer(serve(application, **settings))
+        for index, flag in enumerate(flags):
+            peer.sends(raw(HEADERS, END_HEADERS | flag, 2 * index + 1, self.SECTION))
+        return peer, scopes
+
+    def test_scopes_are_equal(self, serve: Serve) -> None:
+        """And each application has its own (C18)."""
+        peer, scopes = self.scopes(serve, *(END_STREAM,) * 4)
+        assert scopes == scopes[:1] * 4
+        assert scopes[0]["headers"][-1] == (b"x", b"y")
+        assert [peer.answer(number).status for number in (1, 3, 5, 7)] == [200] * 4
+
+    def test_with_a_body_or_without(self, serve: Serve) -> None:
+        """Whether one follows is no part of the section."""
+        peer, scopes = self.scopes(serve, END_STREAM, 0, END_STREAM)
+        assert scopes == scopes[:1] * 3
+        assert peer.answer(3).status == 200
+
+    def test_refused_each_time(self, serve: Serve) -> None:
+        """What is not served is not served the second time either."""
+        peer, scopes = self.scopes(serve, *(END_STREAM,) * 3, max_fields=1)
+        assert scopes == []
+        assert [peer.answer(number).status for number in (1, 3, 5)] == [431] * 3
