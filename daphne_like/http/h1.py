@@ -403,6 +403,7 @@ class HTTP1Connection(HTTP1Input):
         self.transport.unregisterProducer()
         self.server.connection_switched(self, protocol)
         protocol.makeConnection(self.transport)
+        protocol.handshakeCompleted()  # if there was one
         protocol.dataReceived(PREFACE)
 
     def disconnect_application(self) -> None:

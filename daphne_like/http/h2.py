@@ -18,10 +18,12 @@ from h2.settings import SettingCodes
 from hyperframe.frame import DataFrame, Frame, GoAwayFrame
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
+    IHandshakeListener,
     IProtocol,
     IPushProducer,
     ISSLTransport,
 )
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -57,7 +59,7 @@ LINGER_SECONDS = 2.0
 PING = b"are you?"
 
 
-@implementer(IProtocol, IHalfCloseableProtocol, IPushProducer)
+@implementer(IProtocol, IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
 class HTTP2Connection(HTTP2Output):
     """A connection; a Twisted protocol below, streams with exchanges above.
 
@@ -67,6 +69,7 @@ class HTTP2Connection(HTTP2Output):
 
     __slots__ = (
         "__weakref__",
+        "_begun",
         "_dropped",
         "_goes",
         "_heard",
@@ -84,6 +87,7 @@ class HTTP2Connection(HTTP2Output):
     def __init__(self, server: Server) -> None:
         super().__init__(server)
         self.addresses: Addresses | None = None
+        self._begun = False  # our settings are out
         self._touched: dict[HTTP2Stream, None] = {}  # those that had octets of a body just now
         self._priorities: dict[int, Priority] = {}  # of requests that are to come
         self._leaving: set[Exchange] = set()  # their peer has reset them, and they may still run
@@ -101,12 +105,26 @@ class HTTP2Connection(HTTP2Output):
     def makeConnection(self, transport: Any) -> None:
         self.transport = transport
         transport.registerProducer(self, True)
-        self._h2.initiate_connection()
-        self._h2.increment_flow_control_window(CONNECTION_WINDOW - 65535)
-        if not self.server.protocol_connected(self):
+        has_room = self.server.protocol_connected(self)
+        if has_room and isinstance(transport, TLSMemoryBIOProtocol):
+            # Twisted's own TLS calls before the handshake: nothing can be said yet (S35).
+            self.wait(Wait.HANDSHAKE, self.server.options.tls_handshake_timeout)
+            return
+        self._begin()
+        if not has_room:
             # Nothing was or will be looked at: whatever it asks for may be asked again.
             self._go_away(ErrorCodes.NO_ERROR)
-            return
+
+    def handshakeCompleted(self) -> None:
+        """The peer has come through the TLS handshake."""
+        if not self._begun:
+            self.arrived(Wait.HANDSHAKE)
+            self._begin()
+
+    def _begin(self) -> None:
+        self._begun = True
+        self._h2.initiate_connection()
+        self._h2.increment_flow_control_window(CONNECTION_WINDOW - 65535)
         self._flush_soon()
         options = self.server.options
         self.wait(Wait.HEAD, options.header_timeout)  # for the preface and settings
@@ -552,7 +570,7 @@ class HTTP2Connection(HTTP2Output):
         """
         if self._lost:
             return
-        if not self._goes:
+        if self._begun and not self._goes:
             self._say_goodbye(code)
         if not self.streams:
             self._close()

@@ -317,8 +317,10 @@ class HTTP2Output(Paced):
 
     def pauseProducing(self) -> None:
         super().pauseProducing()
-        # Whoever does not read has no answers to frames that ask for some piled up (S13).
-        self.transport.pauseProducing()
+        if self._h2.frames.settled:
+            # Whoever does not read has no answers to frames that ask for some piled up (S13).
+            # Before it has sent anything it may have to be read first: its TLS handshake.
+            self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
         super().resumeProducing()

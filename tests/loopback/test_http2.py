@@ -6,8 +6,10 @@ import asyncio
 import hashlib
 import re
 import socket
+import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -182,6 +184,30 @@ class TestVersions:
                 assert b"ALPN protocol: " + offered in done.stdout
             finally:
                 running.stop()
+
+    @pytest.mark.parametrize("http", ["auto", "2"])
+    @pytest.mark.parametrize("kind", ["ssl", "https", "tls"])
+    def test_who_takes_his_time(self, program: Start, tmp_path: Path, kind: str, http: str) -> None:
+        """RFC 9113, 3.4: the server's preface waits for the client's handshake, not he for it."""
+        key, certificate = make_certificate(tmp_path)
+        folder = tmp_path / "by-name"
+        folder.mkdir()
+        (folder / "localhost.pem").write_bytes(key.read_bytes() + certificate.read_bytes())
+        endpoint = {
+            "ssl": f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={certificate}",
+            "https": f"https:tcp:0:interface=127.0.0.1:key={key}:certificate={certificate}",
+            "tls": f"tls:{folder}:0:interface=127.0.0.1",
+        }[kind]
+        running = program("--http", http, "-e", endpoint, "bare:application").wait_until_ready()
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.set_alpn_protocols(["h2"])
+        with running.connect() as connection:
+            time.sleep(0.3)
+            with context.wrap_socket(connection, server_hostname="localhost") as tls:
+                tls.settimeout(5)
+                tls.sendall(PREFACE + settings())
+                assert tls.recv(9)[3] == 4  # SETTINGS
 
 
 class TestNghttp:
