@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import re
 import socket
-import ssl
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests import needed
+from tests.certificates import Authority
 from tests.h2_peer import PREFACE, goaway, ping, settings
 from tests.loopback.conftest import Running
 from tests.loopback.test_websocket_carriers import make_certificate
@@ -189,18 +189,19 @@ class TestVersions:
     @pytest.mark.parametrize("kind", ["ssl", "https", "tls"])
     def test_who_takes_his_time(self, program: Start, tmp_path: Path, kind: str, http: str) -> None:
         """RFC 9113, 3.4: the server's preface waits for the client's handshake, not he for it."""
-        key, certificate = make_certificate(tmp_path)
+        authority = Authority()
+        site = authority.issue("localhost")
         folder = tmp_path / "by-name"
         folder.mkdir()
-        (folder / "localhost.pem").write_bytes(key.read_bytes() + certificate.read_bytes())
+        site.write_both(folder / "localhost.pem")
+        certificate, key = site.write(tmp_path, "site")
         endpoint = {
             "ssl": f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={certificate}",
             "https": f"https:tcp:0:interface=127.0.0.1:key={key}:certificate={certificate}",
             "tls": f"tls:{folder}:0:interface=127.0.0.1",
         }[kind]
         running = program("--http", http, "-e", endpoint, "bare:application").wait_until_ready()
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context = authority.client()
         context.set_alpn_protocols(["h2"])
         with running.connect() as connection:
             time.sleep(0.3)
