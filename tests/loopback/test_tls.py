@@ -482,19 +482,26 @@ class TestScope:
         assert told["scheme"] == "wss"
         assert told["tls"]["tls_version"] == 0x0304
 
-    def test_deadline_of_twisted_s_own(self, tmp_path: Path, alone: Serve) -> None:
+    @pytest.mark.parametrize("http", ["auto", "2"])
+    def test_deadline_of_twisted_s_own(self, tmp_path: Path, alone: Serve, http: str) -> None:
         """S35: `ssl:` has the deadline, too, and a connection after its handshake does not."""
         certificate, key = SITE.write(tmp_path, "site")
         files = f"certKey={certificate}:privateKey={key}:extraCertChain={certificate}"
         string = f"ssl:0:interface=127.0.0.1:{files}"
-        running = alone("-e", string, "secured:application", "--tls-handshake-timeout", "1")
-        running.wait_until_ready()
-        with secure(running.connect()) as done:
+        running = alone(
+            "-e", string, "secured:application", "--tls-handshake-timeout", "1", "--http", http
+        ).wait_until_ready()
+        context = AUTHORITY.client()
+        context.set_alpn_protocols(["h2", "http/1.1"] if http == "2" else ["http/1.1"])
+        with secure(running.connect(), context) as done:
             silent = running.connect()
             silent.sendall(CLIENT_HELLO)
             with pytest.raises(ConnectionResetError):
                 silent.recv(1)
-            assert ask(done)["scheme"] == "https"
+            if http == "2":
+                assert done.recv(9)[3] == 4  # SETTINGS, and no GOAWAY
+            else:
+                assert ask(done)["scheme"] == "https"
 
     def test_never_without_tls(self, server: Serve) -> None:
         """T01: not on a plain connection, whatever a trusted proxy says of the scheme."""
