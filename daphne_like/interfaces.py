@@ -5,6 +5,14 @@ from __future__ import annotations
 from twisted.internet.interfaces import ITransport
 
 
+class ITakesViews(ITransport):
+    """A transport whose `write` and `writeSequence` take views of octets, uncopied where it can.
+
+    What they show must not change any more. Asked for as ISendsFiles is: Twisted's own transports
+    take nothing but bytes, and join them.
+    """
+
+
 class ISendsFiles(ITransport):
     """A transport that hands octets of a file to the kernel instead of to Python.
 

@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "http": INNERMOST | {"asgi", "deadlines", "interfaces"},
     "interfaces": set(),
     "reactor": INNERMOST | {"interfaces"},
-    "tls": INNERMOST,
+    "tls": INNERMOST | {"interfaces"},
     "websocket": INNERMOST | {"asgi", "deadlines", "http"},
     "demo": set(),
     "options": INNERMOST | {"asgi"},

@@ -9,8 +9,10 @@ from typing import Any
 
 from daphne_like.exceptions import ApplicationError
 
-MOST_READ = 131072
-"""Octets read at once."""
+LEAST_READ = 65536
+"""Octets read at once for a peer that is slower than the disk."""
+MOST_READ = 262144
+"""The same for one that keeps up."""
 MOST_SENT = 524288
 """Octets that the kernel is asked to send at once: so long a file keeps everybody else waiting."""
 
@@ -31,7 +33,7 @@ class Stretch:
         offset, left: where the octets begin that are still to be sent, and how many they are.
     """
 
-    __slots__ = ("_buffer", "_owned", "_reading", "descriptor", "left", "offset")
+    __slots__ = ("_most", "_owned", "_reading", "descriptor", "left", "offset")
 
     def __init__(
         self,
@@ -48,8 +50,8 @@ class Stretch:
         self.descriptor = descriptor
         self.offset = offset
         self.left = size if count is None else min(size, count)
+        self._most = LEAST_READ
         self._owned = owned
-        self._buffer: bytearray | None = None
         self._reading: Future[bytes] | None = None
 
     def sent(self, size: int) -> None:
@@ -65,15 +67,19 @@ class Stretch:
         self.offset += size
         self.left -= size
 
-    async def read(self, loop: AbstractEventLoop) -> bytes:
+    async def read(self, loop: AbstractEventLoop, kept_up: bool) -> bytes | memoryview:
         """The next octets; from the disk in a thread, from memory at once.
 
+        Args:
+            loop: that runs.
+            kept_up: the peer has taken the last ones already.
         Raises:
             ApplicationError: there are none: the file has become shorter, or cannot be read.
         """
-        size = min(self.left, MOST_READ)
+        self._most = min(2 * self._most, MOST_READ) if kept_up else LEAST_READ
+        size = min(self.left, self._most)
         try:
-            octets = self._read_at_once(size)
+            octets: bytes | memoryview | None = self._read_at_once(size)
             if octets is None:
                 read = loop.run_in_executor(None, read_at, self.descriptor, size, self.offset)
                 self._reading = read
@@ -84,19 +90,17 @@ class Stretch:
         self.sent(len(octets))
         return octets
 
-    def _read_at_once(self, size: int) -> bytes | None:
+    def _read_at_once(self, size: int) -> memoryview | None:
         """Octets that the kernel has in memory; None if there are none, or nobody can tell."""
         if _NOWAIT is None:
             return None
-        if self._buffer is None:
-            self._buffer = bytearray(size)
-        room = memoryview(self._buffer)[:size]
+        room = memoryview(bytearray(size))
         try:
             got = os.preadv(self.descriptor, [room], self.offset, _NOWAIT)
         except OSError:  # EAGAIN, or a file system that cannot tell
             return None
         # None of nothing either: at the end of the file the other way of reading says so.
-        return bytes(room[:got]) if got else None
+        return room[:got] if got else None
 
     def close(self) -> None:
         """Let go of the file."""

@@ -299,13 +299,15 @@ class StateMachine(H2Connection):
         out.append(frame_head(size >> 8, size & 0xFF, kind, flags, number))
         out.append(payload)
 
+    def parts_to_send(self) -> list[bytes | memoryview]:
+        """As data_to_send, in parts."""
+        out, self._out = self._out, []
+        if self._data_to_send:
+            out.append(super().data_to_send())
+        return out
+
     def data_to_send(self, amount: int | None = None) -> bytes:
-        out = self._out
-        if not out:
-            return super().data_to_send(amount)
-        out.append(super().data_to_send())
-        self._out = []
-        return b"".join(out)
+        return b"".join(self.parts_to_send())
 
     def clear_outbound_data_buffer(self) -> None:
         self._out.clear()

@@ -17,6 +17,7 @@ from daphne_like.http.h2_fields import default_fields_of
 from daphne_like.http.h2_frames import FRAME
 from daphne_like.http.h2_machine import FIRST_WINDOW, StateMachine
 from daphne_like.http.pace import TURN, Paced, Turn
+from daphne_like.interfaces import ITakesViews
 
 if TYPE_CHECKING:
     from daphne_like.http.h2_stream import HTTP2Stream
@@ -26,6 +27,8 @@ MOST_WIDENED = 4194304
 """Octets by which the windows of all streams together may be wider than at first."""
 WRITTEN_AT_ONCE = 65536
 """Octets after which the transport is asked whether the peer reads."""
+LARGE_WRITE = 32768
+"""Octets of bodies from which joining them takes longer than telling the transport of each part."""
 WRITTEN_IN_A_TURN = 262144
 """Octets after which the event loop comes round: whoever takes all at once has a fair share."""
 
@@ -253,7 +256,7 @@ class HTTP2Output(Paced):
             stream = self._next()
             del ring[stream]
             # Frame by frame only where others wait for their share.
-            most = FRAME if ring else WRITTEN_AT_ONCE
+            most = FRAME if ring else WRITTEN_IN_A_TURN
             room = min(room, conn.streams[stream.number].outbound_flow_control_window, most)
             if room <= 0:
                 self._stalled[stream] = None
@@ -310,10 +313,14 @@ class HTTP2Output(Paced):
         self._flush()
 
     def _flush(self) -> None:
-        self._queued = 0
+        large, self._queued = self._queued >= LARGE_WRITE, 0
+        transport = self.transport
+        if large and not self._lost and ITakesViews.implementedBy(type(transport)):
+            transport.writeSequence(self._h2.parts_to_send())
+            return
         data = self._h2.data_to_send()
         if data and not self._lost:
-            self.transport.write(data)
+            transport.write(data)
 
     def pauseProducing(self) -> None:
         super().pauseProducing()

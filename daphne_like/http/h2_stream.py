@@ -358,14 +358,16 @@ class HTTP2Stream(Waits):
     async def _write_file(self, exchange: Exchange, part: Stretch, more: bool) -> None:
         assert exchange.part_written is not None
         try:
+            kept_up = True
             while part.left:
-                octets = await part.read(self.server.loop)
+                octets = await part.read(self.server.loop, kept_up)
                 self._check_writing(exchange)
                 self.pending = memoryview(octets)
                 self.ends = not more and not part.left
                 self._room = self.server.loop.create_future()
                 self.connection.wants_to_send(self)
-                if self.pending is None:
+                kept_up = self.pending is None
+                if kept_up:
                     await TURN
                 else:
                     self.wait(Wait.WRITE, self.server.options.write_timeout)

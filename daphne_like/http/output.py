@@ -22,7 +22,7 @@ from daphne_like.http.answers import (
 from daphne_like.http.exchange import BODILESS, HELD, STREAMING, WRITING, Exchange
 from daphne_like.http.files import MOST_SENT, Stretch
 from daphne_like.http.pace import TURN, Paced
-from daphne_like.interfaces import ISendsFiles
+from daphne_like.interfaces import ISendsFiles, ITakesViews
 
 if TYPE_CHECKING:
     from daphne_like.server import Server
@@ -47,7 +47,7 @@ class HTTP1Output(Paced):
 
     def __init__(self, server: Server) -> None:
         super().__init__(server)
-        self._out: list[bytes] | None = None
+        self._out: list[bytes | memoryview] | None = None
         self._out_size = 0
 
     def exchange_over(self, exchange: Exchange) -> None:
@@ -206,11 +206,14 @@ class HTTP1Output(Paced):
             self._write_now(before)
             if ISendsFiles.implementedBy(type(self.transport)):
                 await self._send_stretch(exchange, part)
+            takes_views = ITakesViews.implementedBy(type(self.transport))
+            kept_up = True
             while part.left:
-                octets = await part.read(self.server.loop)
+                octets = await part.read(self.server.loop, kept_up)
                 if exchange.state is not WRITING:
                     raise ConnectionClosed("The connection was closed while a file was sent")
-                self._write_now(octets)
+                self._write_now(octets if takes_views else bytes(octets))
+                kept_up = not self._paused
                 await self._next_turn(exchange)
             exchange.state = STREAMING
             waiting = self._write_part(exchange, after, more)
@@ -333,7 +336,7 @@ class HTTP1Output(Paced):
             return self._writer()
         return TURN if enough else None
 
-    def _write_now(self, octets: bytes) -> None:
+    def _write_now(self, octets: bytes | memoryview) -> None:
         out = self._out
         if out is not None:
             self._out = None

@@ -9,7 +9,7 @@ from twisted.python import log
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from daphne_like.interfaces import ISendsFiles
+from daphne_like.interfaces import ISendsFiles, ITakesViews
 from daphne_like.reactor.files import SendsFiles, can_send
 from daphne_like.reactor.writing import discard
 
@@ -25,6 +25,7 @@ SENDS = (ISendsFiles,) if can_send else ()
     interfaces.ISystemHandle,
     interfaces.IConsumer,
     interfaces.IPushProducer,
+    ITakesViews,
     *SENDS,
 )
 class NativeTransport(SendsFiles):

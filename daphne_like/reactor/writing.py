@@ -87,7 +87,7 @@ class Writes(Handle):
 
     # ITransport and ITCPTransport.
 
-    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+    def writeSequence(self, iovec: Iterable[bytes | memoryview]) -> None:
         if self.write is discard:
             return
         # asyncio's own writelines never pauses the producer (3.12 to 3.13.1, gh-127529).

@@ -25,6 +25,7 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from daphne_like.interfaces import ITakesViews
 from daphne_like.tls.names import shake_hands
 
 if TYPE_CHECKING:
@@ -49,7 +50,13 @@ PLAIN_HTTP_ANSWER = (
 
 
 @implementer(
-    IProtocol, IHalfCloseableProtocol, INegotiated, ISystemHandle, IConsumer, IPushProducer
+    IProtocol,
+    IHalfCloseableProtocol,
+    INegotiated,
+    ISystemHandle,
+    IConsumer,
+    IPushProducer,
+    ITakesViews,
 )
 class SecureConnection:
     """TLS of one accepted connection.
@@ -312,7 +319,7 @@ class SecureConnection:
 
     # Output.
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         if not self._sends or not len(data):
             return
         if len(data) > WRITTEN_AT_ONCE:
@@ -321,13 +328,13 @@ class SecureConnection:
         self._write(data)
         self.transport.write(self._out.read())
 
-    def _write_large(self, data: bytes) -> None:
+    def _write_large(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
         for start in range(0, len(data), WRITTEN_AT_ONCE):
             self._write(view[start : start + WRITTEN_AT_ONCE])
             self.transport.write(self._out.read())
 
-    def writeSequence(self, data: Iterable[bytes]) -> None:
+    def writeSequence(self, data: Iterable[bytes | memoryview]) -> None:
         self.write(b"".join(data))
 
     def _flush(self) -> None:

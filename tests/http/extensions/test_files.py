@@ -13,10 +13,10 @@ import pytest
 
 from daphne_like.exceptions import ApplicationError
 from daphne_like.http import files
-from daphne_like.http.files import MOST_READ, Stretch, open_file
+from daphne_like.http.files import LEAST_READ, MOST_READ, Stretch, open_file
 from tests.memory import Loop
 
-OCTETS = bytes(range(251)) * 2000
+OCTETS = bytes(range(251)) * 4000
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def run() -> Iterator[Callable[[Any], Any]]:
 async def whole(stretch: Stretch) -> list[bytes]:
     parts = []
     while stretch.left:
-        parts.append(await stretch.read(asyncio.get_running_loop()))
+        parts.append(await stretch.read(asyncio.get_running_loop(), True))
     return parts
 
 
@@ -53,6 +53,20 @@ class TestReading:
         stretch.close()
         assert b"".join(parts) == OCTETS
         assert max(map(len, parts)) <= MOST_READ
+
+    def test_sizes(self, run: Any, path: str) -> None:
+        """Little for a slow peer, which memory holds; more for one that keeps up, and no longer."""
+        stretch = open_file(path)
+
+        async def read(*kept_up: bool) -> list[int]:
+            loop = asyncio.get_running_loop()
+            return [len(await stretch.read(loop, one)) for one in kept_up]
+
+        try:
+            sizes = run(read(False, True, True, True, False, True))
+        finally:
+            stretch.close()
+        assert sizes == [65536, 131072, 262144, 262144, 65536, 131072]
 
     def test_kernel_that_cannot_tell(self, run: Any, path: str, monkeypatch: Any) -> None:
         """A file system without RWF_NOWAIT, or a page that is not in memory: a thread reads."""
@@ -85,12 +99,12 @@ class TestReading:
         one, other = open_file(path), open_file(str(tmp_path / "other"))
 
         async def both() -> tuple[bytes, list[bytes]]:
-            return await one.read(asyncio.get_running_loop()), await whole(other)
+            return await one.read(asyncio.get_running_loop(), False), await whole(other)
 
         parts = run(both())
         one.close()
         other.close()
-        assert parts == (OCTETS[:MOST_READ], [b"x" * 1000])
+        assert parts == (OCTETS[:LEAST_READ], [b"x" * 1000])
 
     def test_error(self, run: Any, path: str) -> None:
         """What the disk says is told as the application's error; the peer hears nothing of it."""
@@ -128,7 +142,7 @@ class TestClosing:
 
         async def cancelled() -> None:
             loop = asyncio.get_running_loop()
-            reading = loop.create_task(stretch.read(loop))
+            reading = loop.create_task(stretch.read(loop, False))
             await asyncio.sleep(0)
             assert await loop.run_in_executor(None, begun.wait, 10)
             reading.cancel()
@@ -138,7 +152,7 @@ class TestClosing:
             os.fstat(stretch.descriptor)  # it is open
             inner: Any = stretch._reading
             go_on.set()
-            assert await inner == OCTETS[:MOST_READ]
+            assert await inner == OCTETS[:LEAST_READ]
             await asyncio.sleep(0)
             with pytest.raises(OSError, match="Bad file descriptor"):
                 os.fstat(stretch.descriptor)
