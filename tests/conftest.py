@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from tests.memory import Memory
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from walking all modules and tests, again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish() -> None:
+    """Hypothesis looks for who refers to what, which does not find what is frozen."""
+    gc.unfreeze()
 
 
 @pytest.fixture
