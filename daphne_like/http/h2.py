@@ -154,10 +154,12 @@ class HTTP2Connection(HTTP2Output):
                 part = conn.part_of_body()
                 if part is not None:
                     came = True
-                    number, octets, ends = part
-                    self._body_received(number, octets, len(octets), ends)
-                    if ends:
-                        self._body_complete(number)
+                    while part is not None:  # mostly more of the same
+                        number, octets, ends = part
+                        self._body_received(number, octets, len(octets), ends)
+                        if ends:
+                            self._body_complete(number)
+                        part = None if self._lost else conn.part_of_body()
                     continue
                 events = conn.receive_data(b"")
                 frame = frames.last

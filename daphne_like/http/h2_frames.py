@@ -141,7 +141,9 @@ class FrameReader:
         """Cut off the frame that `next_data` has found; its octets."""
         data = self._data
         end = FRAME_HEAD + size
-        octets = bytes(data[FRAME_HEAD:end])
+        # A slice of `data` itself would be copied twice.
+        with memoryview(data) as view, view[FRAME_HEAD:end] as part:
+            octets = bytes(part)
         del data[:end]
         return octets
 
