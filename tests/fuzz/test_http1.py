@@ -14,7 +14,7 @@ from tests.memory import Memory
 from tests.peers import read_answers
 
 SETTINGS = settings(
-    max_examples=300,
+    max_examples=150,
     deadline=None,
     database=None,
     derandomize=True,
