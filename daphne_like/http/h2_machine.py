@@ -176,12 +176,7 @@ class StateMachine(H2Connection):
         window.current_window_size -= size
         shared.current_window_size -= size
         if ends:
-            machine = stream.state_machine
-            if machine.state is OPEN:
-                machine.state = HALF_CLOSED
-            else:
-                machine.state = CLOSED
-                machine.stream_closed_by = StreamClosedBy.RECV_END_STREAM
+            self._end(stream, HALF_CLOSED, StreamClosedBy.RECV_END_STREAM)
         return number, self.frames.take_data(size), ends
 
     def increment_flow_control_window(self, increment: int, stream_id: int | None = None) -> None:
@@ -224,7 +219,7 @@ class StateMachine(H2Connection):
                 self._send(CONTINUATION, last, stream_id, block[start : start + FRAME])
         stream.state_machine.headers_sent = True
         if end_stream:
-            self._end(stream)
+            self._end(stream, ANSWERED, StreamClosedBy.SEND_END_STREAM)
 
     def local_flow_control_window(self, stream_id: int) -> int:
         stream = self.streams.get(stream_id)
@@ -237,6 +232,7 @@ class StateMachine(H2Connection):
     ) -> None:
         stream = self.streams.get(stream_id)
         size = len(data)
+        last = max(0, size - 1) // FRAME * FRAME  # where the last of its frames begins
         if (
             stream is None
             or stream.state_machine.state not in SENDING
@@ -246,28 +242,17 @@ class StateMachine(H2Connection):
             or pad_length is not None
             or self.state_machine.state is not SERVER_OPEN
         ):
-            last = max(0, size - 1) // FRAME * FRAME
             for start in range(0, last, FRAME):
                 super().send_data(stream_id, bytes(data[start : start + FRAME]))
             super().send_data(stream_id, bytes(data[last:]), end_stream, pad_length)
             return
-        if size > FRAME:
-            data = self._send_whole_frames(stream_id, memoryview(data))
-        self._send(DATA, END_STREAM if end_stream else 0, stream_id, data)
+        for start in range(0, last, FRAME):
+            self._send(DATA, 0, stream_id, data[start : start + FRAME])
+        self._send(DATA, END_STREAM if end_stream else 0, stream_id, data[last:])
         stream.outbound_flow_control_window -= size
         self.outbound_flow_control_window -= size
         if end_stream:
-            self._end(stream)
-
-    def _send_whole_frames(self, number: int, data: memoryview) -> memoryview:
-        """Send as many frames as leave something for the last one, which is returned."""
-        if self._data_to_send:
-            self._out.append(super().data_to_send())
-        head = frame_head(FRAME >> 8, FRAME & 0xFF, DATA, 0, number)
-        last = (len(data) - 1) // FRAME * FRAME
-        for start in range(0, last, FRAME):
-            self._out += (head, data[start : start + FRAME])
-        return data[last:]
+            self._end(stream, ANSWERED, StreamClosedBy.SEND_END_STREAM)
 
     def promise(self, number: int, fields: Fields) -> int:
         """Promise a request to the peer, on the stream of one of its own; h2's own way.
@@ -283,13 +268,14 @@ class StateMachine(H2Connection):
         return promised
 
     @staticmethod
-    def _end(stream: H2Stream) -> None:
+    def _end(stream: H2Stream, half_closed: StreamState, by: StreamClosedBy) -> None:
+        """One side has ended; `half_closed` is what an open stream is then."""
         machine = stream.state_machine
         if machine.state is OPEN:
-            machine.state = ANSWERED
+            machine.state = half_closed
         else:
             machine.state = CLOSED
-            machine.stream_closed_by = StreamClosedBy.SEND_END_STREAM
+            machine.stream_closed_by = by
 
     def _send(self, kind: int, flags: int, number: int, payload: Any) -> None:
         out = self._out

@@ -266,12 +266,10 @@ class HTTP2Output(Paced):
             conn.send_data(stream.number, part, ends)
             if stream.pending is not None:
                 ring[stream] = None  # behind the others
-            frames: float
-            frames, rest = divmod(size, FRAME)
-            if rest or not size:
-                is_whole = stream.pending is None or rest >= FRAME_SENT * LEAST_INCREMENT
-                frames += 1 if is_whole else rest / LEAST_INCREMENT / FRAME_SENT
-            self.budget.earn(FRAME_SENT * frames)
+            earned = FRAME_SENT * (-(-size // FRAME) or 1)
+            if stream.pending is not None:
+                earned = min(earned, size / LEAST_INCREMENT)
+            self.budget.earn(earned)
             left -= size
             self._queued += size
             if self._queued >= WRITTEN_AT_ONCE:

@@ -176,6 +176,7 @@ class PathRules(Carried):
             theirs.listen()
             world.stop(world.adopt(theirs, world.factory(Recorder)))
             world.dial(socket.AF_UNIX, str(path))
+            theirs.accept()[0].close()  # whoever comes is his
 
 
 class TestOnUvloop(PathRules):
@@ -224,9 +225,10 @@ class TestAlone:
         assert free == [False, False, True]
 
     def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
-        """Binding says what is wrong."""
-        with unix_path.alone(os.fsencode(tmp_path / "nope" / "socket")):
-            pass
+        """Nobody is waited for there, and binding says what is wrong."""
+        world = World(native_uvloop())
+        assert refused(world, tmp_path / "nope" / "socket") == "No such file or directory"
+        world.close()
 
     def test_one_of_several_processes(self, tmp_path: Path) -> None:
         """Of servers that find the same dead one's socket at once, one gets it."""
