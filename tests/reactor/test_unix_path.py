@@ -225,7 +225,7 @@ class TestAlone:
         assert free == [False, False, True]
 
     def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
-        """Nobody is waited for there, and the system says what is wrong, as on Twisted's reactors."""
+        """Nobody is waited for; the system says what is wrong, as on Twisted's own reactors."""
         world = World(native_uvloop())
         with pytest.raises(FileNotFoundError):
             world.listen_unix(world.factory(Recorder), tmp_path / "nope" / "socket", wantPID=True)
