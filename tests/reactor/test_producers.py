@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -104,10 +105,12 @@ class ProducerRules(Carried):
         protocol, _ = world.pair(Recorder)
         producer = Pull(protocol.transport, chunks=1_000_000)
         protocol.transport.registerProducer(producer, False)
-        world.settle(2000)
-        calls = producer.calls
-        world.settle(100)
-        assert producer.calls == calls
+        before = -1
+        while producer.calls != before:  # the kernel takes a while to fill its buffers
+            before = producer.calls
+            assert before < 1_000
+            world.settle(2000)
+            time.sleep(0.1)
 
     def test_pull_producer_that_takes_its_time(self, world: World) -> None:
         """IPullProducer.resumeProducing: not called again before the producer has written."""
