@@ -6,8 +6,9 @@ What comes of the frames is in h2_machine.py, what they mean to a request in h2.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from h2.exceptions import (
     DenialOfServiceError,
@@ -19,7 +20,6 @@ from h2.settings import SettingCodes
 from hyperframe.exceptions import InvalidDataError, InvalidFrameError, InvalidPaddingError
 from hyperframe.frame import (
     ContinuationFrame,
-    DataFrame,
     Frame,
     GoAwayFrame,
     HeadersFrame,
@@ -28,23 +28,21 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
-if TYPE_CHECKING:
-    pass
-
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FRAME = 16384
 """Octets of the largest frame, either way: the least that a peer must be allowed (4.2)."""
 FRAME_HEAD = 9
 MOST_CONTINUATIONS = 64
 """CONTINUATION frames of one field section: large ones fill its limit long before (S16)."""
-FIRST_WINDOW = 65536
-"""Octets of a body that a peer may send before the application has read any."""
-NO_RFC7540_PRIORITIES = 9
-"""The setting that says so (RFC 9218, 2.1)."""
+DATA, HEADERS, WINDOW_UPDATE, CONTINUATION = 0x0, 0x1, 0x8, 0x9
 ACK = END_STREAM = 0x1
 END_HEADERS, PRIORITY = 0x4, 0x20
 HIGHEST = 0x7FFFFFFF
 KNOWN_SETTINGS = frozenset(SettingCodes)
+LAYOUT = struct.Struct(">BHBBI")
+"""A frame's head: the length's upper octet and lower two, type, flags, stream (4.1)."""
+frame_head = LAYOUT.pack
+parts_of_head = LAYOUT.unpack_from
 
 
 class FrameReader:
@@ -72,21 +70,24 @@ class FrameReader:
         self.settled = False
         self._most_block = most_block
         self._preface = PREFACE  # what is to come of it
-        self._data = bytearray()
+        self._data = b""
+        self._at = 0  # what stands before it is cut off already
         self._block: list[Any] = []  # a field section that is not whole
         self._block_size = 0
 
-    def add_data(self, data: Any) -> None:
+    def add_data(self, data: bytes) -> None:
         """What the peer has sent."""
-        self._data += data
+        if data:
+            left = self._data[self._at :]
+            self._data = left + data if left else data
+            self._at = 0
 
     @property
     def waits_for_head(self) -> bool:
         """Whether something has begun that is to be whole soon: anything but a frame of a body."""
-        data = self._data
-        return bool(self._block) or (
-            bool(data) and (len(data) < FRAME_HEAD or data[3] != DataFrame.type)
-        )
+        data, at = self._data, self._at
+        left = len(data) - at
+        return bool(self._block) or (left > 0 and (left < FRAME_HEAD or data[at + 3] != DATA))
 
     def whole_request(self) -> tuple[int, bytes] | None:
         """The next frame, if it is all of a request: HEADERS that end a new stream of theirs.
@@ -94,31 +95,33 @@ class FrameReader:
         Returns:
             The stream's number, and the encoded field section; None leaves the frame where it is.
         """
-        data = self._data
-        if len(data) < FRAME_HEAD or data[3] != HeadersFrame.type or not self.settled:
+        data, at = self._data, self._at
+        start = at + FRAME_HEAD
+        if len(data) < start:
             return None
-        size, flags = int.from_bytes(data[:3], "big"), data[4]
-        end = FRAME_HEAD + size
-        number = int.from_bytes(data[5:FRAME_HEAD], "big")
-        start = FRAME_HEAD
+        upper, size, kind, flags, number = parts_of_head(data, at)
+        if kind != HEADERS:
+            return None
+        end = start + size
         if flags & PRIORITY:
+            # A stream that depends on itself is h2's to refuse (RFC 7540, 5.3.1).
+            if data[start : start + 4] == data[at + 5 : start]:
+                return None
             start += 5
         if (
             flags & ~PRIORITY != END_STREAM | END_HEADERS
             or not start < end <= len(data)
+            or upper
             or size > FRAME
-            or self._block
-            or number <= self.highest
+            or not self.highest < number <= HIGHEST
             or not number & 1
-            or number > HIGHEST
-            # A stream that depends on itself is h2's to refuse (RFC 7540, 5.3.1).
-            or (flags & PRIORITY and data[FRAME_HEAD : FRAME_HEAD + 4] == data[5:FRAME_HEAD])
+            or self._block
+            or not self.settled
         ):
             return None
-        block = bytes(data[start:end])
-        del data[:end]
+        self._at = end
         self.highest = number
-        return number, block
+        return number, data[start:end]
 
     def next_data(self) -> tuple[int, int, bool] | None:
         """Look at the next frame, if it is DATA, whole, with octets and without padding.
@@ -127,25 +130,28 @@ class FrameReader:
             The stream's number, how many octets, and whether its peer's side ends with them; None
             for any other frame. Either way the frame stays where it is: see `take_data`.
         """
-        data = self._data
-        if len(data) < FRAME_HEAD or data[3] != DataFrame.type or not self.settled:
+        data, at = self._data, self._at
+        start = at + FRAME_HEAD
+        if len(data) < start:
             return None
-        size, flags = int.from_bytes(data[:3], "big"), data[4]
-        if flags & ~END_STREAM or not 0 < size <= FRAME or len(data) < FRAME_HEAD + size:
+        upper, size, kind, flags, number = parts_of_head(data, at)
+        if (
+            kind != DATA
+            or flags & ~END_STREAM
+            or upper
+            or not 0 < size <= FRAME
+            or len(data) < start + size
+            or self._block
+            or not self.settled
+        ):
             return None
-        if self._block:
-            return None
-        return int.from_bytes(data[5:FRAME_HEAD], "big"), size, bool(flags)
+        return number, size, bool(flags)
 
     def take_data(self, size: int) -> bytes:
         """Cut off the frame that `next_data` has found; its octets."""
-        data = self._data
-        end = FRAME_HEAD + size
-        # A slice of `data` itself would be copied twice.
-        with memoryview(data) as view, view[FRAME_HEAD:end] as part:
-            octets = bytes(part)
-        del data[:end]
-        return octets
+        start = self._at + FRAME_HEAD
+        self._at = end = start + size
+        return self._data[start:end]
 
     def __iter__(self) -> Iterator[Frame]:
         """The next frame, and no other; GOAWAY is not for h2, which would fall silent."""
@@ -156,28 +162,35 @@ class FrameReader:
     def _next(self) -> Frame | None:
         if self._preface and not self._preface_came():
             return None
-        data = self._data
-        while len(data) >= FRAME_HEAD:
-            size = int.from_bytes(data[:3], "big")
-            self._check_head(size, data[3], data[4])
-            end = FRAME_HEAD + size
+        while len(self._data) - self._at >= FRAME_HEAD:
+            data, at = self._data, self._at
+            upper, lower, kind, flags, _ = parts_of_head(data, at)
+            size = (upper << 16) + lower
+            self._check_head(size, kind, flags)
+            end = at + FRAME_HEAD + size
             if len(data) < end:
-                return None
-            if data[3] == WindowUpdateFrame.type and size:
-                data[FRAME_HEAD] &= 0x7F  # reserved, to be ignored (6.9); hyperframe would not
-            frame = self._parsed(bytes(data[:end]))
-            del data[:end]
+                break
+            octets = data[at:end]
+            if kind == WINDOW_UPDATE and size:
+                # Reserved, to be ignored (6.9); hyperframe would not.
+                first = bytes((octets[FRAME_HEAD] & 0x7F,))
+                octets = octets[:FRAME_HEAD] + first + octets[FRAME_HEAD + 1 :]
+            frame = self._parsed(octets)
+            self._at = end
             whole = self._whole(frame)
             if whole is not None:
                 return whole
+        # Nothing is held on to but what waits for its rest.
+        self._data, self._at = self._data[self._at :], 0
         return None
 
     def _preface_came(self) -> bool:
-        size = min(len(self._preface), len(self._data))
-        if self._data[:size] != self._preface[:size]:
+        at = self._at
+        size = min(len(self._preface), len(self._data) - at)
+        if self._data[at : at + size] != self._preface[:size]:
             raise ProtocolError("The preface is not HTTP/2's")
         self._preface = self._preface[size:]
-        del self._data[:size]
+        self._at = at + size
         return not self._preface
 
     def _check_head(self, size: int, kind: int, flags: int) -> None:
@@ -189,11 +202,11 @@ class FrameReader:
         if kind == SettingsFrame.type and flags & ACK and size:
             raise FrameDataMissingError("An acknowledgement of settings that says something")
         if self._block:
-            if kind != ContinuationFrame.type:
+            if kind != CONTINUATION:
                 raise ProtocolError("Another frame inside of a field section")
             if len(self._block) > MOST_CONTINUATIONS or self._block_size + size > self._most_block:
                 raise DenialOfServiceError("A field section without end")
-        elif kind == ContinuationFrame.type:
+        elif kind == CONTINUATION:
             raise ProtocolError("CONTINUATION continues nothing")
 
     def _parsed(self, octets: bytes) -> Frame:

@@ -9,7 +9,6 @@ docs/discussion/speed.rst): it writes out each frame in hexadecimal for a log it
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,17 @@ from hpack.exceptions import HPACKError, OversizedHeaderListError
 
 from daphne_like.http.fields import Fields
 from daphne_like.http.h2_fields import CachedDecoder, StatelessEncoder
-from daphne_like.http.h2_frames import END_HEADERS, END_STREAM, FRAME, FrameReader
+from daphne_like.http.h2_frames import (
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    FRAME,
+    HEADERS,
+    WINDOW_UPDATE,
+    FrameReader,
+    frame_head,
+)
 
 if TYPE_CHECKING:
     from daphne_like.options import Options
@@ -31,7 +40,6 @@ FIRST_WINDOW = 65536
 """Octets of a body that a peer may send before the application has read any."""
 NO_RFC7540_PRIORITIES = 9
 """The setting that says so (RFC 9218, 2.1)."""
-DATA, HEADERS, WINDOW_UPDATE, CONTINUATION = 0x0, 0x1, 0x8, 0x9
 OPEN, CLOSED = StreamState.OPEN, StreamState.CLOSED
 HALF_CLOSED, ANSWERED = StreamState.HALF_CLOSED_REMOTE, StreamState.HALF_CLOSED_LOCAL
 SENDING = (HALF_CLOSED, OPEN)
@@ -39,8 +47,6 @@ SENDING = (HALF_CLOSED, OPEN)
 RECEIVING = (OPEN, ANSWERED)
 """The peer's is."""
 SERVER_OPEN = ConnectionState.SERVER_OPEN
-frame_head = struct.Struct(">HBBBI").pack
-"""Of the length's upper and lower octets, type, flags and stream."""
 
 CONFIG = H2Configuration(
     client_side=False,
@@ -282,7 +288,7 @@ class StateMachine(H2Connection):
         if self._data_to_send:
             out.append(super().data_to_send())
         size = len(payload)
-        out.append(frame_head(size >> 8, size & 0xFF, kind, flags, number))
+        out.append(frame_head(0, size, kind, flags, number))
         out.append(payload)
 
     def parts_to_send(self) -> list[bytes | memoryview]:
