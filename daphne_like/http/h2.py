@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextvars import Context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from h2 import events as h2_events
@@ -29,7 +30,7 @@ from zope.interface import implementer
 
 from daphne_like.exceptions import PeerError
 from daphne_like.http.exchange import Exchange
-from daphne_like.http.extensions import PUSH, PUSHES, ExtendedExchange
+from daphne_like.http.extensions import PUSH, PUSHES
 from daphne_like.http.fields import EXPECTATION, Fields, check_size
 from daphne_like.http.h2_budget import FRAME as ONE_FRAME
 from daphne_like.http.h2_budget import LEAST_INCREMENT, SMALL_CHANGE
@@ -37,7 +38,7 @@ from daphne_like.http.h2_fields import MalformedError, check_trailers
 from daphne_like.http.h2_frames import PREFACE as PREFACE
 from daphne_like.http.h2_output import HTTP2Output
 from daphne_like.http.h2_priority import Priority, priority_of
-from daphne_like.http.h2_push import Pusher, without_what_promises_have_not
+from daphne_like.http.h2_push import push, without_what_promises_have_not
 from daphne_like.http.h2_request import Head, Request, request_from, request_of
 from daphne_like.http.h2_stream import HTTP2Stream
 from daphne_like.http.request import Addresses, exchange_for, find_addresses
@@ -235,17 +236,6 @@ class HTTP2Connection(HTTP2Output):
 
     # What applications promise.
 
-    def _let_push(self, stream: HTTP2Stream, received: Fields) -> None:
-        """Take promises from a request's application; told so where the client asks for them.
-
-        To most of those that say nothing they are a surprise.
-        """
-        exchange = stream.exchange
-        assert isinstance(exchange, ExtendedExchange)
-        exchange.pusher = Pusher(stream, received)
-        if self._pushes_said:
-            exchange.scope["extensions"][PUSH] = PUSHES
-
     def promise(self, stream: HTTP2Stream, fields: Fields, head: Head) -> bool:
         """Promise a request, and serve it as if the client had made it (X11).
 
@@ -258,9 +248,8 @@ class HTTP2Connection(HTTP2Output):
         Raises:
             MalformedError, PeerError: the request is none that would be served.
         """
-        promised = HTTP2Stream(self, 0)
         request = request_from(head, self.server.options)
-        refusal = self._put_into(promised, request, True)
+        promised, refusal = self._stream_of(0, request, True)
         if refusal is not None:
             raise refusal
         if (
@@ -302,12 +291,11 @@ class HTTP2Connection(HTTP2Output):
         self._request_received(event.stream_id, fields, event.stream_ended is not None)
 
     def _request_received(self, number: int, fields: Fields, ended: bool) -> None:
-        priority = self._priorities.pop(number, None)
         if self._goes or not self._has_room():
+            self._priorities.pop(number, None)
             self._reset(number, ErrorCodes.REFUSED_STREAM)
             self.spend()
             return
-        stream = HTTP2Stream(self, number)
         try:
             request = request_of(fields, self.server.options)
             if ended and request.length:
@@ -315,18 +303,23 @@ class HTTP2Connection(HTTP2Output):
         except MalformedError as error:
             self._malformed(number, error)
             return
-        refusal = self._put_into(stream, request, ended)
-        if priority is None and request.priority is not None:
-            priority = priority_of(request.priority)
+        stream, refusal = self._stream_of(number, request, ended)
+        priority = request.priority
+        if self._priorities:
+            priority = self._priorities.pop(number, priority)
         if priority is not None:
             stream.urgency, stream.incremental = priority
         if self._pushes and refusal is None and request.protocol is None:
-            self._let_push(stream, fields)
+            exchange: Any = stream.exchange
+            exchange.pusher = partial(push, stream, fields)
+            if self._pushes_said:
+                # Only where the client asks for promises: to most others they are a surprise.
+                exchange.scope["extensions"][PUSH] = PUSHES
         self.streams[number] = stream
-        self.arrived(Wait.NEXT)
-        most = self.server.options.max_requests_per_connection
+        if self._due is not None:
+            self.arrived(Wait.NEXT)
         self._requests += 1
-        if self._requests == most:
+        if self._requests == self.server.options.max_requests_per_connection:
             self._go_away(ErrorCodes.NO_ERROR)
         if refusal is None:
             stream.start()
@@ -349,28 +342,29 @@ class HTTP2Connection(HTTP2Output):
         instances = self.server.instances
         self._leaving = {exchange for exchange in self._leaving if exchange in instances}
 
-    def _put_into(self, stream: HTTP2Stream, request: Request, ended: bool) -> PeerError | None:
-        """Give a stream the exchange of its request.
+    def _stream_of(
+        self, number: int, request: Request, ended: bool
+    ) -> tuple[HTTP2Stream, PeerError | None]:
+        """Make a stream with the exchange of its request.
 
         Returns:
-            What the peer is owed instead of the application's answer.
+            The stream, and what the peer is owed instead of the application's answer.
         """
-        refusal = request.refusal
-        exchange = exchange_for(stream, request.line, request.fields, "2", True)
-        stream.length = request.length
-        stream.half_closed = exchange.request_complete = ended
-        expectation = request.expectation
+        line, fields, length, protocol, _, expectation, refusal = request
+        stream = HTTP2Stream(self, number, length, ended)
+        exchange = exchange_for(stream, line, fields, "2", True)
+        exchange.request_complete = ended
         if expectation is not None and not ended:
             if expectation.lower() != b"100-continue":
                 refusal = refusal or PeerError(417, EXPECTATION)
             exchange.expects_continue = True
-        if request.protocol is not None and refusal is None:
+        if protocol is not None and refusal is None:
             try:
-                exchange = self._session_of(exchange, request.protocol)
+                exchange = self._session_of(exchange, protocol)
             except PeerError as error:
                 refusal = error
         stream.exchange = exchange
-        return refusal
+        return stream, refusal
 
     def _session_of(self, exchange: Exchange, protocol: bytes) -> Exchange:
         if protocol != b"websocket":

@@ -121,34 +121,39 @@ class StatelessEncoder:
 
     Answers are a little larger so, and cost a fraction; and no table can be made to leak what is
     in it. Has what h2 asks of an encoder.
+
+    Attributes:
+        first: goes in front of the next block, once.
     """
 
     header_table_size = 4096
 
     def __init__(self) -> None:
         # RFC 7541, 4.2: the first block says that the table has no room, whatever the peer allows.
-        self._first = b"\x20"
+        self.first = b"\x20"
 
     def encode(self, headers: list[tuple[bytes, bytes]], huffman: bool = True) -> bytes:
-        parts = [self._first] if self._first else []
-        self._first = b""
-        for field in headers:
-            octets = encoded_fields.get(field)
-            if octets is None:
-                octets = encoded(field)
-            parts.append(octets)
-        return b"".join(parts)
+        first, self.first = self.first, b""
+        return first + encoded_section(headers)
 
 
-def size_encoded(fields: Fields) -> int:
-    """Octets of the fields as a StatelessEncoder writes them."""
-    return sum(len(encoded_fields.get(field) or encoded(field)) for field in fields)
+def encoded_section(fields: Fields) -> bytes:
+    """The fields as a StatelessEncoder writes them, when its first block is out."""
+    return b"".join([encoded_fields.get(field) or encoded(field) for field in fields])
+
+
+def encoded_status(status: int) -> bytes:
+    """`:status` in HPACK."""
+    octets = status_blocks[status] = encoded((b":status", b"%d" % status))
+    return octets
+
+
+status_blocks: dict[int, bytes] = {}
+"""By status, of which there are 900."""
 
 
 encoded_fields: dict[tuple[bytes, bytes], bytes] = {}
 """Fields of answers, encoded; bounded in number and size."""
-fields_of_lines: dict[bytes, tuple[bytes, bytes] | None] = {}
-"""Fields of the lines that they are in HTTP/1.1; bounded likewise."""
 
 
 def encoded(field: tuple[bytes, bytes]) -> bytes:
@@ -172,38 +177,54 @@ def fields_of(lines: Iterable[bytes]) -> Fields:
     What is about a connection of HTTP/1.1 is left out: a client of HTTP/2 would take the answer
     for malformed (RFC 9113, 8.2.2).
     """
-    fields: Fields = []
-    for line in lines:
-        try:
-            field = fields_of_lines[line]
-        except KeyError:
-            field = field_of(line)
-        if field is not None:
-            fields.append(field)
-    return fields
+    return [field for line in lines if (field := field_of(line)) is not None]
 
 
 def field_of(line: bytes) -> tuple[bytes, bytes] | None:
-    """The field of a line; from now on in `fields_of_lines`."""
+    """The field of a line; None for one that is about a connection of HTTP/1.1."""
     name, _, value = line[:-2].partition(b": ")
-    field: tuple[bytes, bytes] | None = (name.lower(), value.strip(b" \t"))
-    if not name or name.lower() in OF_CONNECTIONS:
-        field = None
-    if len(line) <= LONGEST_LINE:
-        if len(fields_of_lines) >= MOST_LINES:
-            fields_of_lines.clear()
-        fields_of_lines[line] = field
-    return field
+    name = name.lower()
+    return (name, value.strip(b" \t")) if name and name not in OF_CONNECTIONS else None
 
 
-def default_fields_of(lines: bytes) -> Fields:
-    """The fields of Date and Server lines, which are the same for a second."""
-    known = default_fields.get(lines)
+def encoded_lines(lines: Iterable[bytes]) -> bytes:
+    """The fields of lines as in `fields_of`, in HPACK."""
+    try:
+        return b"".join([encoded_by_line[line] for line in lines])
+    except KeyError:
+        return b"".join([encoded_line(line) for line in lines])
+
+
+def encoded_line(line: bytes) -> bytes:
+    """The field of a line in HPACK, from now on in `encoded_by_line`."""
+    octets = encoded_by_line.get(line)
+    if octets is None:
+        field = field_of(line)
+        octets = b"" if field is None else encoded(field)
+        if len(line) <= LONGEST_LINE:
+            if len(encoded_by_line) >= MOST_LINES:
+                encoded_by_line.clear()
+            encoded_by_line[line] = octets
+    return octets
+
+
+encoded_by_line: dict[bytes, bytes] = {}
+"""Fields of lines of HTTP/1.1, encoded; bounded in number and size."""
+
+
+def encoded_defaults(lines: bytes) -> bytes:
+    """The fields of Date and Server lines in HPACK; they are the same for a second."""
+    known = default_blocks.get(lines)
     if known is None:
-        if len(default_fields) > 16:
-            default_fields.clear()
-        default_fields[lines] = known = fields_of(lines.splitlines(keepends=True))
+        if len(default_blocks) > 16:
+            default_blocks.clear()
+        default_blocks[lines] = known = encoded_lines(lines.splitlines(keepends=True))
     return known
 
 
-default_fields: dict[bytes, Fields] = {}
+default_blocks: dict[bytes, bytes] = {}
+
+
+def default_fields_of(lines: bytes) -> Fields:
+    """The fields of Date and Server lines, one by one."""
+    return fields_of(lines.splitlines(keepends=True))

@@ -4,23 +4,26 @@ Short is a request in one HEADERS frame that ends its stream, DATA frames of any
 opened for them, and an answer in one HEADERS frame and DATA frames after that. Everything else
 takes h2's own way; both keep the same state, and tests hold their results against each other. h2
 alone takes more than twice as long for a small request, and for an upload (measured,
-docs/discussion/speed.rst): it writes out each frame in hexadecimal for a log it lacks.
+docs/discussion/speed.rst): it writes out each frame in hexadecimal for a log it lacks. A stream
+that the short path has seen to its end is forgotten at once, as h2 does it later; the next one
+takes its place in memory.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from h2.config import H2Configuration
 from h2.connection import AllowedStreamIDs, ConnectionState, H2Connection
-from h2.exceptions import DenialOfServiceError, ProtocolError
+from h2.exceptions import DenialOfServiceError, ProtocolError, StreamClosedError
 from h2.settings import SettingCodes, Settings
 from h2.stream import H2Stream, StreamClosedBy, StreamState
 from hpack.exceptions import HPACKError, OversizedHeaderListError
 
 from daphne_like.http.fields import Fields
-from daphne_like.http.h2_fields import CachedDecoder, StatelessEncoder
+from daphne_like.http.h2_fields import CachedDecoder, StatelessEncoder, encoded_section
 from daphne_like.http.h2_frames import (
     CONTINUATION,
     DATA,
@@ -40,13 +43,18 @@ FIRST_WINDOW = 65536
 """Octets of a body that a peer may send before the application has read any."""
 NO_RFC7540_PRIORITIES = 9
 """The setting that says so (RFC 9218, 2.1)."""
+SENT_END = StreamClosedBy.SEND_END_STREAM
 OPEN, CLOSED = StreamState.OPEN, StreamState.CLOSED
 HALF_CLOSED, ANSWERED = StreamState.HALF_CLOSED_REMOTE, StreamState.HALF_CLOSED_LOCAL
+PROMISED = StreamState.RESERVED_LOCAL
 SENDING = (HALF_CLOSED, OPEN)
 """Our side is open."""
 RECEIVING = (OPEN, ANSWERED)
 """The peer's is."""
 SERVER_OPEN = ConnectionState.SERVER_OPEN
+MOST_CLOSED = 1024
+"""Streams of which h2 knows how they ended; its own 65536 take 8 MB of each connection."""
+remember = OrderedDict.__setitem__  # what h2's dict does in Python for each
 
 CONFIG = H2Configuration(
     client_side=False,
@@ -73,6 +81,10 @@ class Stream(H2Stream):
         pass
 
 
+class WholeRequest(Stream):
+    """A stream that began with all of its request: it is fit to be used again when it is over."""
+
+
 class StateMachine(H2Connection):
     """h2's state machine of a server's connection.
 
@@ -80,10 +92,13 @@ class StateMachine(H2Connection):
         options: for the limits that the peer is told of.
     """
 
+    encoder: StatelessEncoder  # type: ignore[assignment] # has what h2 calls
+
     def __init__(self, options: Options) -> None:
         super().__init__(CONFIG)
         self._out: list[bytes | memoryview] = []
-        self.encoder = StatelessEncoder()  # type: ignore[assignment] # has what h2 calls
+        self._spare: list[WholeRequest] = []
+        self.encoder = StatelessEncoder()
         # Twice: a section between one and two times the limit is answered with 431.
         most_decoded = 2 * options.max_head
         self.decoder = CachedDecoder(most_decoded)
@@ -140,19 +155,24 @@ class StateMachine(H2Connection):
             raise DenialOfServiceError(f"Oversized field section: {error}") from error
         except (HPACKError, IndexError, TypeError, UnicodeDecodeError) as error:  # as h2 has it
             raise ProtocolError(f"A field section that cannot be decoded: {error}") from error
-        stream = Stream(
-            number,
-            config=CONFIG,
-            inbound_window_size=self.local_settings.initial_window_size,
-            outbound_window_size=self.remote_settings.initial_window_size,
-        )
-        stream.max_outbound_frame_size = self.max_outbound_frame_size
-        machine = stream.state_machine
+        if self._spare:
+            stream = self._spare.pop()
+            machine = stream.state_machine
+            machine.stream_id = stream.stream_id = number
+            machine.headers_sent = machine.stream_closed_by = None
+        else:
+            stream = WholeRequest(
+                number,
+                config=CONFIG,
+                inbound_window_size=self.local_settings.initial_window_size,
+                outbound_window_size=0,
+            )
+            machine = stream.state_machine
+            machine.client = False
+            machine.headers_received = True
         machine.state = HALF_CLOSED
-        machine.client = False
-        machine.headers_received = True
-        if len(self.streams) > 2 * self._most_streams:
-            self._open_streams(1)  # forgets the closed ones
+        stream.outbound_flow_control_window = self.remote_settings.initial_window_size
+        stream.max_outbound_frame_size = self.max_outbound_frame_size
         self.streams[number] = stream
         self.highest_inbound_stream_id = number
         return number, fields
@@ -186,10 +206,11 @@ class StateMachine(H2Connection):
         return number, self.frames.take_data(size), ends
 
     def increment_flow_control_window(self, increment: int, stream_id: int | None = None) -> None:
-        stream = None if stream_id is None else self.streams[stream_id]
+        stream = self.streams.get(stream_id or 0)
         if (
             self.state_machine.state is not SERVER_OPEN
             or not 0 < increment <= self.MAX_WINDOW_INCREMENT
+            or (stream_id is not None and stream is None)
             or (stream is not None and stream.state_machine.state not in RECEIVING)
         ):
             super().increment_flow_control_window(increment, stream_id)
@@ -213,19 +234,77 @@ class StateMachine(H2Connection):
             or self.state_machine.state is not SERVER_OPEN
         ):
             super().send_headers(stream_id, headers, end_stream)
-            return
-        block = self.encoder.encode(headers)
-        ends = END_STREAM if end_stream else 0
-        if len(block) <= FRAME:
-            self._send(HEADERS, END_HEADERS | ends, stream_id, block)
         else:
-            self._send(HEADERS, ends, stream_id, block[:FRAME])
+            self.send_head(stream_id, encoded_section(headers), end_stream)
+
+    def send_head(self, number: int, block: bytes, ends: bool) -> None:
+        """The head of an answer.
+
+        Args:
+            number: of the stream, on which none was sent yet.
+            block: the field section, encoded.
+            ends: it is the whole answer.
+        Raises:
+            ProtocolError: our side of the stream is closed.
+        """
+        stream = self.streams.get(number)
+        if stream is None or stream.state_machine.state is CLOSED:
+            raise StreamClosedError(number)
+        machine = stream.state_machine
+        block = self.encoder.first + block
+        self.encoder.first = b""
+        flags = END_STREAM if ends else 0
+        if len(block) <= FRAME:
+            self._send(HEADERS, END_HEADERS | flags, number, block)
+        else:
+            self._send(HEADERS, flags, number, block[:FRAME])
             for start in range(FRAME, len(block), FRAME):
                 last = END_HEADERS if start + FRAME >= len(block) else 0
-                self._send(CONTINUATION, last, stream_id, block[start : start + FRAME])
-        stream.state_machine.headers_sent = True
-        if end_stream:
-            self._end(stream, ANSWERED, StreamClosedBy.SEND_END_STREAM)
+                self._send(CONTINUATION, last, number, block[start : start + FRAME])
+        machine.headers_sent = True
+        if machine.state is PROMISED:
+            machine.state = HALF_CLOSED
+        if ends:
+            self._end(stream, ANSWERED, SENT_END)
+
+    def send_answer(self, number: int, block: bytes, body: bytes) -> bool:
+        """A whole answer to a whole request, if it is short and the peer's windows have room.
+
+        Args:
+            number: of the stream, on which nothing was sent yet.
+            block: its field section, encoded.
+            body: all of it.
+        Returns:
+            Whether it is so; else nothing is done.
+        """
+        stream = self.streams.get(number)
+        size = len(body)
+        if (
+            stream is None
+            or stream.state_machine.state is not HALF_CLOSED
+            or self._data_to_send
+            or self.encoder.first
+            or len(block) > FRAME
+            or size > FRAME
+            or size > stream.outbound_flow_control_window
+            or size > self.outbound_flow_control_window
+        ):
+            return False
+        if size:
+            self._out += (
+                frame_head(0, len(block), HEADERS, END_HEADERS, number),
+                block,
+                frame_head(0, size, DATA, END_STREAM, number),
+                body,
+            )
+            self.outbound_flow_control_window -= size
+        else:
+            self._out += (
+                frame_head(0, len(block), HEADERS, END_HEADERS | END_STREAM, number),
+                block,
+            )
+        self._forget(stream, SENT_END)
+        return True
 
     def local_flow_control_window(self, stream_id: int) -> int:
         stream = self.streams.get(stream_id)
@@ -258,7 +337,7 @@ class StateMachine(H2Connection):
         stream.outbound_flow_control_window -= size
         self.outbound_flow_control_window -= size
         if end_stream:
-            self._end(stream, ANSWERED, StreamClosedBy.SEND_END_STREAM)
+            self._end(stream, ANSWERED, SENT_END)
 
     def promise(self, number: int, fields: Fields) -> int:
         """Promise a request to the peer, on the stream of one of its own; h2's own way.
@@ -273,15 +352,24 @@ class StateMachine(H2Connection):
         self.frames.promised = promised
         return promised
 
-    @staticmethod
-    def _end(stream: H2Stream, half_closed: StreamState, by: StreamClosedBy) -> None:
+    def _end(self, stream: H2Stream, half_closed: StreamState, by: StreamClosedBy) -> None:
         """One side has ended; `half_closed` is what an open stream is then."""
         machine = stream.state_machine
         if machine.state is OPEN:
             machine.state = half_closed
-        else:
-            machine.state = CLOSED
-            machine.stream_closed_by = by
+            return
+        self._forget(stream, by)
+
+    def _forget(self, stream: H2Stream, by: StreamClosedBy) -> None:
+        """Both sides have ended; later h2 is to know no more than how."""
+        number = stream.stream_id
+        del self.streams[number]
+        closed: Any = self._closed_streams
+        remember(closed, number, by)
+        if len(closed) > MOST_CLOSED:
+            closed.popitem(last=False)
+        if stream.__class__ is WholeRequest:
+            self._spare.append(stream)
 
     def _send(self, kind: int, flags: int, number: int, payload: Any) -> None:
         out = self._out

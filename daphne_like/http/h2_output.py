@@ -13,7 +13,7 @@ from h2.exceptions import ProtocolError
 
 from daphne_like.http.fields import Fields
 from daphne_like.http.h2_budget import ANSWERED, FRAME_SENT, LEAST_INCREMENT, Budget
-from daphne_like.http.h2_fields import default_fields_of
+from daphne_like.http.h2_fields import default_fields_of, encoded_defaults
 from daphne_like.http.h2_frames import FRAME
 from daphne_like.http.h2_machine import FIRST_WINDOW, StateMachine
 from daphne_like.http.pace import TURN, Paced, Turn
@@ -97,6 +97,33 @@ class HTTP2Output(Paced):
     def default_fields(self, specials: int) -> Fields:
         """Date and Server, as far as the application has not set them itself."""
         return default_fields_of(self.server.default_fields[specials])
+
+    def encoded_defaults(self, specials: int) -> bytes:
+        """The same in HPACK."""
+        return encoded_defaults(self.server.default_fields[specials])
+
+    def send_answer(self, number: int, block: bytes, body: bytes) -> bool:
+        """Queue a short answer as a whole, if the windows and the transport allow.
+
+        Args:
+            number: of a stream that the peer has ended.
+            block: field section, encoded.
+            body: all of it.
+        Returns:
+            Whether they do, and then the exchange is over; else nothing is done.
+        """
+        if self._paused or not self._h2.send_answer(number, block, body):
+            return False
+        self._queued += len(body)
+        self.budget.earn(FRAME_SENT + ANSWERED)
+        if not self._flushing:
+            self._flush_soon()
+        return True
+
+    def send_head(self, number: int, block: bytes, ends: bool) -> None:
+        """As send_headers, of an answer's head that is encoded."""
+        self._h2.send_head(number, block, ends)
+        self._flush_soon()
 
     def send_headers(self, number: int, fields: Fields, ends: bool = False) -> None:
         """Queue a field section; it goes out at the end of this turn."""
@@ -201,12 +228,21 @@ class HTTP2Output(Paced):
             self.spend()  # S15: what makes us reset is counted, too
         self.stream_is_over()
 
+    def stream_answered(self, stream: HTTP2Stream) -> None:
+        """As stream_over, after send_answer."""
+        self._forget_stream(stream)
+        if not self.streams:
+            self.stream_is_over()
+
     def _forget_stream(self, stream: HTTP2Stream) -> None:
         self.streams.pop(stream.number, None)
-        self._ring.pop(stream, None)
-        self._stalled.pop(stream, None)
-        self._widened -= stream.window - FIRST_WINDOW
-        if not stream.number & 1:
+        if self._ring:
+            self._ring.pop(stream, None)
+        if self._stalled:
+            self._stalled.pop(stream, None)
+        if stream.window != FIRST_WINDOW:
+            self._widened -= stream.window - FIRST_WINDOW
+        if self._promised:
             self._promised.discard(stream.number)
 
     def stop_sending(self, number: int) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from daphne_like.exceptions import ApplicationError, PeerError
 from daphne_like.http.extensions import EARLY_HINT, PUSH
 from daphne_like.http.fields import Fields
-from daphne_like.http.h2_fields import MalformedError, size_encoded
+from daphne_like.http.h2_fields import MalformedError, encoded_section
 from daphne_like.http.h2_frames import FRAME
 from daphne_like.http.h2_request import Head, check_head
 
@@ -20,61 +20,49 @@ if TYPE_CHECKING:
     from daphne_like.http.h2 import HTTP2Connection
     from daphne_like.http.h2_stream import HTTP2Stream
 
-MOST_PROMISES = 16
-"""For one request: a page's first style sheets, and not an application's endless loop."""
 LARGEST_PROMISE = FRAME - 64
 """Octets of a promise's fields, encoded: they go into one frame."""
 
 
-class Pusher:
-    """What one request's application may promise.
+def push(
+    stream: HTTP2Stream, received: Fields, path: bytes, fields: Fields
+) -> Awaitable[None] | None:
+    """Promise a request, and serve it; or do nothing where no promise can be made now.
 
     Args:
-        stream: of the request; its peer takes promises.
+        stream: of the request whose application promises; its peer takes promises.
         received: its field section, as decoded.
+        path: of the promised request, in origin form.
+        fields: of it, checked as far as those of answers are.
+    Raises:
+        ApplicationError: it is no request that a server may promise.
     """
+    request = promised_request(received, path, fields)
+    head = checked(request)
+    if not stream.promises_left:
+        return None
+    connection: HTTP2Connection = stream.connection
+    try:
+        promised = connection.promise(stream, request, head)
+    except (MalformedError, PeerError) as error:
+        raise ApplicationError(f"{PUSH}: not a request to be served: {error}") from error
+    if promised:
+        stream.promises_left -= 1
+    return connection.turn()
 
-    __slots__ = ("_left", "_received", "_stream")
 
-    def __init__(self, stream: HTTP2Stream, received: Fields) -> None:
-        self._stream = stream
-        self._received = received
-        self._left = MOST_PROMISES
-
-    def __call__(self, path: bytes, fields: Fields) -> Awaitable[None] | None:
-        """Promise a request, and serve it; or do nothing where no promise can be made now.
-
-        Args:
-            path: of the request, in origin form.
-            fields: of the request, checked as far as those of answers are.
-        Raises:
-            ApplicationError: it is no request that a server may promise.
-        """
-        request = self._request(path, fields)
-        head = checked(request)
-        if not self._left:
-            return None
-        connection: HTTP2Connection = self._stream.connection
-        try:
-            promised = connection.promise(self._stream, request, head)
-        except (MalformedError, PeerError) as error:
-            raise ApplicationError(f"{PUSH}: not a request to be served: {error}") from error
-        if promised:
-            self._left -= 1
-        return connection.turn()
-
-    def _request(self, path: bytes, fields: Fields) -> Fields:
-        """As the client would have made it: same scheme, same authority (X11)."""
-        received = dict(self._received)
-        # Whatever the request's head was, h2_request.py has seen to it that it has these.
-        authority = received.get(b":authority") or received[b"host"]
-        return [
-            (b":method", b"GET"),
-            (b":scheme", received[b":scheme"]),
-            (b":authority", authority),
-            (b":path", path),
-            *fields,
-        ]
+def promised_request(received: Fields, path: bytes, fields: Fields) -> Fields:
+    """As the client would have made it: same scheme, same authority (X11)."""
+    before = dict(received)
+    # Whatever the request's head was, h2_request.py has seen to it that it has these.
+    authority = before.get(b":authority") or before[b"host"]
+    return [
+        (b":method", b"GET"),
+        (b":scheme", before[b":scheme"]),
+        (b":authority", authority),
+        (b":path", path),
+        *fields,
+    ]
 
 
 def checked(request: Fields) -> Head:
@@ -89,7 +77,7 @@ def checked(request: Fields) -> Head:
         raise ApplicationError(f"{PUSH}: not a request: {error}") from error
     if head.refusal is not None or head.length:
         raise ApplicationError(f"{PUSH}: a promised request has no content, and asks for none")
-    if size_encoded(request) > LARGEST_PROMISE:
+    if len(encoded_section(request)) > LARGEST_PROMISE:
         raise ApplicationError(f"{PUSH}: the fields are larger than {LARGEST_PROMISE} octets")
     return head
 

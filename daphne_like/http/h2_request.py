@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from daphne_like.exceptions import PeerError
 from daphne_like.http.fields import EXPECTATION, Fields, check_host, check_nel, check_size, hosts
 from daphne_like.http.h2_fields import MalformedError, Section, check_names_and_values
+from daphne_like.http.h2_priority import Priority, priority_of
 from daphne_like.http.request import METHODS, RequestLine, Target, split_target
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Head(NamedTuple):
     length: int | None
     """The declared Content-Length."""
     priority: bytes | None
-    """How urgent the answer is (RFC 9218)."""
+    """The field of that name (RFC 9218)."""
     refusal: PeerError | None
     """It is well-formed, and not served for what is here alone."""
 
@@ -43,7 +44,8 @@ class Request(NamedTuple):
     """Those that the application is to see."""
     length: int | None
     protocol: bytes | None
-    priority: bytes | None
+    priority: Priority | None
+    """How urgent the answer is (RFC 9218)."""
     expectation: bytes | None
     refusal: PeerError | None
     """What the peer is owed instead of the application's answer."""
@@ -95,7 +97,8 @@ def request_from(head: Head, options: Options) -> Request:
     if not options.keep_underscores and any(b"_" in name for name, _ in fields):
         fields = [field for field in fields if b"_" not in field[0]]  # S03
     expectation = next((value for name, value in fields if name == b"expect"), None)
-    return Request(line, fields, head.length, head.protocol, head.priority, expectation, refusal)
+    priority = None if head.priority is None else priority_of(head.priority)
+    return Request(line, fields, head.length, head.protocol, priority, expectation, refusal)
 
 
 def check_head(received: list[tuple[bytes, bytes]]) -> Head:

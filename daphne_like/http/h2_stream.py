@@ -19,7 +19,14 @@ from daphne_like.http.exchange import (
     WRITING,
     Exchange,
 )
-from daphne_like.http.h2_fields import MalformedError, fields_of
+from daphne_like.http.h2_fields import (
+    MalformedError,
+    encoded_lines,
+    encoded_section,
+    encoded_status,
+    fields_of,
+    status_blocks,
+)
 from daphne_like.http.h2_machine import FIRST_WINDOW
 from daphne_like.http.h2_priority import UNSAID
 from daphne_like.http.h2_tunnel import Tunnel
@@ -37,6 +44,8 @@ STOP_SECONDS = 1.0
 """For a client that has its whole answer to stop sending by itself, or to go on."""
 MOST_DROPPED = 16777216
 """Octets of a body that nobody reads; as on HTTP/1.1."""
+MOST_PROMISES = 16
+"""For one request: a page's first style sheets, and not an application's endless loop."""
 MOST_WINDOW = 1048576
 """Octets of a body on their way, at most, to an application that reads as fast as they come."""
 
@@ -47,62 +56,43 @@ class HTTP2Stream(Waits):
     Args:
         connection: that it is on.
         number: its identifier.
+        length: of the request's body, as declared, or None.
+        half_closed: the peer has ended its side.
 
     Attributes:
         exchange: that it carries.
+        promises_left: how many more requests its application may promise.
         pending: octets of body that wait for the peer's window, or for the transport.
         ends: END_STREAM follows them.
-        half_closed: the peer has ended its side.
-        length: of the body, as declared, or None.
         tunnel: to the protocol that has taken the stream over, if one has.
         urgency, incremental: RFC 9218.
         window: octets of a body that the peer may send at once.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_consumed",
-        "_dropped",
-        "_dropped_at_look",
-        "_early",
-        "_kept",
-        "_room",
-        "_unread",
-        "connection",
-        "ends",
-        "exchange",
-        "half_closed",
-        "incremental",
-        "length",
-        "number",
-        "pending",
-        "server",
-        "tunnel",
-        "urgency",
-        "window",
-    )
-
     exchange: Exchange
+    promises_left = MOST_PROMISES
+    pending: memoryview | None = None
+    ends = False
+    tunnel: Tunnel | None = None
+    window = FIRST_WINDOW
+    _early: bytearray | None = None  # what came before it was taken over
+    _room: Future[None] | None = None
+    _kept: bytearray | None = None  # for which the application's input has no room
+    _unread = 0  # octets that came and were not given back to the peer's window
+    _consumed = 0
+    _dropped = 0  # octets behind a whole answer
+    _dropped_at_look = 0
 
-    def __init__(self, connection: HTTP2Connection, number: int) -> None:
-        super().__init__(connection.server.deadlines)
+    def __init__(
+        self, connection: HTTP2Connection, number: int, length: int | None, half_closed: bool
+    ) -> None:
+        self.server = server = connection.server
+        super().__init__(server.deadlines)
         self.connection = connection
-        self.server = connection.server
         self.number = number
-        self.pending: memoryview | None = None
-        self.ends = False
-        self.half_closed = False
-        self.tunnel: Tunnel | None = None
-        self._early: bytearray | None = None  # what came before it was taken over
-        self.length: int | None = None
+        self.length = length
+        self.half_closed = half_closed
         self.urgency, self.incremental = UNSAID
-        self._room: Future[None] | None = None
-        self._kept: bytearray | None = None  # for which the application's input has no room
-        self.window = FIRST_WINDOW
-        self._unread = 0  # octets that came and were not given back to the peer's window
-        self._consumed = 0
-        self._dropped = 0  # octets behind a whole answer
-        self._dropped_at_look = 0
 
     # What a connection of HTTP/1.1 has, for `request.exchange_for`.
 
@@ -119,10 +109,13 @@ class HTTP2Stream(Waits):
 
     def start(self) -> None:
         """Run the application."""
-        self.wait(Wait.ANSWER, self.exchange.time_limit)
-        if not self.exchange.request_complete:
+        exchange = self.exchange
+        limit = exchange.time_limit
+        if limit:
+            self.wait(Wait.ANSWER, limit)
+        if not self.half_closed:
             self._wait_for_body()
-        self.exchange.start()
+        exchange.start()
 
     def body_received(self, data: bytes, size: int, ends: bool) -> None:
         """A part of the body.
@@ -278,18 +271,25 @@ class HTTP2Stream(Waits):
         elif exchange.length != size or more:
             exchange.check_length(size, more)
         connection = self.connection
-        fields = [
-            (b":status", b"%d" % status),
-            *connection.default_fields(exchange.specials),
-            *fields_of(lines),
-        ]
+        block = (
+            (status_blocks.get(status) or encoded_status(status))
+            + connection.encoded_defaults(exchange.specials)
+            + encoded_lines(lines)
+        )
         if length is not None:
-            fields.append((b"content-length", length))
+            block += encoded_section([(b"content-length", length)])
+        exchange.written = size
+        if not more and self.half_closed and connection.send_answer(self.number, block, body):
+            exchange.complete()
+            self._forget()
+            if self.server.action_logger is not None:
+                self.server.log_exchange(exchange)
+            connection.stream_answered(self)
+            return None
         ends = not more and not body
         if ends:
             self._let_rest_come()
-        connection.send_headers(self.number, fields, ends)
-        exchange.written = size
+        connection.send_head(self.number, block, ends)
         exchange.state = STREAMING
         if ends:
             self._complete(exchange)
@@ -545,14 +545,15 @@ class HTTP2Stream(Waits):
 
     def waited_too_long(self, wait: Wait) -> None:
         log.debug("%% stream %d waited too long for %s", self.number, wait.name)
-        exchange = self.exchange
         if wait is Wait.LINGER:
             if self._dropped > self._dropped_at_look:
                 self._dropped_at_look = self._dropped
                 self.wait(Wait.LINGER, STOP_SECONDS)
             else:
                 self.connection.stop_sending(self.number)
-        elif wait is Wait.BODY:
+            return
+        exchange = self.exchange
+        if wait is Wait.BODY:
             self._look_at_body_rate()
         elif wait is Wait.ANSWER:
             state = exchange.state
@@ -581,7 +582,13 @@ class HTTP2Stream(Waits):
         self.connection.stream_over(self, code, reset=code != 0 or not self.half_closed)
 
     def _forget(self) -> None:
-        self.forget()
-        self.pending = self._kept = self._early = None
+        """Wait for nothing any more, and hold on to nothing."""
+        if self._due is not None:
+            self.forget()
+        self.pending = None
+        if not self.half_closed:
+            self._kept = self._early = None
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
+        # Nobody asks for it any more; they would keep each other until the collector comes.
+        del self.exchange

@@ -91,12 +91,13 @@ class Played:
             "streams": {
                 number: (
                     one.state_machine.state,
-                    one.state_machine.stream_closed_by,
                     one.inbound_flow_control_window,
                     one.outbound_flow_control_window,
                 )
                 for number, one in machine.streams.items()
+                if not one.closed  # the short path has forgotten them
             },
+            "ended": machine._stream_closed_by(1),
             "outbound": machine.outbound_flow_control_window,
             "sent": machine.data_to_send(),
         }
