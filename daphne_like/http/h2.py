@@ -291,7 +291,8 @@ class HTTP2Connection(HTTP2Output):
         self._request_received(event.stream_id, fields, event.stream_ended is not None)
 
     def _request_received(self, number: int, fields: Fields, ended: bool) -> None:
-        if self._goes or not self._has_room():
+        most = self.server.options.h2_max_streams
+        if self._goes or (len(self.streams) + len(self._leaving) >= most and not self._has_room()):
             self._priorities.pop(number, None)
             self._reset(number, ErrorCodes.REFUSED_STREAM)
             self.spend()
@@ -315,9 +316,9 @@ class HTTP2Connection(HTTP2Output):
             if self._pushes_said:
                 # Only where the client asks for promises: to most others they are a surprise.
                 exchange.scope["extensions"][PUSH] = PUSHES
-        self.streams[number] = stream
-        if self._due is not None:
+        if not self.streams:
             self.arrived(Wait.NEXT)
+        self.streams[number] = stream
         self._requests += 1
         if self._requests == self.server.options.max_requests_per_connection:
             self._go_away(ErrorCodes.NO_ERROR)

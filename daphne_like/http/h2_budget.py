@@ -27,27 +27,30 @@ class Budget:
 
     Args:
         clock: seconds, monotonic.
+
+    Attributes:
+        left: at most BURST.
     """
 
-    __slots__ = ("_at", "_clock", "_left")
+    __slots__ = ("_at", "_clock", "left")
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._left = BURST
+        self.left = BURST
         self._at = clock()
 
     def earn(self, amount: float) -> None:
         """The peer has asked for something, and has it."""
-        left = self._left + amount
-        self._left = left if left < BURST else BURST
+        left = self.left + amount
+        self.left = left if left < BURST else BURST
 
     def spend(self, cost: float = FRAME) -> bool:
         """Pay for a frame; False when there is nothing left to pay it with."""
-        self._left -= cost
-        if self._left >= 0:
+        self.left -= cost
+        if self.left >= 0:
             return True
         # The clock is asked when it must be: honest peers never come here.
         now = self._clock()
-        self._left = min(BURST, self._left + (now - self._at) * REFILL)
+        self.left = min(BURST, self.left + (now - self._at) * REFILL)
         self._at = now
-        return self._left >= 0
+        return self.left >= 0

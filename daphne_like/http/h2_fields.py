@@ -190,7 +190,7 @@ def field_of(line: bytes) -> tuple[bytes, bytes] | None:
 def encoded_lines(lines: Iterable[bytes]) -> bytes:
     """The fields of lines as in `fields_of`, in HPACK."""
     try:
-        return b"".join([encoded_by_line[line] for line in lines])
+        return b"".join(map(known_line, lines))
     except KeyError:
         return b"".join([encoded_line(line) for line in lines])
 
@@ -210,6 +210,7 @@ def encoded_line(line: bytes) -> bytes:
 
 encoded_by_line: dict[bytes, bytes] = {}
 """Fields of lines of HTTP/1.1, encoded; bounded in number and size."""
+known_line = encoded_by_line.__getitem__
 
 
 def encoded_defaults(lines: bytes) -> bytes:

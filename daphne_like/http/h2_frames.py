@@ -101,14 +101,15 @@ class FrameReader:
         if kind != HEADERS:
             return None
         end = start + size
-        if flags & PRIORITY:
+        if flags != END_STREAM | END_HEADERS:
+            if flags != END_STREAM | END_HEADERS | PRIORITY:
+                return None
             # A stream that depends on itself is h2's to refuse (RFC 7540, 5.3.1).
             if data[start : start + 4] == data[at + 5 : start]:
                 return None
             start += 5
         if (
-            flags & ~PRIORITY != END_STREAM | END_HEADERS
-            or not start < end <= len(data)
+            not start < end <= len(data)
             or upper
             or size > FRAME
             or not self.highest < number <= HIGHEST

@@ -97,6 +97,7 @@ class StateMachine(H2Connection):
     def __init__(self, options: Options) -> None:
         super().__init__(CONFIG)
         self._out: list[bytes | memoryview] = []
+        self._first_window = self.remote_settings.initial_window_size
         self._spare: list[WholeRequest] = []
         self.encoder = StatelessEncoder()
         # Twice: a section between one and two times the limit is answered with 431.
@@ -132,6 +133,10 @@ class StateMachine(H2Connection):
         stream = super()._begin_new_stream(stream_id, allowed_ids)
         stream.__class__ = Stream
         return stream
+
+    def _flow_control_change_from_settings(self, old_value: int | None, new_value: int) -> None:
+        super()._flow_control_change_from_settings(old_value, new_value)
+        self._first_window = new_value
 
     # The short path.
 
@@ -171,7 +176,7 @@ class StateMachine(H2Connection):
             machine.client = False
             machine.headers_received = True
         machine.state = HALF_CLOSED
-        stream.outbound_flow_control_window = self.remote_settings.initial_window_size
+        stream.outbound_flow_control_window = self._first_window
         stream.max_outbound_frame_size = self.max_outbound_frame_size
         self.streams[number] = stream
         self.highest_inbound_stream_id = number

@@ -12,8 +12,8 @@ from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 
 from daphne_like.http.fields import Fields
-from daphne_like.http.h2_budget import ANSWERED, FRAME_SENT, LEAST_INCREMENT, Budget
-from daphne_like.http.h2_fields import default_fields_of, encoded_defaults
+from daphne_like.http.h2_budget import ANSWERED, BURST, FRAME_SENT, LEAST_INCREMENT, Budget
+from daphne_like.http.h2_fields import default_fields_of
 from daphne_like.http.h2_frames import FRAME
 from daphne_like.http.h2_machine import FIRST_WINDOW, StateMachine
 from daphne_like.http.pace import TURN, Paced, Turn
@@ -98,26 +98,24 @@ class HTTP2Output(Paced):
         """Date and Server, as far as the application has not set them itself."""
         return default_fields_of(self.server.default_fields[specials])
 
-    def encoded_defaults(self, specials: int) -> bytes:
-        """The same in HPACK."""
-        return encoded_defaults(self.server.default_fields[specials])
-
-    def send_answer(self, number: int, block: bytes, body: bytes) -> bool:
+    def send_answer(self, stream: HTTP2Stream, block: bytes, body: bytes) -> bool:
         """Queue a short answer as a whole, if the windows and the transport allow.
 
         Args:
-            number: of a stream that the peer has ended.
+            stream: its peer has ended it.
             block: field section, encoded.
             body: all of it.
         Returns:
-            Whether they do, and then the exchange is over; else nothing is done.
+            Whether they do, and then the stream is over; else nothing is done.
         """
-        if self._paused or not self._h2.send_answer(number, block, body):
+        if self._paused or not self._h2.send_answer(stream.number, block, body):
             return False
         self._queued += len(body)
-        self.budget.earn(FRAME_SENT + ANSWERED)
+        if self.budget.left != BURST:
+            self.budget.earn(FRAME_SENT + ANSWERED)
         if not self._flushing:
             self._flush_soon()
+        self._forget_stream(stream)
         return True
 
     def send_head(self, number: int, block: bytes, ends: bool) -> None:
@@ -227,12 +225,6 @@ class HTTP2Output(Paced):
         else:
             self.spend()  # S15: what makes us reset is counted, too
         self.stream_is_over()
-
-    def stream_answered(self, stream: HTTP2Stream) -> None:
-        """As stream_over, after send_answer."""
-        self._forget_stream(stream)
-        if not self.streams:
-            self.stream_is_over()
 
     def _forget_stream(self, stream: HTTP2Stream) -> None:
         self.streams.pop(stream.number, None)

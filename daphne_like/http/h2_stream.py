@@ -21,6 +21,8 @@ from daphne_like.http.exchange import (
 )
 from daphne_like.http.h2_fields import (
     MalformedError,
+    default_blocks,
+    encoded_defaults,
     encoded_lines,
     encoded_section,
     encoded_status,
@@ -270,21 +272,23 @@ class HTTP2Stream(Waits):
                 length = b"%d" % size
         elif exchange.length != size or more:
             exchange.check_length(size, more)
-        connection = self.connection
+        connection, server = self.connection, self.server
+        defaults = server.default_fields[exchange.specials]
         block = (
             (status_blocks.get(status) or encoded_status(status))
-            + connection.encoded_defaults(exchange.specials)
+            + (default_blocks.get(defaults) or encoded_defaults(defaults))
             + encoded_lines(lines)
         )
         if length is not None:
             block += encoded_section([(b"content-length", length)])
         exchange.written = size
-        if not more and self.half_closed and connection.send_answer(self.number, block, body):
+        if not more and self.half_closed and connection.send_answer(self, block, body):
             exchange.complete()
             self._forget()
-            if self.server.action_logger is not None:
-                self.server.log_exchange(exchange)
-            connection.stream_answered(self)
+            if server.action_logger is not None:
+                server.log_exchange(exchange)
+            if not connection.streams:
+                connection.stream_is_over()
             return None
         ends = not more and not body
         if ends:
