@@ -57,10 +57,10 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
     def put_nowait(self, item: dict[str, Any]) -> None:
         """Add an event; dropped when the input has ended."""
         if self._last is None:
-            if self._queue:
-                self._queue.append(item)
-            else:
-                self._queue = deque((item,))
+            queue = self._queue
+            if queue.__class__ is tuple:
+                self._queue = queue = deque()
+            queue.append(item)
             body = item.get("body")
             if body:
                 self.unread += len(body)
@@ -104,7 +104,16 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
                     self._told = True
                     asyncio.get_running_loop().call_soon(self._next_turn)
                 return self._last.copy()
-            await self._wait()
+            getters = self._getters
+            if getters.__class__ is tuple:
+                self._getters = getters = deque()
+            waiter = asyncio.get_running_loop().create_future()
+            getters.append(waiter)
+            try:
+                await waiter
+            except BaseException:
+                self._withdraw(waiter)
+                raise
         return self.get_nowait()
 
     def get_nowait(self) -> dict[str, Any]:
@@ -128,17 +137,6 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
 
     def _next_turn(self) -> None:
         self._told = False
-
-    async def _wait(self) -> None:
-        if not self._getters:
-            self._getters = deque()
-        waiter = asyncio.get_running_loop().create_future()
-        self._getters.append(waiter)
-        try:
-            await waiter
-        except BaseException:
-            self._withdraw(waiter)
-            raise
 
     def _withdraw(self, waiter: asyncio.Future[None]) -> None:
         """Somebody waits no longer."""

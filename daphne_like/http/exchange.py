@@ -223,10 +223,12 @@ class Exchange:
     @property
     def is_full(self) -> bool:
         """Whether the peer is read no further for now."""
-        queue = self.queue
-        return self.state is not COMPLETE and (
-            self.unread >= HIGH_WATER or (queue is not None and queue.qsize() >= MOST_EVENTS)
-        )
+        size, queue = self._parts_size, self.queue
+        if queue is not None:
+            size += queue.unread
+        return (
+            size >= HIGH_WATER or (queue is not None and queue.qsize() >= MOST_EVENTS)
+        ) and self.state is not COMPLETE
 
     def input_wanted(self) -> None:
         """See Carrier; behind a final status a 100 would be a second answer (RFC 9110, 15.2)."""

@@ -122,35 +122,35 @@ class FrameReader:
         self.highest = number
         return number, data[start:end]
 
-    def next_data(self) -> tuple[int, int, bool] | None:
-        """Look at the next frame, if it is DATA, whole, with octets and without padding.
+    def next_data(self) -> tuple[int, bytes, bool] | None:
+        """Cut off the next frame, if it is DATA, whole, with octets and without padding.
 
         Returns:
-            The stream's number, how many octets, and whether its peer's side ends with them; None
-            for any other frame. Either way the frame stays where it is: see `take_data`.
+            The stream's number, the octets, and whether its peer's side ends with them; None
+            leaves the frame where it is, and so does `put_back` afterwards.
         """
         data, at = self._data, self._at
         start = at + FRAME_HEAD
         if len(data) < start:
             return None
         upper, size, kind, flags, number = parts_of_head(data, at)
+        end = start + size
         if (
             kind != DATA
-            or flags & ~END_STREAM
+            or flags > END_STREAM
             or upper
             or not 0 < size <= FRAME
-            or len(data) < start + size
+            or len(data) < end
             or self._block
             or not self.settled
         ):
             return None
-        return number, size, bool(flags)
+        self._at = end
+        return number, data[start:end], flags == END_STREAM
 
-    def take_data(self, size: int) -> bytes:
-        """Cut off the frame that `next_data` has found; its octets."""
-        start = self._at + FRAME_HEAD
-        self._at = end = start + size
-        return self._data[start:end]
+    def put_back(self, octets: bytes) -> None:
+        """Leave the frame that `next_data` has just cut off to whoever comes next."""
+        self._at -= FRAME_HEAD + len(octets)
 
     def __iter__(self) -> Iterator[Frame]:
         """The next frame, and no other; GOAWAY is not for h2, which would fall silent."""

@@ -192,23 +192,27 @@ class StateMachine(H2Connection):
         found = self.frames.next_data()
         if found is None:
             return None
-        number, size, ends = found
+        number, octets, ends = found
+        size = len(octets)
         stream = self.streams.get(number)
+        shared = self._inbound_flow_control_window_manager
         if (
             stream is None
             or stream.state_machine.state not in RECEIVING
             or self.state_machine.state is not SERVER_OPEN
+            or size > shared.current_window_size
         ):
+            self.frames.put_back(octets)
             return None
         window = stream._inbound_window_manager
-        shared = self._inbound_flow_control_window_manager
-        if size > window.current_window_size or size > shared.current_window_size:
+        if size > window.current_window_size:
+            self.frames.put_back(octets)
             return None
         window.current_window_size -= size
         shared.current_window_size -= size
         if ends:
             self._end(stream, HALF_CLOSED, StreamClosedBy.RECV_END_STREAM)
-        return number, self.frames.take_data(size), ends
+        return found
 
     def increment_flow_control_window(self, increment: int, stream_id: int | None = None) -> None:
         stream = self.streams.get(stream_id or 0)

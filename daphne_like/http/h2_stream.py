@@ -81,6 +81,7 @@ class HTTP2Stream(Waits):
     _room: Future[None] | None = None
     _kept: bytearray | None = None  # for which the application's input has no room
     _unread = 0  # octets that came and were not given back to the peer's window
+    _padded = False  # since the last read
     _consumed = 0
     _dropped = 0  # octets behind a whole answer
     _dropped_at_look = 0
@@ -137,13 +138,16 @@ class HTTP2Stream(Waits):
             return
         exchange.received += len(data)
         exchange.expects_continue = False
-        if self.length is not None:
+        length = self.length
+        if length is not None and (exchange.received > length or ends):
             self.check_length(ends)
         if exchange.state is COMPLETE:
             return
         most = self.server.options.max_body_size
         if most and exchange.received > most:
             raise PeerError(413, "The body is too large.")
+        if size != len(data):
+            self._padded = True
         if not data:
             return
         if self._kept is not None:
@@ -184,8 +188,10 @@ class HTTP2Stream(Waits):
         if exchange.takes_over:
             return
         exchange.flush_body()
-        if not exchange.is_full:
-            self.input_read()
+        if self._padded:
+            # The application will not read the padding: there may be nothing else that came.
+            self._padded = False
+            self._give_back()
 
     def body_complete(self) -> None:
         """The peer has ended its side."""
@@ -225,7 +231,7 @@ class HTTP2Stream(Waits):
         waiting = 0 if exchange.takes_over else exchange.unread + len(self._kept or b"")
         size = self._unread - waiting
         done = self.half_closed or (exchange.state is COMPLETE and self.tunnel is None)
-        if done or size < self.window // 4 or self.connection.streams.get(self.number) is not self:
+        if done or size < self.window // 2 or self.connection.streams.get(self.number) is not self:
             return
         self._unread = waiting
         self._consumed += size
