@@ -34,6 +34,7 @@ from daphne_like.hangup import heed_hangup
 from daphne_like.http.answers import date_line
 from daphne_like.http.exchange import Exchange
 from daphne_like.http.factory import HTTPFactory
+from daphne_like.http.fields import FieldSection
 from daphne_like.http.reading import USUAL_HEAD
 from daphne_like.observe.banner import speaks_tls
 from daphne_like.observe.watchdog import Watchdog
@@ -104,6 +105,7 @@ class Server:
         redirecting: the Server of `--https-redirect`, or None.
         accepting: False between `bind` and `accept`.
         connections: live ones.
+        field_sections: of some connections' first requests, by their octets.
         instances: exchange or session -> the task of its application.
         exit_status: for the process, after `run`.
     """
@@ -143,6 +145,7 @@ class Server:
         self.abort_start = False
         self.exit_status = 0
         self.default_fields: dict[int, bytes] = {}
+        self.field_sections: dict[bytes, FieldSection] = {}
         self.usual_head = min(USUAL_HEAD, options.max_request_line, options.max_field_section)
         self.loop: asyncio.AbstractEventLoop
         self.clock: Callable[[], float]

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 END_OF_HEAD = b"\r\n\r\n"
 USUAL_HEAD = 16384
+MOST_SECTIONS = 128
+LONGEST_SECTION = 1024
+"""Octets of the fields of a first request that are known to other connections."""
 PREFACE_FOUND = ("Pause on PRI/Upgrade",)
 """How httptools says that it has read the connection preface of HTTP/2, from here or from there."""
 MOST_AHEAD = 16
@@ -176,32 +179,33 @@ class HTTP1Input(HTTP1Output):
         else:
             self._idle = False
             self.deadline = NEVER
+            line_end = data.find(b"\r\n")
             known = self._known
-            if known is not None:
-                line_end = data.find(b"\r\n")
-                if data.startswith(known.octets, line_end):
-                    line = request_lines.get(data[:line_end])
-                    if line is not None and known.has_host:
-                        # The fields of the last request, octet for octet, behind a request
-                        # line seen lately: what httptools and the checks said of both holds.
-                        exchange = exchange_for(self, line, known.fields, "1.1", True)
-                        if self._max_requests:
-                            self._count_request(exchange)
-                        self._exchange = exchange
-                        section_end = line_end + len(known.octets)
-                        if known.length or section_end != len(data):
-                            self._take_body(exchange, known.length or 0, data, section_end)
-                        else:
-                            exchange.request_complete = True
-                        if self._http_timeout:
-                            self.wait(Wait.ANSWER, self._http_timeout)
-                        exchange.start()
-                        if self._receiving is not None or self._head:
-                            self._wait_for_rest()
-                        return
-                    self._parse_request_line(data, line_end, line_end + len(known.octets))
-                    self._settle()
+            if known is None and line_end > 0:
+                self._known = known = self._known_of_others(data[line_end:])
+            if known is not None and data.startswith(known.octets, line_end):
+                line = request_lines.get(data[:line_end])
+                if line is not None and known.has_host:
+                    # The fields of the last request, octet for octet, behind a request
+                    # line seen lately: what httptools and the checks said of both holds.
+                    exchange = exchange_for(self, line, known.fields, "1.1", True)
+                    if self._max_requests:
+                        self._count_request(exchange)
+                    self._exchange = exchange
+                    section_end = line_end + len(known.octets)
+                    if known.length or section_end != len(data):
+                        self._take_body(exchange, known.length or 0, data, section_end)
+                    else:
+                        exchange.request_complete = True
+                    if self._http_timeout:
+                        self.wait(Wait.ANSWER, self._http_timeout)
+                    exchange.start()
+                    if self._receiving is not None or self._head:
+                        self._wait_for_rest()
                     return
+                self._parse_request_line(data, line_end, line_end + len(known.octets))
+                self._settle()
+                return
             head_end = data.find(END_OF_HEAD) + 4
             if 4 < head_end <= self.server.usual_head and data[0] > 32:
                 # One head as it came, and nothing before it.
@@ -212,6 +216,24 @@ class HTTP1Input(HTTP1Output):
             else:
                 self._parse_in_pieces(data)
         self._settle()
+
+    def _known_of_others(self, section: bytes) -> fields.FieldSection | None:
+        """The fields of a connection's first request, if another's first one had the same."""
+        known = self.server.field_sections.get(section)
+        if known is not None:
+            try:
+                self.find_addresses()
+            except PeerError:
+                return None  # it is refused when it is parsed
+        return known
+
+    def _remember(self, known: fields.FieldSection) -> None:
+        """Keep the fields of a first request for other connections; without bodies, and short."""
+        if 0 < len(known.octets) <= LONGEST_SECTION and known.length == 0:
+            sections = self.server.field_sections
+            if len(sections) >= MOST_SECTIONS:
+                sections.clear()
+            sections[known.octets] = known
 
     def _parse_request_line(self, data: bytes, line_end: int, section_end: int) -> None:
         """Feed a head whose fields are known, without them."""
@@ -409,8 +431,11 @@ class HTTP1Input(HTTP1Output):
         known = self._known
         if known is None or not self._again:
             parsed, self._fields = self._fields, []
+            is_first = known is None
             known = fields.check_fields(parsed, self.whole_head, self.server.options)
             self._known = known if known.octets else None
+            if is_first:
+                self._remember(known)
         exchange = request.make_exchange(self, known, target)
         if known.length != 0:
             exchange = self._frame(exchange, known.by_name)
