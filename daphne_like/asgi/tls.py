@@ -22,7 +22,7 @@ def tls_extension(
     version: str | None,
     cipher: str | None,
 ) -> dict[str, Any]:
-    """The value of `scope["extensions"]["tls"]`; copied for each scope of a connection.
+    """The value of `scope["extensions"]["tls"]`; to be copied.
 
     Args:
         server_certificate: DER, None where it is not known.
@@ -30,24 +30,31 @@ def tls_extension(
         version: OpenSSL's name for it, "TLSv1.3".
         cipher: OpenSSL's name, "TLS_AES_128_GCM_SHA256" or "ECDHE-ECDSA-AES128-GCM-SHA256".
     """
+    extension = server_side(server_certificate, version, cipher)
     chain = tuple(client_chain)
+    if chain:
+        extension = {
+            **extension,
+            "client_cert_chain": tuple(map(ssl.DER_cert_to_PEM_cert, chain)),
+            "client_cert_name": (x509.load_der_x509_certificate(chain[0]).subject.rfc4514_string()),
+        }
+    return extension
+
+
+@lru_cache(maxsize=64)
+def server_side(
+    certificate: bytes | None, version: str | None, cipher: str | None
+) -> dict[str, Any]:
+    """The extension for clients without certificates: the same for most connections."""
     return {
-        "server_cert": server_certificate and pem(server_certificate),
-        "client_cert_chain": tuple(map(ssl.DER_cert_to_PEM_cert, chain)),
-        "client_cert_name": (
-            x509.load_der_x509_certificate(chain[0]).subject.rfc4514_string() if chain else None
-        ),
+        "server_cert": certificate and ssl.DER_cert_to_PEM_cert(certificate),
+        "client_cert_chain": (),
+        "client_cert_name": None,
         # A certificate that does not verify ends the handshake: no request ever comes with one.
         "client_cert_error": None,
         "tls_version": version and VERSIONS.get(version),
         "cipher_suite": cipher and cipher_numbers().get(cipher),
     }
-
-
-@lru_cache(maxsize=64)
-def pem(octets: bytes) -> str:
-    """A certificate of ours, which comes with every connection."""
-    return ssl.DER_cert_to_PEM_cert(octets)
 
 
 @cache

@@ -305,8 +305,9 @@ class HTTP1Connection(HTTP1Input):
         self._head = b""
         self._kept = b""
         self._kept_from = 0
-        for wait in (Wait.HEAD, Wait.BODY):
-            self.arrived(wait)
+        if self._due is not None:
+            self.arrived(Wait.HEAD)
+            self.arrived(Wait.BODY)
 
     def _finish(self) -> None:
         """Close after the last answer."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 import httptools
-from twisted.internet.address import UNIXAddress
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import ISSLTransport
 
 from daphne_like.asgi.fields import TOKEN
@@ -127,7 +127,9 @@ def find_addresses(transport: Any) -> Addresses:
     ends: list[list[Any] | None] = []
     peer, host = transport.getPeer(), transport.getHost()
     for address in (peer, host):
-        if (
+        if address.__class__ is IPv4Address or address.__class__ is IPv6Address:
+            ends.append([address.host, address.port])
+        elif (  # somebody else's
             getattr(address, "host", None) is not None
             and getattr(address, "port", None) is not None
         ):

@@ -12,7 +12,7 @@ from twisted.internet import interfaces
 from twisted.python import log
 from twisted.python.failure import Failure
 
-from daphne_like.reactor.handle import Handle
+from daphne_like.reactor.handle import AF_UNIX, Handle
 
 if TYPE_CHECKING:
     from daphne_like.reactor.port import AcceptsNatively
@@ -122,9 +122,10 @@ class Writes(Handle):
             return
         self.disconnecting = self._aborted = True
         self.write = discard
-        if self._is_tcp():
+        sock = self._socket()
+        if sock.family != AF_UNIX:
             try:
-                self._socket().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
             except OSError:
                 pass  # the connection is gone already
         self._transport.abort()
