@@ -9,6 +9,7 @@ import pytest
 
 from daphne_like.exceptions import PeerError
 from daphne_like.http import fields, request
+from daphne_like.http.reading import LONGEST_SECTION, MOST_SECTIONS
 from daphne_like.http.request import Target, split_target
 from tests.acting import EXTENSIONS
 from tests.memory import Memory
@@ -266,6 +267,60 @@ class TestFieldsAgain:
             wire.gets(get())
         assert [scope["method"] for scope in application.scopes] == ["POST", "GET"] * 3
         assert application.bodies == [get(), b""] * 3
+
+
+class TestFieldsOfOthers:
+    """So it is on a connection whose first request has the fields of another's first one."""
+
+    @pytest.mark.parametrize("line", TestFieldsAgain.LINES)
+    @pytest.mark.parametrize("fields", [FIELDS, b"\r\nHost: x\r\n\r\n"])
+    def test_same_result(self, serve: Serve, line: bytes, fields: bytes) -> None:
+        """Scope, answer and close are those of the same request on a server's first connection."""
+        application, other = Recorder(), Recorder()
+        fresh = serve(application).connect().sends(line + fields)
+        memory = serve(other)
+        memory.connect().sends(get(b"/first").partition(b"\r\n")[0] + fields)
+        other.scopes = []
+        again = memory.connect().sends(line + fields)
+        assert other.scopes == application.scopes
+        methods = (line.partition(b" ")[0],)
+        assert read_answers(again.written, methods) == read_answers(fresh.written, methods)
+        assert (again.half_closed, again.lost) == (fresh.half_closed, fresh.lost)
+
+    def test_not_parsed(self, serve: Serve) -> None:
+        """There is not even a parser."""
+        memory = serve(Recorder())
+        first, second = (memory.connect().sends(get()) for _ in range(2))
+        assert first.protocol.parser is not None
+        assert second.protocol.parser is None
+        assert read_answers(second.written)[0].status == 200
+
+    def test_each_server_has_its_own(self, serve: Serve) -> None:
+        """What was checked holds for one server's options alone."""
+        for keep in (True, False, True):
+            (scope,) = scopes_of(serve, get(b"/", b"X_Y: 1"), keep_underscores=keep)
+            assert ((b"x_y", b"1") in scope["headers"]) is keep
+        small = serve(Recorder(), max_fields=1).connect().sends(get(b"/", b"X_Y: 1"))
+        assert read_answers(small.written)[0].status == 431
+
+    def test_bounded(self, serve: Serve) -> None:
+        """In number and in size; what frames a body is not among them."""
+        memory = serve(Recorder())
+        known = memory.server.field_sections
+        for n in range(MOST_SECTIONS + 10):
+            memory.connect().sends(get(b"/", b"X: %d" % n))
+        assert 0 < len(known) <= MOST_SECTIONS
+        known.clear()
+        memory.connect().sends(get(b"/", b"X: " + b"x" * LONGEST_SECTION))
+        memory.connect().sends(post(b"abc"))
+        memory.connect().sends(get(b"/", b"Connection: close"))
+        assert known == {}
+
+    def test_first_requests_alone(self, serve: Serve) -> None:
+        """Fields that change from one request of a connection to the next fill nothing."""
+        memory = serve(Recorder())
+        memory.connect().sends(*(get(b"/", b"X: %d" % n) for n in range(5)))
+        assert len(memory.server.field_sections) == 1
 
 
 class TestLog:

@@ -7,6 +7,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.acting import Script, body, start
 from tests.h2_peer import (
     CALM,
@@ -23,7 +25,7 @@ from tests.h2_peer import (
     settings,
 )
 from tests.memory import Memory
-from tests.peers import answer_at_once, never_answer
+from tests.peers import answer_at_once, never_answer, respond
 
 Serve = Callable[..., Memory]
 
@@ -349,6 +351,34 @@ class TestPeerGoes:
         assert peer.wire.lost
 
 
+class TestNothingStays:
+    """What a request was made of is gone with its answer, without the garbage collector."""
+
+    @pytest.mark.parametrize("method", [b"GET", b"POST"])
+    def test_no_cycle(self, serve: Serve, method: bytes) -> None:
+        """Neither exchange nor stream."""
+        gone: list[Any] = []
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            while (await receive()).get("more_body"):
+                pass
+            await respond(send, b"abc")
+
+        memory = serve(application)
+        peer = H2Peer(memory)
+        gc.collect()
+        gc.disable()
+        try:
+            number = peer.asks(method, body=None if method == b"GET" else b"abc", ends=False)
+            exchange = peer.wire.protocol._successor.streams[number].exchange
+            gone += [weakref.ref(exchange), weakref.ref(exchange.carrier)]
+            del exchange
+            peer.sends(data(number, b"", ends=True))
+            assert [one() for one in gone] == [None, None]
+        finally:
+            gc.enable()
+
+
 class TestDisagreement:
     """RFC 9113, 3.2: after TLS has settled on h2, HTTP/1.1 is not served."""
 
@@ -362,8 +392,9 @@ class TestDisagreement:
         async def application(scope: Any, receive: Any, send: Any) -> None:
             scopes.append(scope)
 
-        for negotiated, status in ((b"h2", b"400"), (b"http/1.1", b"500"), (None, b"500")):
-            wire = serve(application).connect()
+        memory = serve(application)
+        for negotiated, status in ((b"http/1.1", b"500"), (None, b"500"), (b"h2", b"400")):
+            wire = memory.connect()  # the last one's fields are those of the others
             alsoProvides(wire, ISSLTransport, INegotiated)
             wire.negotiatedProtocol = negotiated  # type: ignore[attr-defined]
             wire.sends(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -16,6 +16,7 @@ from daphne_like.http.h2_stream import MOST_DROPPED
 from tests.acting import Script, body, sending, start
 from tests.h2_peer import CANCEL, H2Peer, data, ping, priority_update, reset, settings, window
 from tests.memory import Memory
+from tests.peers import never_answer
 
 Serve = Callable[..., Memory]
 FRAME = 16384
@@ -322,6 +323,16 @@ class TestIn:
             assert peer.all_sent(1, 256 + 1)
             peer.sends(data(1, b"x", padding=255))
         assert peer.gone == []
+
+    def test_padding_alone_counts(self, serve: Serve) -> None:
+        """So it is where nothing else comes that an application could take."""
+        peer = H2Peer(serve(never_answer))
+        peer.asks(b"POST", body=b"", ends=False)
+        for _ in range(300):
+            assert peer.all_sent(1, 256)
+            peer.sends(data(1, b"", padding=255))
+        assert peer.gone == []
+        assert peer.window_of(1) >= FIRST_WINDOW // 2
 
     def test_many_frames_at_once(self, serve: Serve) -> None:
         """A window that has grown, filled in one read, reaches the application."""

@@ -12,10 +12,19 @@ from h2.exceptions import FlowControlError, ProtocolError
 from hpack import Decoder, Encoder
 from hyperframe.frame import HeadersFrame
 
-from daphne_like.http.h2_fields import CachedDecoder
-from daphne_like.http.h2_machine import StateMachine
+from daphne_like.http.h2_fields import (
+    LONGEST_LINE,
+    MOST_LINES,
+    OF_CONNECTIONS,
+    CachedDecoder,
+    encoded_by_line,
+    encoded_lines,
+    encoded_section,
+    fields_of,
+)
+from daphne_like.http.h2_machine import MOST_CLOSED, StateMachine
 from daphne_like.options import Options
-from tests.h2_peer import PREFACE, asking, data, raw, settings
+from tests.h2_peer import PREFACE, asking, data, raw, reset, settings, window
 
 POST = HeadersFrame(1, Encoder().encode(asking(b"POST")), flags=["END_HEADERS"]).serialize()
 BEGINNING = PREFACE + settings() + POST
@@ -184,6 +193,151 @@ class TestBodies:
         assert short.known() == Played(octets, short=False).known()
 
 
+def whole(number: int) -> bytes:
+    """A request in one frame, the same field section each time."""
+    head = Encoder().encode(asking())
+    return HeadersFrame(number, head, flags=["END_HEADERS", "END_STREAM"]).serialize()
+
+
+class Asked:
+    """A machine that was sent requests in one frame each, by the short path if `short`."""
+
+    def __init__(self, *numbers: int, short: bool, values: dict[int, int] | None = None) -> None:
+        self.machine = machine = StateMachine(Options("x:y"))
+        machine.initiate_connection()
+        self.short = short
+        self.errors: list[Any] = []
+        self.takes(PREFACE + settings(values))
+        # The first section has the table's size in front of it (RFC 7541, 4.2).
+        self.takes(whole(1))
+        machine.send_headers(1, HEAD, True)
+        machine.data_to_send()
+        for number in numbers:
+            self.takes(whole(number))
+
+    def takes(self, octets: bytes) -> None:
+        """What the peer sends."""
+        machine = self.machine
+        machine.frames.add_data(octets)
+        while True:
+            try:
+                if self.short and machine.whole_request() is not None:
+                    continue
+                machine.receive_data(b"")
+            except ProtocolError as error:
+                self.errors.append((type(error), error.error_code))
+                return
+            if machine.frames.last is None:
+                return
+
+    def answers(self, number: int, body: bytes) -> bool:
+        """Answer, in one step where there is one."""
+        machine = self.machine
+        if self.short:
+            return machine.send_answer(number, encoded_section(HEAD), body)
+        H2Connection.send_headers(machine, number, HEAD, not body)
+        if body:
+            H2Connection.send_data(machine, number, body, True)
+        return True
+
+    def known(self) -> dict[str, Any]:
+        """What there is to compare."""
+        machine = self.machine
+        return {
+            "errors": self.errors,
+            "open": {
+                number: (one.state_machine.state, one.outbound_flow_control_window)
+                for number, one in machine.streams.items()
+                if not one.closed
+            },
+            "ended": [machine._stream_closed_by(number) for number in range(1, 12, 2)],
+            "outbound": machine.outbound_flow_control_window,
+            "sent": machine.data_to_send(),
+        }
+
+
+BEHIND = {
+    "window": window(3, 1000),
+    "reset": reset(3),
+    "data": data(3, b"abc"),
+    "head": whole(3),
+    "trailers": raw(1, 5, 3, b"\x04\x01a\x01b"),
+    "an older one": whole(1),
+    "the next one": whole(7),
+}
+
+
+class TestWholeRequests:
+    """RFC 9113, 8.1: a request in one frame, its answer in one step, and what comes after it."""
+
+    @pytest.mark.parametrize("body", [b"", b"abc", b"x" * 16384], ids=len)
+    def test_answer(self, body: bytes) -> None:
+        """The octets and the state are those that h2 comes to."""
+        both = []
+        for short in (True, False):
+            asked = Asked(3, 5, short=short)
+            assert asked.answers(3, body)
+            both.append(asked.known())
+        assert both[0] == both[1]
+
+    @pytest.mark.parametrize("octets", BEHIND.values(), ids=BEHIND)
+    def test_frames_behind_it(self, octets: bytes) -> None:
+        """On a stream that is over, and forgotten, a frame means what it means to h2."""
+        both = []
+        for short in (True, False):
+            asked = Asked(3, 5, short=short)
+            asked.answers(3, b"abc")
+            asked.takes(octets)
+            both.append(asked.known())
+        assert both[0] == both[1]
+
+    def test_not_at_once(self) -> None:
+        """Nothing is done where the body is larger than a frame, or than a window."""
+        asked = Asked(3, short=True, values={4: 100})
+        before = asked.machine.streams[3].outbound_flow_control_window
+        assert before == 100
+        for body in (b"x" * 101, b"x" * 16385):
+            assert not asked.answers(3, body)
+        assert asked.machine.streams[3].outbound_flow_control_window == before
+        assert asked.machine.data_to_send() == b""
+        assert asked.answers(3, b"x" * 100)
+        assert not asked.answers(3, b"")  # it is over
+
+    def test_stream_used_again(self) -> None:
+        """A new stream in the place of one that is over has nothing of it."""
+        asked = Asked(3, short=True)
+        machine = asked.machine
+        first = machine.streams[3]
+        asked.answers(3, b"x" * 1000)
+        asked.takes(settings({4: 5000}) + whole(5))
+        second = machine.streams[5]
+        assert second is first
+        fresh = Asked(5, short=True, values={4: 5000}).machine.streams[5]
+        assert seen(second) == seen(fresh)
+
+    def test_streams_that_are_over_are_forgotten(self) -> None:
+        """However many there were, a bounded number is held on to."""
+        asked = Asked(short=True)
+        machine = asked.machine
+        for number in range(3, 6001, 2):
+            asked.takes(whole(number))
+            asked.answers(number, b"")
+        assert not machine.streams
+        assert len(machine._closed_streams) <= MOST_CLOSED
+        assert len(machine._spare) == 1
+
+
+def seen(stream: Any) -> dict[str, Any]:
+    """All there is to a stream."""
+    parts = (stream, stream.state_machine, stream._inbound_window_manager)
+    return {
+        f"{type(part).__name__}.{name}": value
+        for part in parts
+        for name, value in vars(part).items()
+        if part is not stream or value not in parts
+    }
+
+
 class TestWindows:
     """RFC 9113, 6.9: WINDOW_UPDATE as h2 writes it."""
 
@@ -246,3 +400,34 @@ class TestDecoder:
         decoder = CachedDecoder(1000)
         assert decoder.decode(LITERAL, raw=True) is decoder.decode(LITERAL, raw=True)
         assert decoder.decode(INDEXED, raw=True) is not decoder.decode(INDEXED, raw=True)
+
+
+LINES = {
+    "plain": [b"Content-Type: text/plain\r\n", b"X-Y: Z\r\n"],
+    "white space": [b"A:  b \r\n", b"C: \r\n"],
+    "of HTTP/1.1": [b"A: b\r\n", b"Connection: x\r\n", b"Keep-Alive: 1\r\n", b"Upgrade: a\r\n"],
+    "several": [b"Set-Cookie: a=b\r\n", b"Set-Cookie: c=d\r\n"],
+    "long": [b"A: " + b"x" * 5000 + b"\r\n"],
+    "left out": [b"A: b\r\n", b""],
+    "none": [],
+}
+
+
+class TestLines:
+    """RFC 9113, 8.2: lines of HTTP/1.1 as fields of HTTP/2, in HPACK."""
+
+    @pytest.mark.parametrize("lines", LINES.values(), ids=LINES)
+    def test_encoded(self, lines: list[bytes]) -> None:
+        """Twice the same: what a decoder makes of it are the fields."""
+        for _ in range(2):
+            decoded = Decoder(1 << 20).decode(encoded_lines(lines), raw=True)
+            assert list(decoded) == fields_of(lines)
+        names = [name for name, _ in fields_of(lines)]
+        assert all(name == name.lower() and name not in OF_CONNECTIONS for name in names)
+
+    def test_bounded(self) -> None:
+        """What applications write fills no memory."""
+        for number in range(MOST_LINES + 10):
+            encoded_lines([b"X: %d\r\n" % number, b"Y: " + b"%d" % number * 500 + b"\r\n"])
+        assert len(encoded_by_line) <= MOST_LINES
+        assert max(map(len, encoded_by_line)) <= LONGEST_LINE
