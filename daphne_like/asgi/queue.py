@@ -104,6 +104,7 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
                     self._told = True
                     asyncio.get_running_loop().call_soon(self._next_turn)
                 return self._last.copy()
+            # No coroutine of its own: this is the way of every part of an upload.
             getters = self._getters
             if getters.__class__ is tuple:
                 self._getters = getters = deque()
@@ -158,7 +159,7 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
 class MessageQueue(InputQueue):
     """The input of a WebSocket's application: `text` and `bytes` count towards the water marks.
 
-    Its deques are made once and kept, as a session has many messages; a request has one event.
+    Flatter, as a session has many messages.
     """
 
     def put_nowait(self, item: dict[str, Any]) -> None:

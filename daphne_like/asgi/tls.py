@@ -45,7 +45,7 @@ def tls_extension(
 def server_side(
     certificate: bytes | None, version: str | None, cipher: str | None
 ) -> dict[str, Any]:
-    """The extension for clients without certificates: the same for most connections."""
+    """The extension for clients without certificates: one for most connections, to be copied."""
     return {
         "server_cert": certificate and ssl.DER_cert_to_PEM_cert(certificate),
         "client_cert_chain": (),

@@ -30,7 +30,7 @@ from zope.interface import implementer
 
 from daphne_like.exceptions import PeerError
 from daphne_like.http.exchange import Exchange
-from daphne_like.http.extensions import PUSH, PUSHES
+from daphne_like.http.extensions import PUSH, PUSHES, ExtendedExchange
 from daphne_like.http.fields import EXPECTATION, Fields, check_size
 from daphne_like.http.h2_budget import FRAME as ONE_FRAME
 from daphne_like.http.h2_budget import LEAST_INCREMENT, SMALL_CHANGE
@@ -291,9 +291,9 @@ class HTTP2Connection(HTTP2Output):
         self._request_received(event.stream_id, fields, event.stream_ended is not None)
 
     def _request_received(self, number: int, fields: Fields, ended: bool) -> None:
+        priority = self._priorities.pop(number, None) if self._priorities else None
         most = self.server.options.h2_max_streams
         if self._goes or (len(self.streams) + len(self._leaving) >= most and not self._has_room()):
-            self._priorities.pop(number, None)
             self._reset(number, ErrorCodes.REFUSED_STREAM)
             self.spend()
             return
@@ -305,13 +305,12 @@ class HTTP2Connection(HTTP2Output):
             self._malformed(number, error)
             return
         stream, refusal = self._stream_of(number, request, ended)
-        priority = request.priority
-        if self._priorities:
-            priority = self._priorities.pop(number, priority)
+        priority = priority or request.priority
         if priority is not None:
             stream.urgency, stream.incremental = priority
         if self._pushes and refusal is None and request.protocol is None:
-            exchange: Any = stream.exchange
+            exchange = stream.exchange
+            assert isinstance(exchange, ExtendedExchange)
             exchange.pusher = partial(push, stream, fields)
             if self._pushes_said:
                 # Only where the client asks for promises: to most others they are a surprise.
@@ -437,6 +436,8 @@ class HTTP2Connection(HTTP2Output):
         if stream is None:
             return
         try:
+            if stream.exchange.takes_over:
+                raise MalformedError("fields on a stream that is connected")  # RFC 9113, 8.5
             check_trailers(event.headers)
             check_size(event.headers, self.server.options)
             stream.check_length(True)

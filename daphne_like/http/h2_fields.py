@@ -23,6 +23,7 @@ MOST_BLOCKS = 64
 LONGEST_BLOCK = 128
 MOST_LINES = 4096
 LONGEST_LINE = 512
+MOST_DEFAULTS = 16
 
 
 class Section(list[tuple[bytes, bytes]]):
@@ -149,7 +150,7 @@ def encoded_status(status: int) -> bytes:
 
 
 status_blocks: dict[int, bytes] = {}
-"""By status, of which there are 900."""
+"""By status, of which there are 800."""
 
 
 encoded_fields: dict[tuple[bytes, bytes], bytes] = {}
@@ -217,13 +218,14 @@ def encoded_defaults(lines: bytes) -> bytes:
     """The fields of Date and Server lines in HPACK; they are the same for a second."""
     known = default_blocks.get(lines)
     if known is None:
-        if len(default_blocks) > 16:
+        if len(default_blocks) > MOST_DEFAULTS:
             default_blocks.clear()
         default_blocks[lines] = known = encoded_lines(lines.splitlines(keepends=True))
     return known
 
 
 default_blocks: dict[bytes, bytes] = {}
+"""Those of the last few seconds; four of each, for what applications set themselves."""
 
 
 def default_fields_of(lines: bytes) -> Fields:

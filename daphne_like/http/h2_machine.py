@@ -5,8 +5,8 @@ opened for them, and an answer in one HEADERS frame and DATA frames after that. 
 takes h2's own way; both keep the same state, and tests hold their results against each other. h2
 alone takes more than twice as long for a small request, and for an upload (measured,
 docs/discussion/speed.rst): it writes out each frame in hexadecimal for a log it lacks. A stream
-that the short path has seen to its end is forgotten at once, as h2 does it later; the next one
-takes its place in memory.
+that the short path has seen to its end is forgotten at once, as h2 does it later with the others;
+the next one takes its place in memory.
 """
 
 from __future__ import annotations
@@ -52,9 +52,8 @@ SENDING = (HALF_CLOSED, OPEN)
 RECEIVING = (OPEN, ANSWERED)
 """The peer's is."""
 SERVER_OPEN = ConnectionState.SERVER_OPEN
-MOST_CLOSED = 1024
-"""Streams of which h2 knows how they ended; its own 65536 take 8 MB of each connection."""
-remember = OrderedDict.__setitem__  # what h2's dict does in Python for each
+remember = OrderedDict.__setitem__
+"""Without the check of the size that h2's own dict makes, in Python, each time."""
 
 CONFIG = H2Configuration(
     client_side=False,
@@ -91,6 +90,9 @@ class StateMachine(H2Connection):
     Args:
         options: for the limits that the peer is told of.
     """
+
+    MAX_CLOSED_STREAMS = 1024
+    """Of which h2 knows how they ended; its own 65536 take 8 MB of each connection."""
 
     encoder: StatelessEncoder  # type: ignore[assignment] # has what h2 calls
 
@@ -160,6 +162,8 @@ class StateMachine(H2Connection):
             raise DenialOfServiceError(f"Oversized field section: {error}") from error
         except (HPACKError, IndexError, TypeError, UnicodeDecodeError) as error:  # as h2 has it
             raise ProtocolError(f"A field section that cannot be decoded: {error}") from error
+        if len(self.streams) > 2 * self._most_streams:
+            self._open_streams(1)  # forgets those that ended on h2's own way
         if self._spare:
             stream = self._spare.pop()
             machine = stream.state_machine
@@ -312,7 +316,7 @@ class StateMachine(H2Connection):
                 frame_head(0, len(block), HEADERS, END_HEADERS | END_STREAM, number),
                 block,
             )
-        self._forget(stream, SENT_END)
+        self._let_go(stream, SENT_END)
         return True
 
     def local_flow_control_window(self, stream_id: int) -> int:
@@ -367,15 +371,15 @@ class StateMachine(H2Connection):
         if machine.state is OPEN:
             machine.state = half_closed
             return
-        self._forget(stream, by)
+        self._let_go(stream, by)
 
-    def _forget(self, stream: H2Stream, by: StreamClosedBy) -> None:
+    def _let_go(self, stream: H2Stream, by: StreamClosedBy) -> None:
         """Both sides have ended; later h2 is to know no more than how."""
         number = stream.stream_id
         del self.streams[number]
         closed: Any = self._closed_streams
         remember(closed, number, by)
-        if len(closed) > MOST_CLOSED:
+        if len(closed) > self.MAX_CLOSED_STREAMS:
             closed.popitem(last=False)
         if stream.__class__ is WholeRequest:
             self._spare.append(stream)

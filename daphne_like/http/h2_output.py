@@ -112,7 +112,7 @@ class HTTP2Output(Paced):
             return False
         self._queued += len(body)
         if self.budget.left != BURST:
-            self.budget.earn(FRAME_SENT + ANSWERED)
+            self.budget.earn(FRAME_SENT + ANSWERED if body else ANSWERED)
         if not self._flushing:
             self._flush_soon()
         self._forget_stream(stream)

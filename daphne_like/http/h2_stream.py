@@ -116,7 +116,7 @@ class HTTP2Stream(Waits):
         limit = exchange.time_limit
         if limit:
             self.wait(Wait.ANSWER, limit)
-        if not self.half_closed:
+        if not exchange.request_complete:
             self._wait_for_body()
         exchange.start()
 
@@ -290,11 +290,13 @@ class HTTP2Stream(Waits):
         exchange.written = size
         if not more and self.half_closed and connection.send_answer(self, block, body):
             exchange.complete()
-            self._forget()
+            if self._due is not None:
+                self.forget()
             if server.action_logger is not None:
                 server.log_exchange(exchange)
             if not connection.streams:
                 connection.stream_is_over()
+            self._release_exchange()
             return None
         ends = not more and not body
         if ends:
@@ -583,6 +585,14 @@ class HTTP2Stream(Waits):
     def _complete(self, exchange: Exchange) -> None:
         exchange.complete()
         self._over(exchange, ErrorCodes.NO_ERROR)
+        self._release_exchange()
+
+    def _release_exchange(self) -> None:
+        """Let go of an exchange that is complete; the connection has let go of the stream.
+
+        Else they would keep each other until the collector comes.
+        """
+        del self.exchange
 
     def _over(self, exchange: Exchange, code: ErrorCodes) -> None:
         """The exchange has ended; with a reset where either side has not ended the stream."""
@@ -592,13 +602,8 @@ class HTTP2Stream(Waits):
         self.connection.stream_over(self, code, reset=code != 0 or not self.half_closed)
 
     def _forget(self) -> None:
-        """Wait for nothing any more, and hold on to nothing."""
-        if self._due is not None:
-            self.forget()
-        self.pending = None
-        if not self.half_closed:
-            self._kept = self._early = None
+        """Wait for nothing any more, and hold on to no octets."""
+        self.forget()
+        self.pending = self._kept = self._early = None
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
-        # Nobody asks for it any more; they would keep each other until the collector comes.
-        del self.exchange

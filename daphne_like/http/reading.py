@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 END_OF_HEAD = b"\r\n\r\n"
 USUAL_HEAD = 16384
 MOST_SECTIONS = 128
-LONGEST_SECTION = 1024
-"""Octets of the fields of a first request that are known to other connections."""
+"""Field sections of connections' first requests that are known to other connections."""
+LONGEST_FIRST = 1024
+"""Octets of a first request whose fields are looked up, or kept."""
+SECRETS = frozenset((b"cookie", b"authorization", b"proxy-authorization"))
+"""Fields that are kept no longer than their connection."""
 PREFACE_FOUND = ("Pause on PRI/Upgrade",)
 """How httptools says that it has read the connection preface of HTTP/2, from here or from there."""
 MOST_AHEAD = 16
@@ -181,7 +184,7 @@ class HTTP1Input(HTTP1Output):
             self.deadline = NEVER
             line_end = data.find(b"\r\n")
             known = self._known
-            if known is None and line_end > 0:
+            if self.addresses is None and line_end > 0 and len(data) <= LONGEST_FIRST:
                 self._known = known = self._known_of_others(data[line_end:])
             if known is not None and data.startswith(known.octets, line_end):
                 line = request_lines.get(data[:line_end])
@@ -228,12 +231,23 @@ class HTTP1Input(HTTP1Output):
         return known
 
     def _remember(self, known: fields.FieldSection) -> None:
-        """Keep the fields of a first request for other connections; without bodies, and short."""
-        if 0 < len(known.octets) <= LONGEST_SECTION and known.length == 0:
-            sections = self.server.field_sections
-            if len(sections) >= MOST_SECTIONS:
-                sections.clear()
-            sections[known.octets] = known
+        """Keep the fields of a first request, short and without a body, for other connections."""
+        line = self.whole_head.removesuffix(known.octets)
+        if (
+            not known.octets
+            or known.length != 0
+            or len(self.whole_head) > LONGEST_FIRST
+            or not SECRETS.isdisjoint(known.by_name)
+            # The line is checked by now; that it ends where the fields begin must never rest on
+            # what a parser takes for the end of a line: they would be put into others' requests.
+            or b"\n" in line
+            or b"\r" in line
+        ):
+            return
+        sections = self.server.field_sections
+        if len(sections) >= MOST_SECTIONS:
+            sections.clear()
+        sections[known.octets] = known
 
     def _parse_request_line(self, data: bytes, line_end: int, section_end: int) -> None:
         """Feed a head whose fields are known, without them."""
@@ -431,12 +445,12 @@ class HTTP1Input(HTTP1Output):
         known = self._known
         if known is None or not self._again:
             parsed, self._fields = self._fields, []
-            is_first = known is None
             known = fields.check_fields(parsed, self.whole_head, self.server.options)
             self._known = known if known.octets else None
-            if is_first:
-                self._remember(known)
+        is_first = self.addresses is None
         exchange = request.make_exchange(self, known, target)
+        if is_first:
+            self._remember(known)
         if known.length != 0:
             exchange = self._frame(exchange, known.by_name)
         else:

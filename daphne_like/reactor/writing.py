@@ -122,7 +122,7 @@ class Writes(Handle):
             return
         self.disconnecting = self._aborted = True
         self.write = discard
-        sock = self._socket()
+        sock = self._socket()  # once: uvloop makes a new object each time
         if sock.family != AF_UNIX:
             try:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,11 +10,11 @@ import pytest
 
 from daphne_like.exceptions import PeerError
 from daphne_like.http import fields, request
-from daphne_like.http.reading import LONGEST_SECTION, MOST_SECTIONS
+from daphne_like.http.reading import LONGEST_FIRST, MOST_SECTIONS
 from daphne_like.http.request import Target, split_target
 from tests.acting import EXTENSIONS
-from tests.memory import Memory
-from tests.peers import Recorder, get, post, read_answers
+from tests.memory import Memory, Wire
+from tests.peers import Answer, Recorder, get, post, read_answers
 
 Serve = Callable[..., Memory]
 
@@ -269,6 +270,11 @@ class TestFieldsAgain:
         assert application.bodies == [get(), b""] * 3
 
 
+def undated(wire: Wire, methods: tuple[bytes, ...]) -> list[Answer]:
+    """What a server has answered, but for the second in which it did."""
+    return read_answers(re.sub(rb"(?m)^Date: .*\n", b"", wire.written), methods)
+
+
 class TestFieldsOfOthers:
     """So it is on a connection whose first request has the fields of another's first one."""
 
@@ -284,8 +290,52 @@ class TestFieldsOfOthers:
         again = memory.connect().sends(line + fields)
         assert other.scopes == application.scopes
         methods = (line.partition(b" ")[0],)
-        assert read_answers(again.written, methods) == read_answers(fresh.written, methods)
+        assert undated(again, methods) == undated(fresh, methods)
         assert (again.half_closed, again.lost) == (fresh.half_closed, fresh.lost)
+
+    @pytest.mark.parametrize(
+        "first",
+        [
+            *(line + b"\r\nHost: x\r\nB: 1\r\n\r\n" for line in TestFieldsAgain.LINES),
+            b"GET /\nA: evil\r\nHost: x\r\nB: 1\r\n\r\n",
+            b"GET / HTTP/1.1\nA: evil\r\nHost: x\r\nB: 1\r\n\r\n",
+            b"GET / HTTP/1.1\rA: evil\r\nHost: x\r\nB: 1\r\n\r\n",
+            b"GET /\nHost: evil\r\nB: 1\r\n\r\n",
+            b"\r\r\nGET / HTTP/1.1\r\nHost: x\r\nB: 1\r\n\r\n",
+            b"\n\r\nGET / HTTP/1.1\r\nHost: x\r\nB: 1\r\n\r\n",
+            b"\r\nGET / HTTP/1.1\r\nHost: x\r\nB: 1\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: x\r\nB: 1\n\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: x\r\n B: 1\r\n\r\n",
+        ],
+    )
+    def test_nobody_is_given_anybody_s(self, serve: Serve, first: bytes) -> None:
+        """Whatever a first request was, others are served, or refused, as on their own."""
+        followers = [
+            b"GET / HTTP/1.1\r\nHost: x\r\nB: 1\r\n\r\n",
+            b"GET / HTTP/1.1\r\nB: 1\r\n\r\n",
+            b"GET / HTTP/1.1\r\nGET / HTTP/1.1\r\nHost: x\r\nB: 1\r\n\r\n",
+            first,
+            *(b"GET / HTTP/1.1" + first[cut.start() :] for cut in re.finditer(b"\r", first)),
+        ]
+        application = Recorder()
+        memory = serve(application)
+        memory.connect().sends(first)
+        for follower in followers:
+            alone = Recorder()
+            fresh = serve(alone).connect().sends(follower)
+            application.scopes = []
+            wire = memory.connect().sends(follower)
+            assert application.scopes == alone.scopes
+            methods = (follower.partition(b" ")[0],)
+            assert undated(wire, methods) == undated(fresh, methods)
+            assert (wire.half_closed, wire.lost) == (fresh.half_closed, fresh.lost)
+
+    def test_no_secrets(self, serve: Serve) -> None:
+        """What says who somebody is goes with the connection."""
+        memory = serve(Recorder())
+        for secret in (b"Cookie: a=b", b"Authorization: x", b"Proxy-Authorization: x"):
+            memory.connect().sends(get(b"/", secret))
+        assert memory.server.field_sections == {}
 
     def test_not_parsed(self, serve: Serve) -> None:
         """There is not even a parser."""
@@ -311,7 +361,7 @@ class TestFieldsOfOthers:
             memory.connect().sends(get(b"/", b"X: %d" % n))
         assert 0 < len(known) <= MOST_SECTIONS
         known.clear()
-        memory.connect().sends(get(b"/", b"X: " + b"x" * LONGEST_SECTION))
+        memory.connect().sends(get(b"/", b"X: " + b"x" * LONGEST_FIRST))
         memory.connect().sends(post(b"abc"))
         memory.connect().sends(get(b"/", b"Connection: close"))
         assert known == {}

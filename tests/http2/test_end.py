@@ -351,6 +351,36 @@ class TestPeerGoes:
         assert peer.wire.lost
 
 
+class TestStopUnderAttack:
+    """A stop goes on whatever a peer has prepared for it."""
+
+    def test_budget_that_ends_in_the_stop(self, serve: Serve, caplog: Any) -> None:
+        """Sockets in their handshake, no window for their refusals, and no frame left to pay."""
+        memory = serve(never_answer)
+        peer = H2Peer(memory, {4: 0})
+        other = H2Peer(memory)
+        for _ in range(3):
+            number, peer.next = peer.next, peer.next + 2
+            section = [
+                (b":method", b"CONNECT"),
+                (b":protocol", b"websocket"),
+                *GET[1:],
+                (b"sec-websocket-version", b"13"),
+            ]
+            peer.sends(peer.head(number, section, ends=False))
+        connection = peer.wire.protocol._successor
+        assert len(connection.streams) == 3
+        connection.budget.left = 0.5
+        connection.close_when_idle()
+        memory.settle()
+        peer.read()
+        assert peer.gone
+        assert peer.wire.closing
+        assert not connection.streams
+        other.asks()
+        assert not other.wire.closing
+
+
 class TestNothingStays:
     """What a request was made of is gone with its answer, without the garbage collector."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daphne_like.http.h2_output import HTTP2Output
-from tests.acting import Script, body, start
+from tests.acting import Script, body, sending, start
 from tests.h2_peer import (
     CALM,
     CANCEL,
@@ -321,6 +321,41 @@ class TestFrames:
         connection = peer.wire.protocol._successor
         assert not connection.streams
         assert len(connection._h2.streams) <= 21
+
+    @pytest.mark.parametrize("ending", ["reset", "trailers", "broken off"])
+    def test_streams_that_ended_otherwise(self, serve: Serve, ending: str) -> None:
+        """However streams end, a bounded number is remembered."""
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            if ending == "reset":
+                await receive()
+                await receive()
+                return
+            await send(start(200, [], trailers=True))
+            await send(body(b"x", more=ending == "broken off"))
+            if ending == "trailers":
+                await send({"type": "http.response.trailers", "headers": [(b"a", b"b")]})
+
+        memory = serve(application)
+        peer = H2Peer(memory)
+        for number in range(1, 1201, 2):
+            octets = peer.head(number, asking(b"GET", b"/", (b"te", b"trailers")))
+            peer.wire.gets(octets + reset(number) if ending == "reset" else octets)
+            memory.passes(0.5)  # for the budget
+        assert not peer.wire.closing
+        conn = peer.wire.protocol._successor._h2
+        assert len(conn.streams) <= 2 * memory.server.options.h2_max_streams + 1
+        assert len(conn._closed_streams) <= conn.MAX_CLOSED_STREAMS
+
+    @pytest.mark.parametrize(("octets", "earned"), [(b"", 1), (b"abc", 5)])
+    def test_what_an_answer_earns(self, serve: Serve, octets: bytes, earned: int) -> None:
+        """One for itself, and four for a DATA frame, if there is one."""
+        peer = H2Peer(serve(sending(start(), body(octets))))
+        budget = peer.wire.protocol._successor.budget
+        peer.asks()
+        budget.left = 100.0
+        peer.asks()
+        assert budget.left == 100 + earned
 
     def test_zero_windows(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
         """A peer that opens no window has as many answers waiting as it may have requests."""

@@ -22,7 +22,7 @@ from daphne_like.http.h2_fields import (
     encoded_section,
     fields_of,
 )
-from daphne_like.http.h2_machine import MOST_CLOSED, StateMachine
+from daphne_like.http.h2_machine import StateMachine
 from daphne_like.options import Options
 from tests.h2_peer import PREFACE, asking, data, raw, reset, settings, window
 
@@ -323,7 +323,7 @@ class TestWholeRequests:
             asked.takes(whole(number))
             asked.answers(number, b"")
         assert not machine.streams
-        assert len(machine._closed_streams) <= MOST_CLOSED
+        assert len(machine._closed_streams) <= machine.MAX_CLOSED_STREAMS
         assert len(machine._spare) == 1
 
 

@@ -344,6 +344,44 @@ class TestEnds:
         memory.passes(1)
         assert socket.answer.ended or socket.answer.reset is not None
 
+    def test_lives_on(self, serve: Serve) -> None:
+        """No time limit of a request is its own: it stays for as long as it answers pings."""
+        memory = serve(Echo(), ping_interval=None)
+        socket = Opened(H2Peer(memory))
+        for _ in range(20):
+            memory.passes(10)
+            socket.peer.read()
+            for octets in socket.peer.pings:
+                socket.peer.sends(ping(octets, ack=True))
+            socket.peer.pings.clear()
+        socket.sends(frame(TEXT, b"there"))
+        assert [one.payload for one in socket.frames()] == [b"there"]
+        assert socket.answer.reset is None
+
+    @pytest.mark.parametrize("fields", [1, 1000])
+    def test_fields_on_a_connected_stream(self, serve: Serve, fields: int) -> None:
+        """RFC 9113, 8.5: HEADERS there are an error of the stream, and the application is told."""
+        echo = Echo()
+        socket = Opened(H2Peer(serve(echo)))
+        trailers = [(b"x", b"%d" % number) for number in range(fields)]
+        socket.peer.sends(socket.peer.head(socket.number, trailers))
+        assert socket.answer.reset == PROTOCOL
+        assert [event["type"] for event in echo.ends] == ["websocket.disconnect"]
+
+    def test_nothing_is_held_behind_a_reset(self, serve: Serve) -> None:
+        """What came early goes with the stream, though the application stays."""
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            await asyncio.sleep(1000)
+
+        peer = H2Peer(serve(application))
+        socket = Opened(peer)
+        stream = peer.wire.protocol._successor.streams[socket.number]
+        peer.sends(data(socket.number, b"x" * 16384), data(socket.number, b"x", ends=True))
+        assert stream._early
+        peer.sends(reset(socket.number))
+        assert not stream._early
+
     def test_reset(self, serve: Serve) -> None:
         """RST_STREAM is a lost connection: 1006."""
         echo = Echo()
