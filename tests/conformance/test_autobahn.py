@@ -27,10 +27,14 @@ def autobahn() -> Suite:
         pytest.skip(str(missing))
 
 
+OTHER_REACTOR = "1,2,5,7,10"
+"""What depends on the transport; reserved bits, opcodes and UTF-8 are the same octets on both."""
+
+
 @pytest.mark.parametrize("reactor", REACTORS)
 def test_every_case_passes(autobahn: Suite, reactor: str, tmp_path: Path) -> None:
     """RFC 6455 as the suite reads it: every case is OK or INFORMATIONAL, no traceback is logged."""
-    chosen = cases.select(cases.QUICK)
+    chosen = cases.select(cases.QUICK if reactor == REACTORS[0] else OTHER_REACTOR)
     ran = run(autobahn, server(OURS, reactor), chosen, tmp_path, tmp_path)
     assert len(ran.results) == sum(cases.CHAPTERS[cases.chapter_of(one)].cases for one in chosen)
     wrong = [str(one) for one in ran.results if not one.is_good and not is_explained(one)]

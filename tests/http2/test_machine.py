@@ -17,7 +17,10 @@ from daphne_like.http.h2_fields import (
     MOST_LINES,
     OF_CONNECTIONS,
     CachedDecoder,
+    default_fields_of,
     encoded_by_line,
+    encoded_defaults,
+    encoded_fields,
     encoded_lines,
     encoded_section,
     fields_of,
@@ -319,7 +322,7 @@ class TestWholeRequests:
         """However many there were, a bounded number is held on to."""
         asked = Asked(short=True)
         machine = asked.machine
-        for number in range(3, 6001, 2):
+        for number in range(3, 2401, 2):
             asked.takes(whole(number))
             asked.answers(number, b"")
         assert not machine.streams
@@ -428,6 +431,15 @@ class TestLines:
     def test_bounded(self) -> None:
         """What applications write fills no memory."""
         for number in range(MOST_LINES + 10):
-            encoded_lines([b"X: %d\r\n" % number, b"Y: " + b"%d" % number * 500 + b"\r\n"])
+            encoded_lines([b"X: %d\r\n" % number])
+        encoded_lines([b"Y: " + b"y" * LONGEST_LINE + b"\r\n"])
         assert len(encoded_by_line) <= MOST_LINES
+        assert len(encoded_fields) <= MOST_LINES
         assert max(map(len, encoded_by_line)) <= LONGEST_LINE
+
+    def test_compressed(self) -> None:
+        """What comes with every answer is."""
+        lines = b"Date: Wed, 25 Nov 2026 23:14:14 GMT\r\nServer: daphne-like\r\n"
+        compressed = encoded_defaults(lines)
+        assert len(compressed) < len(encoded_lines(lines.splitlines(keepends=True)))
+        assert list(Decoder().decode(compressed, raw=True)) == default_fields_of(lines)
