@@ -30,7 +30,7 @@ from zope.interface import implementer
 
 from daphne_like.exceptions import PeerError
 from daphne_like.http.exchange import Exchange
-from daphne_like.http.extensions import PUSH, PUSHES, ExtendedExchange
+from daphne_like.http.extensions import PUSH, PUSHES
 from daphne_like.http.fields import EXPECTATION, Fields, check_size
 from daphne_like.http.h2_budget import FRAME as ONE_FRAME
 from daphne_like.http.h2_budget import LEAST_INCREMENT, SMALL_CHANGE
@@ -150,7 +150,8 @@ class HTTP2Connection(HTTP2Output):
                 whole = conn.whole_request()
                 if whole is not None:
                     came = True
-                    self._request_received(*whole, True)
+                    number, fields = whole  # not with a star: such a call is a slow one
+                    self._request_received(number, fields, True)
                     continue
                 part = conn.part_of_body()
                 if part is not None:
@@ -204,12 +205,12 @@ class HTTP2Connection(HTTP2Output):
             self.wait(Wait.HEAD, self.server.options.header_timeout)
 
     def readConnectionLost(self) -> None:
-        """The peer's FIN: what it has asked for is answered, as long as it reads."""
+        """The peer's FIN: what it has asked for is answered, as far as its windows have room."""
         if self._lost:
             self._lose_connection()
             return
         for stream in list(self.streams.values()):
-            if stream.half_closed and stream.tunnel is None:
+            if stream.half_closed and stream.tunnel is None and not self.is_stuck(stream):
                 stream.exchange.end_input(peer_is_done=True)
                 self.server.disconnected(stream.exchange)
             else:
@@ -249,7 +250,7 @@ class HTTP2Connection(HTTP2Output):
             MalformedError, PeerError: the request is none that would be served.
         """
         request = request_from(head, self.server.options)
-        promised, refusal = self._stream_of(0, request, True)
+        promised, refusal = self._stream_of(0, request, True, None)
         if refusal is not None:
             raise refusal
         if (
@@ -304,17 +305,10 @@ class HTTP2Connection(HTTP2Output):
         except MalformedError as error:
             self._malformed(number, error)
             return
-        stream, refusal = self._stream_of(number, request, ended)
+        stream, refusal = self._stream_of(number, request, ended, fields)
         priority = priority or request.priority
         if priority is not None:
             stream.urgency, stream.incremental = priority
-        if self._pushes and refusal is None and request.protocol is None:
-            exchange = stream.exchange
-            assert isinstance(exchange, ExtendedExchange)
-            exchange.pusher = partial(push, stream, fields)
-            if self._pushes_said:
-                # Only where the client asks for promises: to most others they are a surprise.
-                exchange.scope["extensions"][PUSH] = PUSHES
         if not self.streams:
             self.arrived(Wait.NEXT)
         self.streams[number] = stream
@@ -343,10 +337,15 @@ class HTTP2Connection(HTTP2Output):
         self._leaving = {exchange for exchange in self._leaving if exchange in instances}
 
     def _stream_of(
-        self, number: int, request: Request, ended: bool
+        self, number: int, request: Request, ended: bool, received: Fields | None
     ) -> tuple[HTTP2Stream, PeerError | None]:
         """Make a stream with the exchange of its request.
 
+        Args:
+            number: of the stream.
+            request: checked.
+            ended: it is whole.
+            received: its field section, where its application may promise others.
         Returns:
             The stream, and what the peer is owed instead of the application's answer.
         """
@@ -358,12 +357,17 @@ class HTTP2Connection(HTTP2Output):
             if expectation.lower() != b"100-continue":
                 refusal = refusal or PeerError(417, EXPECTATION)
             exchange.expects_continue = True
+        if self._pushes and received is not None and protocol is None:
+            exchange.pusher = partial(push, stream, received)
+            if self._pushes_said:
+                # Only where the client asks for promises: to most others they are a surprise.
+                exchange.scope["extensions"][PUSH] = PUSHES
+        stream.exchange = exchange
         if protocol is not None and refusal is None:
             try:
-                exchange = self._session_of(exchange, protocol)
+                stream.exchange = self._session_of(exchange, protocol)
             except PeerError as error:
                 refusal = error
-        stream.exchange = exchange
         return stream, refusal
 
     def _session_of(self, exchange: Exchange, protocol: bytes) -> Exchange:
@@ -436,7 +440,7 @@ class HTTP2Connection(HTTP2Output):
         if stream is None:
             return
         try:
-            if stream.exchange.takes_over:
+            if stream.tunnel is not None:
                 raise MalformedError("fields on a stream that is connected")  # RFC 9113, 8.5
             check_trailers(event.headers)
             check_size(event.headers, self.server.options)

@@ -107,7 +107,7 @@ class StateMachine(H2Connection):
         self.decoder = CachedDecoder(most_decoded)
         self.frames = FrameReader(max(most_decoded, 2 * FRAME))
         self.incoming_buffer = self.frames  # type: ignore[assignment] # has what h2 calls
-        self._most_streams = options.h2_max_streams
+        self._many_streams = 2 * options.h2_max_streams
         self.local_settings = Settings(
             client=False,
             initial_values={
@@ -127,7 +127,7 @@ class StateMachine(H2Connection):
         It would end the connection over one stream too many, which is that stream's error (RFC
         9113, 5.1.2) and h2.py's to refuse, and would look at every stream for each new one.
         """
-        if len(self.streams) > 2 * self._most_streams:
+        if len(self.streams) > self._many_streams:
             self._open_streams(1)  # forgets the closed ones
         return 0
 
@@ -162,7 +162,7 @@ class StateMachine(H2Connection):
             raise DenialOfServiceError(f"Oversized field section: {error}") from error
         except (HPACKError, IndexError, TypeError, UnicodeDecodeError) as error:  # as h2 has it
             raise ProtocolError(f"A field section that cannot be decoded: {error}") from error
-        if len(self.streams) > 2 * self._most_streams:
+        if len(self.streams) > self._many_streams:
             self._open_streams(1)  # forgets those that ended on h2's own way
         if self._spare:
             stream = self._spare.pop()
@@ -291,7 +291,7 @@ class StateMachine(H2Connection):
             Whether it is so; else nothing is done.
         """
         stream = self.streams.get(number)
-        size = len(body)
+        size, window = len(body), self.outbound_flow_control_window
         if (
             stream is None
             or stream.state_machine.state is not HALF_CLOSED
@@ -300,7 +300,7 @@ class StateMachine(H2Connection):
             or len(block) > FRAME
             or size > FRAME
             or size > stream.outbound_flow_control_window
-            or size > self.outbound_flow_control_window
+            or size > window
         ):
             return False
         if size:
@@ -310,7 +310,7 @@ class StateMachine(H2Connection):
                 frame_head(0, size, DATA, END_STREAM, number),
                 body,
             )
-            self.outbound_flow_control_window -= size
+            self.outbound_flow_control_window = window - size
         else:
             self._out += (
                 frame_head(0, len(block), HEADERS, END_HEADERS | END_STREAM, number),

@@ -115,7 +115,12 @@ class HTTP2Output(Paced):
             self.budget.earn(FRAME_SENT + ANSWERED if body else ANSWERED)
         if not self._flushing:
             self._flush_soon()
-        self._forget_stream(stream)
+        # As _forget_stream, of one that waits for nothing.
+        del self.streams[stream.number]
+        if stream.window != FIRST_WINDOW:
+            self._widened -= stream.window - FIRST_WINDOW
+        if self._promised:
+            self._promised.discard(stream.number)
         return True
 
     def send_head(self, number: int, block: bytes, ends: bool) -> None:
@@ -236,6 +241,12 @@ class HTTP2Output(Paced):
             self._widened -= stream.window - FIRST_WINDOW
         if self._promised:
             self._promised.discard(stream.number)
+
+    def is_stuck(self, stream: HTTP2Stream) -> bool:
+        """Whether only the peer can help it on, by opening a window."""
+        return stream in self._stalled or (
+            stream in self._ring and self._h2.outbound_flow_control_window <= 0
+        )
 
     def stop_sending(self, number: int) -> None:
         """Ask the peer to send no more of a body whose answer it has (RFC 9113, 8.1)."""

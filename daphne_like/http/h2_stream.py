@@ -75,6 +75,7 @@ class HTTP2Stream(Waits):
     promises_left = MOST_PROMISES
     pending: memoryview | None = None
     ends = False
+    urgency, incremental = UNSAID
     tunnel: Tunnel | None = None
     window = FIRST_WINDOW
     _early: bytearray | None = None  # what came before it was taken over
@@ -95,7 +96,6 @@ class HTTP2Stream(Waits):
         self.number = number
         self.length = length
         self.half_closed = half_closed
-        self.urgency, self.incremental = UNSAID
 
     # What a connection of HTTP/1.1 has, for `request.exchange_for`.
 
@@ -296,7 +296,7 @@ class HTTP2Stream(Waits):
                 server.log_exchange(exchange)
             if not connection.streams:
                 connection.stream_is_over()
-            self._release_exchange()
+            del self.exchange  # see _release_exchange
             return None
         ends = not more and not body
         if ends:
@@ -325,7 +325,10 @@ class HTTP2Stream(Waits):
         at_once = more or self.half_closed or not body
         if not body:
             self._let_rest_come()
-        if at_once and self.connection.send_data_at_once(self.number, body, not more):
+        # An end alone needs no window, and waits for nobody (RFC 9113, 6.9.1).
+        if at_once and self.connection.send_data_at_once(
+            self.number, body, not more, though_paused=not body
+        ):
             if not more:
                 self._complete(exchange)
                 return None

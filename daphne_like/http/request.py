@@ -244,7 +244,7 @@ def exchange_for(
     fields: Fields,
     version: str,
     keep_alive: bool,
-) -> Exchange:
+) -> ExtendedExchange:
     """The exchange of a request that is to be served; flat because it runs for every one.
 
     Args:

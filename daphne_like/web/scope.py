@@ -47,7 +47,7 @@ def exchange_of(carrier: WebCarrier) -> Exchange:
     line = RequestLine(name, name == "HEAD", target, path, raw_path, query_string)
     # It asks for no more of a connection than a carrier has.
     connection = cast(Any, carrier)
-    exchange = exchange_for(connection, line, fields, VERSIONS[request.clientproto], True)
+    exchange: Exchange = exchange_for(connection, line, fields, VERSIONS[request.clientproto], True)
     exchange.__class__ = Exchange  # a plain one, as its scope says
     scope = exchange.scope
     scope["path"] = scope["root_path"] + path

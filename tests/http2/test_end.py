@@ -294,6 +294,23 @@ class TestPeerGoes:
         assert (peer.answer(3).body, peer.wire.closing) == (b"done", True)
         assert peer.answer(1).status is None
 
+    @pytest.mark.parametrize("values", [{4: 0}, {4: 2}, {4: 1 << 20}])
+    def test_fin_without_room(self, serve: Serve, values: dict[int, int]) -> None:
+        """Nor is anybody kept waiting for a window that nobody can open any more."""
+        script = Script()
+        memory = serve(script)
+        peer = H2Peer(memory, values)
+        peer.asks()
+        run = memory.loop.run_until_complete
+        run(script.send(start()))
+        sent = memory.loop.create_task(script.send(body(b"x" * 100_000)))
+        memory.settle()
+        assert not sent.done()
+        peer.wire.fin()
+        assert sent.done()
+        assert peer.wire.closing
+        assert run(script.receive())["type"] == "http.disconnect"
+
     def test_fin_when_idle(self, serve: Serve) -> None:
         """Nothing is owed: it closes."""
         peer = H2Peer(serve(never_answer))

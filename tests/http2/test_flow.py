@@ -324,6 +324,26 @@ class TestIn:
             peer.sends(data(1, b"x", padding=255))
         assert peer.gone == []
 
+    @pytest.mark.parametrize("pauses", [False, True])
+    def test_end_needs_no_window(self, serve: Serve, pauses: bool) -> None:
+        """6.9.1: an empty frame that ends a stream goes out though there is no room."""
+        script = Script()
+        memory = serve(script)
+        peer = H2Peer(memory, {4: 100})
+        number = peer.asks()
+        run = memory.loop.run_until_complete
+        run(script.send(start()))
+        run(script.send(body(b"x" * 100, more=True)))
+        if pauses:
+            peer.wire.stops_reading()
+        run(script.send(body(b"")))
+        if pauses:
+            peer.wire.reads_on()
+        memory.settle()
+        peer.read()
+        assert peer.answer(number).body == b"x" * 100
+        assert peer.answer(number).ended
+
     def test_padding_alone_counts(self, serve: Serve) -> None:
         """So it is where nothing else comes that an application could take."""
         peer = H2Peer(serve(never_answer))

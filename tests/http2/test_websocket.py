@@ -358,6 +358,19 @@ class TestEnds:
         assert [one.payload for one in socket.frames()] == [b"there"]
         assert socket.answer.reset is None
 
+    def test_trailers_of_one_that_was_denied(self, serve: Serve) -> None:
+        """They are a request's: its answer comes."""
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            head = {"type": "websocket.http.response.start", "status": 401, "headers": []}
+            await send(head)
+            await send({"type": "websocket.http.response.body", "body": b"no"})
+
+        socket = Opened(H2Peer(serve(application), {4: 0}))
+        socket.peer.sends(socket.peer.head(socket.number, [(b"x", b"y")]))
+        socket.peer.sends(window(socket.number, 1000))
+        assert (socket.answer.status, socket.answer.body) == (401, b"no")
+
     @pytest.mark.parametrize("fields", [1, 1000])
     def test_fields_on_a_connected_stream(self, serve: Serve, fields: int) -> None:
         """RFC 9113, 8.5: HEADERS there are an error of the stream, and the application is told."""
