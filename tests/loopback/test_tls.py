@@ -188,6 +188,7 @@ class TestHandshake:
             for cut in (silent, slow):
                 with pytest.raises(ConnectionResetError):
                     cut.recv(1)
+            running.wait_for("(?s)(took too long for its TLS handshake.*){2}")
             assert running.log.count("took too long for its TLS handshake") == 2
             assert ask(done)["scheme"] == "https"
 
