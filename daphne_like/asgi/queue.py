@@ -105,11 +105,7 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
                     asyncio.get_running_loop().call_soon(self._next_turn)
                 return self._last.copy()
             # No coroutine of its own: this is the way of every part of an upload.
-            getters = self._getters
-            if getters.__class__ is tuple:
-                self._getters = getters = deque()
-            waiter = asyncio.get_running_loop().create_future()
-            getters.append(waiter)
+            waiter = self._waiter()
             try:
                 await waiter
             except BaseException:
@@ -138,6 +134,15 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
 
     def _next_turn(self) -> None:
         self._told = False
+
+    def _waiter(self) -> asyncio.Future[None]:
+        """A future that the next event wakes."""
+        getters = self._getters
+        if getters.__class__ is tuple:
+            self._getters = getters = deque()
+        waiter = asyncio.get_running_loop().create_future()
+        getters.append(waiter)
+        return waiter
 
     def _withdraw(self, waiter: asyncio.Future[None]) -> None:
         """Somebody waits no longer."""
@@ -184,7 +189,7 @@ class MessageQueue(InputQueue):
         if not queue:
             if self._last is not None:
                 return await super().get()
-            getters = self._getters
+            getters = self._getters  # as _waiter, which would be a call more for each
             if getters.__class__ is tuple:
                 self._getters = getters = deque()
             waiter = asyncio.get_running_loop().create_future()

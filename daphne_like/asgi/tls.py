@@ -36,7 +36,7 @@ def tls_extension(
         extension = {
             **extension,
             "client_cert_chain": tuple(map(ssl.DER_cert_to_PEM_cert, chain)),
-            "client_cert_name": (x509.load_der_x509_certificate(chain[0]).subject.rfc4514_string()),
+            "client_cert_name": x509.load_der_x509_certificate(chain[0]).subject.rfc4514_string(),
         }
     return extension
 

@@ -293,7 +293,7 @@ class HTTP2Connection(HTTP2Output):
 
     def _request_received(self, number: int, fields: Fields, ended: bool) -> None:
         priority = self._priorities.pop(number, None) if self._priorities else None
-        most = self.server.options.h2_max_streams
+        most = self.server.options.h2_max_streams  # promises apart: mostly enough to know
         if self._goes or (len(self.streams) + len(self._leaving) >= most and not self._has_room()):
             self._reset(number, ErrorCodes.REFUSED_STREAM)
             self.spend()

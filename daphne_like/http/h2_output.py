@@ -115,12 +115,7 @@ class HTTP2Output(Paced):
             self.budget.earn(FRAME_SENT + ANSWERED if body else ANSWERED)
         if not self._flushing:
             self._flush_soon()
-        # As _forget_stream, of one that waits for nothing.
-        del self.streams[stream.number]
-        if stream.window != FIRST_WINDOW:
-            self._widened -= stream.window - FIRST_WINDOW
-        if self._promised:
-            self._promised.discard(stream.number)
+        self._forget_stream(stream)
         return True
 
     def send_head(self, number: int, block: bytes, ends: bool) -> None:

@@ -296,7 +296,7 @@ class HTTP2Stream(Waits):
                 server.log_exchange(exchange)
             if not connection.streams:
                 connection.stream_is_over()
-            del self.exchange  # see _release_exchange
+            del self.exchange  # see _complete
             return None
         ends = not more and not body
         if ends:
@@ -588,13 +588,8 @@ class HTTP2Stream(Waits):
     def _complete(self, exchange: Exchange) -> None:
         exchange.complete()
         self._over(exchange, ErrorCodes.NO_ERROR)
-        self._release_exchange()
-
-    def _release_exchange(self) -> None:
-        """Let go of an exchange that is complete; the connection has let go of the stream.
-
-        Else they would keep each other until the collector comes.
-        """
+        # The connection has let go of the stream: nobody asks for its exchange any more, and they
+        # would keep each other until the collector comes.
         del self.exchange
 
     def _over(self, exchange: Exchange, code: ErrorCodes) -> None:

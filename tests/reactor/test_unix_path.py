@@ -177,6 +177,7 @@ class PathRules(Carried):
             world.stop(world.adopt(theirs, world.factory(Recorder)))
             world.dial(socket.AF_UNIX, str(path))
             theirs.accept()[0].close()  # whoever comes is his
+        assert path.is_socket()
 
 
 class TestOnUvloop(PathRules):
