@@ -39,6 +39,7 @@ from daphne_like.http.reading import USUAL_HEAD
 from daphne_like.observe.banner import speaks_tls
 from daphne_like.observe.watchdog import Watchdog
 from daphne_like.options import Options, without_limits
+from daphne_like.outbox import Outbox
 from daphne_like.proxies import TrustedProxies
 from daphne_like.redirect import RedirectToHTTPS
 from daphne_like.stopping import Stopping
@@ -150,6 +151,7 @@ class Server:
         self.loop: asyncio.AbstractEventLoop
         self.clock: Callable[[], float]
         self.deadlines: Deadlines
+        self.outbox: Outbox
         self.reactor: Any = None
         self._create_task: Callable[..., asyncio.Task[None]]
         # Weak: an exchange whose application ends in time is not kept until its deadline.
@@ -212,6 +214,7 @@ class Server:
         self.loop = loop
         self.clock = clock
         self.deadlines = Deadlines(clock)
+        self.outbox = Outbox(loop, self.instances)
         self._create_task = loop.create_task
         threads = os.environ.get("ASGI_THREADS")
         if threads is not None and loop not in _with_threads:

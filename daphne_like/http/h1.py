@@ -340,6 +340,7 @@ class HTTP1Connection(HTTP1Input):
 
     def _drop(self) -> None:
         """All answers are out: whatever is or was read counts for nothing."""
+        self.server.outbox.flush()
         self._read_no_more(DROPPED)
         self._ahead = None
         self._refusal = None

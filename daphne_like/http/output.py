@@ -110,7 +110,7 @@ class HTTP1Output(Paced):
         if more:
             exchange.state = STREAMING
             return self._write_soon(octets)
-        self.transport.write(octets)
+        server.outbox.put(self.transport, octets)
         exchange.complete()
         self.exchange_over(exchange)
         return self._writer() if self._paused else None
@@ -158,7 +158,7 @@ class HTTP1Output(Paced):
     def _write_part(self, exchange: Exchange, octets: bytes, more: bool) -> Awaitable[None] | None:
         if more:
             return self._write_soon(octets)
-        self._write_now(octets)
+        self._write_last(octets)
         exchange.complete()
         self.exchange_over(exchange)
         return self._writer() if self._paused else None
@@ -325,8 +325,7 @@ class HTTP1Output(Paced):
             if enough:
                 self._flush()
         elif self._paused or size >= WRITTEN_ALONE:
-            if octets:
-                self.transport.write(octets)
+            self._write_now(octets)
             enough = True
         elif octets:
             self._out = [octets]
@@ -336,7 +335,20 @@ class HTTP1Output(Paced):
             return self._writer()
         return TURN if enough else None
 
+    def _write_last(self, octets: bytes) -> None:
+        """Write the last part of a body, with what waits, where that is little."""
+        out = self._out
+        if len(octets) + (0 if out is None else self._out_size) >= WRITTEN_ALONE:
+            self._write_now(octets)
+            return
+        if out is not None:
+            self._out = None
+            octets = b"".join((*out, octets))
+        if octets:
+            self.server.outbox.put(self.transport, octets)
+
     def _write_now(self, octets: bytes | memoryview) -> None:
+        self.server.outbox.flush()
         out = self._out
         if out is not None:
             self._out = None
@@ -349,6 +361,7 @@ class HTTP1Output(Paced):
             self.transport.write(octets)
 
     def _flush(self) -> None:
+        self.server.outbox.flush()
         out = self._out
         if out is not None:
             self._out = None

@@ -77,6 +77,7 @@ class WebSocketOutput(Paced, WebSocketServerProtocol):  # type: ignore[misc] # u
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
         # autobahn's formats its arguments for a log that nobody reads.
+        self.server.outbox.flush()
         self.transport.write(data)
 
     def send_message(self, payload: bytes, opcode: int) -> Awaitable[None] | None:
@@ -101,26 +102,26 @@ class WebSocketOutput(Paced, WebSocketServerProtocol):  # type: ignore[misc] # u
             payload = self._compressed(payload)
         size = len(payload)
         if size <= LONGEST_CONTROL:
-            self.transport.write(SHORT_HEADS[first][size] + payload)
+            self.server.outbox.put(self.transport, SHORT_HEADS[first][size] + payload)
         elif size <= LARGEST_FRAME:
-            self.transport.write(frame_head(first, size) + payload)
+            self.server.outbox.put(self.transport, frame_head(first, size) + payload)
         else:
             self._written = Event()
             return self._send_parts(payload, first & ~FINAL)
-        if self._paused:
-            return self._writer()
         if self._since_turn < WRITTEN_ALONE:
-            return None
+            return self._writer() if self._paused else None
         # An application that never waits would keep the loop from telling that the peer has
         # gone, and everybody else from their turn.
         self._since_turn = 0
-        return TURN
+        self.server.outbox.flush()  # and see whether the transport has room for more
+        return self.turn()
 
     async def _send_parts(self, payload: bytes, first: int) -> None:
         """Send a large message in fragments, as the peer reads them."""
         written = self._written
         assert written is not None
         last = (len(payload) - 1) // LARGEST_FRAME * LARGEST_FRAME
+        self.server.outbox.flush()
         try:
             for start in range(0, len(payload), LARGEST_FRAME):
                 if self.state != OPEN:

@@ -361,6 +361,7 @@ class WebSocketProtocol(WebSocketOutput):
             return
         self.state = CLOSED
         self.droppedByMe = True
+        self.server.outbox.flush()
         self.transport.unregisterProducer()
         if abort and not self.wasClean:
             log.debug("x cut: %s", self.wasNotCleanReason)
