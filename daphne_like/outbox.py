@@ -1,4 +1,4 @@
-"""What connections write at the end of a turn of the event loop, all of it together."""
+"""What connections write behind a turn of the event loop, all of it together."""
 
 from __future__ import annotations
 
@@ -10,8 +10,16 @@ from typing import Any
 log = logging.getLogger("daphne_like.server")
 
 
+def write(transport: Any, octets: bytes | list[bytes | memoryview]) -> None:
+    """Write octets, or all of a list."""
+    if octets.__class__ is list:
+        transport.writeSequence(octets)
+    else:
+        transport.write(octets)
+
+
 class Outbox:
-    """Small writes, put off until the applications that have their turn now have had it.
+    """The writes of answers, put off until the applications that have their turn now have had it.
 
     A write is a system call. Between two applications it drives the interpreter out of the
     processor's caches: 64 connections answered in two rounds, of applications and then of writes,
@@ -24,7 +32,7 @@ class Outbox:
         instances: the applications that run; one alone is not to wait for others.
 
     Attributes:
-        entries: transport and octets, in the order to be written.
+        entries: transport, and octets or a list of such, in the order to be written.
     """
 
     __slots__ = ("_instances", "_loop", "entries")
@@ -32,14 +40,14 @@ class Outbox:
     def __init__(self, loop: AbstractEventLoop, instances: Sized) -> None:
         self._loop = loop
         self._instances = instances
-        self.entries: list[tuple[Any, bytes]] = []
+        self.entries: list[tuple[Any, bytes | list[bytes | memoryview]]] = []
 
-    def put(self, transport: Any, octets: bytes) -> None:
+    def put(self, transport: Any, octets: bytes | list[bytes | memoryview]) -> None:
         """Write, in this turn or at the beginning of the next."""
         entries = self.entries
         if not entries:
             if len(self._instances) < 2:
-                transport.write(octets)
+                write(transport, octets)
                 return
             self._loop.call_soon(self.flush)
         entries.append((transport, octets))
@@ -52,7 +60,7 @@ class Outbox:
         self.entries = []
         for transport, octets in entries:
             try:
-                transport.write(octets)
+                write(transport, octets)
             except Exception:
                 # Of a transport that is not ours: its connection ends, the others get theirs.
                 log.exception("Writing to %r failed", transport)

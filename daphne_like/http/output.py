@@ -336,16 +336,16 @@ class HTTP1Output(Paced):
         return TURN if enough else None
 
     def _write_last(self, octets: bytes) -> None:
-        """Write the last part of a body, with what waits, where that is little."""
+        """Write the last part of a body, behind what waits."""
         out = self._out
-        if len(octets) + (0 if out is None else self._out_size) >= WRITTEN_ALONE:
-            self._write_now(octets)
+        if out is None:
+            if octets:
+                self.server.outbox.put(self.transport, octets)
             return
-        if out is not None:
-            self._out = None
-            octets = b"".join((*out, octets))
-        if octets:
-            self.server.outbox.put(self.transport, octets)
+        self._out = None
+        out.append(octets)
+        is_large = len(octets) >= WRITTEN_ALONE
+        self.server.outbox.put(self.transport, out if is_large else b"".join(out))
 
     def _write_now(self, octets: bytes | memoryview) -> None:
         self.server.outbox.flush()
