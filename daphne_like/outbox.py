@@ -10,20 +10,13 @@ from typing import Any
 log = logging.getLogger("daphne_like.server")
 
 
-def write(transport: Any, octets: bytes | list[bytes | memoryview]) -> None:
-    """Write octets, or all of a list."""
-    if octets.__class__ is list:
-        transport.writeSequence(octets)
-    else:
-        transport.write(octets)
-
-
 class Outbox:
     """The writes of answers, put off until the applications that have their turn now have had it.
 
     A write is a system call. Between two applications it drives the interpreter out of the
-    processor's caches: 64 connections answered in two rounds, of applications and then of writes,
-    took a quarter less processor time.
+    processor's caches, and wakes a peer on the same machine for one answer at a time: 64
+    connections answered in two rounds, of applications and then of writes, took a quarter less
+    processor time.
 
     Whatever else a connection does to its transport comes behind `flush`, so the order stays.
 
@@ -47,7 +40,10 @@ class Outbox:
         entries = self.entries
         if not entries:
             if len(self._instances) < 2:
-                write(transport, octets)
+                if octets.__class__ is list:
+                    transport.writeSequence(octets)
+                else:
+                    transport.write(octets)
                 return
             self._loop.call_soon(self.flush)
         entries.append((transport, octets))
@@ -60,7 +56,10 @@ class Outbox:
         self.entries = []
         for transport, octets in entries:
             try:
-                write(transport, octets)
+                if octets.__class__ is list:
+                    transport.writeSequence(octets)
+                else:
+                    transport.write(octets)
             except Exception:
                 # Of a transport that is not ours: its connection ends, the others get theirs.
                 log.exception("Writing to %r failed", transport)

@@ -479,7 +479,8 @@ class Server:
             The instance's input, an asyncio.Queue of ASGI events.
         """
         queue: InputQueue = input_type()
-        self.instances[protocol] = self._create_task(
+        create_task = self._create_task  # not called as a method: it is none, and looked for longer
+        self.instances[protocol] = create_task(
             run_instance(
                 self.application,
                 scope,

@@ -144,8 +144,6 @@ class Exchange:
     written = 0
     request_complete = False
     expects_continue = False
-    head_only = False
-    http_10 = False
     received = 0
     received_at_look = 0
     received_at_end = 0
@@ -153,7 +151,6 @@ class Exchange:
     disconnect_told = False
     peer_is_done = False
     logged = False
-    _parts: list[bytes] | None = None
     _parts_size = 0
     method = ""
     client: tuple[Any, ...] | None = None
@@ -161,7 +158,6 @@ class Exchange:
     started = 0.0
     chunked = False
     part_written: Event | None = None
-    trailers: list[bytes] | None = None
     lines: list[bytes]
 
     def __init__(
@@ -172,6 +168,11 @@ class Exchange:
         self.scope = scope
         self.keep_alive = keep_alive
         self.state = EXPECTED
+        # What every response looks at: found in the class it would be slower to read.
+        self.head_only = False
+        self.http_10 = False
+        self.trailers: list[bytes] | None = None
+        self._parts: list[bytes] | None = None
 
     # The request.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from daphne_like.exceptions import PeerError
 
@@ -30,7 +31,8 @@ hosts: set[bytes] = set()
 FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"expect"))
 
 
-class FieldSection(NamedTuple):
+@dataclass(slots=True)
+class FieldSection:
     """The fields of one request, checked.
 
     Consecutive requests on a connection mostly differ in their request line alone, and the

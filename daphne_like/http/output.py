@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("daphne_like.http")
 
+known_status_line = STATUS_LINES.get
+
 LAST_CHUNK = b"0\r\n\r\n"
 WRITTEN_ALONE = 16384
 """From this size on a body is handed over beside its head instead of copied behind it."""
@@ -98,7 +100,7 @@ class HTTP1Output(Paced):
             framing += KEEP_ALIVE
         octets = b"".join(
             (
-                STATUS_LINES.get(status) or status_line(status),
+                known_status_line(status) or status_line(status),
                 server.default_fields[exchange.specials],
                 *lines,
                 framing,

@@ -25,6 +25,9 @@ from daphne_like.http.waits import Wait
 if TYPE_CHECKING:
     from daphne_like.server import Server
 
+known_line = request_lines.get
+"""Bound once: the interpreter takes no short cut to a method of something imported."""
+
 END_OF_HEAD = b"\r\n\r\n"
 USUAL_HEAD = 16384
 MOST_SECTIONS = 128
@@ -187,7 +190,7 @@ class HTTP1Input(HTTP1Output):
             if self.addresses is None and line_end > 0 and len(data) <= LONGEST_FIRST:
                 self._known = known = self._known_of_others(data[line_end:])
             if known is not None and data.startswith(known.octets, line_end):
-                line = request_lines.get(data[:line_end])
+                line = known_line(data[:line_end])
                 if line is not None and known.has_host:
                     # The fields of the last request, octet for octet, behind a request
                     # line seen lately: what httptools and the checks said of both holds.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -43,7 +44,9 @@ METHODS = {
 }
 
 
-class Addresses(NamedTuple):
+# Slots, not named tuples: the interpreter specialises how it reads those alone.
+@dataclass(slots=True)
+class Addresses:
     """What every scope of one connection says about its ends, and what may be done with it."""
 
     scheme: str
@@ -53,7 +56,8 @@ class Addresses(NamedTuple):
     """To be copied: none of its values is written into."""
 
 
-class RequestLine(NamedTuple):
+@dataclass(slots=True)
+class RequestLine:
     """A request line, parsed and checked."""
 
     method: str
@@ -255,34 +259,34 @@ def exchange_for(
         keep_alive: the peer allows another request.
     """
     server = connection.server
-    method, is_head, target, path, raw_path, query_string = line
-    scheme, client, own, extensions = connection.addresses or connection.find_addresses()
+    addresses = connection.addresses or connection.find_addresses()
+    client, own = addresses.client, addresses.server
     scope: dict[str, Any] = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.5"},
         "http_version": version,
-        "method": method,
-        "scheme": scheme,
-        "path": path,
-        "raw_path": raw_path,
-        "query_string": query_string,
+        "method": line.method,
+        "scheme": addresses.scheme,
+        "path": line.path,
+        "raw_path": line.raw_path,
+        "query_string": line.query_string,
         "root_path": server.options.root_path,
-        "headers": fields[:],
-        "client": client and client[:],
-        "server": own and own[:],
+        "headers": fields.copy(),
+        "client": client and client.copy(),
+        "server": own and own.copy(),
         "state": server.lifespan_state.copy(),
-        "extensions": extensions.copy(),
+        "extensions": addresses.extensions.copy(),
     }
     if server.proxies is not None:
         server.proxies.apply(scope)
     exchange = ExtendedExchange(server, connection, scope, keep_alive)
-    if is_head:
+    if line.is_head:
         exchange.head_only = True
     if server.action_logger is not None:
         # Not from the scope, which is the application's to change.
-        exchange.method = method
+        exchange.method = line.method
         exchange.client = scope["client"] and tuple(scope["client"])
-        exchange.target = target
+        exchange.target = line.target
         exchange.started = server.clock()
     return exchange
 

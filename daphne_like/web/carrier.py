@@ -5,6 +5,7 @@ Framing, keep-alive and HTTP/2 are twisted.web's. How the body comes in is in in
 
 from __future__ import annotations
 
+import dataclasses
 from asyncio import Event
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,7 @@ class WebCarrier(Paced):
         tls = find_tls(getattr(below, "transport", None))
         # twisted.web's requests carry none of the extensions of a response.
         extensions = {} if tls is None else {"tls": Supported(tls)}
-        self.addresses = ends._replace(scheme=scheme, extensions=extensions)
+        self.addresses = dataclasses.replace(ends, scheme=scheme, extensions=extensions)
         self.exchange: Exchange | None = None
         self._answered = False  # the response is out, or nobody is there to have it
         self._gone = False  # twisted.web has done with the request
