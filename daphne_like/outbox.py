@@ -63,4 +63,4 @@ class Outbox:
             except Exception:
                 # Of a transport that is not ours: its connection ends, the others get theirs.
                 log.exception("Writing to %r failed", transport)
-                transport.abortConnection()
+                self._loop.call_soon(transport.abortConnection)

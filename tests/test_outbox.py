@@ -90,18 +90,20 @@ class TestTogether:
     def test_one_that_fails(self, serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
         """A transport that raises loses its connection; the others get their answers."""
 
-        def fails(data: bytes) -> None:
+        def fails(data: bytes = b"") -> None:
             raise OSError("broken")
 
         memory = serve(ANSWER)
-        first, second, third = asked(memory, 3)
+        memory.loop.set_exception_handler(lambda loop, context: None)
+        first, second, third, fourth = asked(memory, 4)
         second.write = fails  # type: ignore[method-assign]
+        third.write = third.abortConnection = fails  # type: ignore[method-assign]
         with caplog.at_level(logging.ERROR, "daphne_like.server"):
             memory.settle()
-        assert [first.lost, second.lost, third.lost] == [False, True, False]
-        assert first.written == third.written
+        assert [wire.lost for wire in (first, second, third, fourth)] == [False, True, False, False]
+        assert first.written == fourth.written
         assert first.written.endswith(b"\r\n\r\nx")
-        assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [OSError]
+        assert [record.exc_info[0] for record in caplog.records if record.exc_info] == 2 * [OSError]
 
     def test_gone_meanwhile(self, serve: Serve) -> None:
         """A connection that is lost between answer and write harms nobody."""
