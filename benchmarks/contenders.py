@@ -105,6 +105,7 @@ _HYPERCORN_COMMAND = (
 )
 _FASTPYSGI_COMMAND = f"{{bin}}/fastpysgi --host 127.0.0.1 --port {{port}} {APPLICATION}"
 _FLOOR_COMMAND = "{bin}/python {here}/floor.py {port}"
+_ASGI_FLOOR_COMMAND = "{bin}/python {here}/asgi_floor.py {port}"
 _SSL_STRING = "ssl:{port}:interface=127.0.0.1:privateKey={key}:certKey={certificate}"
 
 _NO_HTTP2 = {one.name: "it has no HTTP/2" for one in HTTP2_WORKLOADS}
@@ -166,6 +167,14 @@ CONTENDERS = (
         # No application runs on it, and it parses nothing.
         only=("hello", "browser", "varied", "tls", "tls-handshake", "tls-resume"),
         tls=f"{_FLOOR_COMMAND} {{certificate}} {{key}}",
+    ),
+    _contender(
+        "asgi-floor",
+        _ASGI_FLOOR_COMMAND,
+        "uvloop",
+        # The application runs, and nobody asks what was requested or what it answers.
+        only=("hello", "tls"),
+        tls=f"{_ASGI_FLOOR_COMMAND} {{certificate}} {{key}}",
     ),
     _contender(
         "picows-floor",

@@ -364,13 +364,14 @@ class TestContenders:
         assert {name for contender in CONTENDERS for name in contender.refusals} <= names
 
     def test_floors_take_part_in_what_they_can(self) -> None:
-        """No application runs on a floor: it has no line where it has nothing to show."""
+        """Nobody serves on a floor: it has no line where it has nothing to show."""
         lines = {
             one.name: [work.name for work in WORKLOADS if one.takes_part_in(work)]
             for one in CONTENDERS
         }
         floor = ["hello", "browser", "varied", "tls", "tls-handshake", "tls-resume"]
         assert lines["uvloop-floor"] == floor
+        assert lines["asgi-floor"] == ["hello", "tls"]
         assert lines["picows-floor"] == ["ws", "ws8k"]
         assert lines[OURS] == [work.name for work in WORKLOADS]
 

@@ -68,7 +68,7 @@ class TestCommands:
         names = [one.name for one in SPEAKERS]
         assert names == [
             *(OURS, "ours-ssl", "uvicorn", "granian", "hypercorn", "Daphne", "fastpysgi"),
-            "uvloop-floor",
+            *("uvloop-floor", "asgi-floor"),
         ]
         (twisted,) = (one for one in CONTENDERS if one.name == "ours-ssl")
         assert twisted.is_ours
