@@ -154,7 +154,7 @@ class TestOrder:
 
     @pytest.mark.parametrize("size", [1, WRITTEN_ALONE])
     def test_answers(self, serve: Serve, size: int) -> None:
-        """Pipelined answers, small ones and such as are written at once, keep their order."""
+        """Pipelined answers, joined ones and such as are written as a list, keep their order."""
 
         async def application(scope: Any, receive: Any, send: Any) -> None:
             name = scope["path"][1:].encode()
@@ -206,11 +206,10 @@ class TestWebSocket:
             *[{"type": "websocket.send", "text": text} for text in texts],
             {"type": "websocket.close", "code": 1000},
         )
-        opcodes, payloads = zip(*self.frames(wire), strict=True)
-        assert b"".join(payloads)[:1] == b"a"
-        starts = [payload[:1] for opcode, payload in self.frames(wire) if opcode == 1]
+        frames = self.frames(wire)
+        starts = [payload[:1] for opcode, payload in frames if opcode == 1]
         assert starts == [b"a", b"b", b"c", b"d", b"e"]
-        assert opcodes[-1] == 8
+        assert frames[-1][0] == 8
 
     def test_drop(self, serve: Serve) -> None:
         """What was sent is out before a connection is dropped without a closing handshake."""

@@ -40,7 +40,12 @@ class TestCredentials:
     def test_they_belong_together(self, tmp_path: Path) -> None:
         """OpenSSL loads both, which it does not where they do not match."""
         made = credentials.make(tmp_path)
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(made.certificate, made.key)
+        other = tmp_path / "other"
+        other.mkdir()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(made.certificate, made.key)
+        with pytest.raises(ssl.SSLError):  # and says so
+            context.load_cert_chain(made.certificate, credentials.make(other).key)
 
     def test_only_where_needed(self) -> None:
         """A run without TLS makes none; afterwards the folder is gone."""

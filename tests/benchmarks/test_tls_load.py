@@ -123,6 +123,14 @@ class TestOurs:
         assert sample.growth_mib < FLAT_MIB
 
 
+class TestFloor:
+    def test_application_runs(self, files: Credentials) -> None:
+        """The floor of ASGI answers over TLS as every contender is asked to before it is measured."""
+        needed.module("uvloop")
+        with serving(NAMED["asgi-floor"], Path(sys.prefix), core(), files) as found:
+            check(found, workloads.TLS)
+
+
 class TestResumption:
     """A session is resumed really, or the contender is out."""
 

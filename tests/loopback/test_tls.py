@@ -320,6 +320,7 @@ class TestReload:
         arguments = ("-n", "--pidfile=", "daphne-like", "-e", string, "secured:application")
         running = program(*arguments, program=TWISTD)
         running.wait_for("serves")
+        assert "TLS certificates loaded" not in running.log
         running.signal(signal.SIGHUP)
         running.wait_for("TLS certificates loaded")
 

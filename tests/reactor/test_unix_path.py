@@ -75,13 +75,13 @@ class PathRules(Carried):
     def test_dead_server(self, world: World, path: Path, pid: int | None) -> None:
         """Nobody listens: lock and socket are taken over, whatever number is in the lock (A12)."""
         left_behind(path, pid)
-        self.serves(world, path)
+        assert self.serves(world, path).getHost().name == os.fsencode(path)
 
     @pytest.mark.parametrize("pid", [pytest.param(os.getpid(), id="ours"), 1, DEAD])
     def test_lock_alone(self, world: World, path: Path, pid: int) -> None:
         """A lock without a socket is nobody's."""
         Path(f"{path}.lock").symlink_to(str(pid))
-        self.serves(world, path)
+        assert self.serves(world, path).getHost().name == os.fsencode(path)
 
     @pytest.mark.parametrize("pid", [DEAD, pytest.param(os.getpid(), id="ours"), None])
     def test_living_server(self, world: World, path: Path, pid: int | None) -> None:
