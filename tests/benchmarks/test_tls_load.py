@@ -125,7 +125,7 @@ class TestOurs:
 
 class TestFloor:
     def test_application_runs(self, files: Credentials) -> None:
-        """The floor of ASGI answers over TLS as every contender is asked to before it is measured."""
+        """The floor of ASGI answers over TLS what every contender is asked before."""
         needed.module("uvloop")
         with serving(NAMED["asgi-floor"], Path(sys.prefix), core(), files) as found:
             check(found, workloads.TLS)
