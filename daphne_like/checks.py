@@ -28,6 +28,10 @@ def check_order(app_configs: Any = None, **_more: Any) -> list[CheckMessage]:
     ]
 
 
+check_daphne_installed = check_order
+"""The name of Daphne's check of the same order, for projects that import it."""
+
+
 def check_daphne_beside(app_configs: Any = None, **_more: Any) -> list[CheckMessage]:
     """Warn when Daphne's app is in INSTALLED_APPS too (daphne_like.W001).
 

@@ -229,7 +229,8 @@ class CommandLineInterface:
             application=application,
             endpoints=endpoint_strings(options),
             action_logger=actions,
-            ready_callable=lambda server: ready(server, path),
+            # A `server_class` made for Daphne calls it without arguments.
+            ready_callable=lambda *_server: ready(self.server, path),
             **settings_of(options),
         )
         try:
@@ -237,7 +238,8 @@ class CommandLineInterface:
         finally:
             if actions is not None:
                 actions.flush()
-        return self.server.exit_status
+        # A `server_class` made for Daphne has no such attribute.
+        return int(getattr(self.server, "exit_status", 0))
 
 
 def sentence_of(error: ConfigurationError, name: str) -> str:
@@ -261,12 +263,18 @@ def keep_freed_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, KEPT_OCTETS)
 
 
-def ready(server: Server, path: str) -> None:
+def ready(server: Any, path: str) -> None:
     """Say where the server is, and keep the collector away from what stays for ever.
 
     Without the freeze each full collection walks the modules of server and application.
+
+    Args:
+        server: a Server; of another `server_class` nothing is known but the application's name.
+        path: the application's name.
     """
-    logging.getLogger("daphne_like.server").info("%s", banner(server, path))
+    served = f"daphne-like {__version__} serves {path}"
+    text = banner(server, path) if isinstance(server, Server) else served
+    logging.getLogger("daphne_like.server").info("%s", text)
     gc.collect()
     gc.freeze()
 

@@ -102,7 +102,7 @@ def serve(
     application: Any,
     *endpoints: str,
     stop: asyncio.Event | None = None,
-    ready_callable: Callable[[Server], None] | None = None,
+    ready_callable: Callable[..., Any] | None = None,
     **options: Any,
 ) -> Serving:
     """Serve an application on the event loop that runs.

@@ -23,7 +23,7 @@ from daphne_like import reactor as reactors
 from daphne_like.asgi import fields, threads
 from daphne_like.asgi.application import Application
 from daphne_like.asgi.instance import run_instance
-from daphne_like.asgi.interface import single_callable
+from daphne_like.asgi.interface import single_callable, wants_server
 from daphne_like.asgi.lifespan import Lifespan
 from daphne_like.asgi.queue import InputQueue
 from daphne_like.asgi.stack import executor_kept_by, stuck_at
@@ -96,7 +96,8 @@ class Server:
         signal_handlers: let SIGINT and SIGTERM stop the server; not outside the main thread.
         action_logger: called with ("http", "complete", details) for each exchange, and with
             ("websocket", "connecting", "connected", "rejected" or "disconnected", details).
-        ready_callable: called with the server when it listens.
+        ready_callable: called when the server accepts connections, with the server if it takes
+            an argument, else without, as by Daphne.
         options: everything that can be chosen; default values where left out.
         settings: single options by name, as Daphne's constructor takes them: with -1 and 0 for
             "no limit", too, which is None in `options` and in the attribute of the name.
@@ -117,7 +118,7 @@ class Server:
         endpoints: Iterable[str] | None = None,
         signal_handlers: bool = True,
         action_logger: Callable[[str, str, dict[str, Any]], None] | None = None,
-        ready_callable: Callable[[Server], None] | None = None,
+        ready_callable: Callable[..., Any] | None = None,
         options: Options | None = None,
         **settings: Any,
     ) -> None:
@@ -308,7 +309,7 @@ class Server:
         if self.redirecting is not None:
             self.redirecting.accept()
         if self.ready_callable is not None:
-            self.ready_callable(self)
+            self.ready_callable(*([self] if wants_server(self.ready_callable) else ()))
 
     @property
     def can_reload(self) -> bool:

@@ -54,7 +54,7 @@ class ASGIService(Service):
         options: Options | None = None,
         *,
         action_logger: Callable[[str, str, dict[str, Any]], None] | None = None,
-        ready_callable: Callable[[Server], None] | None = None,
+        ready_callable: Callable[..., Any] | None = None,
     ) -> None:
         reactors.require()
         self.application = application

@@ -6,7 +6,9 @@ import asyncio
 import datetime
 import io
 import re
+import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -208,6 +210,67 @@ class TestNames:
     def test_a_wrong_message_is_a_value_error(self) -> None:
         """Applications that catch what Daphne raises at `await send(...)`."""
         assert issubclass(ApplicationError, ValueError)
+
+
+class TestReadyCallable:
+    """Daphne calls `ready_callable` without arguments; here it may take the server."""
+
+    @pytest.mark.parametrize(
+        ("of", "takes_server"),
+        [
+            (lambda seen: lambda server: seen.append((server,)), True),
+            (lambda seen: lambda *given: seen.append(given), True),
+            (lambda seen: lambda server=None: seen.append((server,)), True),
+            (lambda seen: partial(lambda text, server: seen.append((server,)), "ready"), True),
+            (lambda seen: Bound(seen).with_server, True),
+            (lambda seen: CalledBack(seen), True),
+            (lambda seen: lambda: seen.append(()), False),
+            (lambda seen: lambda port=8000: seen.append(() if port == 8000 else (port,)), False),
+            (lambda seen: partial(lambda text: seen.append(()), "ready"), False),
+            (lambda seen: partial(lambda text: seen.append(()), text="ready"), False),
+            (lambda seen: Bound(seen).without, False),
+        ],
+    )
+    def test_called(self, serve: Serve, of: Any, takes_server: bool) -> None:
+        """With the server where it takes an argument, else with none."""
+        seen: list[Any] = []
+        server = serve(application, ready_callable=of(seen)).server
+        server.accept()
+        assert seen == [(server,) if takes_server else ()]
+
+    @pytest.mark.parametrize("event", [threading.Event, asyncio.Event])
+    def test_event(self, serve: Serve, event: Any) -> None:
+        """`Event().set`, which many programs give."""
+        told = event()
+        serve(application, ready_callable=told.set).server.accept()
+        assert told.is_set()
+
+    def test_builtin(self, serve: Serve) -> None:
+        """A method written in C gets the server."""
+        seen: list[Any] = []
+        server = serve(application, ready_callable=seen.append).server
+        server.accept()
+        assert seen == [server]
+
+
+class Bound:
+    """Methods as `ready_callable`."""
+
+    def __init__(self, seen: list[Any]) -> None:
+        self.seen = seen
+
+    def with_server(self, server: Any) -> None:
+        self.seen.append((server,))
+
+    def without(self) -> None:
+        self.seen.append(())
+
+
+class CalledBack(Bound):
+    """An object with `__call__`."""
+
+    def __call__(self, server: Any) -> None:
+        self.seen.append((server,))
 
 
 class TestScope:

@@ -149,6 +149,22 @@ def _takes_anything(parameters: list[inspect.Parameter]) -> bool:
     return all(takes(parameters, count) for count in CALLED_WITH.values())
 
 
+def wants_server(ready_callable: Callable[..., Any]) -> bool:
+    """Return whether a `ready_callable` is to be called with the server.
+
+    Daphne calls its own without arguments, so one that cannot take the server gets none. A
+    parameter with a default counts only if it is called `server`: `lambda port=port: ...` binds a
+    value of its author's. A callable that does not tell (written in C) gets the server.
+    """
+    parameters = parameters_of(ready_callable)
+    if parameters is None:
+        return True
+    if not takes(parameters, 1):
+        return False
+    first = parameters[0]
+    return first.default is first.empty or first.name == "server"
+
+
 def looks_like_a_factory(found: Any) -> bool:
     """Whether it may be called without arguments, and hardly as an application."""
     parameters = parameters_of(found)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from daphne_like import checks
 from tests.django.conftest import environment
 
 Project = Callable[..., Path]
@@ -48,6 +49,10 @@ class TestOrder:
         said = check("django.contrib.staticfiles", "daphne_like")
         assert "(daphne_like.E001) 'daphne_like' must stand before" in said
         assert "move 'daphne_like' up" in said
+
+    def test_daphnes_name(self) -> None:
+        """A project that imports Daphne's check by its name finds ours."""
+        assert checks.check_daphne_installed is checks.check_order
 
 
 class TestDaphneBeside:

@@ -107,6 +107,12 @@ class TestSeams:
             assert (seen["positional"], seen["runs"], seen["status"]) == (0, 1, 7)
             assert callable_names(seen["keywords"]) >= {"action_logger", "ready_callable"}
 
+    def test_server_class_of_daphnes(self, command: Command) -> None:
+        """A `server_class` without `exit_status` that calls `ready_callable` without arguments."""
+        ended = command("stopping:hello", program=(sys.executable, "daphnes_server.py"))
+        assert "serves stopping:hello" in ended.stderr
+        assert (ended.returncode, "Traceback" in ended.stderr) == (0, False)
+
 
 def callable_names(keywords: dict[str, Any]) -> set[str]:
     """Keywords whose value was no plain one."""
