@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from twisted.internet.address import UNIXAddress
-from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.interfaces import ISSLTransport, ISystemHandle
 from zope.interface import alsoProvides
 
 from tests.acting import Script
@@ -163,6 +165,22 @@ class TestScope:
             memory.connect().sends(opening(b"Sec-WebSocket-Protocol: a, b"))
         assert len(seen) == 3
         assert len(set(seen)) == 1
+
+    def test_copies_over_tls(self, serve: Serve) -> None:
+        """C07, C18: a scope can be copied and pickled; what connections share is read-only."""
+        script = Script()
+        wire = serve(script).connect()
+        alsoProvides(wire, ISSLTransport, ISystemHandle)
+        wire.getHandle = object  # type: ignore[attr-defined] # TLS that tells nothing
+        wire.sends(OPENING)
+        scope = script.scope
+        copies = [copy.deepcopy(scope), pickle.loads(pickle.dumps(scope))]
+        assert copies == [scope, scope]
+        for one in copies:
+            one["extensions"]["tls"].clear()
+        with pytest.raises(TypeError):
+            scope["extensions"]["tls"].clear()
+        assert "server_cert" in scope["extensions"]["tls"]
 
     def test_cleared_scope_is_no_obstacle(self, serve: Serve) -> None:
         """C18: the handshake's answer does not come from the scope, which is the application's."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import copy
 import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.interfaces import ISSLTransport, ISystemHandle
+from zope.interface import alsoProvides
 
 from daphne_like.exceptions import ApplicationError
 from tests import needed
@@ -576,6 +579,19 @@ class Files(Rules):
         raise NotImplementedError
 
 
+SPOILING: list[Callable[[dict[str, Any]], Any]] = [
+    lambda extension: extension.__setitem__("spoilt", True),
+    lambda extension: extension.__delitem__("spoilt"),
+    lambda extension: extension.__ior__({"spoilt": True}),
+    lambda extension: extension.update(spoilt=True),
+    lambda extension: extension.setdefault("spoilt", True),
+    lambda extension: extension.clear(),
+    lambda extension: extension.pop("spoilt", None),
+    lambda extension: extension.popitem(),
+]
+"""All ways to change a dict."""
+
+
 class Scopes(Rules):
     """ASGI, "Extensions"."""
 
@@ -588,11 +604,9 @@ class Scopes(Rules):
         async def application(scope: Any, receive: Any, send: Any) -> None:
             scopes.append(copy.deepcopy(scope["extensions"]))
             for extension in scope["extensions"].values():
-                for write in (extension.update, extension.setdefault):
+                for spoil in SPOILING:
                     with pytest.raises(TypeError):
-                        write("spoilt", True)
-                with pytest.raises(TypeError):
-                    extension["spoilt"] = True
+                        spoil(extension)
             scope["extensions"].clear()
             await send(start())
             await send(body())
@@ -602,8 +616,42 @@ class Scopes(Rules):
             asked = self.kind(memory)
             asked.make(b"GET", [])
             asked.finish()
+            assert asked.status == 200  # all of them were refused
         assert scopes == [self.extensions, self.extensions]
         assert all(isinstance(extension, dict) for extension in scopes[0].values())
+
+    @pytest.mark.parametrize("secure", [False, True])
+    def test_copies(self, serve: Serve, secure: bool) -> None:
+        """C07, C18: a scope can be copied and pickled, and each copy belongs to its maker."""
+        made: list[Any] = []
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            copies = [copy.deepcopy(scope), pickle.loads(pickle.dumps(scope))]
+            copies.append({**scope, "extensions": dict(scope["extensions"])})
+            for extensions in (one["extensions"] for one in copies):
+                for name in extensions:
+                    extensions[name] = copy.copy(extensions[name])
+            made.append([one == scope for one in copies])
+            for one in copies:
+                for extension in one["extensions"].values():
+                    extension["own"] = True
+                    extension.clear()
+            made.append(copy.deepcopy(scope["extensions"]))
+            await send(start())
+            await send(body())
+
+        memory = serve(application)
+        for _ in range(2):
+            asked = self.kind(memory)
+            if secure:
+                alsoProvides(asked.wire, ISSLTransport, ISystemHandle)
+                asked.wire.getHandle = object  # type: ignore[attr-defined] # TLS that tells nothing
+            asked.make(b"GET", [])
+            asked.finish()
+            assert asked.status == 200
+        assert made[0] == made[2] == [True] * 3
+        assert made[1] == made[3]
+        assert ("tls" in made[1], set(self.extensions) <= set(made[1])) == (secure, True)
 
     def test_unknown(self, ask: Any) -> None:
         """C10: what is not advertised is refused."""
