@@ -17,6 +17,7 @@ from hyperframe.frame import PushPromiseFrame
 
 from daphne_like.exceptions import ApplicationError
 from daphne_like.http.h2_stream import MOST_PROMISES
+from tests import needed
 from tests.acting import EXTENSIONS, Script, body, start
 from tests.h2_peer import H2Peer, goaway, settings
 from tests.http.extensions.asking import Fields, plain
@@ -189,11 +190,45 @@ class TestPromise:
         assert client.bodies == {1: b"ab", 2: b"/1", 4: b"/2"}
 
     def test_before_start(self, serve: Serve) -> None:
-        """X10: not earlier."""
-        site = Site(push(), start(), body())
+        """X10: as early hints are taken, and as Starlette sends it; then the page is answered."""
+        pushed = push("/style.css", (b"accept", b"text/css"))
+        messages = [pushed, start(), push("/b"), body(b"page")]
+        site = Site(*messages)
         client = Client(serve(site)).asks()
-        assert isinstance(site.errors[0], ApplicationError)
-        assert (client.promises, client.ended) == ({}, {1})
+        assert site.errors == [None] * 4
+        assert client.bodies == {1: b"page", 2: b"/style.css", 4: b"/b"}
+        assert client.ended == {1, 2, 4}
+        promise = client.order.index(events.PushedStreamReceived)
+        assert promise < client.order.index(events.ResponseReceived)
+
+    def test_of_starlette(self, serve: Serve) -> None:
+        """X10: `request.send_push_promise` before the response, as its documentation shows it."""
+        applications = needed.module("starlette.applications")
+        responses = needed.module("starlette.responses")
+        routing = needed.module("starlette.routing")
+
+        async def page(request: Any) -> Any:
+            await request.send_push_promise("/static/style.css")
+            return responses.PlainTextResponse("page")
+
+        async def style(request: Any) -> Any:
+            return responses.PlainTextResponse("style")
+
+        routes = [routing.Route("/", page), routing.Route("/static/style.css", style)]
+        fields = [*GET, (b"accept-language", b"eo")]
+        client = Client(serve(applications.Starlette(routes=routes))).asks(fields=fields)
+        assert client.bodies == {1: b"page", 2: b"style"}
+        assert client.promises[2][1][-1] == (b"accept-language", b"eo")
+
+    def test_between_body_and_trailers(self, serve: Serve) -> None:
+        """X50: behind a whole body trailers follow, and nothing else."""
+        trailers = {"type": "http.response.trailers", "headers": []}
+        site = Site(start(trailers=True), body(b"page"), push(), trailers)
+        client = Client(serve(site)).asks()
+        assert [type(error) for error in site.errors] == [
+            type(None), type(None), ApplicationError, type(None)
+        ]  # fmt: skip
+        assert (client.bodies, client.promises, client.ended) == ({1: b"page"}, {}, {1})
 
     def test_after_the_end(self, serve: Serve) -> None:
         """H26: behind the end it is ignored."""
