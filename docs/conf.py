@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 
 from daphne_like import __version__
 from daphne_like.options import Options
 
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
 project = "daphne-like"
 copyright = "2026, the daphne_like authors"
 version = release = __version__
+extensions = ["rules"]
 html_theme = "alabaster"
 html_static_path = ["_static"]
-exclude_patterns = ["_build", "_static"]
+exclude_patterns = ["_build", "_ext", "_static"]
 
 
 def write_options(path: Path) -> None:

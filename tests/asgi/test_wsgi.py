@@ -184,7 +184,7 @@ class TestEnviron:
         assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == expected
 
     def test_proxy(self) -> None:
-        """CVE-2016-5385: a field Proxy becomes no variable HTTP_PROXY."""
+        """S38 (CVE-2016-5385): a field Proxy does not become the variable HTTP_PROXY."""
         assert "HTTP_PROXY" not in environ_of(scope(headers=[(b"proxy", b"http://evil/")]))
 
     def test_cookies(self) -> None:

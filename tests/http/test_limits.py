@@ -37,7 +37,7 @@ def size(request: pytest.FixtureRequest) -> int:
 
 
 class TestHead:
-    """The issue: request line 16 KiB (414), field section 64 KiB and 100 fields (431)."""
+    """K7: up to 16 KiB of request line (414), 64 KiB and 100 fields of field section (431)."""
 
     @pytest.mark.parametrize(("target", "status"), [(16384, 200), (16385, 414), (70000, 414)])
     def test_request_line(self, serve: Serve, size: int, target: int, status: int) -> None:

@@ -71,7 +71,7 @@ class TestServerCloses:
 
     @pytest.mark.parametrize("code", ALLOWED)
     def test_code(self, serve: Serve, code: int) -> None:
-        """W32, W33, W30: the frame has code and reason, and so has the last event."""
+        """W32, W33, W30, K8: the frame has code and reason, and so has the last event."""
         socket = Socket(serve)
         socket.sends(closes(code, "why € so"))
         assert socket.frames() == [closing(code, "why € so".encode())]

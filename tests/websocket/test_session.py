@@ -43,7 +43,7 @@ class TestAccept:
     """ASGI WebSocket, "Accept - send event"."""
 
     def test_headers(self, serve: Serve) -> None:
-        """W23: the application's fields, their order and spelling, repeated ones too."""
+        """W23, K8: the application's fields, their order and spelling, repeated ones too."""
         headers = [(b"Set-Cookie", b"a=b"), [b"x-id", b"1"], (b"Set-Cookie", b"c=d")]
         socket = Socket(serve, accept={**ACCEPTS, "headers": headers})
         assert socket.answer == switched(b"Set-Cookie: a=b", b"x-id: 1", b"Set-Cookie: c=d")
@@ -128,7 +128,7 @@ class TestMessages:
 
     @pytest.mark.parametrize("message", ["", "a", "é€😀", "\x00\u2028", "x" * 200])
     def test_text(self, serve: Serve, message: str) -> None:
-        """W24, W25: text both ways; the empty message is one."""
+        """W24, W25, K8: text both ways; the empty message is one."""
         socket = Socket(serve)
         socket.wire.sends(text(message))
         assert socket.receives() == got(message)

@@ -156,7 +156,7 @@ class Trailers(Rules):
     """ASGI, "HTTP Trailers"."""
 
     def test_sent(self, ask: Any) -> None:
-        """X50, X51: behind the body, to a peer that asks for them."""
+        """X50-X52: behind the body, to a peer that asks; no field Trailer need name them."""
         application = Trying(start(trailers=True), body(b"Hi"), trailers((b"X-Sum", b"1")))
         asked = ask(application, TE)
         assert application.errors == [None] * 3
@@ -327,7 +327,7 @@ class Files(Rules):
         ],
     )
     def test_no_file(self, ask: Any, tmp_path: Path, name: str, expected: str) -> None:
-        """X30: what is no file is the application's error, told at once; nothing is out."""
+        """X30, S36: a path that is no regular file is the application's error; nothing is out."""
         (tmp_path / "folder").mkdir()
         os.mkfifo(tmp_path / "fifo")
         application = Trying(start(), pathsend(tmp_path / name), body(b"instead"))
@@ -493,7 +493,7 @@ class Files(Rules):
     # An open file.
 
     def test_open_file_among_bodies(self, ask: Any, file: Path) -> None:
-        """X20: mixed with bodies, and several times."""
+        """X20, X21: mixed with bodies, and several times; the file stays open."""
         with file.open("rb") as opened:
             parts = [
                 zerocopysend(opened, count=2, more_body=True),
@@ -654,7 +654,7 @@ class Scopes(Rules):
         assert ("tls" in made[1], set(self.extensions) <= set(made[1])) == (secure, True)
 
     def test_unknown(self, ask: Any) -> None:
-        """C10: what is not advertised is refused."""
+        """C10, X60: an event that is not advertised is refused, so is http.response.debug."""
         messages: list[Any] = [{"type": kind} for kind in ("http.response.debug", 1, ["a"], None)]
         application = Trying(start(), *messages, body())
         asked = ask(application)
