@@ -177,8 +177,6 @@ class HTTP2Connection(HTTP2Output):
                     self._no_event(frame)
         except ProtocolError as error:
             log.debug("! %s: %s", type(error).__name__, error)
-            # h2's own GOAWAY is dropped: not all of these errors are found by it.
-            conn.clear_outbound_data_buffer()
             self._fail(error.error_code)
             return
         if self._lost:

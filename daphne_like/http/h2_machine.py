@@ -16,11 +16,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from h2.config import H2Configuration
-from h2.connection import AllowedStreamIDs, ConnectionState, H2Connection
+from h2.connection import AllowedStreamIDs, ConnectionInputs, ConnectionState, H2Connection
+from h2.errors import ErrorCodes
 from h2.exceptions import DenialOfServiceError, ProtocolError, StreamClosedError
 from h2.settings import SettingCodes, Settings
 from h2.stream import H2Stream, StreamClosedBy, StreamState
 from hpack.exceptions import HPACKError, OversizedHeaderListError
+from hyperframe.frame import Frame, RstStreamFrame
 
 from daphne_like.http.fields import Fields
 from daphne_like.http.h2_fields import CachedDecoder, StatelessEncoder, encoded_section
@@ -101,6 +103,7 @@ class StateMachine(H2Connection):
         self._out: list[bytes | memoryview] = []
         self._first_window = self.remote_settings.initial_window_size
         self._spare: list[WholeRequest] = []
+        self._resets_sent: dict[int, None] = {}  # numbers of streams, the latest ones
         self.encoder = StatelessEncoder()
         # Twice: a section between one and two times the limit is answered with 431.
         most_decoded = 2 * options.max_head
@@ -119,6 +122,35 @@ class StateMachine(H2Connection):
                 NO_RFC7540_PRIORITIES: 1,  # type: ignore[dict-item] # h2 takes any number
             },
         )
+
+    def _terminate_connection(self, error_code: ErrorCodes) -> None:
+        """Close the state machine after an error, without h2's own GOAWAY.
+
+        h2.py sends that frame, because not all errors are found by h2, and sends everything that
+        was queued before it: the first SETTINGS (RFC 9113, 3.4), answers that are whole.
+        """
+        self.state_machine.process_input(ConnectionInputs.SEND_GOAWAY)
+
+    def _prepare_for_sending(self, frames: list[Frame]) -> None:
+        """Queue frames; of RST_STREAM only the first on each stream.
+
+        h2 (4.4) answers every frame on a stream that was reset with another RST_STREAM. A peer
+        that has not seen the first one yet is entitled to send them (RFC 9113, 5.1).
+        """
+        if any(frame.__class__ is RstStreamFrame for frame in frames):
+            frames = [frame for frame in frames if not self._is_repeated_reset(frame)]
+        super()._prepare_for_sending(frames)
+
+    def _is_repeated_reset(self, frame: Frame) -> bool:
+        if frame.__class__ is not RstStreamFrame:
+            return False
+        resets, number = self._resets_sent, frame.stream_id
+        if number in resets:
+            return True
+        if len(resets) >= self.MAX_CLOSED_STREAMS:
+            del resets[next(iter(resets))]
+        resets[number] = None
+        return False
 
     @property
     def open_inbound_streams(self) -> int:

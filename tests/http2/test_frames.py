@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 
 import pytest
 from hpack import Encoder
+from hyperframe.frame import RstStreamFrame
 
+from tests.acting import Script, body, start
 from tests.h2_peer import (
     COMPRESSION,
     FLOW_CONTROL,
@@ -301,6 +303,16 @@ MALFORMED = {
 }  # fmt: skip
 
 
+def frames_in(octets: bytes) -> list[bytes]:
+    """What was written, cut into frames."""
+    frames = []
+    while octets:
+        size = 9 + int.from_bytes(octets[:3], "big")
+        frames.append(octets[:size])
+        octets = octets[size:]
+    return frames
+
+
 @pytest.fixture
 def peer(serve: Serve) -> H2Peer:
     return H2Peer(serve(never_answer))
@@ -357,6 +369,45 @@ class TestMalformed:
         assert scopes == []
         peer.sends(raw(HEADERS, 5, 3, BLOCK))
         assert scopes == ["/"]
+
+
+CUT_OFF = {
+    **{name: case for name, case in CASES.items() if case.stream is not None},
+    **{
+        name: stream(PROTOCOL, raw(HEADERS, END_HEADERS, 1, section))
+        for name, section in MALFORMED.items()
+        if len(section) <= 16384
+    },
+}
+"""Errors of stream 1, with the code of its reset."""
+BEHIND = {
+    "DATA": data(1, b"a"),
+    "padded DATA": data(1, b"a", padding=9),
+    "the last DATA": data(1, b"a", ends=True),
+    "WINDOW_UPDATE": window(1, 10),
+    "too large WINDOW_UPDATE": window(1, 2**31 - 1),
+    "trailers": raw(HEADERS, END_HEADERS | END_STREAM, 1, b"\0\1t\1r"),
+    "RST_STREAM": reset(1),
+    "PRIORITY": raw(PRIORITY, 0, 1, b"\0\0\0\0\x0f"),
+    "PRIORITY_UPDATE": priority_update(1, b"u=1"),
+}
+
+
+@pytest.mark.parametrize("name", CUT_OFF)
+class TestResetOnce:
+    """RFC 9113, 5.1 and 5.4.2: what was on its way behind a stream error is discarded."""
+
+    def test_one_reset(self, peer: H2Peer, name: str) -> None:
+        """One RST_STREAM, whatever frames follow; the connection goes on."""
+        case = CUT_OFF[name]
+        peer.sends(*case.sent)
+        for octets in BEHIND.values():
+            peer.sends(octets, octets)
+        resets = [frame.error_code for frame in peer.frames if isinstance(frame, RstStreamFrame)]
+        assert resets == [case.stream]
+        assert peer.gone == []
+        peer.sends(ping(b"are you?"))
+        assert peer.pongs[-1] == b"are you?"
 
 
 class TestWellFormed:
@@ -446,6 +497,40 @@ class TestPreface:
         wire = serve(never_answer, http="2").connect().sends(first)
         assert wire.written.endswith(goaway(PROTOCOL))
         assert wire.closing
+
+    @pytest.mark.parametrize(
+        ("http", "sent"),
+        [
+            ("2", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+            ("2", PREFACE + ping()),
+            ("auto", PREFACE + ping()),
+            ("auto", PREFACE + raw(SETTINGS, 0, 0, b"", 16385)),
+        ],
+    )
+    def test_settings_before_goaway(self, serve: Serve, http: str, sent: bytes) -> None:
+        """3.4: SETTINGS is the server's first frame, also where GOAWAY is all that follows it."""
+        wire = serve(never_answer, http=http).connect().sends(sent)
+        kinds = [frame[3] for frame in frames_in(wire.written)]
+        assert (kinds[0], kinds[-1]) == (SETTINGS, GOAWAY)
+        assert kinds.count(GOAWAY) == 1
+
+    def test_answers_before_goaway(self, serve: Serve) -> None:
+        """5.4.1: an answer that is whole goes out though the next frame is an error."""
+        script = Script()
+        memory = serve(script)
+        peer = H2Peer(memory)
+        peer.asks()
+
+        async def answers_and_reads() -> None:
+            await script.send(start())
+            await script.send(body(b"whole"))
+            peer.wire.protocol.dataReceived(raw(DATA, 0, 0, b"a"))
+
+        memory.loop.run_until_complete(answers_and_reads())
+        memory.settle()
+        peer.read()
+        assert (peer.answer(1).body, peer.answer(1).ended) == (b"whole", True)
+        assert [code for code, _ in peer.gone] == [PROTOCOL]
 
     def test_http_1_alone(self, serve: Serve) -> None:
         """--http 1: the preface is a request of a version that is not served."""
