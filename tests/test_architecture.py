@@ -1,73 +1,254 @@
-"""Imports point inward only (docs/discussion/flow.rst; design, part 2)."""
+"""Which part of the package may import which (docs/contributing/architecture.rst).
+
+Every import counts: at the top of a module, inside a function, and under TYPE_CHECKING.
+"""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "daphne_like"
-INNERMOST = {"exceptions"}
-MAY_IMPORT = {
-    "asgi": INNERMOST,
-    "deadlines": INNERMOST,
-    "http": INNERMOST | {"asgi", "deadlines", "interfaces"},
+FRONT_DOOR = {"exceptions", "options", "endpoints", "asgi", "observe", "reactor", "server"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "exceptions": set(),
     "interfaces": set(),
-    "reactor": INNERMOST | {"interfaces"},
-    "tls": INNERMOST | {"interfaces"},
-    "websocket": INNERMOST | {"asgi", "deadlines", "http"},
+    "deadlines": set(),
+    "outbox": set(),
+    "redirect": set(),
+    "listening": set(),
     "demo": set(),
-    "options": INNERMOST | {"asgi"},
-    "proxies": INNERMOST,
-    "listening": INNERMOST,
-    "proxy_protocol": INNERMOST | {"listening", "proxies", "tls"},
-    "unix_files": INNERMOST | {"listening"},
-    "endpoints": INNERMOST | {"options", "proxies", "proxy_protocol", "unix_files", "tls"},
+    "checks": set(),
+    "asgi": {"exceptions"},
+    "proxies": {"exceptions"},
+    "reactor": {"exceptions", "interfaces"},
+    "tls": {"exceptions", "interfaces"},
+    "options": {"exceptions", "asgi"},
+    "unix_files": {"exceptions", "listening"},
+    "proxy_protocol": {"exceptions", "listening", "proxies", "tls"},
+    "endpoints": {"exceptions", "options", "proxies", "proxy_protocol", "tls", "unix_files"},
+    "observe": {"exceptions", "asgi", "endpoints"},
+    "hangup": set(),
+    "stopping": {"asgi", "observe"},
+    "http": {"exceptions", "interfaces", "asgi", "deadlines", "options"},
+    "websocket": {"exceptions", "asgi", "deadlines", "http"},
+    "server": {
+        "exceptions", "options", "endpoints", "asgi", "observe", "reactor", "tls", "deadlines",
+        "hangup", "http", "outbox", "proxies", "redirect", "stopping", "websocket",
+    },
+    "web": {"exceptions", "asgi", "deadlines", "options", "http", "reactor", "server"},
+    "testing": FRONT_DOOR,
+    "cli": FRONT_DOOR | {"stopping"},
+    "embedding": FRONT_DOOR | {"cli"},
+    "service": FRONT_DOOR | {"cli", "embedding", "hangup"},
+    "twistd": FRONT_DOOR | {"cli", "service"},
+    "management": FRONT_DOOR | {"cli"},
+    "apps": {"checks"},
+    "pytest_plugin": {"testing"},
+    "__main__": {"cli"},
+    "__init__": {"embedding"},
+}  # fmt: skip
+"""For each part of the package the other parts that it may import, inner parts first."""
+
+UPWARD = {
+    ("hangup", "server"),
+    ("http", "server"),
+    ("observe", "server"),
+    ("stopping", "server"),
+    ("websocket", "server"),
 }
-"""Which parts a part may import; one that is not here may import all of them."""
+"""Imports for types that point outward, against the table. None may be added."""
+
+CIRCLES = {
+    frozenset(names.split())
+    for names in (
+        "asgi.application asgi.interface",
+        "tls.connection tls.factory",
+        "web.carrier web.scope",
+        """
+        testing testing.instance testing.live testing.process testing.running
+        testing.stand_in
+        """,
+        """
+        reactor.core reactor.files reactor.handle reactor.port reactor.processes
+        reactor.reading reactor.tls reactor.transport reactor.writing
+        """,
+        """
+        hangup http.exchange http.extensions http.factory http.h1 http.h2 http.h2_output
+        http.h2_push http.h2_request http.h2_stream http.h2_tunnel http.output http.pace
+        http.reading http.request observe.banner server stopping websocket.factory
+        websocket.output websocket.protocol websocket.session websocket.timers
+        """,
+    )
+}
+"""Modules that import each other in a circle. None may be added, and none may grow."""
+
+Modules = dict[str, Path]
 
 
-def imports(path: Path) -> set[str]:
-    """Parts of the package that a module imports when it runs, not for types alone."""
-    found: set[str] = set()
-    skipped: set[ast.AST] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            skipped |= {inner for part in node.body for inner in ast.walk(part)}
-        if node in skipped:
-            continue
-        if isinstance(node, ast.ImportFrom) and node.module:
+def modules_of(package: Path) -> Modules:
+    """Return the package's modules by their names below it, `__init__` for its own."""
+    modules: Modules = {}
+    for path in sorted(package.rglob("*.py")):
+        *folders, stem = path.relative_to(package).with_suffix("").parts
+        modules[".".join(folders if folders and stem == "__init__" else [*folders, stem])] = path
+    return modules
+
+
+def imports(name: str, modules: Modules, package: str) -> dict[str, bool]:
+    """Return which modules of the package a module imports, and whether only for types.
+
+    `from daphne_like import __version__` is not counted: it needs none of the other modules.
+    """
+    tree = ast.parse(modules[name].read_text(encoding="utf-8"))
+    for_types = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+    found: dict[str, bool] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{name}: a relative import"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         else:
             continue
-        found |= {name.split(".")[1] for name in names if name.startswith("daphne_like.")}
-    return found - {"__version__"}
+        for full_name in names:
+            target = _module_of(full_name, modules, package)
+            if target is not None and target != name:
+                found[target] = found.get(target, True) and node in for_types
+    return found
 
 
-def part_of(path: Path) -> str:
-    relative = path.relative_to(PACKAGE)
-    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+def _module_of(full_name: str, modules: Modules, package: str) -> str | None:
+    """Return the module that `import full_name`, or `from ... import ...`, loads."""
+    if full_name == package:
+        return "__init__"
+    if not full_name.startswith(f"{package}.") or full_name == f"{package}.__version__":
+        return None
+    name = full_name.removeprefix(f"{package}.")
+    if name not in modules:
+        name = name.rpartition(".")[0]
+    return name or "__init__"
 
 
-@pytest.mark.parametrize(
-    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
-)
-def test_a_module_imports_inward_only(path: Path) -> None:
-    """`asgi` imports none of the others, `http` neither the reactor nor the server."""
-    part = part_of(path)
-    if part in MAY_IMPORT:
-        assert imports(path) <= MAY_IMPORT[part] | {part}
+def part_of(module: str) -> str:
+    return module.partition(".")[0]
 
 
-def test_the_rule_is_seen_to_work() -> None:
-    """The server does import what the inner parts may not."""
-    assert {"reactor", "http", "asgi"} <= imports(PACKAGE / "server.py")
+def circles(graph: Mapping[str, Iterable[str]]) -> set[frozenset[str]]:
+    """Return the sets of nodes, of two and more, in which each one reaches each other one."""
+    reached: dict[str, set[str]] = {}
+    for node in graph:
+        seen: set[str] = set()
+        ahead = list(graph[node])
+        while ahead:
+            other = ahead.pop()
+            if other not in seen:
+                seen.add(other)
+                ahead.extend(graph[other])
+        reached[node] = seen
+    return {
+        frozenset({node, *(other for other in seen if node in reached[other])})
+        for node, seen in reached.items()
+        if node in seen
+    }
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)
-def test_a_module_says_what_it_is_for(path: Path) -> None:
-    """The module's head says what it is for."""
-    assert ast.get_docstring(ast.parse(path.read_text()))
+MODULES = modules_of(PACKAGE)
+GRAPH = {name: imports(name, MODULES, PACKAGE.name) for name in MODULES}
+ARROWS: dict[tuple[str, str], list[tuple[str, str]]] = {}
+"""For each pair of parts of which one imports the other, the modules that do so."""
+for _name, _targets in GRAPH.items():
+    for _target in _targets:
+        if part_of(_name) != part_of(_target):
+            _pair = part_of(_name), part_of(_target)
+            ARROWS.setdefault(_pair, []).append((_name, _target))
+
+
+class TestParts:
+    """Parts: the modules and folders directly below the package."""
+
+    def test_each_part_is_known(self) -> None:
+        """A new part is added to the table; a part that is gone leaves it."""
+        assert {part_of(name) for name in MODULES} == MAY_IMPORT.keys()
+
+    def test_imports_point_inward(self) -> None:
+        """A part imports those only that the table allows, for types too."""
+        allowed = {(part, other) for part, others in MAY_IMPORT.items() for other in others}
+        forbidden = {pair: ARROWS[pair] for pair in ARROWS.keys() - allowed - UPWARD}
+        assert not forbidden
+
+    def test_upward_imports_are_for_types(self) -> None:
+        """What is listed as pointing outward is never imported when the program runs."""
+        for pair in UPWARD:
+            assert pair in ARROWS, f"{pair} is gone: take it out of UPWARD"
+            assert all(GRAPH[one][other] for one, other in ARROWS[pair])
+
+    def test_the_table_has_no_circle(self) -> None:
+        """The parts can be put in an order in which each imports only those before it."""
+        assert circles(MAY_IMPORT) == set()
+
+
+class TestModules:
+    """Single modules."""
+
+    def test_circles(self) -> None:
+        """No circle beside those that are listed, and each of those is still there as listed."""
+        found = circles(GRAPH)
+        assert [sorted(circle) for circle in found - CIRCLES] == [], "new, or changed"
+        assert [sorted(circle) for circle in CIRCLES - found] == [], "gone: take it off the list"
+
+    @pytest.mark.parametrize("name", MODULES)
+    def test_says_what_it_is_for(self, name: str) -> None:
+        """The module's head says what it is for."""
+        assert ast.get_docstring(ast.parse(MODULES[name].read_text(encoding="utf-8")))
+
+
+class TestTheTests:
+    """What the tests above see."""
+
+    @pytest.fixture
+    def graph(self, tmp_path: Path) -> Callable[..., dict[str, dict[str, bool]]]:
+        """graph(**sources): the imports of a package `pack` with these modules."""
+
+        def make(**sources: str) -> dict[str, dict[str, bool]]:
+            for name, source in {"__init__": "", **sources}.items():
+                path = tmp_path / "pack" / f"{name.replace('__in__', '/')}.py"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(source)
+            modules = modules_of(tmp_path / "pack")
+            return {name: imports(name, modules, "pack") for name in modules}
+
+        return make
+
+    def test_ways_to_import(self, graph: Callable[..., dict[str, dict[str, bool]]]) -> None:
+        """Modules and names, at the top and in functions; `__version__` does not count."""
+        found = graph(
+            a="import os, pack.b\nfrom pack import c, __version__\n",
+            b="def f():\n    from pack.c import name\n    import pack\n",
+            c="from pack.d import e\nfrom pack.d.e import name\n",
+            d__in____init__="",
+            d__in__e="",
+        )
+        assert found["a"] == {"b": False, "c": False}
+        assert found["b"] == {"c": False, "__init__": False}
+        assert found["c"] == {"d.e": False}
+
+    def test_types(self, graph: Callable[..., dict[str, dict[str, bool]]]) -> None:
+        """An import under TYPE_CHECKING counts, and is told from one that is executed."""
+        source = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from pack.b import B\n"
+        assert graph(a=source, b="")["a"] == {"b": True}
+        assert graph(a=source + "def f():\n    import pack.b\n", b="")["a"] == {"b": False}
+
+    def test_circles(self) -> None:
+        """Two that meet are one; what leads into a circle, or out of it, is none of it."""
+        graph = {"a": "b", "b": "c", "c": "bd", "d": "e", "e": "d", "f": "d", "g": ""}
+        assert circles(graph) == {frozenset("bc"), frozenset("de")}
