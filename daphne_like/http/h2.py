@@ -391,7 +391,10 @@ class HTTP2Connection(HTTP2Output):
         if stream is None:
             answered = self._answered.get(number)
             if answered is not None and not ends:
-                answered.drop(size)
+                try:
+                    answered.drop(len(data), size)
+                except MalformedError as error:
+                    self._malformed(number, error)
             return
         self._touched[stream] = None
         try:

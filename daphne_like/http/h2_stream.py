@@ -86,6 +86,7 @@ class HTTP2Stream(Waits):
     _consumed = 0
     _dropped = 0  # octets behind a whole answer
     _dropped_at_look = 0
+    _content_left: int | None = None  # of a declared length, behind a whole answer
 
     def __init__(
         self, connection: HTTP2Connection, number: int, length: int | None, half_closed: bool
@@ -168,12 +169,19 @@ class HTTP2Stream(Waits):
         if length is not None and (received > length or (ends and received < length)):
             raise MalformedError(f"{received} octets of content, and not {length}")
 
-    def drop(self, size: int) -> None:
-        """Octets that nobody reads: the answer is out. They flow, so that the client comes to it.
+    def drop(self, octets: int, size: int) -> None:
+        """Discard a part of a body whose response is out; the client may send the rest of it.
 
         Args:
-            size: what they count in the windows.
+            octets: of the body.
+            size: what they count in the windows, padding included.
+        Raises:
+            MalformedError: there is more than was declared (RFC 9113, 8.1.1).
         """
+        if self._content_left is not None:
+            self._content_left -= octets
+            if self._content_left < 0:
+                raise MalformedError(f"{-self._content_left} octets of content too many")
         self._unread += size
         self._dropped += size
         if self._dropped > MOST_DROPPED:
@@ -540,6 +548,8 @@ class HTTP2Stream(Waits):
 
     def linger(self) -> None:
         """The answer is whole, and the peer still sends."""
+        if self.length is not None:
+            self._content_left = self.length - self.exchange.received
         self.wait(Wait.LINGER, STOP_SECONDS)
         if self._unread > 0:
             self.connection.open_window(self._unread, self.number)

@@ -14,7 +14,17 @@ from daphne_like.http.h2_output import MOST_AHEAD, MOST_WIDENED, WRITTEN_IN_A_TU
 from daphne_like.http.h2_priority import Priority, priority_of
 from daphne_like.http.h2_stream import MOST_DROPPED
 from tests.acting import Script, body, sending, start
-from tests.h2_peer import CANCEL, H2Peer, data, ping, priority_update, reset, settings, window
+from tests.h2_peer import (
+    CANCEL,
+    PROTOCOL,
+    H2Peer,
+    data,
+    ping,
+    priority_update,
+    reset,
+    settings,
+    window,
+)
 from tests.memory import Memory
 from tests.peers import never_answer
 
@@ -423,6 +433,29 @@ class TestIn:
         assert answer.reset == 0
         peer.sends(*[data(number, b"x" * FRAME)] * 3)  # it was on its way
         assert peer.gone == []
+
+    @pytest.mark.parametrize("status", [200, 413])
+    @pytest.mark.parametrize("padding", [None, 9])
+    def test_more_than_declared_behind_an_answer(
+        self, serve: Serve, status: int, padding: int | None
+    ) -> None:
+        """8.1.1: a body longer than its Content-Length is an error, also behind a response."""
+        application = sending(start(), body(b"early"))
+        memory = serve(application, max_body_size=1000 if status == 200 else 10)
+        peer = H2Peer(memory)
+        number = peer.asks(b"POST", b"/", (b"content-length", b"12"), body=b"x" * 6, ends=False)
+        answer = peer.answer(number)
+        assert (answer.status, answer.ended, answer.reset) == (status, True, None)
+        peer.sends(data(number, b"x" * 6, padding=padding), data(number, b"", padding=padding))
+        assert answer.reset is None
+        peer.sends(data(number, b"x", padding=padding))
+        assert (answer.reset, peer.gone) == (PROTOCOL, [])
+        peer.sends(data(number, b"x", padding=padding), data(number, b"x", ends=True))
+        resets = [frame for frame in peer.frames if type(frame).__name__ == "RstStreamFrame"]
+        assert (len(resets), peer.gone) == (1, [])
+        assert peer.answer(peer.asks()).status == 200
+        memory.passes(3)
+        assert not peer.wire.closing
 
     @pytest.mark.parametrize("way", ["whole", "parts", "bodiless", "trailers", "waiting"])
     def test_room_before_the_end(self, serve: Serve, way: str) -> None:
