@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary, WeakSet
@@ -155,6 +156,7 @@ class Server:
         self.outbox: Outbox
         self.reactor: Any = None
         self._create_task: Callable[..., asyncio.Task[None]]
+        self._run_in_context: Callable[..., asyncio.Task[None]]
         # Weak: an exchange whose application ends in time is not kept until its deadline.
         self._leaving: WeakKeyDictionary[Any, Leaving] = WeakKeyDictionary()
         self._lifespan: Lifespan | None = None
@@ -225,7 +227,14 @@ class Server:
             # A task that is given its name does not format one ("Task-4711").
             # An eager one would run before its exchange has the application's input.
             self._create_task = partial(asyncio.Task, loop=loop, name="application")
+        self._keep_context()
         self._refresh_fields()
+
+    def _keep_context(self) -> None:
+        """Make the current context the one in whose copies applications start."""
+        # Running `create_task` in a context costs less than passing the context to the task,
+        # and works on Python 3.10, whose tasks take no context.
+        self._run_in_context = copy_context().run
 
     async def start(self) -> None:
         """Bind, start the application, then accept: what `run` does, for an event loop that runs.
@@ -290,6 +299,7 @@ class Server:
         Raises:
             ConfigurationError: its startup failed, or took too long.
         """
+        self._keep_context()  # with what has been set since `use_loop`
         self._tick()
         if self.options.stall_warning:
             self._watchdog = Watchdog(self.options.stall_warning)
@@ -472,6 +482,10 @@ class Server:
     ) -> InputQueue:
         """Run an application instance for a scope; what is put into the queue, it receives.
 
+        The instance starts in a copy of the server's context. It does not inherit the context of
+        the caller, because the caller may be another application's task: the end of one response
+        starts the next pipelined request.
+
         Args:
             protocol: an exchange, or a session: takes the messages, and is told the end.
             scope: a fresh dict.
@@ -480,8 +494,10 @@ class Server:
             The instance's input, an asyncio.Queue of ASGI events.
         """
         queue: InputQueue = input_type()
-        create_task = self._create_task  # not called as a method: it is none, and looked for longer
-        self.instances[protocol] = create_task(
+        # Not called as a method: it is none, and looked for longer.
+        run_in_context = self._run_in_context
+        self.instances[protocol] = run_in_context(
+            self._create_task,
             run_instance(
                 self.application,
                 scope,
@@ -489,7 +505,7 @@ class Server:
                 partial(self.handle_reply, protocol),
                 protocol,
                 self.instances,
-            )
+            ),
         )
         return queue
 
