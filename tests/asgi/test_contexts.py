@@ -159,7 +159,7 @@ class TestProgram:
     """What the program sets before it starts a server, applications see."""
 
     def test_before_startup(self, serve: Serve) -> None:
-        """A variable set before startup is seen by every request, one set by the lifespan is not."""
+        """A variable set before startup is seen by every request; one set later is not."""
         application = Marking()
         memory = serve(application, stall_warning=None)
 
