@@ -10,10 +10,15 @@ from typing import Any
 from twisted.internet.endpoints import quoteStringArgument
 
 from daphne_like.exceptions import ConfigurationError
+from daphne_like.listening import DefaultBacklog
 from daphne_like.options import DEFAULT_HOST, DEFAULT_PORT, Options
 from daphne_like.proxies import TrustedProxies
 from daphne_like.unix_files import ListeningOnFiles, is_abstract, ownership
 
+TWISTED_KINDS = {"tcp", "tcp6", "ssl", "tls", "unix"}
+"""Kinds whose parsers are Twisted's own and take `backlog=`."""
+NAMES_BACKLOG = re.compile(r"\bbacklog\\*=")
+"""An argument `backlog=`, also in an endpoint string that is an argument and therefore escaped."""
 PASSWORD = re.compile(r"(:keyPassword=pass\\:)(?:\\.|[^:\\])*")
 
 
@@ -153,7 +158,8 @@ def endpoints_from(
     Args:
         strings: Twisted's; `haproxy:`, `unix:` and `tls:` mean more here.
         reactor: that is to listen.
-        options: which proxies are trusted, and how files of UNIX sockets are to be.
+        options: which proxies are trusted, the backlog of strings that do not say their own, and
+            how files of UNIX sockets are to be.
     Raises:
         ConfigurationError: a string that Twisted cannot read, or that names a missing file; a
             user or a group that does not exist.
@@ -195,10 +201,10 @@ def _endpoint(string: str, reactor: object, options: Options) -> Any:
             return endpoint_for(below, reactor, arguments, named)
         except ConfigurationError as error:
             raise ValueError(str(error))  # a sentence that names the endpoint is made of it
-    if kind == "unix":
-        return _unix_endpoint(rest, reactor, options)
-    if kind == "tls":
-        return _tls_endpoint(string, rest, reactor)
+    if kind in TWISTED_KINDS:
+        return _twisted_endpoint(kind, rest, reactor, options)
+    if not NAMES_BACKLOG.search(rest):
+        reactor = DefaultBacklog(reactor, options.backlog)
     try:
         return serverFromString(reactor, string)
     except (IndexError, KeyError) as error:
@@ -209,11 +215,20 @@ def _endpoint(string: str, reactor: object, options: Options) -> Any:
         ) from error
 
 
-def _tls_endpoint(string: str, rest: str, reactor: Any) -> Any:
-    from twisted.internet.endpoints import _parse, serverFromString
+def _twisted_endpoint(kind: str, rest: str, reactor: Any, options: Options) -> Any:
+    """An endpoint of a kind whose parser is Twisted's own."""
+    from twisted.internet.endpoints import _parse
 
     from daphne_like.tls.directory import DirectoryEndpoint
 
+    defaults = [f"backlog={options.backlog}"]
+    if kind == "unix":
+        reactor = ListeningOnFiles(reactor, ownership(options.unix_owner, options.unix_group))
+        if options.unix_mode is not None:
+            defaults.insert(0, f"mode={options.unix_mode:o}")
+    parse = partial(_parse_with_defaults, reactor, kind, defaults, rest)
+    if kind != "tls":
+        return parse()
     arguments, named = _parse(rest)
     path = named.get("path", *arguments[:1])
     if path is None:
@@ -221,20 +236,29 @@ def _tls_endpoint(string: str, rest: str, reactor: Any) -> Any:
             "tls: names no directory of certificates, for example tls:certificates:443"
         )
     try:
-        return DirectoryEndpoint(partial(serverFromString, reactor, string), path, reactor.seconds)
+        return DirectoryEndpoint(parse, path, reactor.seconds)
     except ConfigurationError as error:
         raise ValueError(str(error))  # a sentence that names the endpoint is made of it
 
 
-def _unix_endpoint(rest: str, reactor: object, options: Options) -> Any:
+def _parse_with_defaults(reactor: Any, kind: str, defaults: list[str], rest: str) -> Any:
+    """Parse an endpoint string with other defaults than Twisted's.
+
+    Args:
+        reactor: which is to listen.
+        kind: in front of the first colon.
+        defaults: `name=value`, in the order in which the parser takes positional arguments.
+        rest: of the endpoint string. An argument that it says itself counts.
+    Raises:
+        Exception: the string is wrong; whatever Twisted's parser raises.
+    """
     from twisted.internet.endpoints import serverFromString
 
-    owner = ownership(options.unix_owner, options.unix_group)
-    reactor = ListeningOnFiles(reactor, owner)
-    if options.unix_mode is not None:
-        try:
-            # In front: a mode that the string names itself comes later, and counts.
-            return serverFromString(reactor, f"unix:mode={options.unix_mode:o}:{rest}")
-        except TypeError:
-            pass  # it names one without `mode=`; or it is wrong, as the next line says
-    return serverFromString(reactor, f"unix:{rest}")
+    if not defaults:
+        return serverFromString(reactor, f"{kind}:{rest}")
+    try:
+        # The defaults stand in front, because the last one of two arguments of a name counts.
+        return serverFromString(reactor, ":".join([kind, *defaults, rest]))
+    except TypeError:
+        # The string says the first default by its position, or is wrong: then the last try says so.
+        return _parse_with_defaults(reactor, kind, defaults[1:], rest)

@@ -1,4 +1,4 @@
-"""The process's reactor as an endpoint is given it whose listening is to be changed.
+"""Stand-ins for the reactor that change how endpoints listen.
 
 Every stream endpoint, whoever wrote it, ends in one of the four calls below: what they change
 holds for endpoint strings of third parties, and on every reactor.
@@ -6,9 +6,14 @@ holds for endpoint strings of third parties, and on every reactor.
 
 from __future__ import annotations
 
+import os
+import socket
 from typing import Any
 
 from zope.interface import directlyProvides, providedBy
+
+TWISTED_BACKLOG = 50
+"""The default of Twisted's endpoints, parsers and `listen...` calls (24.7 to 26.10)."""
 
 
 class Listening:
@@ -25,11 +30,18 @@ class Listening:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.reactor, name)
 
-    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+    def listenTCP(
+        self, port: int, factory: Any, backlog: int = TWISTED_BACKLOG, interface: str = ""
+    ) -> Any:
         return self.reactor.listenTCP(port, factory, backlog=backlog, interface=interface)
 
     def listenSSL(
-        self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = ""
+        self,
+        port: int,
+        factory: Any,
+        contextFactory: Any,
+        backlog: int = TWISTED_BACKLOG,
+        interface: str = "",
     ) -> Any:
         """As Twisted's reactors have it, but by way of `listenTCP` of this object."""
         from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -37,8 +49,59 @@ class Listening:
         factory = TLSMemoryBIOFactory(contextFactory, False, factory, self.reactor)
         return self.listenTCP(port, factory, backlog=backlog, interface=interface)
 
-    def listenUNIX(self, address: Any, factory: Any, **how: Any) -> Any:
-        return self.reactor.listenUNIX(address, factory, **how)
+    def listenUNIX(
+        self,
+        address: Any,
+        factory: Any,
+        backlog: int = TWISTED_BACKLOG,
+        mode: int = 0o666,
+        wantPID: int = 0,
+    ) -> Any:
+        return self.reactor.listenUNIX(
+            address, factory, backlog=backlog, mode=mode, wantPID=wantPID
+        )
 
     def adoptStreamPort(self, descriptor: int, family: int, factory: Any) -> Any:
         return self.reactor.adoptStreamPort(descriptor, family, factory)
+
+
+class DefaultBacklog(Listening):
+    """A reactor with another default backlog than Twisted's.
+
+    Endpoints always pass a backlog on, their own default too, so Twisted's default counts as
+    none. Use this class only for an endpoint string that does not say its own.
+
+    Args:
+        reactor: that listens.
+        backlog: connections that the kernel completes before anybody accepts them.
+    """
+
+    def __init__(self, reactor: Any, backlog: int) -> None:
+        super().__init__(reactor)
+        self._backlog = backlog
+
+    def _instead_of(self, backlog: int) -> int:
+        return self._backlog if backlog == TWISTED_BACKLOG else backlog
+
+    def listenTCP(
+        self, port: int, factory: Any, backlog: int = TWISTED_BACKLOG, interface: str = ""
+    ) -> Any:
+        return super().listenTCP(port, factory, self._instead_of(backlog), interface)
+
+    def listenUNIX(
+        self,
+        address: Any,
+        factory: Any,
+        backlog: int = TWISTED_BACKLOG,
+        mode: int = 0o666,
+        wantPID: int = 0,
+    ) -> Any:
+        return super().listenUNIX(address, factory, self._instead_of(backlog), mode, wantPID)
+
+    def adoptStreamPort(self, descriptor: int, family: int, factory: Any) -> Any:
+        port = super().adoptStreamPort(descriptor, family, factory)
+        # A call of its own, because adoptStreamPort takes no backlog. It comes last, because the
+        # kernel uses the latest value and an event loop's `create_server` sets one as well.
+        with socket.socket(fileno=os.dup(descriptor)) as listening:
+            listening.listen(self._backlog)
+        return port

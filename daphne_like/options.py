@@ -187,7 +187,8 @@ class Options:
     )
     backlog: int = option(
         2048,
-        "connections that the system may keep waiting to be accepted, for -b, -p and -u",
+        "connections that the system may keep waiting to be accepted, on every endpoint that does "
+        "not say its own backlog=",
         "--backlog",
         group=LISTEN,
         kind=int,

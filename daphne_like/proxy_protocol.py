@@ -262,8 +262,8 @@ class ListeningForProxies(Listening):
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
         return super().listenTCP(port, self._wrap(factory), backlog, interface)
 
-    def listenUNIX(self, address: Any, factory: Any, **how: Any) -> Any:
-        return super().listenUNIX(address, self._wrap(factory), **how)
+    def listenUNIX(self, address: Any, factory: Any, *args: Any, **how: Any) -> Any:
+        return super().listenUNIX(address, self._wrap(factory), *args, **how)
 
     def adoptStreamPort(self, descriptor: int, family: int, factory: Any) -> Any:
         return super().adoptStreamPort(descriptor, family, self._wrap(factory))

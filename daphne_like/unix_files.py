@@ -70,14 +70,14 @@ class ListeningOnFiles(Listening):
         super().__init__(reactor)
         self._owner = owner
 
-    def listenUNIX(self, address: Any, factory: Any, **how: Any) -> Any:
+    def listenUNIX(self, address: Any, factory: Any, *args: Any, **how: Any) -> Any:
         if is_abstract(address):
             if sys.platform != "linux":
                 raise ConfigurationError(f"unix:{address}: abstract names exist on Linux alone")
             # It is no file: there is nothing to lock, or to be left behind.
             how["wantPID"] = False
-            return super().listenUNIX("\0" + address[1:], factory, **how)
-        port = super().listenUNIX(address, factory, **how)
+            return super().listenUNIX("\0" + address[1:], factory, *args, **how)
+        port = super().listenUNIX(address, factory, *args, **how)
         if self._owner != Ownership():
             # It listens already, with the mode it is to have. Nobody is served before the event
             # loop's next turn.

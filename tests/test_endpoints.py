@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
+import os
+import socket
+import struct
+import sys
+from pathlib import Path
+from typing import Any
 
+import pytest
+from twisted.internet import endpoints as twisted_endpoints
+from twisted.internet.protocol import Factory
+from twisted.internet.ssl import CertificateOptions
+from twisted.internet.testing import MemoryReactorClock
+
+import twisted
 from daphne_like.endpoints import (
     build_endpoint_description_strings as build,
 )
@@ -13,6 +25,49 @@ from daphne_like.endpoints import (
 )
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.options import Options
+from tests.certificates import Authority
+
+HAS_TLS_STRINGS = (twisted.version.major, twisted.version.minor) >= (26, 4)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A PEM file with a certificate and its key."""
+    folder = tmp_path_factory.mktemp("certificates")
+    return Authority().issue("localhost").write_both(folder / "site.pem")
+
+
+def listened(string: str, **options: Any) -> Any:
+    """A reactor on which the endpoint listens, with a `--backlog` of 2000."""
+    reactor = MemoryReactorClock()
+    (endpoint,) = endpoints_from([string], reactor, Options(backlog=2000, **options))
+    endpoint.listen(Factory())  # type: ignore[attr-defined]
+    return reactor
+
+
+class OtherParser:
+    """A plug-in as a third party writes one; `kind` is the call of the reactor that it ends in."""
+
+    prefix = "other"
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def parseStreamServer(self, reactor: Any, port: str, backlog: str = "50") -> Any:
+        number = int(backlog)
+        if self.kind == "TCP":
+            return twisted_endpoints.TCP4ServerEndpoint(reactor, int(port), number)
+        if self.kind == "UNIX":
+            return twisted_endpoints.UNIXServerEndpoint(reactor, "/s", number)
+        context = CertificateOptions()
+        return twisted_endpoints.SSL4ServerEndpoint(reactor, int(port), context, number)
+
+
+def kernel_backlog(listening: socket.socket) -> int:
+    """The backlog that Linux has for a listening TCP socket: tcpi_sacked of its TCP_INFO."""
+    information = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
+    backlog: int = struct.unpack_from("I", information, 28)[0]
+    return backlog
 
 
 class TestBuild:
@@ -102,13 +157,104 @@ class TestTLS:
         assert "a" + chr(92) not in str(refused.value)
 
 
+class TestBacklog:
+    """`--backlog` applies to every endpoint string that does not say its own."""
+
+    @pytest.mark.parametrize(
+        ("string", "backlog"),
+        [
+            ("tcp:8000", 2000),
+            ("tcp:8000:backlog=50", 50),
+            ("tcp:8000:backlog=7", 7),
+            ("tcp:backlog=7:port=8000", 7),
+            ("tcp:8000:127.0.0.1:50", 50),
+            ("tcp6:8000", 2000),
+            ("tcp6:8000:50", 50),
+            ("haproxy:tcp:8000", 2000),
+            ("haproxy:tcp:8000:backlog=50", 50),
+            ("https:tcp:8000:certificate=SITE", 2000),
+            ("https:tcp:8000:certificate=SITE:backlog=50", 50),
+            ("https:haproxy:tcp:8000:certificate=SITE", 2000),
+            ("haproxy:https:tcp:8000:certificate=SITE", 2000),
+        ],
+    )
+    def test_tcp(self, string: str, backlog: int, site: str) -> None:
+        """By name or by position, 50 too, which is Twisted's default."""
+        assert listened(string.replace("SITE", site)).tcpServers[0][2] == backlog
+
+    @pytest.mark.parametrize(("string", "backlog"), [("ssl:443", 2000), ("ssl:443:backlog=50", 50)])
+    def test_ssl(self, string: str, backlog: int, site: str) -> None:
+        """Twisted's TLS."""
+        string += f":privateKey={site}:certKey={site}"
+        assert listened(string).sslServers[0][3] == backlog
+
+    @pytest.mark.skipif(not HAS_TLS_STRINGS, reason="needs Twisted 26.4 or newer, for tls: strings")
+    @pytest.mark.parametrize(
+        ("string", "backlog"), [("tls:FOLDER", 2000), ("tls:FOLDER:443:50", 50)]
+    )
+    def test_tls(self, string: str, backlog: int, tmp_path: Path) -> None:
+        """Twisted's TLS with a directory of certificates."""
+        string = string.replace("FOLDER", str(tmp_path))
+        assert listened(string).tcpServers[0][2] == backlog
+
+    @pytest.mark.parametrize(
+        ("string", "mode", "backlog"),
+        [
+            ("unix:/s", 0o666, 2000),
+            ("unix:/s:mode=600", 0o600, 2000),
+            ("unix:/s:600", 0o600, 2000),
+            ("unix:/s:600:50", 0o600, 50),
+            ("unix:/s:backlog=50", 0o666, 50),
+            ("unix:@name", 0o666, 2000),
+            ("haproxy:unix:/s", 0o666, 2000),
+        ],
+    )
+    def test_unix(self, string: str, mode: int, backlog: int) -> None:
+        """The mode of a string counts as before."""
+        assert listened(string).unixServers[0][2:4] == (backlog, mode)
+
+    @pytest.mark.parametrize(
+        ("string", "backlog"),
+        [("unix:/s", 2000), ("unix:/s:600", 2000), ("unix:/s:600:50", 50)],
+    )
+    def test_unix_with_mode_option(self, string: str, backlog: int) -> None:
+        """Beside `--unix-mode`, which gives way to the string in the same way."""
+        listening = listened(string, unix_mode=0o640).unixServers[0]
+        assert listening[2:4] == (backlog, 0o640 if string == "unix:/s" else 0o600)
+
+    @pytest.mark.parametrize(
+        ("string", "backlog"),
+        [
+            ("other:8000", 2000),
+            ("haproxy:other:8000", 2000),
+            ("other:8000:backlog=50", 50),
+            ("other:8000:backlog=7", 7),
+        ],
+    )
+    @pytest.mark.parametrize("kind", ["TCP", "UNIX", "SSL"])
+    def test_third_party(
+        self, string: str, backlog: int, kind: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A parser that knows nothing of `--backlog`, and passes on Twisted's default."""
+        monkeypatch.setattr(twisted_endpoints, "getPlugins", lambda *_: [OtherParser(kind)])
+        reactor = listened(string)
+        (listening,) = reactor.tcpServers + reactor.unixServers + reactor.sslServers
+        assert backlog in listening[2:4]
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="reads the backlog as Linux tells it")
+    def test_adopted_socket(self) -> None:
+        """A socket that was passed on gets it, too: it listens anew."""
+        with socket.create_server(("127.0.0.1", 0), backlog=3) as passed_on:
+            assert kernel_backlog(passed_on) == 3
+            listened(f"fd:{os.dup(passed_on.fileno())}")  # the endpoint closes it
+            assert kernel_backlog(passed_on) == 2000
+
+
 class TestParsing:
     """A bad endpoint string is found before anything listens."""
 
     @pytest.mark.parametrize("string", ["", "foo:1", "tcp:x", "ssl:443:privateKey=/nope", "tcp"])
     def test_a_bad_string_is_one_sentence(self, string: str) -> None:
         """The sentence has the string as it was given."""
-        from twisted.internet.testing import MemoryReactor
-
         with pytest.raises(ConfigurationError, match="^The endpoint "):
-            endpoints_from([string], MemoryReactor())
+            endpoints_from([string], MemoryReactorClock())

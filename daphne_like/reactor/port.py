@@ -51,8 +51,8 @@ class AcceptsNatively(tcp.Port):
         # The loop closes the socket it is given, Twisted closes its own: each has one.
         sock = self.socket.dup()
         sock.setblocking(False)
-        # An adopted socket came with its own backlog; Twisted knows none for it, and the
-        # kernel takes the last call's.
+        # The event loop listens again, and the kernel uses the latest backlog. For an adopted
+        # socket Twisted knows none: it must not become smaller than its owner made it.
         backlog = self.backlog or socket.SOMAXCONN
         # An asyncio protocol by its methods, not by inheritance.
         protocol: Any = partial(NativeTransport, self)
@@ -106,6 +106,8 @@ if os.name == "posix":
                 # As Twisted's TCP ports have it: the socket is its owner's, who may go on
                 # listening with it (systemd does, for the next start).
                 self._shouldShutdown = False
+                # Not the default of 50 that the constructor has set.
+                self.backlog = 0
             if self._preexistingSocket is not None or not is_file:
                 super().startListening()  # type: ignore[no-untyped-call] # not typed
                 return

@@ -5,8 +5,10 @@ The rules that hold for all of them are in test_endpoints.py.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import selectors
 import shutil
 import socket
 import ssl
@@ -143,6 +145,22 @@ class Endpoint:
         connection.settimeout(DEADLINE)
         connection.connect(self.destination)
         return connection
+
+    def dial_without_server(self, number: int) -> int:
+        """How many of so many connections the kernel completes while nobody accepts them."""
+        with ExitStack() as stack, selectors.DefaultSelector() as connecting:
+            for _ in range(number):
+                connection = stack.enter_context(socket.socket(self.family, socket.SOCK_STREAM))
+                connection.setblocking(False)
+                if connection.connect_ex(self.destination) in (0, errno.EINPROGRESS):
+                    connecting.register(connection, selectors.EVENT_WRITE)
+            completed = 0
+            # A full queue answers no SYN; the client repeats it after one second.
+            while ready := connecting.select(timeout=0.5):
+                for key, _ in ready:
+                    connecting.unregister(key.fileobj)
+                completed += len(ready)
+            return completed
 
     def connect(self) -> socket.socket:
         """A connection on which HTTP comes next."""
@@ -290,7 +308,7 @@ class Descriptor(Endpoint):
         self.listen()
 
     def listen(self) -> None:
-        self.listening.listen()
+        self.listening.listen(5)
         self.string = f"fd:fileno={self.listening.fileno()}"
 
     def start(self) -> Running:
@@ -322,6 +340,8 @@ class DescriptorUNIX(Descriptor):
         self.listen()
 
     def words(self) -> list[str]:
+        if self.stock:
+            return super().words()
         return ["--fd", str(self.listening.fileno()), "told:application"]
 
     destination = UNIX.destination
@@ -344,7 +364,7 @@ class Systemd(Endpoint):
             *self.words(),
             program=[
                 activate, "-l", self.passed, *self.more(),
-                *(f"--setenv={name}" for name in ("PYTHONUNBUFFERED", "CI") if name in os.environ),
+                *(f"--setenv={name}" for name in ("PYTHONPATH", "CI") if name in os.environ),
                 "--setenv=PYTHONUNBUFFERED=1",
                 sys.executable, "-m", "daphne_like",
             ],
@@ -475,7 +495,8 @@ class ThirdParty(Endpoint):
         shutil.copy(PROJECTS / "friendly_endpoint.py", plugins)
 
     def start(self) -> Running:
-        return self.run(environment={"PYTHONPATH": str(self.folder)})
+        path = [str(self.folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+        return self.run(environment={"PYTHONPATH": os.pathsep.join(path)})
 
 
 class ProxiedThirdParty(ThirdParty):
@@ -488,10 +509,12 @@ class ProxiedThirdParty(ThirdParty):
     server = Proxied.server
 
 
-EVERYWHERE: list[type[Endpoint]] = [TCP, UNIX, Abstract, SSL, Proxied, ProxiedSSL]
+EVERYWHERE: list[type[Endpoint]] = [
+    TCP, UNIX, Abstract, SSL, Descriptor, ThirdParty, Proxied, ProxiedSSL,
+]  # fmt: skip
 """Those that are tried on Twisted's own asyncio reactor, too."""
 NATIVE_ALONE: list[type[Endpoint]] = [
     TCPByOption, TCP6, TCPInterface, Every, EveryInterface, EveryReachedByIPv4, UNIXByOption,
-    AbstractByOption, Descriptor, Descriptor6, DescriptorUNIX, Systemd, SystemdNames, TLS,
-    ProxiedTCP6, ProxiedUNIX, ProxiedTLS, ThirdParty, ProxiedThirdParty,
+    AbstractByOption, Descriptor6, DescriptorUNIX, Systemd, SystemdNames, TLS,
+    ProxiedTCP6, ProxiedUNIX, ProxiedTLS, ProxiedThirdParty,
 ]  # fmt: skip

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -26,6 +28,8 @@ from tests.loopback.endpoints import (
 )
 from tests.peers import get, read_answers
 
+MORE_THAN_TWISTED_LETS_WAIT = 150
+"""Connections; the default backlog of Twisted's endpoints is 50, that of Python's sockets 128."""
 HAS_TLS_STRINGS = (twisted.version.major, twisted.version.minor) >= (26, 4)
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -112,6 +116,16 @@ class TestEveryEndpoint:
         assert "\\x00" not in banner
         assert ("with a PROXY header" in banner) is endpoint.string.startswith("haproxy:")
         assert ("https://" in banner) is (endpoint.scheme == "https")
+
+    def test_backlog(self, endpoint: Endpoint) -> None:
+        """Clients can connect while the server is busy: `--backlog` applies to every string."""
+        server = endpoint.running.process.pid
+        os.kill(server, signal.SIGSTOP)
+        try:
+            waiting = endpoint.dial_without_server(MORE_THAN_TWISTED_LETS_WAIT)
+        finally:
+            os.kill(server, signal.SIGCONT)
+        assert waiting == MORE_THAN_TWISTED_LETS_WAIT
 
     def test_stop(self, endpoint: Endpoint) -> None:
         """Nobody listens any more, and the file is gone, unless both are another program's."""
