@@ -29,7 +29,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "options": {"exceptions", "asgi"},
     "unix_files": {"exceptions", "listening"},
     "proxy_protocol": {"exceptions", "listening", "proxies", "tls"},
-    "endpoints": {"exceptions", "options", "proxies", "proxy_protocol", "tls", "unix_files"},
+    "endpoints": {
+        "exceptions", "listening", "options", "proxies", "proxy_protocol", "tls", "unix_files",
+    },
     "observe": {"exceptions", "asgi", "endpoints"},
     "hangup": set(),
     "stopping": {"asgi", "observe"},
