@@ -23,7 +23,7 @@ from daphne_like.deadlines import NEVER
 from daphne_like.exceptions import PeerError
 from daphne_like.http.answers import short_answer
 from daphne_like.http.exchange import EXPECTED, HELD, Exchange
-from daphne_like.http.h2 import PREFACE, HTTP2Connection
+from daphne_like.http.h2 import HTTP2Connection
 from daphne_like.http.reading import (
     CLOSED,
     DROPPED,
@@ -85,22 +85,31 @@ class HTTP1Connection(HTTP1Input):
     def makeConnection(self, transport: Any) -> None:
         self.transport = transport
         transport.registerProducer(self, True)
-        if self.server.protocol_connected(self):
-            self._become_idle()
-        else:
-            self._refuse(PeerError(503, "Too many connections; try again."))
-            # While it lingers it takes nobody's place.
-            self.server.protocol_disconnected(self)
         if isinstance(transport, TLSMemoryBIOProtocol):
             # Twisted's own TLS calls before the handshake, and has no deadline for it (S35).
+            self.server.protocol_connected(self)
             self.wait(Wait.HANDSHAKE, self.server.options.tls_handshake_timeout)
+        else:
+            self._begin()
 
     def handshakeCompleted(self) -> None:
         """The peer has come through the TLS handshake."""
         if self.waits_for(Wait.HANDSHAKE):
             self.arrived(Wait.HANDSHAKE)
-            if self._idle:
-                self.wait_for_next(self._keep_alive_timeout)
+            self._begin()
+
+    def _begin(self) -> None:
+        """Serve the connection in the protocol that TLS has settled on, if it has."""
+        if self._negotiated() == b"h2" and self._serves_http2:
+            self._become_http2()  # which sends its settings before it has seen the preface
+            if self.server.stopping:
+                self._successor.close_when_idle()
+        elif self.server.protocol_connected(self):
+            self._become_idle()
+        else:
+            self._refuse(PeerError(503, "Too many connections; try again."))
+            # While it lingers it takes nobody's place.
+            self.server.protocol_disconnected(self)
 
     def connectionMade(self) -> None:
         """Part of IProtocol; makeConnection has done it all."""
@@ -397,7 +406,8 @@ class HTTP1Connection(HTTP1Input):
         if not self._reading and protocol.is_reading:
             self.transport.resumeProducing()
 
-    def _become_http2(self) -> None:
+    def _become_http2(self, read: bytes = b"") -> None:
+        """See HTTP1Input."""
         self._input = SWITCHED
         self.parser = None
         self.forget()
@@ -406,7 +416,8 @@ class HTTP1Connection(HTTP1Input):
         self.server.connection_switched(self, protocol)
         protocol.makeConnection(self.transport)
         protocol.handshakeCompleted()  # if there was one
-        protocol.dataReceived(PREFACE)
+        if read:
+            protocol.dataReceived(read)
 
     def disconnect_application(self) -> None:
         """The server stops and has waited long enough: tell the application (design, 4)."""

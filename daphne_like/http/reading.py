@@ -18,6 +18,7 @@ from daphne_like.deadlines import NEVER
 from daphne_like.exceptions import PeerError
 from daphne_like.http import fields, request
 from daphne_like.http.exchange import COMPLETE, EXPECTED, Exchange
+from daphne_like.http.h2_frames import PREFACE
 from daphne_like.http.output import HTTP1Output
 from daphne_like.http.request import exchange_for, request_lines
 from daphne_like.http.waits import Wait
@@ -163,8 +164,12 @@ class HTTP1Input(HTTP1Output):
         """See Carrier."""
         raise NotImplementedError
 
-    def _become_http2(self) -> None:
-        """The peer speaks HTTP/2, by prior knowledge or by agreement (RFC 9113, 3.4)."""
+    def _become_http2(self, read: bytes = b"") -> None:
+        """Hand the connection over to HTTP/2 (RFC 9113, 3.2, 3.3).
+
+        Args:
+            read: octets of the preface that were parsed here.
+        """
         raise NotImplementedError
 
     def _linger(self) -> None:
@@ -282,8 +287,14 @@ class HTTP1Input(HTTP1Output):
         except httptools.HttpParserUpgrade as upgrade:
             self._ignore_upgrade(octets[upgrade.args[0] :])
         except httptools.HttpParserError as error:
-            if error.args == PREFACE_FOUND and self.addresses is None and self._serves_http2:
-                self._become_http2()  # the connection's first octets were HTTP/2's preface
+            if (
+                error.args == PREFACE_FOUND
+                and self.addresses is None
+                and self._serves_http2
+                and self._negotiated() != b"http/1.1"
+            ):
+                # The connection's first octets were HTTP/2's preface.
+                self._become_http2(PREFACE)
             elif self._input is PARSED:  # else `Connection: close` came before it
                 self._refuse(request.refusal(error, octets))
 
@@ -599,10 +610,18 @@ class HTTP1Input(HTTP1Output):
         """Both ends, from the first request on.
 
         Raises:
-            PeerError: 400, TLS has settled on HTTP/2 and this is none (RFC 9113, 3.2).
+            PeerError: 400, TLS has settled on HTTP/2 and this is none (RFC 9113, 3.2); where the
+                transport tells of the handshake's end, HTTP/2 has the connection by now.
         """
-        transport = self.transport
-        if INegotiated.providedBy(transport) and transport.negotiatedProtocol == b"h2":
+        if self._negotiated() == b"h2":
             raise PeerError(400, "TLS has settled on HTTP/2, and this is HTTP/1.1.")
         self.addresses = request.find_addresses(self.transport)
         return self.addresses
+
+    def _negotiated(self) -> bytes | None:
+        """Return the protocol that TLS has settled on by ALPN; None without TLS or without ALPN."""
+        transport = self.transport
+        if not INegotiated.providedBy(transport):
+            return None
+        protocol: bytes | None = transport.negotiatedProtocol
+        return protocol

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from twisted.internet.interfaces import INegotiated, ISSLTransport
+from zope.interface import implementer
 
 from tests.acting import Script, body, start
 from tests.h2_peer import (
@@ -15,6 +17,7 @@ from tests.h2_peer import (
     GET,
     NO_ERROR,
     PREFACE,
+    PROTOCOL,
     REFUSED,
     SETTINGS_TIMEOUT,
     H2Peer,
@@ -24,7 +27,7 @@ from tests.h2_peer import (
     raw,
     settings,
 )
-from tests.memory import Memory
+from tests.memory import Memory, Wire
 from tests.peers import answer_at_once, never_answer, respond
 
 Serve = Callable[..., Memory]
@@ -426,25 +429,104 @@ class TestNothingStays:
             gc.enable()
 
 
-class TestDisagreement:
-    """RFC 9113, 3.2: after TLS has settled on h2, HTTP/1.1 is not served."""
+@implementer(ISSLTransport, INegotiated)
+class SecureWire(Wire):
+    """A connection whose TLS has settled on a protocol before it is made, as with our own TLS."""
 
-    def test_http_1_after_alpn(self, serve: Serve) -> None:
-        """What comes in the place of the preface is refused."""
-        from twisted.internet.interfaces import INegotiated, ISSLTransport
-        from zope.interface import alsoProvides
+    negotiatedProtocol: bytes | None = None
+    nextProtocol = negotiatedProtocol
 
+
+def secure(memory: Memory, negotiated: bytes | None) -> Wire:
+    """A connection of which ALPN has settled on this protocol."""
+    kind = type("Negotiated", (SecureWire,), {"negotiatedProtocol": negotiated})
+    wire: Wire = kind(memory)
+    return wire
+
+
+class TestNegotiated:
+    """RFC 9113, 3.2; RFC 7301: what ALPN has settled on is what is spoken."""
+
+    REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+    def test_settings_at_once(self, serve: Serve) -> None:
+        """3.4: h2: the server's SETTINGS do not wait for the client's preface."""
+        memory = serve(answer_at_once)
+        wire = secure(memory, b"h2")
+        memory.settle()
+        assert wire.written[3:4] == b"\4"
+        number = len(wire.written)
+        wire.sends(PREFACE[:7], PREFACE[7:] + settings(), ping())
+        assert wire.written[number:].endswith(ping(ack=True))
+
+    @pytest.mark.parametrize(
+        "first", [REQUEST, b"\r\n" + REQUEST, b"G", b"PRI * HTTP/1.1\r\n\r\n", b"\x16\x03\x01"]
+    )
+    def test_no_preface(self, serve: Serve, first: bytes) -> None:
+        """3.4: h2 without its preface: SETTINGS and GOAWAY, never an HTTP/1.1 response."""
         scopes: list[Any] = []
 
         async def application(scope: Any, receive: Any, send: Any) -> None:
             scopes.append(scope)
 
         memory = serve(application)
-        for negotiated, status in ((b"http/1.1", b"500"), (None, b"500"), (b"h2", b"400")):
-            wire = memory.connect()  # the last one's fields are those of the others
-            alsoProvides(wire, ISSLTransport, INegotiated)
-            wire.negotiatedProtocol = negotiated  # type: ignore[attr-defined]
-            wire.sends(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert wire.written[9:12] == status
-        assert len(scopes) == 2
-        assert GET
+        # Another connection's first request had the same fields.
+        memory.connect().sends(self.REQUEST)
+        assert len(scopes) == 1
+        wire = secure(memory, b"h2").sends(first)
+        assert wire.written[3:4] == b"\4"
+        assert wire.written.endswith(goaway(PROTOCOL))
+        assert b"HTTP" not in wire.written
+        assert wire.closing
+        assert len(scopes) == 1
+
+    def test_silence(self, serve: Serve) -> None:
+        """S35: h2 and no preface at all: `--header-timeout`, with a GOAWAY."""
+        memory = serve(answer_at_once)
+        wire = secure(memory, b"h2")
+        memory.passes(11)
+        assert wire.written.endswith(goaway(SETTINGS_TIMEOUT))
+        assert wire.closing
+
+    def test_preface_on_http_1(self, serve: Serve) -> None:
+        """http/1.1: HTTP/2's preface is no request."""
+        wire = secure(serve(answer_at_once), b"http/1.1").sends(PREFACE + settings())
+        assert wire.written.startswith(b"HTTP/1.1 400 ")
+        assert b"\0\0" not in wire.written
+        assert wire.closing
+
+    @pytest.mark.parametrize("negotiated", [b"http/1.1", None])
+    def test_http_1(self, serve: Serve, negotiated: bytes | None) -> None:
+        """http/1.1, or a client without ALPN: HTTP/1.1 is served."""
+        wire = secure(serve(answer_at_once), negotiated).sends(self.REQUEST)
+        assert wire.written.startswith(b"HTTP/1.1 200 ")
+
+    def test_prior_knowledge(self, serve: Serve) -> None:
+        """3.3: a client without ALPN may know that the server speaks HTTP/2."""
+        wire = secure(serve(answer_at_once), None).sends(PREFACE + settings(), ping())
+        assert wire.written.endswith(ping(ack=True))
+
+    def test_too_many_connections(self, serve: Serve) -> None:
+        """`--max-connections`: one too many is told in its own protocol."""
+        memory = serve(answer_at_once, max_connections=1)
+        secure(memory, b"h2")
+        wires = [secure(memory, b"h2"), secure(memory, b"http/1.1")]
+        memory.settle()
+        assert wires[0].written.endswith(goaway(NO_ERROR))
+        assert b"HTTP" not in wires[0].written
+        assert wires[1].written.startswith(b"HTTP/1.1 503 ")
+        assert all(wire.closing for wire in wires)
+
+    def test_transport_that_tells_late(self, serve: Serve) -> None:
+        """A wrapper around somebody else's TLS may not tell of the handshake: 400, and no scope."""
+        scopes: list[Any] = []
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            scopes.append(scope)
+
+        memory = serve(application)
+        wire = secure(memory, None)
+        wire.negotiatedProtocol = b"h2"  # type: ignore[attr-defined]
+        wire.sends(self.REQUEST)
+        assert wire.written.startswith(b"HTTP/1.1 400 ")
+        assert scopes == []

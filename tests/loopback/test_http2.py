@@ -17,7 +17,7 @@ import pytest
 
 from tests import needed
 from tests.certificates import Authority
-from tests.h2_peer import PREFACE, goaway, ping, settings
+from tests.h2_peer import PREFACE, PROTOCOL, goaway, ping, settings
 from tests.loopback.conftest import Running
 from tests.loopback.test_websocket_carriers import make_certificate
 
@@ -153,6 +153,20 @@ class TestCurl:
         assert done.stdout == b"Hello, world!\n1.1 200 1\n"
 
 
+def secure_endpoint(authority: Authority, folder: Path, kind: str) -> str:
+    """An endpoint string of localhost with our own TLS (https) or with Twisted's."""
+    site = authority.issue("localhost")
+    by_name = folder / "by-name"
+    by_name.mkdir()
+    site.write_both(by_name / "localhost.pem")
+    certificate, key = site.write(folder, "site")
+    return {
+        "ssl": f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={certificate}",
+        "https": f"https:tcp:0:interface=127.0.0.1:key={key}:certificate={certificate}",
+        "tls": f"tls:{by_name}:0:interface=127.0.0.1",
+    }[kind]
+
+
 class TestVersions:
     """`--http`."""
 
@@ -190,16 +204,7 @@ class TestVersions:
     def test_who_takes_his_time(self, program: Start, tmp_path: Path, kind: str, http: str) -> None:
         """RFC 9113, 3.4: the server's preface waits for the client's handshake, not he for it."""
         authority = Authority()
-        site = authority.issue("localhost")
-        folder = tmp_path / "by-name"
-        folder.mkdir()
-        site.write_both(folder / "localhost.pem")
-        certificate, key = site.write(tmp_path, "site")
-        endpoint = {
-            "ssl": f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={certificate}",
-            "https": f"https:tcp:0:interface=127.0.0.1:key={key}:certificate={certificate}",
-            "tls": f"tls:{folder}:0:interface=127.0.0.1",
-        }[kind]
+        endpoint = secure_endpoint(authority, tmp_path, kind)
         running = program("--http", http, "-e", endpoint, "bare:application").wait_until_ready()
         context = authority.client()
         context.set_alpn_protocols(["h2"])
@@ -209,6 +214,30 @@ class TestVersions:
                 tls.settimeout(5)
                 tls.sendall(PREFACE + settings())
                 assert tls.recv(9)[3] == 4  # SETTINGS
+
+    @pytest.mark.parametrize("kind", ["ssl", "https", "tls"])
+    def test_what_alpn_says(self, program: Start, tmp_path: Path, kind: str) -> None:
+        """RFC 9113, 3.2: after h2 no HTTP/1.1 is spoken, after http/1.1 no HTTP/2."""
+        authority = Authority()
+        endpoint = secure_endpoint(authority, tmp_path, kind)
+        running = program("-e", endpoint, "bare:application").wait_until_ready()
+        answers = []
+        for protocol, sent in (
+            ("h2", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+            ("http/1.1", PREFACE + settings()),
+        ):
+            context = authority.client()
+            context.set_alpn_protocols([protocol])
+            with (
+                running.connect() as connection,
+                context.wrap_socket(connection, server_hostname="localhost") as tls,
+            ):
+                tls.settimeout(10)
+                tls.sendall(sent)
+                answers.append(b"".join(iter(lambda: tls.recv(65536), b"")))
+        assert answers[0][3] == 4  # SETTINGS
+        assert answers[0][-17:] == goaway(PROTOCOL)
+        assert answers[1].startswith(b"HTTP/1.1 400 ")
 
 
 class TestNghttp:
