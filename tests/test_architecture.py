@@ -6,12 +6,14 @@ Every import counts: at the top of a module, inside a function, and under TYPE_C
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "daphne_like"
+PAGE = PACKAGE.parent / "docs" / "contributing" / "architecture.rst"
 FRONT_DOOR = {"exceptions", "options", "endpoints", "asgi", "observe", "reactor", "server"}
 MAY_IMPORT: dict[str, set[str]] = {
     "exceptions": set(),
@@ -254,3 +256,40 @@ class TestTheTests:
         """Two that meet are one; what leads into a circle, or out of it, is none of it."""
         graph = {"a": "b", "b": "c", "c": "bd", "d": "e", "e": "d", "f": "d", "g": ""}
         assert circles(graph) == {frozenset("bc"), frozenset("de")}
+
+
+class TestPage:
+    """docs/contributing/architecture.rst."""
+
+    def test_what_it_names_exists(self) -> None:
+        """Each path, and each name behind a path, is there."""
+        missing = []
+        for path, name in re.findall(r"``([\w/]+\.py)(?::([\w.]+))?``", PAGE.read_text()):
+            file = PACKAGE.parent / path if path.startswith("tests/") else PACKAGE / path
+            if not file.is_file() or (name and not _is_defined(name.split("."), file)):
+                missing.append(f"{path}:{name}")
+        assert not missing
+
+    def test_each_part_is_described(self) -> None:
+        """Each part of the package has its place in the page's table."""
+        text = PAGE.read_text()
+        for part in MAY_IMPORT.keys() - {"__init__"}:
+            form = f"``{part}/``" if (PACKAGE / part).is_dir() else f"``{part}.py``"
+            assert form in text, part
+
+
+def _is_defined(names: list[str], path: Path) -> bool:
+    """Tell whether a class, function, method or variable stands in a module, by its full name."""
+    body: list[ast.stmt] = ast.parse(path.read_text(encoding="utf-8")).body
+    for name in names:
+        found = [node for node in body if name in _names_of(node)]
+        if not found:
+            return False
+        body = getattr(found[-1], "body", [])
+    return True
+
+
+def _names_of(node: ast.stmt) -> list[str]:
+    targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
+    named = [getattr(target, "id", "") for target in targets]
+    return [*named, getattr(node, "name", "")]

@@ -70,5 +70,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directive."""
     app.add_directive("rule", RuleDirective)
     app.connect("env-before-read-docs", _forget)
-    app.add_css_file("rules.css")
+    app.add_css_file("pages.css")
     return {"parallel_read_safe": False}
