@@ -6,6 +6,7 @@ The parameters' own rules, the negotiated answer and the compression are autobah
 from __future__ import annotations
 
 import logging
+import re
 import zlib
 
 from autobahn.websocket.compress_deflate import (
@@ -23,6 +24,17 @@ NAME = "permessage-deflate"
 DAMAGED = "The compressed message is damaged"
 STRIPPED = b"\x00\x00\xff\xff"
 """The end of each message that its sender leaves out (RFC 7692, 7.2.1)."""
+WINDOW_BITS = re.compile(r"[1-9][0-9]?")
+"""A decimal number without leading zeros (RFC 7692, 7.1.2.1); `int` would take 010, +10 and 1_0."""
+MAX_FINAL_BLOCKS = 64
+"""Blocks with BFINAL in one message, beside those that OCTETS_PER_FINAL_BLOCK allows. Each costs a
+new decompressor, some microseconds, and an empty one is two octets long."""
+OCTETS_PER_FINAL_BLOCK = 256
+"""Inflated octets of a message that allow one more block with BFINAL."""
+FIRST_PIECE = 64
+"""Octets that a new decompressor is fed with first, and twice as many each time after that. zlib
+copies what it was fed with and lies behind a final block, so a whole message must not be fed for
+each of its final blocks."""
 
 
 def accept_offer(
@@ -33,7 +45,7 @@ def accept_offer(
 ) -> PerMessageDeflateOfferAccept | None:
     """Accept the first offer of permessage-deflate that can be (RFC 7692, 5 and 7.1).
 
-    An offer that breaks a rule is declined, not the handshake.
+    An offer that breaks a rule is declined; the handshake succeeds nevertheless.
 
     Args:
         offered: extensions of the opening handshake.
@@ -44,6 +56,9 @@ def accept_offer(
     """
     for name, parameters in offered:
         if name != NAME:
+            continue
+        if not are_window_bits(parameters):
+            log.debug("! offer of %s declined: its window is not a number", NAME)
             continue
         try:
             offer = PerMessageDeflateOffer.parse(parameters)
@@ -65,14 +80,29 @@ def accept_offer(
     return None
 
 
+def are_window_bits(parameters: Parameters) -> bool:
+    """Return whether the window sizes of an offer are written as RFC 7692, 7.1.2.1, asks."""
+    values = [
+        value
+        for name in ("server_max_window_bits", "client_max_window_bits")
+        for value in parameters.get(name, ())
+    ]
+    return all(value is True or WINDOW_BITS.fullmatch(str(value)) for value in values)
+
+
 class Deflate(PerMessageDeflate):  # type: ignore[misc] # untyped base
     """autobahn's compressor and decompressor, for whole messages of a bounded size.
 
-    autobahn bounds what it inflates from 26.7 on, which needs Python 3.11: so it is done here. Its
-    private names for the two zlib objects are used in this class alone.
+    autobahn bounds what it inflates from 26.7 on, which needs Python 3.11: so it is done here.
+    autobahn also stops at a block with BFINAL, behind which RFC 7692, 7.2.3.4, allows others: here
+    a new decompressor takes over, with the window of the one before it. autobahn's private names
+    for the two zlib objects are used in this class alone.
     """
 
-    _received = 0  # octets of the message so far
+    _received = 0  # inflated octets of the message so far
+    _final_blocks = 0  # of the message so far
+    _recent: bytes | bytearray = b""  # inflated last: at least a window, if there was as much
+    _remembers = True  # octets of this message are needed after the next call
 
     @property
     def has_compressor(self) -> bool:
@@ -90,53 +120,122 @@ class Deflate(PerMessageDeflate):  # type: ignore[misc] # untyped base
         return octets
 
     def decompress_message(self, payload: bytes | bytearray) -> bytes:
-        """The message in the payload of its only frame.
+        """Return the message in the payload of its only frame.
 
         Raises:
             FrameError: see decompress_message_data.
         """
         self.start_decompress_message()
+        self._remembers = not self.client_no_context_takeover
         octets = self.decompress_message_data(payload)
         self.end_decompress_message()
         return octets
 
     def start_decompress_message(self) -> None:
-        """A message begins."""
-        super().start_decompress_message()
+        """Begin a message."""
+        if self._decompressor is None or self.client_no_context_takeover:
+            self._decompressor = zlib.decompressobj(-self.client_max_window_bits)
+            self._recent = b""
+        self._remembers = True
         self._received = 0
+        self._final_blocks = 0
 
     def decompress_message_data(
         self, data: bytes | bytearray, max_output_len: int | None = None
     ) -> bytes:
-        """A part of a message.
+        """Return the octets of a part of a message.
 
         Args:
             data: unmasked.
             max_output_len: autobahn's bound, which ours makes needless.
         Raises:
             FrameError: 1009 for more than a message may have, and inflating has stopped there
-                (S28); 1007 for what is no deflated data.
+                (S28); 1007 for data that cannot be inflated; 1008 for too many final blocks.
         """
+        octets = self._inflate(data)
+        if self._decompressor.eof:
+            return self._inflate_rest(octets)
+        if self._remembers:
+            self._remember(octets)
+        return octets
+
+    def end_decompress_message(self) -> None:
+        """End a message.
+
+        Raises:
+            FrameError: 1007, it is not whole.
+        """
+        decompressor = self._decompressor
+        # Behind a final block there is no block whose end was left out.
+        if not decompressor.eof:
+            try:
+                decompressor.decompress(STRIPPED)
+            except zlib.error:
+                raise FrameError(1007, DAMAGED)
+        if self.client_no_context_takeover:
+            self._recent = b""
+
+    def _inflate(self, data: bytes | bytearray | memoryview) -> bytes:
+        """Feed the decompressor, and hold the message to its limit."""
         most = self.max_message_size
         try:
             if most is None:
                 octets: bytes = self._decompressor.decompress(data)
-                return octets
-            octets = self._decompressor.decompress(data, most - self._received + 1)
+            else:
+                octets = self._decompressor.decompress(data, most - self._received + 1)
         except zlib.error:
             raise FrameError(1007, DAMAGED)
         self._received += len(octets)
-        if self._received > most:
+        if most is not None and self._received > most:
             raise FrameError(1009, "The message is too large when it is decompressed")
         return octets
 
-    def end_decompress_message(self) -> None:
-        """The message is whole.
+    def _inflate_rest(self, octets: bytes) -> bytes:
+        """Inflate the octets behind a final block, with a new decompressor for each such block.
 
-        Raises:
-            FrameError: 1007, it is not.
+        Args:
+            octets: inflated already; the decompressor has kept the octets that lie behind them.
+        Returns:
+            All octets of this part of the message.
         """
-        try:
-            self._decompressor.decompress(STRIPPED)
-        except zlib.error:
-            raise FrameError(1007, DAMAGED)
+        parts = [octets]
+        self._remember(octets)
+        rest = memoryview(self._decompressor.unused_data)
+        start = 0
+        size = FIRST_PIECE
+        while start < len(rest):
+            if self._decompressor.eof:
+                self._renew()
+            piece = rest[start : start + size]
+            start += len(piece)
+            size *= 2
+            octets = self._inflate(piece)
+            if octets:
+                parts.append(octets)
+                self._remember(octets)
+            if self._decompressor.eof:
+                start -= len(self._decompressor.unused_data)
+                size = FIRST_PIECE
+        return b"".join(parts)
+
+    def _renew(self) -> None:
+        """Replace a decompressor that has met a final block; the window stays."""
+        self._final_blocks += 1
+        if self._final_blocks > MAX_FINAL_BLOCKS + self._received // OCTETS_PER_FINAL_BLOCK:
+            raise FrameError(1008, "The compressed message has too many final blocks")
+        bits = self.client_max_window_bits
+        self._decompressor = zlib.decompressobj(-bits, zdict=bytes(self._recent[-(1 << bits) :]))
+
+    def _remember(self, octets: bytes) -> None:
+        """Keep the window, which zlib does not give away, in case that a final block comes."""
+        window = 1 << self.client_max_window_bits
+        size = len(octets)
+        if size >= window:
+            self._recent = bytearray(octets[-window:])
+        elif size:
+            if not self._recent:
+                self._recent = bytearray()
+            recent = self._recent
+            recent += octets
+            if len(recent) > window + (window >> 2):  # not each time: it moves the rest
+                del recent[:-window]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+import struct
+import time
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from daphne_like.websocket.deflate import MAX_FINAL_BLOCKS, OCTETS_PER_FINAL_BLOCK
 from tests.memory import Memory
 from tests.websocket.frames import (
     BINARY,
@@ -45,6 +49,11 @@ CORRUPT = {
     "distance": b"\x02\x3c\x00\x00",
 }
 
+HELLO = b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00"
+"""RFC 7692, 7.2.3.4: "Hello" in a block with BFINAL."""
+EMPTY = b"\x03\x00"
+"""A block with BFINAL that holds nothing."""
+
 # Offers, options of the server, and the value of the answer's field; None for no field.
 AGREED: list[tuple[bytes, dict[str, Any], bytes | None]] = [
     # A client that cannot bound its window is asked to forget it (7.1.1.2).
@@ -76,6 +85,14 @@ AGREED: list[tuple[bytes, dict[str, Any], bytes | None]] = [
     (b"; server_no_context_takeover; client_max_window_bits, permessage-deflate", {},
      b"; server_no_context_takeover; client_max_window_bits=11"),
     (b"; server_max_window_bits=16", {}, None),
+    # A decimal number without leading zeros (7.1.2.1, 7.1.2.2).
+    (b"; server_max_window_bits=010", {}, None),
+    (b'; server_max_window_bits="010"', {}, None),
+    (b"; server_max_window_bits=+10", {}, None),
+    (b"; server_max_window_bits=1_0", {}, None),
+    (b"; server_max_window_bits", {}, None),
+    (b"; client_max_window_bits=010", {}, None),
+    (b"; client_max_window_bits=09, permessage-deflate", {}, b"; client_no_context_takeover"),
     (b"; client_max_window_bits", {"websocket_deflate": False}, None),
 ]  # fmt: skip
 
@@ -98,6 +115,27 @@ class Client:
     def read(self, found: Frame) -> bytes:
         assert found.rsv == 4
         return self.inflate.decompress(found.payload + TAIL)
+
+
+class FinalClient:
+    """A client's side whose every part of a message is a stream of its own that ends with BFINAL.
+
+    Its window goes on all the same, as RFC 7692, 7.2.3.4, allows.
+    """
+
+    def __init__(self, bits: int, takeover: bool = True) -> None:
+        self.bits, self.takeover = bits, takeover
+        self.window = b""
+
+    def payload(self, *parts: bytes) -> bytes:
+        if not self.takeover:
+            self.window = b""
+        data = b""
+        for part in parts:
+            deflate = zlib.compressobj(9, zlib.DEFLATED, -self.bits, zdict=self.window)
+            data += deflate.compress(part) + deflate.flush(zlib.Z_FINISH)
+            self.window = (self.window + part)[-(1 << self.bits) :]
+        return data + b"\x00"
 
 
 def agreed(
@@ -246,7 +284,7 @@ class TestMessages:
         """7.2.3.4: a block with BFINAL ends no message's right to have another after it."""
         socket = agreed(serve, b"")
         for _ in range(2):
-            socket.wire.sends(frame(TEXT, b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00", rsv=4))
+            socket.wire.sends(frame(TEXT, HELLO, rsv=4))
             assert socket.receives() == got("Hello")
 
 
@@ -352,3 +390,161 @@ class TestWrong:
         socket = Socket(serve, *lines, **settings)
         socket.wire.sends(frame(TEXT, Client().payload(b"a"), rsv=4))
         self.fails(socket, 1002)
+
+
+class TestFinalBlocks:
+    """RFC 7692, 7.2.3.4: a block with BFINAL ends neither the message nor the window."""
+
+    @pytest.mark.parametrize(
+        ("parameters", "bits", "takeover"),
+        [
+            (b"; client_max_window_bits", 11, True),
+            (b"; client_max_window_bits=9", 9, True),
+            (b"; client_max_window_bits", 15, True),
+            (b"", 15, False),
+        ],
+    )
+    def test_round_trip(self, serve: Serve, parameters: bytes, bits: int, takeover: bool) -> None:
+        """Messages of several final blocks that refer to all of the window before them."""
+        socket = agreed(serve, parameters, websocket_deflate_window=bits)
+        client = FinalClient(bits, takeover)
+        source = random.Random(5)
+        message = source.randbytes((1 << bits) - 258)
+        for size in (1, 2, 300, 1000, len(message), 100000):
+            parts = [message[:size], message[-size:], source.randbytes(3), message, b"", message]
+            socket.wire.sends(frame(BINARY, client.payload(*parts), rsv=4))
+            assert socket.receives() == got(b"".join(parts))
+
+    def test_usual_blocks_before_and_after(self, serve: Serve) -> None:
+        """A window that messages without BFINAL have filled is one for those with it, and back."""
+        socket = agreed(serve)
+        source = random.Random(6)
+        window = b""
+        for number in range(300):
+            message = window[: number * 7] + source.randbytes(number % 40)
+            deflate = zlib.compressobj(9, zlib.DEFLATED, -11, zdict=window)
+            if number % 3:
+                payload = deflate.compress(message) + deflate.flush(zlib.Z_SYNC_FLUSH)[:-4]
+            else:
+                payload = deflate.compress(message) + deflate.flush(zlib.Z_FINISH) + b"\x00"
+            socket.wire.sends(frame(BINARY, payload, rsv=4))
+            assert socket.receives() == got(message)
+            window = (window + message)[-2048:]
+
+    def test_fragments(self, serve: Serve) -> None:
+        """6.1: cut anywhere, within a final block or behind it."""
+        socket = agreed(serve)
+        client = FinalClient(11)
+        parts = [bytes(range(256)), bytes(range(100, 200)) * 3, b"", b"Hello"]
+        for cut in range(300):
+            payload = client.payload(*parts)
+            first = frame(BINARY, payload[:cut], fin=False, rsv=4)
+            socket.wire.sends(first + frame(CONTINUATION, payload[cut:]))
+            assert socket.receives() == got(b"".join(parts))
+
+    def test_single_octets(self, serve: Serve) -> None:
+        """6.1: in fragments of one octet."""
+        socket = agreed(serve)
+        client = FinalClient(11)
+        for parts in ([b"Hello"], [b"abc" * 50, b"", bytes(range(200)) * 2]):
+            payload = client.payload(*parts)
+            socket.wire.sends(frame(BINARY, b"", fin=False, rsv=4))
+            for at in range(len(payload)):
+                socket.wire.sends(frame(CONTINUATION, payload[at : at + 1], fin=False))
+            socket.wire.sends(frame(CONTINUATION))
+            assert socket.receives() == got(b"".join(parts))
+
+    def test_nothing_behind_it(self, serve: Serve) -> None:
+        """A sender that leaves out the octet behind its final block is understood."""
+        socket = agreed(serve)
+        client = FinalClient(11)
+        for message in (b"Hello", b"Hello, Hello", b"", b"Hello"):
+            socket.wire.sends(frame(BINARY, client.payload(message)[:-1], rsv=4))
+            assert socket.receives() == got(message)
+
+    def test_stripped_end_is_final(self, serve: Serve) -> None:
+        """7.2.1: the empty block whose end is left out may have BFINAL itself."""
+        socket = agreed(serve)
+        for _ in range(3):
+            socket.wire.sends(frame(TEXT, b"\xf2\x48\xcd\xc9\xc9\x07\x04", rsv=4))
+            assert socket.receives() == got("Hello")
+
+    def test_memory(self, serve: Serve) -> None:
+        """S01: 100 MB behind a final block fill no memory, and every message is whole."""
+        socket = agreed(serve)
+        socket.wire.sends(frame(TEXT, HELLO, rsv=4))
+        assert socket.receives() == got("Hello")
+        octets = random.Random(7).randbytes(65535)
+        stored = frame(BINARY, b"\x00\xff\xff\x00\x00" + octets + b"\x00", rsv=4)
+        whole = got(octets)
+        receive = socket.wire.protocol.dataReceived
+        tracemalloc.start()
+        try:
+            for _ in range(1600):
+                receive(stored)
+                event = socket.memory.loop.run_until_complete(socket.script.receive())
+                assert event == whole
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 1 << 20
+
+    def test_size_counts_on(self, serve: Serve) -> None:
+        """S28: the limit of a message is that of all its streams together."""
+        for size in (1000, 1001):
+            socket = agreed(serve, websocket_max_message_size=1000)
+            payload = FinalClient(11).payload(bytes(400), bytes(500), bytes(size - 900))
+            socket.wire.sends(frame(BINARY, payload, rsv=4))
+            if size == 1000:
+                assert socket.receives() == got(bytes(1000))
+            else:
+                assert [found.payload[:2] for found in socket.frames()] == [struct.pack(">H", 1009)]
+
+    @pytest.mark.parametrize("name", CORRUPT)
+    def test_damaged_behind_it(self, serve: Serve, name: str) -> None:
+        """7.2.2: what follows a final block has to be deflated data, too."""
+        socket = agreed(serve)
+        socket.wire.sends(frame(TEXT, HELLO[:-1] + CORRUPT[name], rsv=4))
+        assert [found.payload[:2] for found in socket.frames()] == [struct.pack(">H", 1007)]
+
+    @pytest.mark.parametrize("limit", [1 << 20, None])
+    @pytest.mark.parametrize("whole", [True, False])
+    def test_many_empty_ones(self, serve: Serve, limit: int | None, whole: bool) -> None:
+        """S27: a message of empty final blocks has few of them, and 1 MB of them takes no time."""
+        socket = agreed(serve, websocket_max_message_size=limit, websocket_max_frame_size=None)
+        few, many = EMPTY * MAX_FINAL_BLOCKS, EMPTY * (1 << 19)
+        socket.wire.sends(frame(BINARY, few + b"\x00", rsv=4))
+        assert socket.receives() == got(b"")
+        begun = time.process_time()
+        if whole:
+            socket.wire.sends(frame(BINARY, many, rsv=4))
+        else:
+            socket.wire.sends(
+                frame(BINARY, b"", fin=False, rsv=4),
+                *[frame(CONTINUATION, EMPTY, fin=False) for _ in range(MAX_FINAL_BLOCKS + 2)],
+            )
+        assert time.process_time() - begun < 2
+        assert [found.payload[:2] for found in socket.frames()] == [struct.pack(">H", 1008)]
+
+    def test_many_with_something_in_them(self, serve: Serve) -> None:
+        """A sender may end a stream each time it has something: of such there are many."""
+        socket = agreed(serve)
+        parts = [bytes([at & 255]) * OCTETS_PER_FINAL_BLOCK for at in range(1000)]
+        socket.wire.sends(frame(BINARY, FinalClient(11).payload(*parts), rsv=4))
+        assert socket.receives() == got(b"".join(parts))
+
+    def test_linear(self, serve: Serve) -> None:
+        """S27: four times as many final blocks cost four times the time, not 16."""
+
+        def seconds(number: int) -> float:
+            socket = agreed(serve, websocket_max_message_size=None, websocket_max_frame_size=None)
+            part = random.Random(8).randbytes(OCTETS_PER_FINAL_BLOCK)
+            data = frame(BINARY, FinalClient(11).payload(*[part] * number), rsv=4)
+            begun = time.process_time()
+            socket.wire.protocol.dataReceived(data)
+            needed = time.process_time() - begun
+            assert socket.receives() == got(part * number)
+            return needed
+
+        ones = min(seconds(2000) for _ in range(3))
+        assert min(seconds(8000) for _ in range(3)) < 8 * ones
