@@ -19,7 +19,7 @@ from daphne_like import reactor as reactors
 from daphne_like.asgi.application import import_application
 from daphne_like.endpoints import endpoint_strings
 from daphne_like.exceptions import ConfigurationError
-from daphne_like.observe import access
+from daphne_like.observe import access, loggers
 from daphne_like.observe.banner import banner
 from daphne_like.observe.escaping import SafeFormatter
 from daphne_like.options import Options, seconds, without_limits
@@ -223,14 +223,15 @@ class CommandLineInterface:
         keep_freed_memory()
         loop = reactors.install().loop
         loop.set_debug(options.verbosity >= 3)
-        application = self.load_asgi_app(path)
+        with loggers.kept_enabled():
+            application = self.load_asgi_app(path)
+        keep_a_handler(options)
         actions = open_access_log(options)
         self.server = self.server_class(
             application=application,
             endpoints=endpoint_strings(options),
             action_logger=actions,
-            # A `server_class` made for Daphne calls it without arguments.
-            ready_callable=lambda *_server: ready(self.server, path),
+            ready_callable=lambda *_server: self._ready(path),
             **settings_of(options),
         )
         try:
@@ -240,6 +241,11 @@ class CommandLineInterface:
                 actions.flush()
         # A `server_class` made for Daphne has no such attribute.
         return int(getattr(self.server, "exit_status", 0))
+
+    def _ready(self, path: str) -> None:
+        # No argument is used: a `server_class` made for Daphne gives none.
+        keep_a_handler(self.options)  # the startup may have configured logging, too
+        ready(self.server, path)
 
 
 def sentence_of(error: ConfigurationError, name: str) -> str:
@@ -292,17 +298,33 @@ def start_logging(options: Options) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
     logging.basicConfig(level=LEVELS[options.verbosity], handlers=[handler])
+    loggers.enable()
+    loggers.use_level(LEVELS[options.verbosity])
     if options.verbosity >= 2:
         twisted_log.PythonLoggingObserver(loggerName="twisted").start()
+
+
+def keep_a_handler(options: Options) -> None:
+    """Log to standard error again if the application has left the root logger no handler at all."""
+    logger = logging.getLogger("daphne_like")
+    if logger.propagate and not logger.hasHandlers():
+        handler = logging.StreamHandler()
+        handler.setFormatter(SafeFormatter(options.log_fmt))
+        logging.getLogger().addHandler(handler)
 
 
 def open_access_log(options: Options) -> access.AccessLog | None:
     """The access log that the options ask for.
 
+    Without `--access-log`, handlers that a person configured for `daphne_like.access`, or for
+    `daphne_like`, stand in the place of standard output.
+
     Raises:
         ConfigurationError: its file cannot be opened.
     """
     if options.access_log in (None, "-"):
+        if options.access_log is None and access.is_configured():
+            return access.AccessLog()
         if options.access_log is None and options.verbosity < 1:
             return None
         access.write_to(sys.stdout)

@@ -13,6 +13,7 @@ from daphne_like.asgi.application import import_application
 from daphne_like.cli import CommandLineInterface
 from daphne_like.endpoints import endpoint_strings
 from daphne_like.exceptions import ConfigurationError
+from daphne_like.observe import loggers
 from daphne_like.options import Options
 from daphne_like.reactor.core import AdoptedReactor
 from daphne_like.server import Server
@@ -203,7 +204,8 @@ def application_of(application: Any, options: Options) -> Any:
         return application
     if options.app_dir not in sys.path:
         sys.path.insert(0, options.app_dir)
-    return import_application(application, options.factory)
+    with loggers.kept_enabled():
+        return import_application(application, options.factory)
 
 
 def _name_of(application: Any) -> str:

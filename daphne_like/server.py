@@ -37,6 +37,7 @@ from daphne_like.http.exchange import Exchange
 from daphne_like.http.factory import HTTPFactory
 from daphne_like.http.fields import FieldSection
 from daphne_like.http.reading import USUAL_HEAD
+from daphne_like.observe import loggers
 from daphne_like.observe.banner import speaks_tls
 from daphne_like.observe.watchdog import Watchdog
 from daphne_like.options import Options, without_limits
@@ -306,7 +307,8 @@ class Server:
             self._watchdog.start()
         self._lifespan = Lifespan(self.application, self.options.lifespan)
         self.lifespan_state = self._lifespan.state
-        await self._lifespan.startup(self.options.lifespan_timeout)
+        with loggers.kept_enabled():
+            await self._lifespan.startup(self.options.lifespan_timeout)
         if self.redirecting is not None:
             await self.redirecting.startup()
 

@@ -25,6 +25,7 @@ from daphne_like.cli import (
     with_dashes,
 )
 from daphne_like.exceptions import ConfigurationError
+from daphne_like.observe import loggers
 from daphne_like.observe.access import AccessLog
 from daphne_like.observe.twisted_log import to_twisted_log
 from daphne_like.service import ASGIService
@@ -152,6 +153,7 @@ class CommandService(ASGIService):
     def _or_end(self, step: Callable[[], None]) -> None:
         # All of the process is this command's, the application's own log included.
         to_twisted_log("", LEVELS[self.options.verbosity])
+        loggers.use_level(LEVELS[self.options.verbosity])
         try:
             if self.action_logger is None and (self.options.access_log or self.options.verbosity):
                 self.action_logger = self._access_log()

@@ -116,10 +116,33 @@ class AccessLogGenerator:
         self.stream.write(f'{host} {ident} {user} [{stamp}] "{request}" {status} {length}\n')
 
 
+_own: logging.Handler | None = None
+"""The handler that `write_to` has added."""
+
+
 def write_to(stream: TextIO) -> None:
-    """Send the access log to a stream, and nowhere else."""
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    log.handlers[:] = [handler]
-    log.propagate = False
-    log.setLevel(logging.INFO)
+    """Send the access log to a stream, beside the handlers that a person configured for it."""
+    global _own  # there is one logger of this name, too
+    if _own is not None:
+        log.removeHandler(_own)
+    _own = logging.StreamHandler(stream)
+    _own.setFormatter(logging.Formatter("%(message)s"))
+    attach()
+
+
+def attach() -> None:
+    """Add the handler of `write_to` to the logger, unless it is there; no other one is touched."""
+    if _own is None or _own in log.handlers:
+        return
+    if not log.handlers:  # else a person has configured where the lines go
+        log.propagate = False
+    if log.level == logging.NOTSET:
+        log.setLevel(logging.INFO)
+    log.addHandler(_own)
+
+
+def is_configured() -> bool:
+    """Return whether a person has given the access log a handler, or all of `daphne_like` one."""
+    above = logging.getLogger("daphne_like")
+    theirs = [handler for handler in log.handlers if handler is not _own]
+    return bool(theirs or (log.propagate and above.handlers))

@@ -28,6 +28,7 @@ from daphne_like.endpoints import endpoint_strings
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.management import reloading
 from daphne_like.management.request_lines import RequestLines
+from daphne_like.observe import loggers
 from daphne_like.observe.banner import speaks_tls
 from daphne_like.observe.escaping import SafeFormatter
 from daphne_like.options import APPLICATION, LISTEN, LOG, Options, seconds, without_limits
@@ -307,7 +308,8 @@ def get_default_application() -> Any:
         )
     module, _, attribute = path.rpartition(".")
     try:
-        return import_application(f"{module}:{attribute}")
+        with loggers.kept_enabled():
+            return import_application(f"{module}:{attribute}")
     except ConfigurationError as error:
         if error.__context__ is not None:
             reloading.remember(error.__context__)
