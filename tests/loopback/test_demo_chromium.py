@@ -211,6 +211,25 @@ class TestRequest:
         line = page.find_element(By.CLASS_NAME, "request-line").text
         assert re.fullmatch(r"GET /scope\?from=\S+ HTTP/1\.1", line)
 
+    @pytest.mark.parametrize("width", [390, 1400])
+    def test_names_stay_whole(self, page: Chrome, width: int) -> None:
+        """No name of an extension is broken, on a phone neither, and nothing is too wide."""
+        wait_for_state(page, "request", "done")
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)  # type: ignore[no-untyped-call]  # selenium's
+        try:
+            names, page_width = page.execute_script(
+                "return [[...document.querySelectorAll('#request-facts .name-of-list')]"
+                ".map((node) => [node.textContent, node.offsetHeight,"
+                " parseFloat(getComputedStyle(node).lineHeight)]),"
+                " document.documentElement.scrollWidth]"
+            )
+        finally:
+            page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[no-untyped-call]  # selenium's
+        assert "http.response.zerocopysend" in [name for name, _, _ in names]
+        assert [name for name, height, line in names if height > 1.5 * line] == []
+        assert page_width <= width
+
     def test_fields_are_shown(self, page: Chrome, url: str) -> None:
         """The user agent and the host in the table are the browser's and the server's."""
         wait_for_state(page, "request", "done")
