@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from twisted.internet.interfaces import ITransport
+from zope.interface import Attribute, Interface
 
 
 class ITakesViews(ITransport):
@@ -33,3 +36,22 @@ class ISendsFiles(ITransport):
         Raises:
             OSError: about the file; the connection is as before.
         """
+
+
+class IDrainsQueue(Interface):
+    """A listening port that serves everybody whom the kernel has accepted before it closes."""
+
+    def close_when_drained() -> Awaitable[None]:
+        """Accept every connection in the listen queue, then stop listening."""
+
+
+class IHandshakes(Interface):
+    """A factory whose connections have no protocol, and no server knows them, until a handshake.
+
+    Its port may have closed before they end.
+    """
+
+    handshaking = Attribute("The connections whose handshake is not over, a sized container.")
+
+    def abort_handshakes() -> None:
+        """Abort the connections whose handshake is not over."""

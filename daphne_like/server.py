@@ -61,8 +61,11 @@ class Connection(Protocol):
 
     transport: Any
 
+    def server_stops(self) -> None:
+        """The server begins to stop: tell the peer, and serve requests that are on their way."""
+
     def close_when_idle(self) -> None:
-        """The server stops: finish what is in flight, and begin nothing."""
+        """The grace of the stop is over: finish what is in flight, and begin nothing."""
 
     def disconnect_application(self) -> None:
         """The server has waited long enough: tell the application."""
@@ -111,6 +114,8 @@ class Server:
         connections: live ones.
         field_sections: of some connections' first requests, by their octets.
         instances: exchange or session -> the task of its application.
+        stopping: a stop has begun; requests that are on their way are still served.
+        idle_grace_over: and it waits no longer for idle connections.
         exit_status: for the process, after `run`.
     """
 
@@ -146,6 +151,7 @@ class Server:
         self.lifespan_state: dict[str, Any] = {}
         self.accepting = True
         self.stopping = False
+        self.idle_grace_over = False
         self.abort_start = False
         self.exit_status = 0
         self.default_fields: dict[int, bytes] = {}
@@ -339,9 +345,10 @@ class Server:
 
         Bounded by the options' times (docs/discussion/stopping.rst).
         """
-        if self.redirecting is not None:
-            await self.redirecting.drain()  # redirects take no time
-        await self._stop.drain()
+        if self.redirecting is None:
+            await self._stop.drain()
+        else:
+            await asyncio.gather(self.redirecting.drain(), self._stop.drain())
 
     async def end_lifespan(self, timeout: float | None = None) -> None:
         """The last thing a server does: lifespan shutdown (ASGI L08), and no more checks.
@@ -400,12 +407,14 @@ class Server:
             self.options, https_redirect=(), interface="asgi3", lifespan="off", stall_warning=None,
             unix_mode=None, unix_owner=None, unix_group=None,
         )  # fmt: skip
-        return Server(
+        redirecting = Server(
             RedirectToHTTPS(self._tls_port),
             endpoints=self.options.https_redirect,
             action_logger=self.action_logger,
             options=options,
         )
+        redirecting._stop.quiet = True
+        return redirecting
 
     def _tls_port(self) -> int | None:
         """The first TCP port that speaks TLS."""

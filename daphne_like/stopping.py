@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import select
 import signal
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet import tcp
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 
 from daphne_like.asgi import threads
 from daphne_like.asgi.stack import place, stuck_at
+from daphne_like.interfaces import IDrainsQueue, IHandshakes
 from daphne_like.observe.watchdog import stack_of_thread
 
 if TYPE_CHECKING:
@@ -23,9 +26,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("daphne_like.server")
 
+IDLE_GRACE_SECONDS = 0.5
+"""For requests that are on their way when the server stops: on new connections, in handshakes, and
+on idle ones, whose client cannot know of the stop before it has sent its next request."""
+CLOSED_AT_ONCE = 64
+"""Idle connections closed in one turn of the event loop."""
+REPORT_SECONDS = 5.0
+"""Between two lines about what the stop waits for."""
+TELL_SECONDS = 0.5
+"""Between two looks for streams that have begun since the stop."""
+MAX_NAMED = 3
+"""Applications that such a line names."""
 LEAVE_SECONDS = 3.0
 """For applications to end after they were told, and once more after they were cancelled."""
 
+MAX_STOCK_READS = 256
+"""Calls of `doRead` on a port of Twisted's stock reactor; each accepts several connections."""
 MARGIN_SECONDS = 5.0
 LOOK_SECONDS = 0.01
 TOGETHER_SECONDS = 0.5
@@ -39,6 +55,8 @@ class Stopping:
 
     Args:
         server: to stop.
+    Attributes:
+        quiet: nothing is logged about the course of the stop; another server's is its own.
     """
 
     def __init__(self, server: Server) -> None:
@@ -47,6 +65,11 @@ class Stopping:
         self._signalled_at: float | None = None
         self._before: dict[int, Any] = {}
         self._last_resort: threading.Timer | None = None
+        self.quiet = False
+        self._handshakes: list[Any] = []
+        self._deadline = 0.0
+        self._only_lifespan = False
+        self._reports: Any = None
 
     # Signals.
 
@@ -102,24 +125,62 @@ class Stopping:
         """Run the whole stop; the reactor waits for it."""
         server = self._server
         server.stopping = True
-        await self.close_ports().asFuture(server.loop)
-        for connection in list(server.connections):
-            connection.close_when_idle()
-        if not await self._until_quiet(server.options.graceful_timeout):
-            if server.instances and not self._forced:
-                log.warning(
-                    "%d application(s) still run after %s seconds; telling them to end",
-                    len(server.instances),
-                    server.options.graceful_timeout,
-                )
+        patience = server.options.graceful_timeout
+        self._deadline = server.loop.time() + patience
+        self._report()
+        try:
+            await self._drain_ports()
             for connection in list(server.connections):
-                connection.disconnect_application()
-            if not await self._until_quiet(LEAVE_SECONDS):
-                self._cancel()
-                await self._until_quiet(LEAVE_SECONDS)
+                connection.server_stops()
+            if not await self._until_quiet(min(IDLE_GRACE_SECONDS, patience)):
+                await self._end_grace()
+            if not await self._until_quiet(self._deadline - server.loop.time()):
+                await self._end_applications()
+            for connection in list(server.connections):
+                connection.transport.abortConnection()
+            self._only_lifespan = True
+            await server.end_lifespan(FORCED_SECONDS if self._forced else None)
+        finally:
+            self._reports.cancel()
+        if not self.quiet:
+            log.info("Stopped")
+
+    async def _end_grace(self) -> None:
+        """Close what is idle: who has sent nothing by now gets FIN."""
+        server = self._server
+        server.idle_grace_over = True
+        for factory in self._handshakes:
+            factory.abort_handshakes()
+        for index, connection in enumerate(list(server.connections), 1):
+            if connection in server.connections:
+                connection.close_when_idle()
+            if index % CLOSED_AT_ONCE == 0:
+                # Read what has arrived meanwhile: closing a socket with unread octets resets it.
+                await asyncio.sleep(0)
+
+    async def _end_applications(self) -> None:
+        """Tell those that still run, then cancel them."""
+        server = self._server
+        if server.instances and not self._forced:
+            log.warning(
+                "%d application(s) still run after %s seconds; telling them to end",
+                len(server.instances),
+                server.options.graceful_timeout,
+            )
         for connection in list(server.connections):
-            connection.transport.abortConnection()
-        await server.end_lifespan(FORCED_SECONDS if self._forced else None)
+            connection.disconnect_application()
+        if not await self._until_quiet(LEAVE_SECONDS):
+            self._cancel()
+            await self._until_quiet(LEAVE_SECONDS)
+
+    async def _drain_ports(self) -> None:
+        """Listen no more, and serve everybody whom the kernel has accepted (RFC 9112, 9.6)."""
+        server = self._server
+        ports = list(server.listeners)
+        self._handshakes = [factory for port in ports for factory in _handshakes_of(port)]
+        if server.accepting:
+            await asyncio.gather(*map(_drain_port, ports))
+        await self.close_ports().asFuture(server.loop)
 
     @inlineCallbacks
     def close_ports(self) -> Generator[Deferred[Any], Any, None]:
@@ -134,19 +195,91 @@ class Stopping:
     async def _until_quiet(self, seconds: float) -> bool:
         """Wait until no connection and no application is left; False at the deadline."""
         server = self._server
-        deadline = server.loop.time() + seconds
+        clock = server.loop.time
+        now = clock()
+        deadline, next_tell = now + seconds, now + TELL_SECONDS
         # Looking every few milliseconds while stopping spares every request a notification.
-        while server.connections or server.instances:
-            if self._forced or server.loop.time() >= deadline:
+        while server.connections or server.instances or any(map(_is_busy, self._handshakes)):
+            now = clock()
+            if self._forced or now >= deadline:
                 return False
+            if now >= next_tell:
+                next_tell = now + TELL_SECONDS
+                for owner in list(server.instances):
+                    owner.server_stops()  # a stream of events may have begun since
             await asyncio.sleep(LOOK_SECONDS)
         return True
+
+    # What it says.
+
+    def _report(self) -> None:
+        """Say what the stop waits for, now and every few seconds."""
+        loop = self._server.loop
+        first = self._reports is None
+        self._reports = loop.call_later(REPORT_SECONDS, self._report)
+        if self.quiet:
+            return
+        awaited = self._awaited()
+        how = "; a second signal stops it at once" if self._before else ""
+        if first:
+            limit = f"{self._server.options.graceful_timeout:g} s"
+            how = f": waiting at most {limit} for {awaited}{how}" if awaited else ""
+            log.info("Stopping%s", how)
+        elif self._only_lifespan:
+            log.info("Still stopping: waiting for lifespan.shutdown of the application%s", how)
+        else:
+            left = max(0.0, self._deadline - loop.time())
+            log.info("Still stopping: waiting %.0f s more for %s%s", left, awaited, how)
+
+    def _awaited(self) -> str:
+        """The requests and connections that are left, in words; empty when there are none."""
+        server = self._server
+        instances, connections = list(server.instances), len(server.connections)
+        parts = []
+        if instances:
+            named = ", ".join(map(str, instances[:MAX_NAMED]))
+            more = ", ..." if len(instances) > MAX_NAMED else ""
+            parts.append(f"{_counted(len(instances), 'application')} ({named}{more})")
+        if connections:
+            parts.append(_counted(connections, "connection"))
+        return " and ".join(parts)
 
     def _cancel(self) -> None:
         for owner, task in list(self._server.instances.items()):
             where, stack = stuck_at(task)
             log.warning("%s does not end; cancelling it; %s\n%s", owner, where, stack)
             task.cancel()
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _is_busy(factory: Any) -> bool:
+    return bool(factory.handshaking)
+
+
+def _handshakes_of(port: Any) -> Iterator[Any]:
+    """The factories of a port whose connections may have no protocol yet."""
+    factory = getattr(port, "factory", None)
+    while factory is not None:
+        if IHandshakes.providedBy(factory):
+            yield factory
+        factory = getattr(factory, "wrapped", None) or getattr(factory, "wrappedFactory", None)
+
+
+async def _drain_port(port: Any) -> None:
+    """Accept what the kernel has accepted: closing the port would reset it."""
+    try:
+        if IDrainsQueue.providedBy(port):
+            await port.close_when_drained()
+        elif isinstance(port, tcp.Port):  # of Twisted's stock reactor
+            for _ in range(MAX_STOCK_READS):
+                if not select.select([port], [], [], 0)[0]:
+                    break
+                port.doRead()
+    except Exception:
+        log.exception("The listen queue of a port was not drained")
 
 
 def leave_threads() -> bool:

@@ -47,6 +47,8 @@ START = "http.response.start"
 BODY = "http.response.body"
 TRAILERS = "http.response.trailers"
 BODILESS = (204, 304)
+EVENT_STREAM = b"content-type: text/event-stream"
+"""The beginning of the field line of a response that has no end (Server-Sent Events)."""
 MOST_EVENTS = 1024
 """Unread events from which the peer is read no further, though they hold few octets each."""
 STATUSES = frozenset(range(200, 1000))
@@ -425,7 +427,16 @@ class Exchange:
             self.queue.end(self.disconnect, keep_unread=True)
 
     def server_stops(self) -> None:
-        """A request in flight is finished; a WebSocket in its handshake is not."""
+        """The server begins to stop: a request in flight is finished, unless it has no end.
+
+        Tell the application of a stream of events (`text/event-stream`) that the client is gone:
+        the client reconnects to the next server. May be called several times.
+        """
+        if self.state is STREAMING and not self.disconnect_told and self._is_event_stream():
+            self.end_input()
+
+    def _is_event_stream(self) -> bool:
+        return any(line.lower().startswith(EVENT_STREAM) for line in self.lines)
 
     @property
     def time_limit(self) -> float | None:
@@ -463,8 +474,22 @@ class Exchange:
                 self.carrier.leave(self)
             else:
                 self.carrier.answer(self, PeerError(500, "Internal Server Error"))
+        elif excused and self._ends_anywhere():
+            # It must not raise, and does not wait: the transport holds what the peer has not read.
+            self.carrier.write_body(self, b"", False)
         elif self.state in (STREAMING, WRITING, TRAILING):
             self.carrier.abort(self)
+
+    def _ends_anywhere(self) -> bool:
+        """Whether the response is whole wherever it ends: a stream of events at a stop."""
+        return (
+            self.server.stopping
+            and self.state is STREAMING
+            and self.disconnect_told
+            and self.length is None
+            and self.trailers is None
+            and self._is_event_stream()
+        )
 
     def __str__(self) -> str:
         """For log lines: never an octet that a terminal would obey (S06)."""

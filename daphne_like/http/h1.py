@@ -102,7 +102,7 @@ class HTTP1Connection(HTTP1Input):
         """Serve the connection in the protocol that TLS has settled on, if it has."""
         if self._negotiated() == b"h2" and self._serves_http2:
             self._become_http2()  # which sends its settings before it has seen the preface
-            if self.server.stopping:
+            if self.server.idle_grace_over:
                 self._successor.close_when_idle()
         elif self.server.protocol_connected(self):
             self._become_idle()
@@ -183,7 +183,7 @@ class HTTP1Connection(HTTP1Input):
             self.server.disconnected(exchange)
 
     def _become_idle(self) -> None:
-        if self.server.stopping:
+        if self.server.idle_grace_over:
             self._lose_connection()
         else:
             self._idle = True
@@ -191,7 +191,8 @@ class HTTP1Connection(HTTP1Input):
 
     def may_keep_alive(self, exchange: Exchange) -> bool:
         if self.server.stopping:
-            return bool(self._ahead)  # what has been read is answered
+            # What has been read is answered, and what is known to be on its way.
+            return bool(self._ahead or self._head or self._input is KEPT)
         # What is left of the body is read and dropped, if it is short and on its way already.
         return exchange.request_complete or (
             not exchange.expects_continue
@@ -264,6 +265,8 @@ class HTTP1Connection(HTTP1Input):
         self._kept, self._kept_from = b"", 0
         self._input = PARSED
         self._parse_in_pieces(kept, start)
+        if self._input is PARSED and self._receiving is None and self.server.idle_grace_over:
+            self._read_no_more(IGNORED)
         if self._input is not KEPT:
             self._resume_reading()
 
@@ -363,13 +366,16 @@ class HTTP1Connection(HTTP1Input):
         else:
             self._lose_connection()
 
+    def server_stops(self) -> None:
+        """The server begins to stop: requests on their way are answered, with `close`."""
+        if self._exchange is not None:
+            self._exchange.server_stops()
+
     def close_when_idle(self) -> None:
-        """The server stops: what has been read is answered, and nothing more is read."""
+        """The grace of a stop is over: what has been read is answered, nothing more is read."""
         exchange = self._ahead[-1] if self._ahead else self._exchange
         if self._input is KEPT:
-            self._input = IGNORED
-            self._kept = b""
-            self._resume_reading()
+            return  # there are requests to parse; `_parse_kept` reads no more behind them
         if exchange is not None:
             exchange.keep_alive = False
             if exchange.request_complete and self._input is PARSED:

@@ -58,6 +58,8 @@ MOST_DROPPED = 1048576
 LINGER_SECONDS = 2.0
 """For a peer to close its side, after that."""
 PING = b"are you?"
+MAX_STREAM = 2**31 - 1
+"""The last stream of a GOAWAY that says only that another one follows (RFC 9113, 6.8)."""
 
 
 @implementer(IProtocol, IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
@@ -126,6 +128,8 @@ class HTTP2Connection(HTTP2Output):
         self._begun = True
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(CONNECTION_WINDOW - 65535)
+        if self.server.stopping:
+            self._announce_end()
         self._flush_soon()
         options = self.server.options
         self.wait(Wait.HEAD, options.header_timeout)  # for the preface and settings
@@ -555,8 +559,19 @@ class HTTP2Connection(HTTP2Output):
 
     # The end.
 
+    def server_stops(self) -> None:
+        """The server begins to stop: streams on their way are served, the peer opens no more."""
+        for stream in list(self.streams.values()):
+            stream.exchange.server_stops()
+        if self._begun and not self._goes and not self._lost:
+            self._announce_end()
+
+    def _announce_end(self) -> None:
+        self._flush()
+        self.transport.write(GoAwayFrame(last_stream_id=MAX_STREAM).serialize())
+
     def close_when_idle(self) -> None:
-        """The server stops: what has been asked for is answered, and nothing more."""
+        """The grace of a stop is over: what was asked for is answered, and nothing more."""
         for stream in list(self.streams.values()):
             stream.exchange.server_stops()
         self._go_away(ErrorCodes.NO_ERROR)

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet import tcp
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.protocol import connectionDone
+from zope.interface import implementer
 
+from daphne_like.interfaces import IDrainsQueue
 from daphne_like.reactor.transport import NativeTransport
 
 if TYPE_CHECKING:
@@ -22,6 +25,17 @@ if os.name == "posix":
     from twisted.internet.address import UNIXAddress
 
     from daphne_like.reactor import unix_path
+
+
+Socket = socket.socket
+"""For ports, which have an attribute `socket`."""
+
+DRAIN_ROUNDS = 8
+"""Passes over the listen queue before it closes: clients may connect without end."""
+ACCEPT_TURNS = 4
+"""Turns in which asyncio makes the transport of a socket that it has accepted."""
+MAX_QUEUED = 4096
+"""Connections accepted in one pass."""
 
 
 def run_to_end(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -39,6 +53,7 @@ def run_to_end(coroutine: Coroutine[Any, Any, Any]) -> Any:
         return stop.value
 
 
+@implementer(IDrainsQueue)
 class AcceptsNatively(tcp.Port):
     """What both kinds of port do instead of watching the listening socket."""
 
@@ -64,6 +79,45 @@ class AcceptsNatively(tcp.Port):
         if self._server is not None:
             self._server.close()
             self._server = None
+
+    async def close_when_drained(self) -> None:
+        """See IDrainsQueue: closing a listening socket resets every connection in its queue."""
+        await self._stop_accepting()
+        for _ in range(DRAIN_ROUNDS):
+            accepted = self._accept_queued()
+            if not accepted:
+                break
+            await asyncio.gather(*map(self._connect, accepted), return_exceptions=True)
+        if self.connected:
+            # Not `stopListening`, which closes in a later turn: the queue is empty now.
+            self.disconnecting = True
+            self.connectionLost(connectionDone)  # type: ignore[no-untyped-call] # not typed
+
+    async def _stop_accepting(self) -> None:
+        """Take the listening socket from the event loop, which first completes what it accepted."""
+        server, loop = self._server, self.reactor.loop
+        if isinstance(server, asyncio.base_events.Server):
+            # asyncio makes the transport of an accepted socket in a later turn, and cannot when
+            # the server is closed by then.
+            for sock in server.sockets:
+                loop.remove_reader(sock.fileno())
+            for _ in range(ACCEPT_TURNS):
+                await asyncio.sleep(0)
+        self.stopReading()
+
+    def _accept_queued(self) -> list[Socket]:
+        accepted: list[Socket] = []
+        try:
+            while self.connected and len(accepted) < MAX_QUEUED:
+                accepted.append(self.socket.accept()[0])
+        except OSError:
+            pass  # the queue is empty, or there is no descriptor left
+        return accepted
+
+    async def _connect(self, accepted: Socket) -> None:
+        accepted.setblocking(False)
+        protocol: Any = partial(NativeTransport, self)
+        await self.reactor.loop.connect_accepted_socket(protocol, accepted)
 
     def build_address(self, address: Any) -> Any:
         """The Twisted address of a peer or host, from what the socket module gives."""

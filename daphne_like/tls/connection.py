@@ -240,7 +240,7 @@ class SecureConnection:
             self._read_held()
 
     def _handshake_over(self) -> None:
-        self.factory.handshaking.pop(self, None)
+        self.factory.handshake_over(self)
 
     def _handshake_failed(self, error: ssl.SSLError) -> None:
         if error.reason == "HTTP_REQUEST":

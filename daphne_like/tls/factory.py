@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IProtocolNegotiationFactory
 from twisted.internet.protocol import Factory
+from zope.interface import implementer
 
+from daphne_like.interfaces import IHandshakes
 from daphne_like.tls.connection import SecureConnection
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ LOOK_SECONDS = 1.0
 """Between two looks at the certificates' files, and at handshakes that take too long."""
 
 
+@implementer(IHandshakes)
 class SecureFactory(Factory):
     """Builds a TLS connection for each accepted one, with another factory's protocol above it.
 
@@ -28,7 +31,7 @@ class SecureFactory(Factory):
 
     Attributes:
         handshaking: connections that have no protocol yet, and until when they may take for it;
-            in order, as all have the same time. Dropped when the port closes.
+            in order, as all have the same time. When the port closes they go on.
     """
 
     noisy = False
@@ -42,24 +45,43 @@ class SecureFactory(Factory):
         self.clock = clock
         self.handshaking: dict[SecureConnection, float] = {}
         self._look: Any = None
+        self._listens = False
         if IProtocolNegotiationFactory.providedBy(wrapped):
             certificates.offer(wrapped.acceptableProtocols())
 
     def startFactory(self) -> None:
         self.wrapped.doStart()
-        self._look = self.clock.callLater(LOOK_SECONDS, self._look_around)
+        self._listens = True
+        if self._look is None:
+            self._look = self.clock.callLater(LOOK_SECONDS, self._look_around)
 
     def stopFactory(self) -> None:
-        if self._look is not None:
-            self._look.cancel()
-            self._look = None
+        self._listens = False
+        self._stop_looking()
+        self.wrapped.doStop()
+
+    def abort_handshakes(self) -> None:
+        """See IHandshakes."""
         for connection in list(self.handshaking):
             connection.abortConnection()
-        self.wrapped.doStop()
+        self.handshaking.clear()
+        self._stop_looking()
+
+    def handshake_over(self, connection: SecureConnection) -> None:
+        """The connection has its protocol, or is lost."""
+        self.handshaking.pop(connection, None)
+        self._stop_looking()
+
+    def _stop_looking(self) -> None:
+        """Nothing is left to look at once the port is closed and every handshake is over."""
+        if self._look is not None and not self._listens and not self.handshaking:
+            self._look.cancel()
+            self._look = None
 
     def _look_around(self) -> None:
         self._look = self.clock.callLater(LOOK_SECONDS, self._look_around)
-        self.certificates.reload_if_changed()
+        if self._listens:
+            self.certificates.reload_if_changed()
         now = self.clock.seconds()
         for connection, due in list(self.handshaking.items()):
             if due > now:

@@ -304,6 +304,12 @@ class WebCarrier(Paced):
                 self.exchange.connection_lost()
                 self.server.disconnected(self.exchange)
 
+    def server_stops(self) -> None:
+        """See Connection; the site's connections are the site's, and idle ones unknown here."""
+        if self.exchange is not None:
+            self.exchange.server_stops()
+        self.close_when_idle()
+
     def close_when_idle(self) -> None:
         """See Connection."""
         if self.exchange is not None:

@@ -370,8 +370,12 @@ class WebSocketProtocol(WebSocketOutput):
             self.transport.loseConnection()
             self.wait(Wait.WRITE, self.server.options.write_timeout)
 
+    def server_stops(self) -> None:
+        """The server begins to stop: nobody waits for the end of a WebSocket."""
+        self.session.server_stops()
+
     def close_when_idle(self) -> None:
-        """The server stops."""
+        """The grace of a stop is over."""
         self.session.server_stops()
 
     def disconnect_application(self) -> None:

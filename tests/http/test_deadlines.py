@@ -581,9 +581,9 @@ class TestStop:
         memory.settle()
 
     def test_new_connection(self, serve: Serve) -> None:
-        """A connection that is accepted in the last moment is closed."""
+        """A connection that is accepted after the grace of the stop is closed."""
         memory = serve(Recorder())
-        memory.server.stopping = True
+        memory.server.stopping = memory.server.idle_grace_over = True
         wire = memory.connect()
         memory.settle()
         assert wire.lost

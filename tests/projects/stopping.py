@@ -114,3 +114,26 @@ async def slow_startup(scope, receive, send):
     else:
         print("a request", flush=True)
         await hello(scope, receive, send)
+
+
+async def events(scope, receive, send):
+    """A stream of events that ends when its client has gone."""
+    headers = [(b"content-type", b"text/event-stream")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True})
+    print("events begin", flush=True)
+    await receive()
+    assert (await receive())["type"] == "http.disconnect"
+    print("events are told", flush=True)
+
+
+async def download(scope, receive, send):
+    """A response that stops when its client has gone, and takes a second otherwise."""
+    await start(send)
+    print("download begins", flush=True)
+    await receive()
+    gone = asyncio.ensure_future(receive())
+    await asyncio.wait((gone,), timeout=1)
+    body = b"cut\n" if gone.done() else b"whole\n"
+    gone.cancel()
+    await send({"type": "http.response.body", "body": body})

@@ -151,10 +151,27 @@ class TestFactory:
         assert not factory.handshaking
         factory.doStop()
 
-    def test_a_closed_port_drops_unfinished_handshakes(self, factory: SecureFactory) -> None:
-        """Nothing is promised to them yet, and a stop does not wait for them."""
+    def test_handshakes_of_a_closed_port(self, factory: SecureFactory, reactor: Any) -> None:
+        """They go on, until their deadline or until a stop waits for them no longer."""
+        factory.doStart()
+        connections = [factory.buildProtocol(None) for _ in range(2)]
+        lowers = [Lower(), Lower()]
+        for connection, lower in zip(connections, lowers, strict=True):
+            connection.makeConnection(lower)
+        factory.doStop()
+        assert not lowers[0].aborted
+        connections[0].connectionLost(None)
+        assert reactor.getDelayedCalls() != []
+        factory.abort_handshakes()
+        assert lowers[1].aborted
+        assert reactor.getDelayedCalls() == []
+
+    def test_the_deadline_of_a_closed_port(self, factory: SecureFactory, reactor: Any) -> None:
+        """S35: it holds there too, and the last one ends the look for it."""
         factory.doStart()
         connection, lower = factory.buildProtocol(None), Lower()
         connection.makeConnection(lower)
         factory.doStop()
+        reactor.pump([LOOK_SECONDS] * 11)
         assert lower.aborted
+        assert reactor.getDelayedCalls() == []

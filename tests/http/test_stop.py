@@ -1,0 +1,189 @@
+"""What a stop does to HTTP connections, at its beginning and when its grace is over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from daphne_like.http.reading import MOST_AHEAD
+from tests.acting import Script, body, start
+from tests.h2_peer import NO_ERROR, H2Peer
+from tests.memory import Memory
+from tests.peers import answer_at_once, get, read_answers, respond
+
+Serve = Callable[..., Memory]
+
+MAX_STREAM = 2**31 - 1
+EVENTS = [(b"Content-Type", b"text/event-stream; charset=utf-8")]
+
+
+class Gated:
+    """An application that answers with its path once the gate is open."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.gate.wait()
+        await respond(send, scope["raw_path"])
+
+
+def begin(memory: Memory) -> None:
+    """The stop begins."""
+    memory.server.stopping = True
+    for connection in list(memory.server.connections):
+        connection.server_stops()
+    memory.settle()
+
+
+def end_grace(memory: Memory) -> None:
+    """The grace of the stop is over."""
+    memory.server.idle_grace_over = True
+    for connection in list(memory.server.connections):
+        connection.close_when_idle()
+    memory.settle()
+
+
+class TestHTTP1:
+    """docs/discussion/stopping.rst, on HTTP/1.1."""
+
+    def test_the_next_request(self, serve: Serve) -> None:
+        """An idle connection is served one more request, whose response says `close`."""
+        memory = serve(answer_at_once)
+        wire = memory.connect().sends(get(b"/1"))
+        begin(memory)
+        assert not wire.closing
+        wire.sends(get(b"/2"))
+        assert [answer.closes for answer in read_answers(wire.written)] == [False, True]
+        assert (wire.half_closed, wire.aborted) == (True, False)
+
+    def test_a_new_connection(self, serve: Serve) -> None:
+        """One that the kernel had accepted before is served."""
+        memory = serve(answer_at_once)
+        begin(memory)
+        wire = memory.connect().sends(get(b"/1"))
+        assert [answer.closes for answer in read_answers(wire.written)] == [True]
+
+    def test_nothing_comes(self, serve: Serve) -> None:
+        """It is closed, not reset, when the grace is over."""
+        memory = serve(answer_at_once)
+        wire = memory.connect().sends(get(b"/1"))
+        begin(memory)
+        end_grace(memory)
+        assert (wire.lost, wire.aborted) == (True, False)
+
+    @pytest.mark.parametrize("grace_ends", [False, True])
+    def test_pipelined(self, serve: Serve, grace_ends: bool) -> None:
+        """Requests that have been read are answered, also those that are not parsed yet."""
+        application = Gated()
+        memory = serve(application)
+        count = 3 * MOST_AHEAD
+        paths = [b"/%d" % index for index in range(count)]
+        wire = memory.connect().sends(b"".join(map(get, paths)))
+        begin(memory)
+        if grace_ends:
+            end_grace(memory)
+        application.gate.set()
+        memory.settle()
+        memory.settle()
+        answers = read_answers(wire.written)
+        assert [answer.body for answer in answers] == paths
+        assert [answer.closes for answer in answers] == [False] * (count - 1) + [True]
+        assert (wire.half_closed, wire.aborted) == (True, False)
+
+    def test_pipelined_later(self, serve: Serve) -> None:
+        """What comes behind requests that were read is ignored once the grace is over."""
+        application = Gated()
+        memory = serve(application)
+        count = 3 * MOST_AHEAD
+        wire = memory.connect().sends(get() * count)
+        begin(memory)
+        end_grace(memory)
+        application.gate.set()
+        memory.settle()
+        wire.sends(get() * MOST_AHEAD)
+        assert len(read_answers(wire.written)) == count
+
+
+class TestHTTP2:
+    """RFC 9113, 6.8: a GOAWAY that announces the end, then one that names the last stream."""
+
+    def test_streams_on_their_way(self, serve: Serve) -> None:
+        """They are served within the grace."""
+        memory = serve(answer_at_once)
+        peer = H2Peer(memory)
+        peer.asks()
+        begin(memory)
+        number = peer.asks()
+        assert peer.answer(number).ended
+        end_grace(memory)
+        peer.read()
+        assert peer.gone == [(NO_ERROR, MAX_STREAM), (NO_ERROR, number)]
+        assert (peer.wire.lost, peer.wire.aborted) == (True, False)
+
+    def test_a_new_connection(self, serve: Serve) -> None:
+        """One that begins within the grace is told at once, and served."""
+        memory = serve(answer_at_once)
+        begin(memory)
+        peer = H2Peer(memory)
+        number = peer.asks()
+        assert peer.answer(number).ended
+        assert peer.gone == [(NO_ERROR, MAX_STREAM)]
+
+
+class TestEventStreams:
+    """`text/event-stream` has no end: its application hears of the stop at its beginning."""
+
+    def test_http1(self, serve: Serve) -> None:
+        """`http.disconnect`, while what it still sends goes out; its return completes it."""
+        script = Script()
+        memory = serve(script)
+        wire = memory.connect().sends(get())
+        run = memory.loop.run_until_complete
+        run(script.receive())
+        run(script.send(start(200, EVENTS)))
+        run(script.send(body(b"data: 1\n\n", True)))
+        begin(memory)
+        assert run(script.receive())["type"] == "http.disconnect"
+        run(script.send(body(b"data: 2\n\n", True)))
+        script.returns()
+        memory.settle()
+        assert read_answers(wire.written)[0].body == b"data: 1\n\ndata: 2\n\n"
+        assert not wire.aborted
+
+    def test_http2(self, serve: Serve) -> None:
+        """The same on a stream."""
+        script = Script()
+        memory = serve(script)
+        peer = H2Peer(memory)
+        number = peer.asks()
+        run = memory.loop.run_until_complete
+        run(script.receive())
+        run(script.send(start(200, EVENTS)))
+        run(script.send(body(b"data: 1\n\n", True)))
+        begin(memory)
+        assert run(script.receive())["type"] == "http.disconnect"
+        script.returns()
+        memory.settle()
+        peer.read()
+        answer = peer.answer(number)
+        assert (answer.body, answer.ended, answer.reset) == (b"data: 1\n\n", True, None)
+
+    def test_other_streams(self, serve: Serve) -> None:
+        """A download is not told: it is finished."""
+        script = Script()
+        memory = serve(script)
+        wire = memory.connect().sends(get())
+        run = memory.loop.run_until_complete
+        run(script.receive())
+        run(script.send(start()))
+        run(script.send(body(b"a", True)))
+        waiting = memory.loop.create_task(script.receive())
+        begin(memory)
+        assert not waiting.done()
+        run(script.send(body(b"b")))
+        assert read_answers(wire.written)[0].body == b"ab"
+        waiting.cancel()

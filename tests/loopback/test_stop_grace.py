@@ -1,0 +1,241 @@
+"""What is on its way when the server stops is answered, and no connection is reset."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import h2.config
+import h2.connection
+import h2.events
+import pytest
+
+from daphne_like.stopping import IDLE_GRACE_SECONDS
+from tests.certificates import Authority
+from tests.loopback.conftest import DEADLINE, Running
+from tests.loopback.test_stopping import rest
+
+Start = Callable[..., Running]
+
+REQUEST = b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n"
+CONNECTIONS = 10
+AUTHORITY = Authority()
+
+
+class Carrier:
+    """A server on one kind of endpoint, and how a client connects to it."""
+
+    def __init__(self, server: Start, program: Start, folder: Path, kind: str) -> None:
+        self.kind = kind
+        self.context = ssl.create_default_context()
+        self._connections: list[socket.socket] = []
+        if kind == "unix":
+            self.path = str(folder / "socket")
+            self.running = program("-u", self.path, "stopping:application")
+            self.running.wait_for("serves")
+        elif kind == "tls":
+            certificate, key = AUTHORITY.issue("localhost").write(folder, "site")
+            self.context.check_hostname = False
+            self.context.verify_mode = ssl.CERT_NONE
+            self.running = server(
+                "stopping:application", "--tls-certificate", certificate, "--tls-key", key
+            )
+        else:
+            self.running = server("stopping:application")
+
+    def plain(self) -> socket.socket:
+        """A connection as the kernel makes it."""
+        if self.kind != "unix":
+            connection = socket.create_connection(
+                (self.running.host, self.running.port), timeout=DEADLINE
+            )
+            self._connections.append(connection)
+            return connection
+        connection = socket.socket(socket.AF_UNIX)
+        self._connections.append(connection)
+        connection.settimeout(DEADLINE)
+        connection.connect(self.path)
+        return connection
+
+    def secure(self, connection: socket.socket) -> socket.socket:
+        """The same, behind a TLS handshake if there is TLS."""
+        if self.kind != "tls":
+            return connection
+        self._connections.append(self.context.wrap_socket(connection, server_hostname="localhost"))
+        return self._connections[-1]
+
+    def close(self) -> None:
+        """Close the clients' ends."""
+        for connection in self._connections:
+            connection.close()
+
+    def connect(self) -> socket.socket:
+        """A connection that is ready for a request."""
+        return self.secure(self.plain())
+
+
+@pytest.fixture(params=["tcp", "unix", "tls"])
+def carrier(
+    request: pytest.FixtureRequest, server: Start, program: Start, tmp_path: Path
+) -> Iterator[Carrier]:
+    carrier = Carrier(server, program, tmp_path, request.param)
+    yield carrier
+    carrier.close()
+
+
+def is_answered(connection: socket.socket) -> bool:
+    """Whether all that comes is the whole answer to REQUEST, said to be the last, and FIN."""
+    answer = rest(connection)
+    return (
+        answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        and b"\r\nConnection: close\r\n" in answer
+        and answer.endswith(b"\r\n\r\nhello\n")
+    )
+
+
+class TestGrace:
+    """docs/discussion/stopping.rst: requests on their way are answered."""
+
+    def test_a_fresh_connection(self, carrier: Carrier) -> None:
+        """Connect, SIGTERM, 200 ms, request: it is answered, and FIN follows."""
+        connections = [carrier.connect() for _ in range(CONNECTIONS)]
+        carrier.running.signal()
+        carrier.running.wait_for("Stopping")
+        time.sleep(0.2)
+        for connection in connections:
+            connection.sendall(REQUEST)
+        assert [is_answered(connection) for connection in connections] == [True] * CONNECTIONS
+        carrier.close()
+        assert carrier.running.ended() == 0
+
+    def test_an_idle_connection(self, carrier: Carrier) -> None:
+        """The next request on a kept connection likewise: its client cannot know of the stop."""
+        connections = [carrier.connect() for _ in range(CONNECTIONS)]
+        for connection in connections:
+            connection.sendall(REQUEST)
+            received = b""
+            while not received.endswith(b"hello\n"):
+                received += connection.recv(65536)
+        carrier.running.signal()
+        carrier.running.wait_for("Stopping")
+        time.sleep(0.2)
+        for connection in connections:
+            connection.sendall(REQUEST)
+        assert [is_answered(connection) for connection in connections] == [True] * CONNECTIONS
+
+    def test_the_listen_queue(self, carrier: Carrier) -> None:
+        """Who is in the kernel's queue is accepted and answered before the port closes."""
+        carrier.running.signal(signal.SIGSTOP)
+        connections = [carrier.plain() for _ in range(CONNECTIONS)]
+        if carrier.kind != "tls":
+            for connection in connections:
+                connection.sendall(REQUEST)
+        carrier.running.signal()
+        carrier.running.signal(signal.SIGCONT)
+        if carrier.kind == "tls":
+            connections = [carrier.secure(connection) for connection in connections]
+            for connection in connections:
+                connection.sendall(REQUEST)
+        for connection in connections:  # the first may be answered before the signal is seen
+            answer = rest(connection)
+            assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert answer.endswith(b"\r\n\r\nhello\n")
+
+    def test_who_sends_nothing(self, carrier: Carrier) -> None:
+        """An idle connection gets FIN, no reset, and holds the stop no longer than the grace."""
+        connection = carrier.connect()
+        carrier.running.signal()
+        began = time.monotonic()
+        assert rest(connection) == b""
+        assert carrier.running.ended() == 0
+        assert time.monotonic() - began < IDLE_GRACE_SECONDS + 3
+
+    def test_http2(self, carrier: Carrier) -> None:
+        """GOAWAY announces the end, streams on their way are served, the last GOAWAY names them."""
+        connection = carrier.plain()
+        if carrier.kind == "tls":
+            carrier.context.set_alpn_protocols(["h2"])
+            connection = carrier.secure(connection)
+        client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+        client.initiate_connection()
+        connection.sendall(client.data_to_send())
+        assert connection.recv(65536)
+        carrier.running.signal()
+        carrier.running.wait_for("Stopping")
+        time.sleep(0.2)
+        fields = [
+            (":method", "GET"), (":scheme", "http"), (":authority", "x"), (":path", "/hello"),
+        ]  # fmt: skip
+        client.send_headers(1, fields, end_stream=True)
+        connection.sendall(client.data_to_send())
+        came = rest(connection)
+        frames = []
+        while came:
+            size = int.from_bytes(came[:3], "big")
+            frames.append((came[3], came[9 : 9 + size]))
+            came = came[9 + size :]
+        assert (0, b"hello\n") in frames
+        last_streams = [int.from_bytes(body[:4], "big") for kind, body in frames if kind == 7]
+        assert last_streams == [2**31 - 1, 1]
+        assert carrier.running.ended() == 0
+
+
+class TestEventStreams:
+    """A stream of events has no end of its own."""
+
+    def test_told_at_the_beginning(self, server: Start) -> None:
+        """`http.disconnect` comes at once; its response is whole where the application ends it."""
+        running = server("stopping:application", "--graceful-timeout", "60")
+        connection = running.connect()
+        connection.sendall(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
+        running.wait_for("events begin")
+        running.signal()
+        assert rest(connection).endswith(b"data: 1\n\n\r\n0\r\n\r\n")
+        assert running.ended(20) == 0
+        assert "events are told" in running.log
+        assert "without completing" not in running.log
+
+    def test_others_are_not(self, server: Start) -> None:
+        """A download that listens for its client's end goes on."""
+        running = server("stopping:application", "--graceful-timeout", "2")
+        connection = running.connect()
+        connection.sendall(b"GET /download HTTP/1.1\r\nHost: a\r\n\r\n")
+        running.wait_for("download begins")
+        running.signal()
+        assert rest(connection).endswith(b"whole\n\r\n0\r\n\r\n")
+        assert running.ended(20) == 0
+
+
+class TestTold:
+    """`-v 1` says what a stop does."""
+
+    def test_nothing_connected(self, server: Start) -> None:
+        """It begins and ends at once, in two lines."""
+        running = server("stopping:application")
+        running.signal()
+        assert running.ended() == 0
+        assert "waiting" not in running.log
+        assert running.log.index("Stopping") < running.log.index("Stopped")
+
+    def test_what_it_waits_for(self, server: Start) -> None:
+        """Said at the beginning and every five seconds, with the way to end it at once."""
+        running = server("stopping:application", "--graceful-timeout", "60")
+        connection = running.connect()
+        connection.sendall(b"GET /deaf HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert connection.recv(1)
+        running.signal()
+        running.wait_for(
+            r"Stopping: waiting at most 60 s for 1 application \(Application for GET '/deaf'\) "
+            "and 1 connection; a second signal stops it at once"
+        )
+        running.wait_for(
+            r"Still stopping: waiting 5[45] s more for 1 application .* and 1 connection; "
+            "a second signal stops it at once"
+        )
+        running.signal()
+        assert running.ended(20) == 0
+        assert "Stopped" in running.log
