@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "observe": {"exceptions", "asgi", "endpoints"},
     "hangup": set(),
-    "stopping": {"asgi", "observe"},
+    "stopping": {"interfaces", "asgi", "observe"},
     "http": {"exceptions", "interfaces", "asgi", "deadlines", "options"},
     "websocket": {"exceptions", "asgi", "deadlines", "http"},
     "server": {
