@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 project = "daphne-like"
 copyright = "2026, the daphne_like authors"
 version = release = __version__
-extensions = ["rules"]
+extensions = ["rule_directive"]
 html_theme = "alabaster"
 html_static_path = ["_static"]
 exclude_patterns = ["_build", "_ext", "_static"]
