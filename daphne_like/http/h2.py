@@ -22,7 +22,6 @@ from twisted.internet.interfaces import (
     IHandshakeListener,
     IProtocol,
     IPushProducer,
-    ISSLTransport,
 )
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
@@ -57,6 +56,8 @@ MOST_DROPPED = 1048576
 """Octets dropped after a connection error, so that the peer can read what it did wrong."""
 LINGER_SECONDS = 2.0
 """For a peer to close its side, after that."""
+MAX_BODY_LINGER_SECONDS = 30.0
+"""For bodies that nobody reads any more, when nothing else keeps the connection."""
 PING = b"are you?"
 MAX_STREAM = 2**31 - 1
 """The last stream of a GOAWAY that says only that another one follows (RFC 9113, 6.8)."""
@@ -75,6 +76,7 @@ class HTTP2Connection(HTTP2Output):
         "_begun",
         "_dropped",
         "_goes",
+        "_hard_limit",
         "_heard",
         "_leaving",
         "_priorities",
@@ -102,6 +104,9 @@ class HTTP2Connection(HTTP2Output):
         self._heard = False  # from the peer, since it was last asked
         self._dropped = 0
         self._requests = 0
+        most = server.options.max_requests_per_connection
+        # A client that is never idle has its GOAWAY while requests are under way.
+        self._hard_limit = None if most is None else most + server.options.h2_max_streams
 
     # What Twisted calls, or the HTTP/1.1 connection that has seen the preface.
 
@@ -117,6 +122,8 @@ class HTTP2Connection(HTTP2Output):
         if not has_room:
             # Nothing was or will be looked at: whatever it asks for may be asked again.
             self._go_away(ErrorCodes.NO_ERROR)
+            # While it lingers it takes nobody's place.
+            self.server.protocol_disconnected(self)
 
     def handshakeCompleted(self) -> None:
         """The peer has come through the TLS handshake."""
@@ -315,7 +322,7 @@ class HTTP2Connection(HTTP2Output):
             self.arrived(Wait.NEXT)
         self.streams[number] = stream
         self._requests += 1
-        if self._requests == self.server.options.max_requests_per_connection:
+        if self._requests == self._hard_limit:
             self._go_away(ErrorCodes.NO_ERROR)
         if refusal is None:
             stream.start()
@@ -413,7 +420,8 @@ class HTTP2Connection(HTTP2Output):
         self._body_complete(event.stream_id)
 
     def _body_complete(self, number: int) -> None:
-        self._answered.pop(number, None)
+        if self._answered.pop(number, None) is not None:
+            self.stream_is_over()
         stream = self.streams.get(number)
         if stream is not None and not stream.half_closed:
             self._touched.pop(stream, None)
@@ -425,7 +433,8 @@ class HTTP2Connection(HTTP2Output):
         self._lose_stream(event.stream_id)
 
     def _lose_stream(self, number: int) -> None:
-        self._answered.pop(number, None)
+        if self._answered.pop(number, None) is not None:
+            self.stream_is_over()
         stream = self.streams.get(number)
         if stream is not None:
             self._leaving.add(stream.exchange)
@@ -518,8 +527,13 @@ class HTTP2Connection(HTTP2Output):
             return
         if self._leaving:
             self._forget_ended()
+        most = self.server.options.max_requests_per_connection
         if self._goes:
-            self._close()
+            self._close_when_done()
+        elif most is not None and self._requests >= most and not self._reads_bodies_on():
+            # Behind the last response, not before: clients built on h2 (httpx among them) read
+            # nothing that follows a GOAWAY, and would lose the responses under way.
+            self._go_away(ErrorCodes.NO_ERROR)
         else:
             self._wait_idle()
 
@@ -538,7 +552,10 @@ class HTTP2Connection(HTTP2Output):
         elif wait is Wait.PONG:
             self._look_for_an_answer()
         elif wait is Wait.LINGER:
-            self._lose_connection()
+            if self._lost:
+                self._lose_connection()
+            else:
+                self._close()
         else:
             self.transport.abortConnection()
 
@@ -591,7 +608,7 @@ class HTTP2Connection(HTTP2Output):
         if self._begun and not self._goes:
             self._say_goodbye(code)
         if not self.streams:
-            self._close()
+            self._close_when_done()
 
     def _say_goodbye(self, code: ErrorCodes) -> None:
         self._goes = True
@@ -606,10 +623,18 @@ class HTTP2Connection(HTTP2Output):
         self._say_goodbye(code)
         self._lost = True
         self._lose_streams()
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close our side, and discard what the peer still sends until it closes its own.
+
+        A connection that is closed with unread octets is reset by TCP, and the peer may lose what
+        it has not read yet: the last responses, and GOAWAY.
+        """
         self.forget()
         self.transport.unregisterProducer()
-        if ISSLTransport.providedBy(self.transport):
-            self._lose_connection()
+        if isinstance(self.transport, TLSMemoryBIOProtocol):
+            self._lose_connection()  # it waits for the peer's close_notify by itself
             return
         if self._paused:
             self.transport.resumeProducing()
@@ -633,13 +658,29 @@ class HTTP2Connection(HTTP2Output):
         for stream in streams.values():
             stream.lost()
 
+    def _close_when_done(self) -> None:
+        """No request is under way: close, when no body is that nobody reads any more.
+
+        Those are discarded for a limited time. See HTTP2Output.stream_over.
+        """
+        if not self._reads_bodies_on():
+            self._close()
+        elif not self.waits_for(Wait.LINGER):
+            self.wait(Wait.LINGER, MAX_BODY_LINGER_SECONDS)
+
+    def _reads_bodies_on(self) -> bool:
+        """Whether the peer still sends the body of a request whose response is out.
+
+        A WebSocket's stream is not one: after the closing handshake nothing is to come.
+        """
+        return any(stream.tunnel is None for stream in self._answered.values())
+
     def _close(self) -> None:
         """All is answered."""
         self._flush()
         self._lost = True
-        self.forget()
-        self.transport.unregisterProducer()
-        self._lose_connection()
+        self._lose_streams()
+        self._linger()
 
     def _lose_connection(self) -> None:
         self.transport.loseConnection()

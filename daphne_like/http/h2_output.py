@@ -89,7 +89,7 @@ class HTTP2Output(Paced):
         raise NotImplementedError
 
     def stream_is_over(self) -> None:
-        """A stream is no more; perhaps it was the last one."""
+        """A stream has ended, or a body that nobody reads any more; perhaps it was the last one."""
         raise NotImplementedError
 
     # What streams call.
@@ -247,6 +247,7 @@ class HTTP2Output(Paced):
         """Ask the peer to send no more of a body whose answer it has (RFC 9113, 8.1)."""
         if self._answered.pop(number, None) is not None:
             self._reset(number, ErrorCodes.NO_ERROR)
+            self.stream_is_over()
 
     def _reset(self, number: int, code: ErrorCodes) -> None:
         try:

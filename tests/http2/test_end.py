@@ -21,6 +21,7 @@ from tests.h2_peer import (
     REFUSED,
     SETTINGS_TIMEOUT,
     H2Peer,
+    asking,
     data,
     goaway,
     ping,
@@ -101,7 +102,9 @@ class TestIdle:
         assert peer.gone == []
         memory.passes(11)
         peer.read()
-        assert (peer.gone, peer.wire.lost) == ([(NO_ERROR, 1)], True)
+        assert (peer.gone, peer.wire.half_closed) == ([(NO_ERROR, 1)], True)
+        memory.passes(3)  # for the peer to close its side
+        assert peer.wire.lost
 
     def test_another_request_in_time(self, serve: Serve) -> None:
         """Each request begins the wait anew; one that runs is waited for."""
@@ -180,6 +183,95 @@ class TestIdle:
         assert peer.gone == []
         peer.asks()
         assert (peer.gone, peer.answer(3).status, peer.wire.closing) == ([(NO_ERROR, 3)], 200, True)
+        kinds = [type(frame).__name__ for frame in peer.frames]
+        assert kinds.index("GoAwayFrame") == len(kinds) - 1
+
+    def test_max_requests_under_way(self, serve: Serve) -> None:
+        """All under way are answered before GOAWAY: some clients read nothing behind it."""
+        script = Script()
+        memory = serve(script, max_requests_per_connection=2)
+        peer = H2Peer(memory)
+        run = memory.loop.run_until_complete
+        sends = []
+        for _ in range(4):
+            peer.asks()
+            sends.append(script.send)
+        for number, send in enumerate(sends):
+            peer.read()
+            assert (peer.gone, peer.wire.closing) == ([], False)
+            run(send(start()))
+            run(send(body(b"%d" % number)))
+        memory.settle()
+        peer.read()
+        assert [peer.answer(number).body for number in (1, 3, 5, 7)] == [b"0", b"1", b"2", b"3"]
+        assert (peer.gone, peer.wire.closing) == ([(NO_ERROR, 7)], True)
+
+    def test_max_requests_never_idle(self, serve: Serve) -> None:
+        """With `--h2-max-streams` more requests GOAWAY comes, whatever is under way."""
+        script = Script()
+        memory = serve(script, max_requests_per_connection=2, h2_max_streams=3)
+        peer = H2Peer(memory)
+        run = memory.loop.run_until_complete
+        peer.asks()
+        first = script.send
+        for number in (3, 5, 7, 9):
+            assert peer.gone == []
+            assert peer.asks() == number
+            run(script.send(start()))
+            run(script.send(body()))
+            memory.settle()
+            peer.read()
+            assert peer.answer(number).ended
+        assert (peer.gone, peer.wire.closing) == ([(NO_ERROR, 9)], False)
+        assert peer.answer(peer.asks()).reset == REFUSED
+        run(first(start()))
+        run(first(body(b"first")))
+        memory.settle()
+        peer.read()
+        assert (peer.answer(1).body, peer.wire.closing) == (b"first", True)
+
+    @pytest.mark.parametrize("octets", [b"", b"x" * 100_000])
+    def test_request_on_its_way(self, serve: Serve, octets: bytes) -> None:
+        """6.8: what arrives behind GOAWAY is read, so that TCP does not reset the connection."""
+        memory = serve(answer_at_once, max_requests_per_connection=1)
+        peer = H2Peer(memory)
+        peer.asks()
+        assert (peer.gone, peer.wire.half_closed, peer.wire.lost) == ([(NO_ERROR, 1)], True, False)
+        peer.wire.sends(peer.head(3, asking()) + octets)
+        memory.passes(1)
+        assert (peer.wire.lost, peer.wire.aborted) == (False, False)
+        peer.wire.fin()
+        assert (peer.wire.lost, peer.wire.aborted) == (True, False)
+
+    def test_upload_answered_early(self, serve: Serve) -> None:
+        """The rest of a body is read before the connection of its last request is closed."""
+        memory = serve(answer_at_once, max_requests_per_connection=1)
+        peer = H2Peer(memory)
+        number = peer.asks(b"POST", body=b"x", ends=False)
+        assert (peer.answer(number).status, peer.answer(number).ended) == (200, True)
+        for _ in range(100):
+            peer.sends(data(number, b"x" * 16384))
+            assert (peer.gone, peer.wire.closing) == ([], False)
+        peer.sends(data(number, b"", ends=True))
+        assert (peer.gone, peer.wire.half_closed) == ([(NO_ERROR, 1)], True)
+
+    def test_upload_answered_early_goes_on(self, serve: Serve) -> None:
+        """S35: but not for ever: for `--keep-alive-timeout` and half a minute."""
+        memory = serve(answer_at_once, max_requests_per_connection=1, keep_alive_timeout=5)
+        peer = H2Peer(memory)
+        number = peer.asks(b"POST", body=b"x", ends=False)
+        for _ in range(40):
+            memory.passes(0.8)
+            peer.sends(data(number, b"x"))
+            assert not peer.wire.closing
+        for _ in range(10):
+            memory.passes(0.8)
+            peer.wire.sends(data(number, b"x"))
+        peer.read()
+        assert peer.wire.half_closed
+        memory.passes(3)
+        assert peer.wire.lost
+        assert peer.gone == [(NO_ERROR, 1)]
 
     def test_max_connections(self, serve: Serve) -> None:
         """`--max-connections`: one too many is told that nothing was looked at."""

@@ -240,6 +240,20 @@ class TestVersions:
         assert answers[1].startswith(b"HTTP/1.1 400 ")
 
 
+class TestMaxRequests:
+    """`--max-requests-per-connection` and httpx: h2 reads nothing that follows a GOAWAY."""
+
+    def test_no_response_is_lost(self, server: Start) -> None:
+        """RFC 9113, 6.8: not one, on many connections after each other."""
+        httpx = needed.module("httpx")
+        url = server("bare:application", "--max-requests-per-connection", "3").url + "/"
+        with httpx.Client(http1=False, http2=True, timeout=20) as client:
+            answers = [client.get(url) for _ in range(50)]
+        assert {(answer.http_version, answer.status_code) for answer in answers} == {
+            ("HTTP/2", 200)
+        }
+
+
 class TestNghttp:
     """nghttp2's own tools."""
 
