@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from websockets.sync.client import connect
@@ -25,8 +26,29 @@ from tests.certificates import Authority
 from tests.loopback.conftest import TWIST, TWISTD, URL, Running, fetched
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.rst", *sorted((ROOT / "docs").rglob("*.rst"))]
+PAGES = [
+    ROOT / "README.rst",
+    *sorted((ROOT / "docs").rglob("*.rst")),
+    ROOT / "examples" / "chat" / "README.rst",
+]
 COMMAND = re.compile(r"^    (?:\$ )?(daphne-like .*)$", re.MULTILINE)
+ANY_COMMAND = re.compile(r"^ +\$ (.*)$", re.MULTILINE)
+RUN_ELSEWHERE = {
+    "daphne-like": "TestCommands",
+    "twist": "TestTwistd",
+    "twistd": "TestTwistd",
+    "curl": "TestTutorial, TestHTTP2, tests/loopback/test_chat.py",
+    "python manage.py": "tests/django/test_documentation.py, tests/loopback/test_chat.py",
+    "systemd-socket-activate": "tests/loopback/test_systemd.py",
+    "python -m tests.conformance": "tests/conformance/test_autobahn.py",
+    "python3 -m venv": "the gate, which installs the wheel",
+    ". .venv/bin/activate": "a shell's own",
+    "pip install": "the gate, which installs the wheel",
+    "export REDIS_URL": "tests/loopback/test_chat.py",
+    "sudo systemctl": "nowhere: it needs a machine that systemd has started",
+    "grep -rn": "TestGrep",
+}
+"""What a command in the documentation begins with, and where it is run as written."""
 PROXY_LINE = b"PROXY UNKNOWN\r\n"
 SERVING = [
     pytest.param(found[1], id=f"{page.stem}: {found[1]}")
@@ -98,6 +120,93 @@ def write_certificates(folder: Path) -> None:
 def serve(monkeypatch: pytest.MonkeyPatch, project: Path, *arguments: str) -> Running:
     monkeypatch.setattr("tests.loopback.conftest.PROJECTS", project)
     return Running(*arguments)
+
+
+def test_every_command_is_run() -> None:
+    """A kind of command that no test knows is not documented."""
+    commands = [line for page in PAGES for line in ANY_COMMAND.findall(page.read_text())]
+    assert len(commands) > 60
+    assert [line for line in commands if not line.startswith(tuple(RUN_ELSEWHERE))] == []
+
+
+def test_shell_lines_are_marked_as_such() -> None:
+    """A block of commands is `console`, so that it is neither coloured nor copied as Python."""
+    wrong = re.compile(r"(?:::|code-block:: (?!console|shell).*)\n\n +\$ .*")
+    assert [found for page in PAGES for found in wrong.findall(page.read_text())] == []
+
+
+class TestTutorial:
+    """docs/tutorial.rst, from its application to its answer."""
+
+    def test_it_goes_as_told(self, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The command prints the lines of the page, and curl what the page says."""
+        page = ROOT / "docs" / "tutorial.rst"
+        (command,) = [line for line in ANY_COMMAND.findall(page.read_text()) if " hello:" in line]
+        expected = block(page, "text").replace("43017", "PORT").splitlines()
+        curl, answer = blocks(page, "console")[2].splitlines()
+        running = serve(monkeypatch, project, *shlex.split(command)[1:])
+        try:
+            running.wait_until_ready()
+            told = running.log.replace(running.url, "http://127.0.0.1:PORT").splitlines()
+            printed = curled(curl.removeprefix("$ "), "43017", running)
+        finally:
+            running.stop()
+        assert printed == answer + "\n"
+        assert [without_versions(line) for line in told[:2]] == [
+            without_versions(line) for line in expected
+        ]
+
+
+def curled(command: str, port: str, running: Running) -> str:
+    """What a curl command prints, header included for HTTP/2; `port` of it is the server's."""
+    name, *arguments = shlex.split(command.replace(port, str(running.port)))
+    quiet = "-si" if "--http2-prior-knowledge" in arguments else "-s"
+    done = subprocess.run(
+        [needed.program(name, name), quiet, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    return done.stdout
+
+
+def without_versions(line: str) -> str:
+    """A line of the log without its time and the numbers of versions."""
+    return re.sub(r"\d+(?:[.:,-]\d+)+", "N", line)
+
+
+class TestHTTP2:
+    """docs/howto/http2.rst."""
+
+    def test_curl_in_clear_text(self, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The page's curl command is answered over HTTP/2."""
+        (command,) = [
+            line
+            for line in ANY_COMMAND.findall((HOWTO / "http2.rst").read_text())
+            if line.startswith("curl ")
+        ]
+        running = serve(monkeypatch, project, "-p", "0", "hello:application")
+        try:
+            running.wait_until_ready()
+            printed = curled(command, "8000", running)
+        finally:
+            running.stop()
+        assert printed.startswith("HTTP/2 200")
+        assert printed.endswith("Hello, world!\n")
+
+
+class TestGrep:
+    """docs/reference/rules.rst."""
+
+    def test_it_finds_the_tests(self) -> None:
+        """The page's grep command finds tests that name the rule."""
+        (command,) = [
+            line
+            for line in ANY_COMMAND.findall((ROOT / "docs/reference/rules.rst").read_text())
+            if line.startswith("grep ")
+        ]
+        done = subprocess.run(shlex.split(command), cwd=ROOT, capture_output=True, text=True)
+        assert "tests/" in done.stdout
 
 
 class TestCommands:
@@ -278,14 +387,14 @@ class TestNginx:
         self, project: Path, monkeypatch: pytest.MonkeyPatch
     ) -> Iterator[Callable[[str], int]]:
         """through_nginx(application): its port at an nginx that is set up as the page says."""
-        nginx = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
-        if nginx is None:
-            message = "nginx is missing: install Debian's nginx-light"
-            pytest.fail(message) if "CI" in os.environ else pytest.skip(message)
+        nginx = needed.program("nginx", "nginx-light")
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         site = block(ROOT / "docs" / "howto" / "proxy.rst", "nginx")
-        site = site.replace("/run/site", str(project)).replace("80;", f"127.0.0.1:{port};")
+        site = site.replace("/run/site", str(project)).replace(
+            "listen 80;", f"listen 127.0.0.1:{port};"
+        )
+        site = site.replace("/srv/site", str(project))
         (project / "nginx.conf").write_text(
             f"daemon off; pid {project}/pid; error_log stderr; user root;\n"
             f"events {{}}\nhttp {{ access_log off;\n{site}}}\n"
@@ -319,6 +428,28 @@ class TestNginx:
         )
         answer = ask_until_served(through_nginx("told:application"))
         assert answer.endswith(b"('127.0.0.1', 'http')")
+
+    def test_host_body_and_files(self, project: Path, through_nginx: Callable[[str], int]) -> None:
+        """The client's Host with its port, a body above nginx's usual 1 MB, and static files."""
+        (project / "told.py").write_text(
+            "async def application(scope, receive, send):\n"
+            "    size, more = 0, True\n"
+            "    while more:\n"
+            "        event = await receive()\n"
+            "        size += len(event['body'])\n"
+            "        more = event['more_body']\n"
+            "    body = repr((dict(scope['headers'])[b'host'], size)).encode()\n"
+            "    await send({'type': 'http.response.start', 'status': 200, 'headers': []})\n"
+            "    await send({'type': 'http.response.body', 'body': body})\n"
+        )
+        (project / "static").mkdir()
+        (project / "static" / "site.css").write_text("body {}")
+        port = through_nginx("told:application")
+        ask_until_served(port)
+        with urlopen(f"http://127.0.0.1:{port}/", bytes(3_000_000), timeout=20) as answer:
+            assert answer.read() == repr((f"127.0.0.1:{port}".encode(), 3_000_000)).encode()
+        with urlopen(f"http://127.0.0.1:{port}/static/site.css", timeout=20) as answer:
+            assert answer.read() == b"body {}"
 
     def test_a_websocket_passes(self, through_nginx: Callable[[str], int]) -> None:
         """The same block lets an opening handshake through, and the messages after it."""
