@@ -195,7 +195,9 @@ class Server:
         self.end = self._stop_reactor
         self._parsed = endpoints_from(self.endpoints, reactor, options=self.options)
         self.reactor.callWhenRunning(self._spawn)
-        self.reactor.addSystemEventTrigger("before", "shutdown", self._deferred, self.drain)
+        self.reactor.addSystemEventTrigger(
+            "before", "shutdown", self._deferred, self._drain_and_release
+        )
         forget = None
         if self.signal_handlers:
             self.reactor.callWhenRunning(self._stop.handle_signals)
@@ -349,6 +351,13 @@ class Server:
             await self._stop.drain()
         else:
             await asyncio.gather(self.redirecting.drain(), self._stop.drain())
+
+    async def _drain_and_release(self) -> None:
+        from daphne_like.reactor.core import NativeReactor
+
+        await self.drain()
+        if isinstance(self.reactor, NativeReactor):
+            self.reactor.release_threads()
 
     async def end_lifespan(self, timeout: float | None = None) -> None:
         """The last thing a server does: lifespan shutdown (ASGI L08), and no more checks.

@@ -17,6 +17,7 @@ from twisted.internet import tcp
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 
 from daphne_like.asgi import threads
+from daphne_like.asgi.frames import is_own
 from daphne_like.asgi.stack import place, stuck_at
 from daphne_like.interfaces import IDrainsQueue, IHandshakes
 from daphne_like.observe.watchdog import stack_of_thread
@@ -283,21 +284,39 @@ async def _drain_port(port: Any) -> None:
 
 
 def leave_threads() -> bool:
-    """Give threads of executors a last while; what they do then is named, and left.
+    """Give threads a last while; what they do then is named, and left.
 
     Python joins them before it exits, so one that blocks for ever would keep the process.
 
     Returns:
-        False when some are still at work: only os._exit ends the process then.
+        False when some are still there: only os._exit ends the process then.
     """
     deadline = time.monotonic() + LEAVE_SECONDS
-    while busy := threads.at_work():
-        if time.monotonic() >= deadline:
-            for name, frames in busy:
-                places = "\n".join(f"  {place(frame)}" for frame in frames)
+    told = False
+    while remaining := threads.awaited():
+        try:
+            time.sleep(LOOK_SECONDS)
+            impatient = False
+        except KeyboardInterrupt:
+            impatient = True
+        busy = [thread for thread in remaining if thread.frames]
+        if impatient or time.monotonic() >= deadline:
+            for thread in busy:
+                where, stack = _own_place(thread.frames)
                 log.critical(
-                    "Thread %s does not end; leaving without it. It is in:\n%s", name, places
-                )
+                    "Thread %s does not end; leaving without it. It is at %s\n%s",
+                    thread.name, where, stack,
+                )  # fmt: skip
             return False
-        time.sleep(LOOK_SECONDS)
+        if busy and not told and time.monotonic() >= deadline - LEAVE_SECONDS + TELL_SECONDS:
+            told = True
+            names = ", ".join(thread.name for thread in busy[:MAX_NAMED])
+            log.info("Waiting at most %g s for threads: %s", LEAVE_SECONDS, names)
     return True
+
+
+def _own_place(frames: list[FrameType]) -> tuple[str, str]:
+    """Return the application's innermost line, and the stack from its outermost one on."""
+    own = [index for index, frame in enumerate(frames) if is_own(frame)] or [0, len(frames) - 1]
+    stack = "\n".join(f"  {place(frame)}" for frame in frames[own[0] :])
+    return place(frames[own[-1]]), stack

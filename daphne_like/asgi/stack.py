@@ -76,6 +76,9 @@ def _places(task: asyncio.Task[Any]) -> list[tuple[str, FrameType | None]]:
     places: list[tuple[str, FrameType | None]] = [(place(frame), frame) for frame in frames]
     if future is not None:
         places.extend(_in_thread(future, frames[-1] if frames else None))
+    elif frames:
+        name, inner = threads.running_for(frames[-1]) or ("", [])
+        places.extend((f"{IN_THREAD} {name}: {place(frame)}", frame) for frame in inner)
     return places[:DEEPEST]
 
 

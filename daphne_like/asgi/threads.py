@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from asgiref.sync import SyncToAsync
 
@@ -16,6 +16,11 @@ from daphne_like.asgi.frames import local
 
 WORK_ITEMS = ("concurrent.futures.thread", "asgiref.current_thread_executor")
 """Modules with a `_WorkItem`, whose `run` runs one call and whose `future` is its result."""
+EXECUTOR_WORKS = ("concurrent.futures.thread", "_worker")
+ANYIO_WORKS = ("anyio._backends._asyncio", "run")
+"""A worker thread of anyio (as of 4.16.0): its variable `func` is the call, None between two."""
+ANYIO_WAITS = ("anyio._backends._asyncio", "run_sync_in_worker_thread")
+"""The coroutine that waits for it; its variable `worker` is the thread."""
 
 
 def running(future: Future[Any]) -> tuple[str, list[FrameType]] | None:
@@ -24,7 +29,7 @@ def running(future: Future[Any]) -> tuple[str, list[FrameType]] | None:
     Returns:
         Its name and its frames from the call on, the innermost last; None when no thread does.
     """
-    for name, frames, work in _at_work():
+    for _, name, frames, work in _at_work():
         if work.future is future:
             return name, frames
     return None
@@ -35,7 +40,7 @@ def occupying(executor: object) -> tuple[str, list[FrameType]] | None:
     if type(executor) is not ThreadPoolExecutor or executor._max_workers != 1:
         return None
     names = {thread.name for thread in executor._threads}
-    return next(((name, frames) for name, frames, _ in _at_work() if name in names), None)
+    return next(((name, frames) for _, name, frames, _ in _at_work() if name in names), None)
 
 
 def succeed(executor: object) -> bool:
@@ -64,12 +69,72 @@ def succeed(executor: object) -> bool:
             return True
 
 
-def at_work() -> list[tuple[str, list[FrameType]]]:
-    """All threads of executors that run something; Python waits for them before it exits."""
-    return [(name, frames) for name, frames, _ in _at_work()]
+class Awaited(NamedTuple):
+    """A thread that Python waits for before it exits.
+
+    Attributes:
+        name: of the thread.
+        frames: from the call on that it runs, the innermost last; empty while it has nothing to
+            do, and waits to be told so.
+    """
+
+    name: str
+    frames: list[FrameType]
 
 
-def _at_work() -> Iterator[tuple[str, list[FrameType], Any]]:
+def awaited() -> list[Awaited]:
+    """Return the threads that would keep the process from ending.
+
+    These are threads of executors that run something (idle ones end when Python tells them), and
+    all that are no daemons but the main thread: those that the application has started, and
+    anyio's workers, in which synchronous endpoints of Starlette and FastAPI run.
+    """
+    found = {number: Awaited(name, frames) for number, name, frames, _ in _at_work()}
+    stacks = sys._current_frames()
+    for thread in threading.enumerate():
+        number = thread.ident
+        if number is None or number in found or thread.daemon:
+            continue
+        if thread in (threading.main_thread(), threading.current_thread()):
+            continue
+        frames = _frames(stacks.get(number))
+        if not any(_is_idle_executor(frame) for frame in frames):
+            found[number] = Awaited(thread.name, _below_worker(frames))
+    return list(found.values())
+
+
+def running_for(frame: FrameType) -> tuple[str, list[FrameType]] | None:
+    """Return the name and the frames of the worker thread of anyio that a frame waits for."""
+    if (frame.f_globals.get("__name__"), frame.f_code.co_name) != ANYIO_WAITS:
+        return None
+    worker = local(frame, "worker")
+    if not isinstance(worker, threading.Thread) or worker.ident is None:
+        return None
+    frames = _below_worker(_frames(sys._current_frames().get(worker.ident)))
+    return (worker.name, frames) if frames else None
+
+
+def _frames(innermost: FrameType | None) -> list[FrameType]:
+    frames: list[FrameType] = []
+    while innermost is not None:
+        frames.append(innermost)
+        innermost = innermost.f_back
+    return frames[::-1]
+
+
+def _below_worker(frames: list[FrameType]) -> list[FrameType]:
+    """Leave out the frames of anyio's worker, all of them while it is idle."""
+    for index, frame in enumerate(frames):
+        if (frame.f_globals.get("__name__"), frame.f_code.co_name) == ANYIO_WORKS:
+            return frames[index + 1 :] if local(frame, "func") is not None else []
+    return frames
+
+
+def _is_idle_executor(frame: FrameType) -> bool:
+    return (frame.f_globals.get("__name__"), frame.f_code.co_name) == EXECUTOR_WORKS
+
+
+def _at_work() -> Iterator[tuple[int, str, list[FrameType], Any]]:
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     for number, innermost in sys._current_frames().items():
         frames: list[FrameType] = []
@@ -78,6 +143,6 @@ def _at_work() -> Iterator[tuple[str, list[FrameType], Any]]:
             if frame.f_code.co_name == "run":
                 work = local(frame, "self")
                 if type(work).__name__ == "_WorkItem" and type(work).__module__ in WORK_ITEMS:
-                    yield names.get(number, str(number)), frames[::-1], work
+                    yield number, names.get(number, str(number)), frames[::-1], work
             frames.append(frame)
             frame = frame.f_back

@@ -83,6 +83,19 @@ class NativeReactor(asyncioreactor.AsyncioSelectorReactor):
             ProcessEnds(self).watch(transport)
         return transport
 
+    def release_threads(self) -> None:
+        """Let the threads of `deferToThread` end, without waiting for those at work.
+
+        Twisted joins them when the reactor stops, in the reactor's thread, for as long as they
+        take. New ones come when there is something to do.
+        """
+        pool, self.threadpool = self.threadpool, None
+        if pool is not None:
+            trigger = self.threadpoolShutdownID
+            assert trigger is not None
+            self.removeSystemEventTrigger(trigger)
+            threading.Thread(target=pool.stop, daemon=True).start()  # it joins them
+
 
 class AdoptedReactor(NativeReactor):
     """A reactor on an event loop that a program runs, and ends, itself."""
@@ -93,18 +106,6 @@ class AdoptedReactor(NativeReactor):
     def crash(self) -> None:
         # Not that of the asyncio reactor, which stops the loop.
         base.ReactorBase.crash(self)
-
-    def release_threads(self) -> None:
-        """Let the threads of `deferToThread` end, which Python would wait for at its own end.
-
-        Those at work end after it; new ones come when there is something to do.
-        """
-        pool, self.threadpool = self.threadpool, None
-        if pool is not None:
-            trigger = self.threadpoolShutdownID
-            assert trigger is not None
-            self.removeSystemEventTrigger(trigger)
-            threading.Thread(target=pool.stop, daemon=True).start()  # it joins them
 
 
 def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import subprocess
@@ -186,3 +187,75 @@ class TestStartup:
         ended = command("-p", "0", "--lifespan-timeout", "1", "stopping:hanging_startup")
         assert ended.returncode == 3
         assert "Application startup took longer than 1 seconds" in ended.stderr
+
+
+class TestThreads:
+    """README: every stop is bounded, whatever threads the application has started."""
+
+    def test_a_synchronous_endpoint(self, server: Start) -> None:
+        """Starlette's run in anyio's threads; both warnings name the endpoint's own line."""
+        running = server("threaded:application", "--graceful-timeout", "0")
+        running.connect().sendall(b"GET /blocks HTTP/1.1\r\nHost: a\r\n\r\n")
+        running.wait_for("blocks is called")
+        running.signal()
+        assert running.ended() == 0
+        place = r"threaded\.py:\d+(?: in pauses)?: time\.sleep\(100\)"
+        assert re.search(
+            f"does not end; cancelling it; pauses, in a thread, which cannot be cancelled, "
+            f"waits at .*{place}",
+            running.log,
+        )
+        assert re.search(
+            f"CRITICAL Thread AnyIO worker thread does not end; leaving without it. "
+            f"It is at .*{place}\n",
+            running.log,
+        )
+        assert "_bootstrap" not in running.log
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_forced(self, server: Start, number: int) -> None:
+        """A second signal ends the wait for the request; a thread has three seconds more."""
+        running = server("threaded:application", "--graceful-timeout", "60")
+        running.connect().sendall(b"GET /blocks HTTP/1.1\r\nHost: a\r\n\r\n")
+        running.wait_for("blocks is called")
+        running.signal(number)
+        with pytest.raises(subprocess.TimeoutExpired):
+            running.ended(1)
+        running.signal(number)
+        assert running.ended() == 0
+        assert "Thread AnyIO worker thread does not end" in running.log
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_a_thread_of_its_own(self, server: Start, number: int) -> None:
+        """One that is no daemon is named and left, too."""
+        running = server("threaded:application")
+        ask(running, "spawns", b"spawned").close()
+        running.signal(number)
+        assert running.ended() == 0
+        assert re.search(
+            r"CRITICAL Thread collector does not end; leaving without it. "
+            r"It is at .*threaded\.py:\d+ in pauses: time\.sleep\(100\)\n  .* in collects: pauses",
+            running.log,
+        )
+
+    def test_a_thread_of_the_reactor(self, server: Start) -> None:
+        """The same for `deferToThread`, whose threads Twisted would join before anything ends."""
+        running = server("threaded:application")
+        ask(running, "defers", b"deferred").close()
+        running.signal()
+        assert running.ended(15) == 0
+        assert re.search(
+            r"CRITICAL Thread .+ does not end; leaving without it. "
+            r"It is at .*threaded\.py:\d+ in pauses: time\.sleep\(100\)\n",
+            running.log,
+        )
+
+    def test_idle_ones(self, server: Start) -> None:
+        """Threads that have nothing to do keep nobody, and are not told of."""
+        running = server("threaded:application")
+        ask(running, "quick", b"quick").close()
+        running.signal()
+        began = time.monotonic()
+        assert running.ended() == 0
+        assert time.monotonic() - began < 2.5
+        assert "Thread" not in running.log
