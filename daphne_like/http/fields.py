@@ -192,8 +192,13 @@ def check_size(fields: Fields, options: Options) -> None:
 def check_trailers(fields: Fields, options: Options) -> None:
     """Refuse trailers as fields of a head would be; they are dropped (RFC 9112, 7.1.2).
 
+    A trailer that frames a message is refused too, which RFC 9112 leaves to the recipient: software
+    between the peer and this server may act on it.
+
     Raises:
         PeerError: 400 or 431.
     """
+    if any(name in (b"content-length", b"transfer-encoding") for name, _ in fields):
+        raise PeerError(400, "A trailer cannot frame a message.")
     check_size(fields, options)
     check_nel(fields)

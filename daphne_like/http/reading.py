@@ -1,7 +1,7 @@
 """The reading half of an HTTP/1.1 connection: from octets to exchanges (RFC 9112).
 
-httptools parses heads and chunked bodies; what a request head must not be is in request.py. A body
-with a Content-Length is counted, not parsed. What comes of the exchanges is in h1.py.
+httptools parses heads; what a request head must not be is in request.py. Chunked bodies are decoded
+in chunked.py, a body with a Content-Length is counted. What comes of the exchanges is in h1.py.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from daphne_like.asgi.queue import HIGH_WATER
 from daphne_like.deadlines import NEVER
 from daphne_like.exceptions import PeerError
 from daphne_like.http import fields, request
+from daphne_like.http.chunked import ChunkedDecoder
 from daphne_like.http.exchange import COMPLETE, EXPECTED, Exchange
 from daphne_like.http.h2_frames import PREFACE
 from daphne_like.http.output import HTTP1Output
@@ -45,8 +46,9 @@ MOST_EMPTY = 64
 """Octets of empty lines before a request line."""
 MOST_DISCARDED = 262144
 """Octets of an unread request body that are read and dropped to keep a connection."""
-MOST_OVERHEAD = 65536
-"""Octets of chunk sizes, extensions and trailers without an octet of body between them."""
+MAX_CHUNKS_A_TURN = 1024
+"""Chunks of one connection that are decoded in one turn of the event loop, about a millisecond's
+work. A peer can send a million of them in the time of one turn."""
 
 
 class Input(enum.Enum):
@@ -92,6 +94,8 @@ class HTTP1Input(HTTP1Output):
         "_again",
         "_ahead",
         "_body_left",
+        "_chunks",
+        "_decoder",
         "_exchange",
         "_fields",
         "_head",
@@ -101,16 +105,16 @@ class HTTP1Input(HTTP1Output):
         "_kept",
         "_kept_from",
         "_known",
+        "_line_begun",
         "_max_requests",
-        "_overhead",
         "_peer_is_done",
         "_reading",
         "_receiving",
         "_requests",
         "_serves_http2",
         "_successor",
-        "_tail",
         "_target",
+        "_turn_is_due",
         "_upgrading",
         "addresses",
         "parser",
@@ -135,8 +139,10 @@ class HTTP1Input(HTTP1Output):
         self._head: bytes | bytearray = b""  # as far as it came, until it is whole
         self.whole_head = b""  # its octets, without empty lines before it
         self._body_left: int | None = 0  # of a Content-Length; None in a chunked body
-        self._overhead = 0  # octets of chunked framing without body in between
-        self._tail = b""  # the last three of them, while the body's end is looked for
+        self._line_begun = False  # httptools has been fed the method of the request line
+        self._decoder: ChunkedDecoder | None = None
+        self._chunks = 0  # decoded in this turn of the event loop
+        self._turn_is_due = False  # `_begin_turn` is scheduled
         self._kept = b""  # what is to be parsed of it begins at _kept_from
         self._kept_from = 0
         self._peer_is_done = False  # it said that it sends no further request
@@ -220,8 +226,8 @@ class HTTP1Input(HTTP1Output):
             head_end = data.find(END_OF_HEAD) + 4
             if 4 < head_end <= self.server.usual_head and data[0] > 32:
                 # One head as it came, and nothing before it.
-                self.whole_head = data[:head_end]
-                self._parse(self.whole_head)
+                self.whole_head = head = data[:head_end]
+                self._feed_head(head)
                 if head_end < len(data):
                     self._parse_in_pieces(data, head_end)
             else:
@@ -261,7 +267,7 @@ class HTTP1Input(HTTP1Output):
         """Feed a head whose fields are known, without them."""
         self._again = True
         self.whole_head = data[:section_end]
-        self._parse(data[:line_end] + END_OF_HEAD)
+        self._feed_head(data[:line_end] + END_OF_HEAD)
         self._again = False
         if self._exchange is None and self._input is PARSED:  # there was no request line
             self._refuse(PeerError(400, request.NOT_HTTP))
@@ -277,6 +283,22 @@ class HTTP1Input(HTTP1Output):
         else:
             exchange.request_complete = True
         self._parse_in_pieces(data, start)
+
+    def _feed_head(self, head: bytes) -> bool:
+        """Feed a head to httptools, or the beginning of one.
+
+        Returns:
+            Whether it was fed; not as long as it does not hold the whole method.
+        """
+        try:
+            octets = request.with_known_method(head)
+        except PeerError as error:
+            self._refuse(error)
+            return True
+        if octets is None:
+            return False
+        self._parse(octets)
+        return True
 
     def _parse(self, octets: bytes | memoryview) -> None:
         parser = self.parser
@@ -300,6 +322,10 @@ class HTTP1Input(HTTP1Output):
 
     def _parse_in_pieces(self, data: bytes, start: int = 0) -> None:
         """Feed one head, or what belongs to one body, at a time: parsing can stop after each."""
+        if self._kept:  # the octets before these wait for the next turn
+            self._kept = self._kept[self._kept_from :] + data[start:]
+            self._kept_from = 0
+            return
         size = len(data)
         view = memoryview(data)
         while start < size and self._input is PARSED:
@@ -312,7 +338,11 @@ class HTTP1Input(HTTP1Output):
                 end = min(size, start + self._body_left)
                 self._count_body(data if end - start == size else data[start:end])
             elif self._body_left is None:
-                end = self._parse_chunks(data, view, start)
+                if self._chunks >= MAX_CHUNKS_A_TURN:
+                    self._kept, self._kept_from = data, start
+                    self._pause_reading()
+                    return
+                end = self._parse_chunks(data, start)
             else:
                 end = self._parse_head(data, view, start)
             start = end
@@ -360,7 +390,12 @@ class HTTP1Input(HTTP1Output):
         else:
             self._head = head if type(head) is bytearray else bytearray(head)
             self.whole_head = b""
-        self._parse(view[start:end])
+        if self._line_begun:
+            self._parse(view[start:end])
+        else:
+            self._line_begun = self._feed_head(self.whole_head or bytes(self._head))
+        if self.whole_head:
+            self._line_begun = False
         if self._input is PARSED:
             if is_whole and len(self._head) > MOST_EMPTY:
                 self._refuse(PeerError(400, "Too many empty lines."))
@@ -370,27 +405,51 @@ class HTTP1Input(HTTP1Output):
                 self._refuse(PeerError(431, "The header section is too large."))
         return end
 
-    def _parse_chunks(self, data: bytes, view: memoryview, start: int) -> int:
-        """Feed a chunked body, its trailers too, to where it may end.
+    def _parse_chunks(self, data: bytes, start: int) -> int:
+        """Decode a chunked body, as far as this turn of the event loop allows.
 
         Returns:
-            Where that is in `data`.
+            Where decoding stopped in `data`.
         """
-        receiving = self._receiving
-        assert receiving is not None
-        end = end_of_section(self._tail, data, start)
-        if end >= 0:
-            self._tail = b""
-        else:
-            end = len(data)
-            self._tail = (self._tail + data[max(start, end - 3) :])[-3:]
-        received = receiving.received
-        self._parse(view[start:end])
-        if self._receiving is receiving and receiving.received == received:
-            self._overhead += end - start
-            if self._overhead > MOST_OVERHEAD:
-                self._refuse(PeerError(400, "Too much between the octets of a chunked body."))
+        decoder = self._decoder
+        if decoder is None or self._receiving is None:  # nobody wants the rest of it
+            return len(data)
+        try:
+            body, end = decoder.decode(data, start, MAX_CHUNKS_A_TURN - self._chunks)
+            if body:
+                self.on_body(body)
+            if decoder.is_done:
+                self._decoder = None
+                fields.check_trailers(decoder.trailers, self.server.options)
+                self.on_message_complete()
+        except PeerError as error:
+            self._refuse(error)
+            return len(data)
+        self._chunks += decoder.chunks
+        if self._chunks > MAX_CHUNKS_A_TURN // 8:  # a large upload has fewer
+            self._begin_turn_soon()
         return end
+
+    def _begin_turn_soon(self) -> None:
+        if not self._turn_is_due:
+            self._turn_is_due = True
+            self.server.loop.call_soon(self._begin_turn)
+
+    def _begin_turn(self) -> None:
+        """Go on with what was too much for the turn before."""
+        self._turn_is_due = False
+        self._chunks = 0
+        receiving = self._receiving
+        if not self._kept or self._input is not PARSED:
+            return
+        if receiving is not None and receiving.is_full:
+            return  # `input_read` goes on
+        kept, start = self._kept, self._kept_from
+        self._kept, self._kept_from = b"", 0
+        self._parse_in_pieces(kept, start)
+        if self._input is not KEPT:
+            self._resume_reading()
+        self._settle()
 
     def _not_parsed(self, data: bytes) -> None:
         if self._input is KEPT or self._input is SWITCHING:
@@ -400,17 +459,8 @@ class HTTP1Input(HTTP1Output):
                 self._pause_reading()
 
     def _ignore_upgrade(self, rest: bytes | memoryview) -> None:
-        """Go on in HTTP/1.1 (RFC 9110, 7.8) after a request that asks for another protocol.
-
-        httptools takes such a request to have no body, so for a chunked one a new parser is led
-        to where the body begins: by a head of ours, whose callbacks count for nothing.
-        """
+        """Go on in HTTP/1.1 (RFC 9110, 7.8) after a request that asks for another protocol."""
         self.parser = None
-        if self._body_left is None:
-            self.parser = httptools.HttpRequestParser(self)
-            self.parser.feed_data(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
-            self._fields = []
-            self._target = b""
         self._upgrading = False
         assert not rest  # a head is fed alone
 
@@ -445,7 +495,7 @@ class HTTP1Input(HTTP1Output):
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One field of the head, or of the trailers, which are dropped."""
+        """One field of the head."""
         try:
             self._fields.append((fields.names[name], value))
         except KeyError:
@@ -453,8 +503,6 @@ class HTTP1Input(HTTP1Output):
 
     def on_headers_complete(self) -> None:
         """The head is whole: check it, and make its exchange."""
-        if self._upgrading:
-            return
         target, self._target = self._target, b""
         known = self._known
         if known is None or not self._again:
@@ -509,15 +557,14 @@ class HTTP1Input(HTTP1Output):
         else:
             self._expect_body(exchange, known)
             self._receiving = exchange
-            if self._body_left is not None:
-                self.parser = None  # it is left in this body, which is counted
+            self.parser = None  # it stays in front of this body, which is not fed to it
+            if self._body_left is None:
+                self._decoder = ChunkedDecoder()
         if upgrading:
             self._upgrading = True
         return exchange
 
     def _expect_body(self, exchange: Exchange, known: dict[bytes, bytes]) -> None:
-        self._overhead = 0
-        self._tail = b""
         most = self.server.options.max_body_size
         if most and self._body_left is not None and self._body_left > most:
             raise PeerError(413, "The body is too large.")
@@ -532,9 +579,7 @@ class HTTP1Input(HTTP1Output):
         exchange = self._receiving
         if exchange is None:
             return
-        if self._body_left is None:
-            self._overhead = 0
-        else:
+        if self._body_left is not None:
             self._body_left -= len(data)
         exchange.received += len(data)
         exchange.expects_continue = False  # it did not wait for us
@@ -552,9 +597,6 @@ class HTTP1Input(HTTP1Output):
         exchange = self._receiving
         if exchange is None or self._again or (self._upgrading and self._body_left != 0):
             return
-        if self._fields:
-            trailers, self._fields = self._fields, []
-            fields.check_trailers(trailers, self.server.options)
         self._receiving = None
         self._body_left = 0
         self.arrived(Wait.BODY)
@@ -602,6 +644,9 @@ class HTTP1Input(HTTP1Output):
             self.transport.pauseProducing()
 
     def _resume_reading(self) -> None:
+        if self._kept and self._input is PARSED:
+            self._begin_turn_soon()  # first what has been read already
+            return
         if not self._reading and (self._input is not SWITCHING or len(self._kept) < HIGH_WATER):
             self._reading = True
             self.transport.resumeProducing()

@@ -43,6 +43,18 @@ METHODS = {
     for method in (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS")
 }
 
+AS_THEY_ARE = frozenset((*METHODS, b"CONNECT", b"PRI"))
+"""Methods that httptools is fed: those that it knows in HTTP, and those that are refused or begin
+HTTP/2."""
+STAND_IN = b"GET"
+"""What httptools is fed in place of any other method. It frames all of them alike: by
+Content-Length and Transfer-Encoding, whatever the method (RFC 9112, 6.3)."""
+MAX_METHOD = 64
+UNKNOWN_METHOD = "The method is not known here."
+
+LINE_BEGINS = re.compile(rb"(?:\r\n)*(\r\Z|[!#$%&'*+\-.^_`|~0-9A-Za-z]*)")
+"""Empty lines, and the method as far as it came."""
+
 
 # Slots, not named tuples: the interpreter specialises how it reads those alone.
 @dataclass(slots=True)
@@ -161,14 +173,44 @@ def without_empty_lines(head: bytes) -> bytes:
     return head[found.end() :]
 
 
+def with_known_method(head: bytes) -> bytes | None:
+    """Put a method that httptools knows in place of any other one.
+
+    Its list of methods is closed, and it refuses some of them for versions of HTTP. The request
+    keeps its own method: `make_exchange` reads it from the head as it came.
+
+    Args:
+        head: the beginning of a head, or all of it; with empty lines before it or without.
+    Returns:
+        What is to be fed; None if more octets of the method may come.
+    Raises:
+        PeerError: 501, no method is as long, or is in lower case (ASGI H03).
+    """
+    found = LINE_BEGINS.match(head)
+    assert found is not None
+    method, end = found[1], found.end()
+    if len(method) > MAX_METHOD:
+        raise PeerError(501, UNKNOWN_METHOD)
+    if end == len(head):
+        return None
+    if method in AS_THEY_ARE or not method or head[end] != 32:
+        return head
+    if method != method.upper():
+        raise PeerError(501, UNKNOWN_METHOD)
+    return STAND_IN + head[end:]
+
+
 def name_of(method: bytes) -> str:
     """The name of a method that is not among the usual ones.
 
     Raises:
-        PeerError: 501 for CONNECT, which httptools takes with a path, too.
+        PeerError: 501 for CONNECT, which httptools takes with a path, too; 400 for what is not a
+            method: httptools skips line ends before it.
     """
     if method == b"CONNECT":
         raise PeerError(501, "CONNECT is not served here.")
+    if TOKEN.fullmatch(method) is None:
+        raise PeerError(400, "The request line is not valid HTTP/1.1.")
     return method.decode("ascii")
 
 
@@ -202,8 +244,9 @@ def make_exchange(connection: HTTP1Input, known: FieldSection, target: bytes) ->
         PeerError: the request is not to be served.
     """
     parser: Any = connection.parser
-    method: bytes = parser.get_method()
     head = connection.whole_head
+    method = head[: head.find(b" ")]
+    name = METHODS.get(method) or name_of(method)
     line_end = len(method) + 1 + len(target)
     # httptools formats the version anew for each request; where it stands in the octets is
     # known.
@@ -223,7 +266,6 @@ def make_exchange(connection: HTTP1Input, known: FieldSection, target: bytes) ->
     if len(target) > connection.server.options.max_request_line:
         raise PeerError(414, "The request line is too long.")
     path, raw_path, query_string, authority = split_target(method, target)
-    name = METHODS.get(method) or name_of(method)
     line = RequestLine(name, name == "HEAD", target, path, raw_path, query_string)
     fields = known.fields
     if authority is not None:
@@ -299,10 +341,6 @@ def refusal(error: httptools.HttpParserError, octets: bytes | memoryview) -> Pee
     if isinstance(error, httptools.HttpParserCallbackError):
         log.error("Reading a request failed", exc_info=cause or error)
         return PeerError(500, "Internal Server Error")
-    if isinstance(error, httptools.HttpParserInvalidMethodError):
-        method = bytes(octets[:64]).lstrip(b"\r\n").partition(b" ")[0]
-        if TOKEN.fullmatch(method):
-            return PeerError(501, "The method is not known here.")
     if octets[:2] == TLS_RECORD:
         return PeerError(400, NOT_TLS)
     return PeerError(400, NOT_HTTP)

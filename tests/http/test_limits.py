@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from daphne_like.http.chunked import MAX_OVERHEAD
 from daphne_like.http.h1 import MOST_LINGERING
-from daphne_like.http.reading import MOST_OVERHEAD
 from tests.memory import Memory
 from tests.peers import Recorder, answer_at_once, chunked, get, never_answer, post, read_answers
 
@@ -164,7 +164,7 @@ class TestBody:
     def test_endless_extension(self, serve: Serve) -> None:
         """A chunk extension is bounded."""
         wire = serve(Recorder()).connect().sends(chunked(end=False) + b"1;")
-        for _ in range(MOST_OVERHEAD // 1024 + 2):
+        for _ in range(MAX_OVERHEAD // 1024 + 2):
             wire.gets(b"a" * 1024)
         assert [answer.status for answer in read_answers(wire.written)] == [400]
 

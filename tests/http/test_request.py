@@ -84,6 +84,36 @@ class TestScope:
         (scope,) = scopes_of(serve, get().replace(b"GET", method.encode()))
         assert scope["method"] == method
 
+    @pytest.mark.parametrize("method", [b"BAN", b"VERSION-CONTROL", b"UPDATE", b"G", b"M" * 64])
+    def test_unlisted_method(self, serve: Serve, method: bytes) -> None:
+        """A method that httptools does not know is served, wherever its request is cut."""
+        octets = get(b"/a").replace(b"GET", method) + post(b"abc").replace(b"POST", method)
+        whole = b"\r\n" + octets + b"\r\n" + octets
+        for cut in range(1, len(whole)):
+            application = Recorder()
+            wire = serve(application).connect().gets(whole[:cut], whole[cut:])
+            wire.memory.settle()
+            assert [scope["method"] for scope in application.scopes] == [method.decode()] * 4
+            assert application.bodies == [b"", b"abc"] * 2
+            assert len(read_answers(wire.written)) == 4
+
+    def test_unlisted_method_again(self, serve: Serve) -> None:
+        """One that comes again with the same fields, or with other ones, keeps its name."""
+        application = Recorder()
+        wire = serve(application).connect()
+        ban = get(b"/a").replace(b"GET", b"BAN")
+        wire.sends(get(b"/a"), ban, ban, get(b"/a"), ban.replace(b"BAN", b"LABEL"))
+        methods = [scope["method"] for scope in application.scopes]
+        assert methods == ["GET", "BAN", "BAN", "GET", "LABEL"]
+
+    def test_unlisted_method_of_http_10(self, serve: Serve) -> None:
+        """One of HTTP/1.0 closes the connection, or keeps it as the fields say."""
+        application = Recorder()
+        wire = serve(application).connect()
+        wire.sends(b"BAN / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", b"BAN / HTTP/1.0\r\n\r\n")
+        assert [scope["http_version"] for scope in application.scopes] == ["1.0", "1.0"]
+        assert wire.closing
+
     def test_scopes_share_nothing(self, serve: Serve) -> None:
         """C18: what an application does to its scope is not seen by the next one."""
         seen = []

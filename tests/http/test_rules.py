@@ -467,6 +467,18 @@ class Rules:
         """H03: a method is case-sensitive, and `get` is none."""
         assert ask(answer_at_once).asks(b"get").status == 501
 
+    @pytest.mark.parametrize(
+        "method", [b"VERSION-CONTROL", b"LABEL", b"UPDATE", b"BAN", b"SOURCE", b"PLAY", b"QUERY"]
+    )
+    def test_any_method(self, ask: Any, method: bytes) -> None:
+        """RFC 9110, 9.1: any token is a method, and what it means is the application's to say."""
+        application = Recorder()
+        asked = ask(application).asks(method, b"/a?b", body=b"abc")
+        (scope,) = application.scopes
+        assert (scope["method"], scope["path"]) == (method.decode(), "/a")
+        assert application.bodies == [b"abc"]
+        assert (asked.status, asked.body) == (200, b"/a")
+
     def test_nel(self, ask: Any) -> None:
         """S02: 400 for a line end of Unicode in a value; not inside of a UTF-8 character."""
         script = Script()

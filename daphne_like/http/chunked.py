@@ -1,0 +1,176 @@
+"""The decoder of chunked request bodies (RFC 9112, 7.1): chunk sizes, extensions and trailers.
+
+It knows neither connections nor exchanges. Whether the trailers are too many is checked in
+fields.py.
+"""
+
+from __future__ import annotations
+
+import re
+
+from daphne_like.exceptions import PeerError
+
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+QUOTED = rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'
+# "Bad white space" may stand around `;` and `=`; nowhere else (RFC 9112, 7.1.1).
+SIZE_LINE = re.compile(
+    rb"([0-9A-Fa-f]{1,16})"
+    rb"(?:[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?)*\r\n" % (TOKEN, TOKEN, QUOTED)
+)
+SIZE_LINE_BEGINS = re.compile(rb"[0-9A-Fa-f]{1,16}(?:\r?|[ \t]*(?:;[^\r\n]*\r?)?)")
+FIELD_LINE = re.compile(rb"(%b):[ \t]*([\t\x20-\x7e\x80-\xff]*)\r\n" % TOKEN)
+
+MAX_OVERHEAD = 65536
+"""Octets of chunk framing that no octets of body pay for."""
+FREE_OVERHEAD = 16
+"""Octets of framing that each chunk may have: a size, and the line ends around it."""
+
+CHECKED_OCTETS = 64
+"""Octets of an unfinished chunk size line that are checked before the line is whole."""
+
+MALFORMED = "The chunked body is malformed."
+TOO_MUCH = "Too much between the octets of a chunked body."
+CRLF = b"\r\n"
+
+
+class ChunkedDecoder:
+    """The state of one chunked body between two reads.
+
+    Attributes:
+        chunks: how many chunks and trailers the last call of `decode` has read.
+        trailers: names in lower case and values, once the body is done.
+        is_done: the last chunk and the trailers have been read.
+    """
+
+    __slots__ = ("_in_trailers", "_left", "_line", "_overhead", "chunks", "is_done", "trailers")
+
+    def __init__(self) -> None:
+        self.chunks = 0
+        self.is_done = False
+        self.trailers: list[tuple[bytes, bytes]] = []
+        self._left = 0  # octets of the chunk, and of the CRLF behind it, that are to come
+        self._overhead = 0
+        self._line: bytearray | None = None  # the beginning of a line
+        self._in_trailers = False
+
+    def decode(self, data: bytes, start: int, max_chunks: int) -> tuple[bytes, int]:
+        """Decode what came.
+
+        Args:
+            data: octets as they came, from the end of the head on, or from where the last call
+                has stopped.
+            start: an index into `data`.
+            max_chunks: chunks and trailers after which to stop, at least 1.
+        Returns:
+            Octets of the body, and the index where decoding stopped: the end of `data`, the end
+            of the body, or the end of a chunk if there are more of them than `max_chunks`.
+        Raises:
+            PeerError: 400.
+        """
+        self.chunks = 0
+        parts: list[bytes] = []
+        size = len(data)
+        match = SIZE_LINE.match
+        while start < size and not self.is_done:
+            if self._left:
+                start = self._read_data(data, start, parts)
+            elif self.chunks >= max_chunks:
+                break
+            elif self._line is not None:
+                start = self._read_line(data, start)
+            else:
+                # Flat on purpose: a peer may send a million chunks of one octet.
+                found = match(data, start)
+                if found is None:
+                    self._line = bytearray()
+                    continue
+                self.chunks += 1
+                begin = found.end()
+                length = int(found[1], 16)
+                if begin - start > FREE_OVERHEAD or self._overhead:
+                    self._charge(begin - start, length)
+                end = begin + length
+                if length and data[end : end + 2] == CRLF:
+                    parts.append(data[begin:end])
+                    start = end + 2
+                else:
+                    start = begin
+                    self._begin_chunk(length)
+        return parts[0] if len(parts) == 1 else b"".join(parts), start
+
+    def _begin_chunk(self, length: int) -> None:
+        if length:
+            self._left = length + 2
+        else:
+            self._in_trailers = True
+            self._line = bytearray()
+
+    def _charge(self, octets: int, length: int) -> None:
+        """Count the octets of a size line; octets of body pay for as many of framing.
+
+        Without that, a peer would send a small body in front of which stand any number of
+        octets that are parsed for nothing.
+        """
+        self._overhead = max(0, self._overhead + octets - FREE_OVERHEAD - length)
+        if self._overhead > MAX_OVERHEAD:
+            raise PeerError(400, TOO_MUCH)
+
+    def _read_data(self, data: bytes, start: int, parts: list[bytes]) -> int:
+        """Read on in a chunk whose size is known, and the CRLF behind it."""
+        end = min(len(data), start + self._left)
+        came = end - start
+        of_body = min(came, max(0, self._left - 2))
+        if of_body:
+            parts.append(data[start : start + of_body])
+        if came > of_body:  # with two octets left CRLF is to come, with one of them LF
+            left = self._left - of_body
+            if not CRLF[2 - left :].startswith(data[start + of_body : end]):
+                raise PeerError(400, MALFORMED)
+        self._left -= came
+        return end
+
+    def _read_line(self, data: bytes, start: int) -> int:
+        """Read on in a line that is not whole yet: a chunk size, or one of the trailers."""
+        line = self._line
+        assert line is not None
+        found = data.find(b"\n", start)
+        end = len(data) if found < 0 else found + 1
+        before = len(line)
+        if before + end - start > MAX_OVERHEAD:
+            raise PeerError(400, TOO_MUCH)
+        line += data[start:end]
+        if found >= 0:
+            self._line = None
+            if self._in_trailers:
+                self._end_of_field_line(bytes(line))
+            else:
+                self._end_of_size_line(line)
+        elif (
+            # What is not a chunk size is refused at once, as far as looking costs little.
+            not self._in_trailers
+            and before < CHECKED_OCTETS
+            and SIZE_LINE_BEGINS.fullmatch(line, 0, CHECKED_OCTETS) is None
+        ):
+            raise PeerError(400, MALFORMED)
+        return end
+
+    def _end_of_size_line(self, line: bytearray) -> None:
+        found = SIZE_LINE.fullmatch(line)
+        if found is None:
+            raise PeerError(400, MALFORMED)
+        self.chunks += 1
+        length = int(found[1], 16)
+        self._charge(len(line), length)
+        self._begin_chunk(length)
+
+    def _end_of_field_line(self, line: bytes) -> None:
+        if line == CRLF:
+            self.is_done = True
+            return
+        found = FIELD_LINE.fullmatch(line)
+        if found is None:
+            raise PeerError(400, MALFORMED)
+        self.chunks += 1  # it costs as much as one
+        self._charge(len(line) + FREE_OVERHEAD, 0)
+        self.trailers.append((found[1].lower(), found[2].rstrip(b" \t")))
+        self._line = bytearray()
