@@ -1,40 +1,48 @@
-"""Sphinx configuration; the options' page is written from the options themselves."""
+"""Sphinx configuration; `sphinx-build -W docs docs/_build/html` builds the pages."""
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from pathlib import Path
 
 from daphne_like import __version__
-from daphne_like.options import Options
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "daphne-like"
 copyright = "2026, the daphne_like authors"
 version = release = __version__
-extensions = ["rule_directive"]
-html_theme = "alabaster"
-html_static_path = ["_static"]
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "options_page",
+    "rule_directive",
+]
 exclude_patterns = ["_build", "_ext", "_static"]
+default_role = "literal"  # what docstrings mean by `name`
+smartquotes = False  # they change options and quoted code in docstrings
+highlight_language = "text"  # a block says itself when it is more than that
 
+autodoc_typehints = "none"  # the arguments' sections say it in words
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
 
-def write_options(path: Path) -> None:
-    """Write the table of options, group by group."""
-    lines: list[str] = []
-    group = ""
-    for field in dataclasses.fields(Options):
-        metadata = field.metadata
-        if metadata["group"] != group:
-            group = metadata["group"]
-            heading = group[0].upper() + group[1:]
-            lines += ["", heading, "=" * len(heading), ""]
-        names = ", ".join(f"``{flag}``" for flag in metadata["flags"])
-        names = names or f"``{field.name}`` (argument of ``Server`` only)"
-        default = "none" if field.default in (None, ()) else f"``{field.default!r}``"
-        lines += [names, f"    {metadata['help']}. Default: {default}.", ""]
-    path.write_text("\n".join(lines), encoding="utf-8")
+copybutton_prompt_text = "$ "
+copybutton_line_continuation_character = "\\"
 
-
-write_options(Path(__file__).parent / "reference" / "options.txt")
+html_theme = "furo"
+html_title = f"daphne-like {version}"
+html_static_path = ["_static"]
+html_show_sphinx = False
+html_show_sourcelink = False
+html_theme_options = {
+    "light_css_variables": {
+        "color-brand-primary": "#a81d68",
+        "color-brand-content": "#a81d68",
+    },
+    "dark_css_variables": {
+        "color-brand-primary": "#f48bbf",
+        "color-brand-content": "#f48bbf",
+    },
+}

@@ -44,6 +44,7 @@ RUN_ELSEWHERE = {
     "python3 -m venv": "the gate, which installs the wheel",
     ". .venv/bin/activate": "a shell's own",
     "pip install": "the gate, which installs the wheel",
+    ".venv/bin/": "the gate, which installs the wheel and starts what is in it",
     "export REDIS_URL": "tests/loopback/test_chat.py",
     "sudo systemctl": "nowhere: it needs a machine that systemd has started",
     "grep -rn": "TestGrep",
@@ -133,6 +134,28 @@ def test_shell_lines_are_marked_as_such() -> None:
     """A block of commands is `console`, so that it is neither coloured nor copied as Python."""
     wrong = re.compile(r"(?:::|code-block:: (?!console|shell).*)\n\n +\$ .*")
     assert [found for page in PAGES for found in wrong.findall(page.read_text())] == []
+
+
+class TestReadme:
+    """What README says of its surroundings."""
+
+    def test_programs_of_the_tests(self) -> None:
+        """Every program that the gate installs is named."""
+        gate = (ROOT / ".ci" / "run").read_text()
+        (pairs,) = re.findall(r"for pair in ((?:.|\n)*?); do", gate)
+        packages = [pair.partition(":")[2] for pair in pairs.replace("\\", "").split()]
+        assert len(packages) > 9
+        readme = (ROOT / "README.rst").read_text()
+        assert [name for name in packages if name not in readme] == []
+
+    def test_versions_of_python(self) -> None:
+        """README, the classifiers and tox name the same ones."""
+        classifiers = re.findall(
+            r"Python :: (3\.\d+)$", (ROOT / "setup.cfg").read_text(), re.MULTILINE
+        )
+        assert f"Python {classifiers[0]} to {classifiers[-1]} " in (ROOT / "README.rst").read_text()
+        environments = ", ".join(f"py{version.replace('.', '')}" for version in classifiers)
+        assert f"env_list = {environments}, lowest\n" in (ROOT / "tox.ini").read_text()
 
 
 class TestTutorial:
