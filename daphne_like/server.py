@@ -79,17 +79,26 @@ class Leaving:
     deadline: float
     cancelled: int = 0
     late: int = 0
+    late_informed: int = 0
 
-    def lets_pass(self, most: int, now: float) -> bool:
-        """Whether one more message to nobody is dropped, and not yet the application's error.
+    def lets_pass(self, exchange: Exchange, now: float) -> bool:
+        """Whether to drop a message sent after the peer has gone, instead of raising (H30, W40).
 
-        Raising within whatever it does just then would keep it from hearing of the end in its
-        own way: Channels would not call a consumer's `disconnect`, Django not send
-        `request_finished`. Daphne drops them all; an application that does not listen would
-        then never end (ASGI H30, W40).
+        An exception in the middle of its work would keep a framework from its own handling of the
+        disconnect: Channels would not call a consumer's `disconnect`, Django not send
+        `request_finished`. Daphne drops all messages, so an application that does not listen would
+        never end. An application that has received the disconnect event expects the exception
+        (H29); Channels calls `disconnect` only then, so a few messages of a WebSocket still pass.
         """
-        self.late += 1
-        return self.late <= most and now < (self.since + self.deadline) / 2
+        if exchange.disconnect_received:
+            self.late_informed += 1
+            if self.late_informed > exchange.max_informed_late:
+                return False
+        else:
+            self.late += 1
+            if self.late > exchange.most_late:
+                return False
+        return now < (self.since + self.deadline) / 2
 
 
 class Server:
@@ -536,7 +545,8 @@ class Server:
 
         Raises:
             ApplicationError: the message is none that ASGI allows here.
-            ConnectionClosed: the connection is gone, and not just now: see Leaving.
+            ConnectionClosed: the connection is gone, and the application knows, or has had time to
+                hear of it: see Leaving.
         """
         try:
             waiting = protocol.handle_reply(message)
@@ -544,7 +554,7 @@ class Server:
                 await waiting
         except ConnectionClosed:
             leaving = self._leaving.get(protocol)
-            if leaving is None or not leaving.lets_pass(protocol.most_late, self.clock()):
+            if leaving is None or not leaving.lets_pass(protocol, self.clock()):
                 raise
             await asyncio.sleep(0)  # for whoever listens in another task
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import deque
 from typing import Any
 
@@ -11,6 +12,10 @@ HIGH_WATER = 65536
 
 LOW_WATER = 16384
 """Unread octets of body from which the peer is read again."""
+
+TURNS_TO_HEAR = 3
+"""Turns of the event loop until all tasks of an application count as told of the end that one of
+them has received: with `asyncio.wait` it takes them to cancel the others, as Django does."""
 
 MESSAGE_OVERHEAD = 64
 """Octets that a WebSocket message counts beside its own: empty ones fill memory, too."""
@@ -42,6 +47,8 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
     _putters: Any = ()
     _last: dict[str, Any] | None = None
     _told = False
+    _end_receiver: Any = None  # a weak reference to the first task that received the end
+    _turns_since_end = 0
     bodiless = False
     reader: Any = None
     unread = 0
@@ -103,6 +110,8 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
                 if not self._told:
                     self._told = True
                     asyncio.get_running_loop().call_soon(self._next_turn)
+                if self._end_receiver is None:
+                    self._end_received()
                 return self._last.copy()
             # No coroutine of its own: this is the way of every part of an upload.
             waiter = self._waiter()
@@ -132,6 +141,28 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
                 self.reader.input_read()
         return event
 
+    @property
+    def application_knows_end(self) -> bool:
+        """Whether the task that asks has received the event of `end`, or could have heard of it.
+
+        Other tasks than the one that received it may be in the middle of something, and are given
+        TURNS_TO_HEAR.
+        """
+        receiver = self._end_receiver
+        if receiver is None:
+            return False
+        return self._turns_since_end >= TURNS_TO_HEAR or receiver() is asyncio.current_task()
+
+    def _end_received(self) -> None:
+        task = asyncio.current_task()
+        self._end_receiver = _no_task if task is None else weakref.ref(task)
+        asyncio.get_running_loop().call_soon(self._count_turn)
+
+    def _count_turn(self) -> None:
+        self._turns_since_end += 1
+        if self._turns_since_end < TURNS_TO_HEAR:
+            asyncio.get_running_loop().call_soon(self._count_turn)
+
     def _next_turn(self) -> None:
         self._told = False
 
@@ -159,6 +190,10 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
                 waiter.set_result(None)
                 if self._last is None:
                     return  # one event wakes one; the end wakes all
+
+
+def _no_task() -> None:
+    """Stand in for the reference to a task, where a coroutine is run without one."""
 
 
 class MessageQueue(InputQueue):

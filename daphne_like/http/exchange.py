@@ -134,12 +134,16 @@ class Exchange:
         logged_as: protocol and action in the access log.
         takes_over: what the peer sends is another protocol's.
         most_late: messages that are dropped, without an error, after the connection is gone.
+        max_informed_late: the same, once the application has received the disconnect event.
+        ended_queue: the application's input, after the connection is gone.
     """
 
     disconnect: ClassVar[dict[str, Any]] = DISCONNECT
     logged_as = ("http", "complete")
     takes_over = False
     most_late = 16
+    max_informed_late = 0
+    ended_queue: InputQueue | None = None
     status = 0
     length: int | None = None
     specials = 0
@@ -409,11 +413,18 @@ class Exchange:
         self._parts_size = 0
         queue, self.queue = self.queue, None
         if queue is not None:
+            self.ended_queue = queue
             queue.end(self.disconnect)
 
     def connection_lost(self) -> None:
         """The connection is gone."""
         self.close()
+
+    @property
+    def disconnect_received(self) -> bool:
+        """Whether the connection is gone, and the application has received the event saying so."""
+        queue = self.ended_queue
+        return queue is not None and queue.application_knows_end
 
     def end_input(self, peer_is_done: bool = False) -> None:
         """What the peer sent stays readable, then comes `http.disconnect`.

@@ -51,6 +51,7 @@ class Session(Exchange):
     }
     logged_as = ("websocket", "rejected")
     most_late = 1024  # what a full channel layer has for a consumer that does not know yet
+    max_informed_late = 16  # Channels calls `disconnect`, which may send, when it has the event
     request_complete = True
     takes_over = True
     protocol: WebSocketProtocol | None = None
@@ -204,6 +205,7 @@ class Session(Exchange):
         """It is closed, or closing, from either side: the application has its last event."""
         queue, self.queue = self.queue, None
         if queue is not None:
+            self.ended_queue = queue
             self.disconnect_told = True
             # What the peer sent before stays to be read.
             queue.end(
@@ -216,6 +218,7 @@ class Session(Exchange):
     def close(self) -> None:
         """It ends before it was open; websocket.connect is still the first event."""
         if self.queue is not None:
+            self.ended_queue = self.queue
             self.queue.end(self.disconnect, keep_unread=True)
             self.queue = None
         super().close()

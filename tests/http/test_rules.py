@@ -339,10 +339,114 @@ class Rules:
         asked.gives_up() if way == "gives up" else client.vanishes()
         run = client.memory.loop.run_until_complete
         assert [run(script.receive()) for _ in range(2)] == [LAST, LAST]
-        client.memory.passes(6)  # until then it may not have heard
+        client.memory.settle()
         with pytest.raises(ConnectionClosed) as raised:
             run(script.send(start()))
         assert isinstance(raised.value, OSError)
+
+    def test_send_after_disconnect(self, ask: Any) -> None:
+        """H29, H30: once a task has received http.disconnect, its next `send` raises."""
+        raised: list[Any] = []
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            await send(start())
+            await send(body(b"a", True))
+            while await receive() != LAST:
+                pass
+            for message in (body(b"b", True), body(b"c")):
+                try:
+                    await send(message)
+                except OSError as error:
+                    raised.append(type(error))
+                else:
+                    raised.append(None)
+
+        client = ask(application)
+        client.asks().gives_up()
+        client.memory.settle()
+        assert raised == [ConnectionClosed] * 2
+
+    def test_send_before_disconnect_is_received(self, ask: Any) -> None:
+        """H30: one that has not heard may send 16 messages more, for half of the close timeout."""
+        script = Script()
+        client = ask(script)
+        client.asks().gives_up()
+        run = client.memory.loop.run_until_complete
+        for message in [start(), *[body(b"a", True)] * 15]:
+            run(script.send(message))
+        with pytest.raises(ConnectionClosed):
+            run(script.send(body(b"a", True)))
+        script = Script()
+        client = ask(script)
+        client.asks().gives_up()
+        client.memory.passes(4)
+        run = client.memory.loop.run_until_complete
+        run(script.send(start()))
+        client.memory.passes(2)
+        with pytest.raises(ConnectionClosed):
+            run(script.send(body()))
+
+    def test_listener_in_another_task(self, ask: Any) -> None:
+        """H30: a sender is not interrupted while the task that has heard is about to cancel it.
+
+        Django's handler waits for both tasks with `asyncio.wait`, and ends in order only if the
+        one that sends has been cancelled.
+        """
+        leaving: list[bool] = []
+        ended: list[str] = []
+
+        async def listens(receive: Any) -> None:
+            while await receive() != LAST:
+                pass
+
+        async def sends(send: Any) -> None:
+            await send(start())
+            while True:
+                if leaving:
+                    await send(body(b"a", True))
+                await asyncio.sleep(0)
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            tasks = [asyncio.create_task(listens(receive)), asyncio.create_task(sends(send))]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            ended.extend("cancelled" if task.cancelled() else "done" for task in tasks)
+
+        client = ask(application)
+        asked = client.asks()
+        leaving.append(True)
+        asked.gives_up()
+        client.memory.settle()
+        assert ended == ["done", "cancelled"]
+
+    def test_sender_in_another_task(self, ask: Any) -> None:
+        """H29, H30: three turns of the event loop after one has heard `send` raises for all."""
+        gone = asyncio.Event()
+        passed: list[int] = []
+
+        async def listens(receive: Any) -> None:
+            while await receive() != LAST:
+                pass
+            gone.set()
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            listener = asyncio.create_task(listens(receive))
+            await send(start())
+            await gone.wait()
+            try:
+                for count in range(20):
+                    await send(body(b"a", True))
+                    passed.append(count)
+            finally:
+                await listener
+
+        client = ask(application)
+        client.asks().gives_up()
+        client.memory.settle()
+        assert passed in ([0], [0, 1])
+        assert not client.memory.server.instances
 
     def test_unread_body_of_a_lost_peer(self, ask: Any) -> None:
         """H28: a body that will never be whole is not given out in part."""

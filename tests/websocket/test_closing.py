@@ -161,6 +161,42 @@ class TestServerCloses:
         assert socket.frames() == [closing(1000)]
 
 
+class TestSendingToNobody:
+    """ASGI WebSocket, "Send - send event": it raises once the connection is closed."""
+
+    def passes(self, socket: Socket, most: int) -> None:
+        """This many messages are dropped, and then `send` raises."""
+        for _ in range(most):
+            socket.sends(sends_text("a"))
+        with pytest.raises(ConnectionClosed):
+            socket.sends(closes())
+
+    def test_before_disconnect_is_received(self, serve: Serve) -> None:
+        """W40: what a full channel layer has for a consumer that has not heard yet."""
+        socket = Socket(serve)
+        socket.wire.vanishes()
+        self.passes(socket, 1024)
+
+    def test_after_disconnect_was_received(self, serve: Serve) -> None:
+        """W40: a consumer's `disconnect`, which Channels calls then, may still send a little."""
+        socket = Socket(serve)
+        socket.sends(sends_text("a"))
+        socket.wire.vanishes()
+        assert socket.events() == [disconnected(1006)]
+        socket.memory.settle()
+        self.passes(socket, 16)
+
+    def test_dropped_before_it_was_received(self, serve: Serve) -> None:
+        """W40: what was dropped before does not count then."""
+        socket = Socket(serve)
+        socket.wire.vanishes()
+        for _ in range(1000):
+            socket.sends(sends_text("a"))
+        assert socket.events() == [disconnected(1006)]
+        socket.memory.settle()
+        self.passes(socket, 16)
+
+
 class TestPeerCloses:
     """ASGI WebSocket, "Disconnect - receive event"."""
 
