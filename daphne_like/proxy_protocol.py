@@ -9,6 +9,7 @@ a connection, in front of TLS too.
 from __future__ import annotations
 
 import logging
+import re
 import socket
 from typing import Any
 
@@ -36,6 +37,10 @@ log = logging.getLogger("daphne_like.server")
 SIGNATURE_1 = b"PROXY "
 UNKNOWN = b"PROXY UNKNOWN ", b"PROXY UNKNOWN\r\n"
 SIGNATURE_2 = V2Parser.PREFIX
+LINE_1 = re.compile(
+    rb"PROXY TCP[46] [0-9A-Fa-f.:]+ [0-9A-Fa-f.:]+ (?:0|[1-9][0-9]{0,4}) (?:0|[1-9][0-9]{0,4})\r\n"
+)
+"""2.1: one space between the parts and none behind them, ports in decimal without leading zeros."""
 MOST_OCTETS_1 = 107
 """The longest line of version 1, with its CRLF (2.1)."""
 FIXED_OCTETS_2 = 16
@@ -77,8 +82,8 @@ def header_size(octets: bytes) -> int | None:
 def parse(header: bytes) -> ProxyInfo:
     """Parse a whole header; its addresses are addresses, in their usual spelling.
 
-    Twisted's parser of version 1 lets any word through for an address, that of version 2 writes
-    out every zero of an IPv6 address.
+    Twisted's parser of version 1 accepts any word as an address, whatever `int` reads as a port,
+    and anything behind the last port. That of version 2 writes out every zero of an IPv6 address.
 
     Args:
         header: as `header_size` measured it.
@@ -92,6 +97,8 @@ def parse(header: bytes) -> ProxyInfo:
         # where nothing else does, and that is what HAProxy sends.
         return ProxyInfo(header, None, None)
     parser = V2Parser if header.startswith(SIGNATURE_2) else V1Parser
+    if parser is V1Parser and LINE_1.fullmatch(header) is None:
+        raise InvalidProxyHeader("it is not as version 1 spells it")
     info, _ = parser().feed(header)
     assert info is not None  # it is whole
     return ProxyInfo(info.header, checked(info.source), checked(info.destination))

@@ -39,6 +39,7 @@ from daphne_like.http.fields import FieldSection
 from daphne_like.http.reading import USUAL_HEAD
 from daphne_like.observe import loggers
 from daphne_like.observe.banner import speaks_tls
+from daphne_like.observe.descriptors import descriptors
 from daphne_like.observe.watchdog import Watchdog
 from daphne_like.options import Options, without_limits
 from daphne_like.outbox import Outbox
@@ -635,11 +636,16 @@ class Server:
         return f"; {where}\n{stack}" if where else ""
 
     def _tick(self) -> None:
-        """Twice a second: deadlines, reaping, the date."""
+        """Twice a second: deadlines, reaping, the date, descriptors."""
         self._ticking = self.loop.call_later(TICK, self._tick)
         if self._watchdog is not None:
             self._watchdog.beat()
-        for check in (self._refresh_fields, self.timeout_checker, self.application_checker):
+        for check in (
+            self._refresh_fields,
+            self.timeout_checker,
+            self.application_checker,
+            descriptors.check,
+        ):
             try:
                 check()
             except Exception:

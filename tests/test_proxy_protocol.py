@@ -150,10 +150,10 @@ class TestHeader:
         assert [answer.body for answer in read_answers(wire.take())] == [b"/a"]
 
     def test_one_header_for_all_requests(self, world: World) -> None:
-        """What stands behind the first request is a request, of a method that nobody knows."""
+        """What stands behind the first request is a request, and not a valid one."""
         wire = world.connect().gets(LINE_4, get(b"/a"), get(b"/b"), LINE_4)
         statuses = [answer.status for answer in read_answers(wire.take())]
-        assert statuses == [200, 200, 501]
+        assert statuses == [200, 200, 400]
         assert [scope["client"] for scope in world.application.scopes] == [FOUR[0]] * 2
 
     def test_body(self, world: World) -> None:
@@ -197,6 +197,14 @@ BAD = {
     "no port": b"PROXY TCP4 198.51.100.7 203.0.113.8 40000\r\n",
     "a large port": b"PROXY TCP4 198.51.100.7 203.0.113.8 65536 443\r\n",
     "a negative port": b"PROXY TCP4 198.51.100.7 203.0.113.8 -1 443\r\n",
+    "a port with an underscore": b"PROXY TCP4 198.51.100.7 203.0.113.8 1_0 443\r\n",
+    "a port with leading zeros": b"PROXY TCP4 198.51.100.7 203.0.113.8 40000 00080\r\n",
+    "a port with a sign": b"PROXY TCP4 198.51.100.7 203.0.113.8 +1 443\r\n",
+    "a space behind it": b"PROXY TCP4 198.51.100.7 203.0.113.8 40000 443 \r\n",
+    "a word behind it": b"PROXY TCP4 198.51.100.7 203.0.113.8 40000 443 x\r\n",
+    "two spaces": b"PROXY TCP4 198.51.100.7  203.0.113.8 40000 443\r\n",
+    "a tab for a port": b"PROXY TCP4 198.51.100.7 203.0.113.8 40000 \t443\r\n",
+    "a zone": b"PROXY TCP6 fe80::1%lo 2001:db8::8 40000 443\r\n",
     "no end": b"PROXY TCP4 ".ljust(MOST_OCTETS_1, b"x"),
     "an end too late": b"PROXY UNKNOWN ".ljust(MOST_OCTETS_1 - 1, b"x") + b"\r\n",
     "version 3": SIGNATURE_2 + b"\x31",

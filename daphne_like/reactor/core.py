@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import threading
@@ -18,6 +19,12 @@ from daphne_like.reactor.transport import NativeTransport
 if os.name == "posix":
     from daphne_like.reactor.port import NativeUNIXPort
     from daphne_like.reactor.processes import ProcessEnds
+
+
+log = logging.getLogger("daphne_like.server")
+
+ACCEPT_FAILED = "socket.accept() out of system resource"
+"""What asyncio's selector event loop (3.10 to 3.14) says of EMFILE and its relatives."""
 
 
 class NativeReactor(asyncioreactor.AsyncioSelectorReactor):
@@ -112,7 +119,11 @@ def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """The loop's exception handler, unless it had one of its own.
 
     What a Twisted protocol raised is left to the transport, which logs it through Twisted's log
-    and ends the connection.
+    and ends the connection. That accepting fails for want of a descriptor, asyncio says each second
+    with a traceback; the server warns of it itself (observe/descriptors.py).
     """
+    if context.get("message") == ACCEPT_FAILED:
+        log.debug("! accepting failed: %s", context.get("exception"))
+        return
     if not isinstance(context.get("protocol"), NativeTransport):
         loop.default_exception_handler(context)
