@@ -153,6 +153,16 @@ class Loop(asyncio.SelectorEventLoop):
         finally:
             asyncio._set_running_loop(outer)
 
+    def run_once(self) -> None:
+        """Run one turn."""
+        outer = asyncio._get_running_loop()
+        asyncio._set_running_loop(None)
+        try:
+            self.call_soon(self.stop)
+            self.run_forever()
+        finally:
+            asyncio._set_running_loop(outer)
+
 
 class Memory:
     """A server that serves wires.

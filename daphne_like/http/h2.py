@@ -31,9 +31,18 @@ from daphne_like.exceptions import PeerError
 from daphne_like.http.exchange import Exchange
 from daphne_like.http.extensions import PUSH, PUSHES
 from daphne_like.http.fields import EXPECTATION, Fields, check_size
+from daphne_like.http.h2_budget import (
+    DATA_COST,
+    FRAME_COST,
+    LEAST_INCREMENT,
+    MAX_TURN_COST,
+    MIN_DATA,
+    REQUEST_COST,
+    SMALL_CHANGE,
+    small_data_cost,
+)
 from daphne_like.http.h2_budget import FRAME as ONE_FRAME
-from daphne_like.http.h2_budget import LEAST_INCREMENT, SMALL_CHANGE
-from daphne_like.http.h2_fields import MalformedError, check_trailers
+from daphne_like.http.h2_fields import CostlyError, MalformedError, check_trailers
 from daphne_like.http.h2_frames import PREFACE as PREFACE
 from daphne_like.http.h2_output import HTTP2Output
 from daphne_like.http.h2_priority import Priority, priority_of
@@ -61,6 +70,8 @@ MAX_BODY_LINGER_SECONDS = 30.0
 PING = b"are you?"
 MAX_STREAM = 2**31 - 1
 """The last stream of a GOAWAY that says only that another one follows (RFC 9113, 6.8)."""
+LIGHT_COST = MAX_TURN_COST // 32
+"""Input that costs less is not counted: uvloop reads 32 times in one turn of its loop, at most."""
 
 
 @implementer(IProtocol, IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
@@ -78,16 +89,17 @@ class HTTP2Connection(HTTP2Output):
         "_goes",
         "_hard_limit",
         "_heard",
+        "_input_ended",
         "_leaving",
         "_priorities",
         "_pushes",
         "_pushes_said",
         "_requests",
         "_touched",
+        "_turn_due",
+        "_turn_left",
         "addresses",
     )
-
-    is_reading = True
 
     def __init__(self, server: Server) -> None:
         super().__init__(server)
@@ -107,6 +119,9 @@ class HTTP2Connection(HTTP2Output):
         most = server.options.max_requests_per_connection
         # A client that is never idle has its GOAWAY while requests are under way.
         self._hard_limit = None if most is None else most + server.options.h2_max_streams
+        self._turn_left = MAX_TURN_COST  # what input may still cost in this turn of the loop
+        self._turn_due = False  # the next one is asked for
+        self._input_ended = False  # behind what is held
 
     # What Twisted calls, or the HTTP/1.1 connection that has seen the preface.
 
@@ -149,30 +164,54 @@ class HTTP2Connection(HTTP2Output):
         if self._lost:
             self._drop(data)
             return
-        self._heard = True
-        conn = self._h2
-        frames = conn.frames
+        if self._held is not None:
+            self._held.append(data)
+            return
+        frames = self._h2.frames
         waited = frames.waits_for_head
         frames.add_data(data)
+        self._read(waited)
+        if self._held is not None:
+            self.transport.pauseProducing()
+
+    def _read(self, waited: bool) -> None:
+        """Work through the input, as far as its cost has room in this turn of the loop.
+
+        What is left is held, so that others have their turn (S27).
+
+        Args:
+            waited: the rest of a frame or field section was waited for before.
+        """
+        self._heard = True
+        conn = self._h2
+        frames, decoder = conn.frames, conn.decoder
+        left = self._turn_left
         came = False
+        if self._touched:
+            left -= self._hand_on(left)
         try:
             # One frame at a time: what h2 knows, and what streams do, is the same at each.
-            while not self._lost:
+            while left > 0 and not self._lost:
                 whole = conn.whole_request()
                 if whole is not None:
                     came = True
                     number, fields = whole  # not with a star: such a call is a slow one
                     self._request_received(number, fields, True)
+                    left -= REQUEST_COST
+                    if decoder.cost:
+                        left -= decoder.cost
+                        decoder.cost, decoder.charged = 0, 0.0
                     continue
                 part = conn.part_of_body()
                 if part is not None:
                     came = True
                     while part is not None:  # mostly more of the same
-                        number, octets, ends = part
-                        self._body_received(number, octets, len(octets), ends)
+                        number, octets, ends, size = part
+                        left -= DATA_COST + (size >> 11)
+                        self._body_received(number, octets, size, ends)
                         if ends:
                             self._body_complete(number)
-                        part = None if self._lost else conn.part_of_body()
+                        part = None if self._lost or left <= 0 else conn.part_of_body()
                     continue
                 events = conn.receive_data(b"")
                 frame = frames.last
@@ -186,18 +225,79 @@ class HTTP2Connection(HTTP2Output):
                             act(self, event)
                 else:
                     self._no_event(frame)
+                left -= FRAME_COST
+                if decoder.cost:
+                    left -= REQUEST_COST + decoder.cost
+                    decoder.cost, decoder.charged = 0, 0.0
         except ProtocolError as error:
+            if isinstance(error, CostlyError):
+                self._log_exhausted()
             log.debug("! %s: %s", type(error).__name__, error)
             self._fail(error.error_code)
             return
         if self._lost:
             return
-        touched, self._touched = self._touched, {}
-        for stream in touched:
-            if self.streams.get(stream.number) is stream:
-                stream.body_read_on()
-        self._wait_for_rest(waited and not came)
+        if self._touched:
+            left -= self._hand_on(left)
+        holds = left <= 0 and (frames.has_more or bool(self._touched))
+        self._held = [] if holds else None
+        if holds:
+            if frames.settled:
+                self.arrived(Wait.HEAD)  # it is not the peer that is waited for
+        else:
+            self._wait_for_rest(waited and not came)
+        if left < self._turn_left - LIGHT_COST:
+            # Small costs add up to little: no transport reads that often in one turn.
+            self._turn_left = left
+            self._ask_for_turn()
         self._flush_soon()
+
+    def _hand_on(self, left: int) -> int:
+        """Hand on what has come of bodies and to tunnels; what it has cost.
+
+        Args:
+            left: what it may cost. What is left over has its turn first, in the next one.
+        """
+        touched = self._touched
+        cost = 0
+        while touched and cost <= left:
+            stream = next(iter(touched))
+            del touched[stream]
+            if self.streams.get(stream.number) is stream:
+                cost += stream.body_read_on()
+        return cost
+
+    def _ask_for_turn(self) -> None:
+        if not self._turn_due:
+            self._turn_due = True
+            # In no application's context.
+            self.server.loop.call_soon(self._next_turn, context=Context())
+
+    def read_on(self) -> None:
+        """See HTTP2Output."""
+        self._ask_for_turn()
+
+    def _next_turn(self) -> None:
+        """Others have had their turn: go on with what is held."""
+        self._turn_due = False
+        self._turn_left = MAX_TURN_COST
+        held = self._held
+        # Whoever does not read has no answers to frames that ask for some piled up (S13).
+        if held is None or (self._paused and self._h2.frames.settled):
+            return
+        self._held = []
+        if held:
+            self._h2.frames.add_data(b"".join(held))
+        self._read(False)
+        if self._held is not None or self._lost:
+            return
+        if self._input_ended:
+            self.readConnectionLost()
+            return
+        if self.is_reading:
+            self.transport.resumeProducing()
+        if self._goes and not self.streams:
+            self._close_when_done()
 
     def _wait_for_rest(self, still: bool) -> None:
         """A frame that has begun, or a field section, is to be whole in time (S35).
@@ -218,6 +318,9 @@ class HTTP2Connection(HTTP2Output):
         if self._lost:
             self._lose_connection()
             return
+        if self._held is not None:
+            self._input_ended = True
+            return
         for stream in list(self.streams.values()):
             if stream.half_closed and stream.tunnel is None and not self.is_stuck(stream):
                 stream.exchange.end_input(peer_is_done=True)
@@ -233,6 +336,7 @@ class HTTP2Connection(HTTP2Output):
 
     def connectionLost(self, reason: Failure) -> None:
         self._lost = True
+        self._held = None
         self._lose_streams()
         self.forget()
         self._paused = False
@@ -325,6 +429,9 @@ class HTTP2Connection(HTTP2Output):
         if self._requests == self._hard_limit:
             self._go_away(ErrorCodes.NO_ERROR)
         if refusal is None:
+            charged = self._h2.decoder.charged
+            if charged:
+                self.budget.earn(charged)
             stream.start()
         else:
             stream.refuse(refusal)
@@ -396,8 +503,10 @@ class HTTP2Connection(HTTP2Output):
             # At once: an application that does not read holds up its own stream alone.
             self.open_window(self._given_back)
             self._given_back = 0
-        if not data and not ends:
-            self.spend()
+        if len(data) < MIN_DATA and not ends:
+            self.spend(small_data_cost(len(data)) if data else ONE_FRAME)
+            if self._lost:
+                return
         stream = self.streams.get(number)
         if stream is None:
             answered = self._answered.get(number)
@@ -517,8 +626,11 @@ class HTTP2Connection(HTTP2Output):
 
     def spend(self, cost: float = 1.0) -> None:
         if not self.budget.spend(cost) and not self._lost:
-            log.info("! %s sends frames that ask for nothing: closing", self._peer())
+            self._log_exhausted()
             self._fail(ErrorCodes.ENHANCE_YOUR_CALM)
+
+    def _log_exhausted(self) -> None:
+        log.info("! %s sends frames that ask for nothing: closing", self._peer())
 
     # Waiting.
 
@@ -542,7 +654,9 @@ class HTTP2Connection(HTTP2Output):
 
     def waited_too_long(self, wait: Wait) -> None:
         log.debug("%% waited too long for %s", wait.name)
-        if wait is Wait.NEXT:
+        if wait is Wait.NEXT and self._held is not None:
+            self._wait_idle()  # the next request may be held
+        elif wait is Wait.NEXT:
             self._go_away(ErrorCodes.NO_ERROR)
         elif wait is Wait.HEAD:
             settled = self._h2.frames.settled
@@ -636,8 +750,7 @@ class HTTP2Connection(HTTP2Output):
         if isinstance(self.transport, TLSMemoryBIOProtocol):
             self._lose_connection()  # it waits for the peer's close_notify by itself
             return
-        if self._paused:
-            self.transport.resumeProducing()
+        self._read_to_the_end()
         self.transport.loseWriteConnection()
         self.wait(Wait.LINGER, LINGER_SECONDS)
         self.wait(Wait.WRITE, self.server.options.write_timeout)
@@ -663,6 +776,8 @@ class HTTP2Connection(HTTP2Output):
 
         Those are discarded for a limited time. See HTTP2Output.stream_over.
         """
+        if self._held is not None:
+            return  # until it is worked through
         if not self._reads_bodies_on():
             self._close()
         elif not self.waits_for(Wait.LINGER):
@@ -683,8 +798,15 @@ class HTTP2Connection(HTTP2Output):
         self._linger()
 
     def _lose_connection(self) -> None:
+        self._read_to_the_end()
         self.transport.loseConnection()
         self.wait(Wait.WRITE, self.server.options.write_timeout)
+
+    def _read_to_the_end(self) -> None:
+        """Read, if reading was paused, so that the peer's end is seen."""
+        if not self.is_reading and not self._input_ended:
+            self.transport.resumeProducing()
+        self._held = None
 
     def _peer(self) -> str:
         client = (self.addresses or self.find_addresses()).client

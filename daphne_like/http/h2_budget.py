@@ -1,4 +1,8 @@
-"""What a peer of HTTP/2 may ask of us for nothing, before it has to go (S13, S14, S15, S17)."""
+"""What a peer of HTTP/2 may make us do: for nothing, and in one turn of the event loop.
+
+`Budget` bounds frames that ask for nothing (S13, S14, S15, S17): a peer that has used it up has to
+go. `MAX_TURN_COST` bounds what one connection does before others have their turn (S27).
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,37 @@ ANSWERED = 1.0
 FRAME_SENT = 4.0
 """A DATA frame earns four, or as many KiB as it has where the peer's window cut it short: a client
 may acknowledge each one on the stream and on the connection, or measure the way with a ping."""
+
+
+MIN_DATA = 32
+"""Octets in a DATA frame from which it costs nothing: with fewer, the frame is most of the work."""
+SMALL_DATA = 0.03
+"""Costs an octet's worth of that: a keystroke is free in practice, a flood of octets is not."""
+SECTION_COST = 250.0
+"""Cost of decoding a field section (see below) that is worth a frame."""
+FREE_SECTION = 4096
+"""Octets of an encoded field section that cost the budget nothing."""
+FREE_FIELDS = 256
+"""Fields of a section that cost the budget nothing."""
+
+MAX_TURN_COST = 4000
+"""What a connection may cost in one turn of the event loop; the costs below are in microseconds,
+as measured on one machine, so a turn takes a few milliseconds."""
+DATA_COST = 3
+"""Of a DATA frame, and one for every 2048 octets that it carries."""
+FRAME_COST = 20
+"""Of any other frame."""
+REQUEST_COST = 30
+"""Of a request, apart from decoding its fields."""
+FIELD_COST = 4
+"""Of decoding a field, and checking it."""
+OCTETS_A_COST = 5
+"""Octets of Huffman code that are decoded for a cost of one."""
+
+
+def small_data_cost(size: int) -> float:
+    """What a DATA frame costs the budget that carries fewer than MIN_DATA octets."""
+    return SMALL_DATA * (MIN_DATA - size) / MIN_DATA
 
 
 class Budget:

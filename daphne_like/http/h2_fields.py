@@ -7,12 +7,20 @@ from collections.abc import Iterable
 from typing import Any
 
 from h2.errors import ErrorCodes
-from h2.exceptions import ProtocolError
+from h2.exceptions import DenialOfServiceError, ProtocolError
 from hpack import Decoder, Encoder
 from hpack.exceptions import HPACKError, OversizedHeaderListError
 from hpack.struct import NeverIndexedHeaderTuple
 
 from daphne_like.http.fields import Fields
+from daphne_like.http.h2_budget import (
+    FIELD_COST,
+    FREE_FIELDS,
+    FREE_SECTION,
+    OCTETS_A_COST,
+    SECTION_COST,
+    Budget,
+)
 
 NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 FORBIDDEN_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -38,6 +46,10 @@ class Section(list[tuple[bytes, bytes]]):
 
 class MalformedError(Exception):
     """A request that is malformed (RFC 9113, 8.1.1): its stream is reset, with PROTOCOL_ERROR."""
+
+
+class CostlyError(DenialOfServiceError):
+    """The peer has used up its budget; see h2_budget.py."""
 
 
 class CompressionError(ProtocolError):
@@ -79,16 +91,33 @@ class CachedDecoder(Decoder):
     A connection's later requests mostly are blocks that do not change it: indexed fields, and
     literals without indexing, as nghttp2's clients write `:path`. Decoding one of 14 fields took as
     long as all the rest of h2's work on it (measured).
+
+    Args:
+        max_header_list_size: octets of a decoded section (RFC 9113, 6.5.2).
+        budget: of the peer, which pays for large sections.
+
+    Attributes:
+        cost: of what was decoded since the connection has set it to 0; see h2_budget.py.
+        charged: what the size of a section has cost the budget, likewise.
     """
 
-    def __init__(self, max_header_list_size: int) -> None:
+    def __init__(self, max_header_list_size: int, budget: Budget) -> None:
         super().__init__(max_header_list_size)
         self._known: dict[bytes, Section] = {}
+        self._budget = budget
+        self.cost = 0
+        self.charged = 0.0
 
     def decode(self, data: bytes, raw: bool = False) -> Any:
         known = self._known.get(data)
         if known is not None:
             return known
+        octets = len(data)
+        self.cost += octets // OCTETS_A_COST
+        if octets > FREE_SECTION:
+            # Before it is decoded: an honest request gets it back when it is served.
+            self.charged = octets / (OCTETS_A_COST * SECTION_COST)
+            self._spend(self.charged)
         size, count, newest = self._table()
         try:
             decoded: Any = super().decode(data, raw)
@@ -96,6 +125,10 @@ class CachedDecoder(Decoder):
             raise  # h2 says ENHANCE_YOUR_CALM
         except HPACKError as error:
             raise CompressionError(f"A field section can not be decoded: {error}") from error
+        fields = len(decoded)
+        self.cost += fields * FIELD_COST
+        if fields > FREE_FIELDS:
+            self._spend((fields - FREE_FIELDS) * FIELD_COST / SECTION_COST)
         now = self._table()
         # The same object, not an equal one: that may have come in before it. It is held on to, so
         # that no other one has its place in memory.
@@ -106,6 +139,10 @@ class CachedDecoder(Decoder):
                 self._known.clear()
             self._known[data] = decoded = Section(decoded)
         return decoded
+
+    def _spend(self, cost: float) -> None:
+        if not self._budget.spend(cost):
+            raise CostlyError("Field sections that take too long to decode")
 
     def _table(self) -> tuple[int, int, object]:
         """What is another one as soon as the dynamic table is.

@@ -34,7 +34,7 @@ MOST_CONTINUATIONS = 64
 """CONTINUATION frames of one field section: large ones fill its limit long before (S16)."""
 DATA, HEADERS, WINDOW_UPDATE, CONTINUATION = 0x0, 0x1, 0x8, 0x9
 ACK = END_STREAM = 0x1
-END_HEADERS, PRIORITY = 0x4, 0x20
+END_HEADERS, PADDED, PRIORITY = 0x4, 0x8, 0x20
 HIGHEST = 0x7FFFFFFF
 KNOWN_SETTINGS = frozenset(SettingCodes)
 LAYOUT = struct.Struct(">BHBBI")
@@ -122,12 +122,13 @@ class FrameReader:
         self.highest = number
         return number, data[start:end]
 
-    def next_data(self) -> tuple[int, bytes, bool] | None:
-        """Cut off the next frame, if it is DATA, whole, with octets and without padding.
+    def next_data(self) -> tuple[int, bytes, bool, int] | None:
+        """Cut off the next frame, if it is DATA, whole, and with octets beside its padding.
 
         Returns:
-            The stream's number, the octets, and whether its peer's side ends with them; None
-            leaves the frame where it is, and so does `put_back` afterwards.
+            The stream's number, the octets, whether its peer's side ends with them, and what they
+            count in the windows; None leaves the frame where it is, and so does `put_back`
+            afterwards.
         """
         data, at = self._data, self._at
         start = at + FRAME_HEAD
@@ -137,7 +138,7 @@ class FrameReader:
         end = start + size
         if (
             kind != DATA
-            or flags > END_STREAM
+            or flags & ~(END_STREAM | PADDED)
             or upper
             or not 0 < size <= FRAME
             or len(data) < end
@@ -145,12 +146,23 @@ class FrameReader:
             or not self.settled
         ):
             return None
+        if flags & PADDED:
+            padding = data[start]
+            if padding + 1 >= size:  # nothing else, or an error: not the usual way
+                return None
+            self._at = end
+            return number, data[start + 1 : end - padding], flags & END_STREAM == END_STREAM, size
         self._at = end
-        return number, data[start:end], flags == END_STREAM
+        return number, data[start:end], flags == END_STREAM, size
 
-    def put_back(self, octets: bytes) -> None:
+    def put_back(self, size: int) -> None:
         """Leave the frame that `next_data` has just cut off to whoever comes next."""
-        self._at -= FRAME_HEAD + len(octets)
+        self._at -= FRAME_HEAD + size
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there are octets that were not cut into frames."""
+        return self._at < len(self._data)
 
     def __iter__(self) -> Iterator[Frame]:
         """The next frame, and no other; GOAWAY is not for h2, which would fall silent."""

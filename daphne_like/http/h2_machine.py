@@ -25,6 +25,7 @@ from hpack.exceptions import HPACKError, OversizedHeaderListError
 from hyperframe.frame import Frame, RstStreamFrame
 
 from daphne_like.http.fields import Fields
+from daphne_like.http.h2_budget import Budget
 from daphne_like.http.h2_fields import CachedDecoder, StatelessEncoder, encoded_section
 from daphne_like.http.h2_frames import (
     CONTINUATION,
@@ -91,14 +92,16 @@ class StateMachine(H2Connection):
 
     Args:
         options: for the limits that the peer is told of.
+        budget: of the peer.
     """
 
     MAX_CLOSED_STREAMS = 1024
     """Of which h2 knows how they ended; its own 65536 take 8 MB of each connection."""
 
+    decoder: CachedDecoder
     encoder: StatelessEncoder  # type: ignore[assignment] # has what h2 calls
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, budget: Budget) -> None:
         super().__init__(CONFIG)
         self._out: list[bytes | memoryview] = []
         self._first_window = self.remote_settings.initial_window_size
@@ -107,7 +110,7 @@ class StateMachine(H2Connection):
         self.encoder = StatelessEncoder()
         # Twice: a section between one and two times the limit is answered with 431.
         most_decoded = 2 * options.max_head
-        self.decoder = CachedDecoder(most_decoded)
+        self.decoder = CachedDecoder(most_decoded, budget)
         self.frames = FrameReader(max(most_decoded, 2 * FRAME))
         self.incoming_buffer = self.frames  # type: ignore[assignment] # has what h2 calls
         self._many_streams = 2 * options.h2_max_streams
@@ -218,18 +221,17 @@ class StateMachine(H2Connection):
         self.highest_inbound_stream_id = number
         return number, fields
 
-    def part_of_body(self) -> tuple[int, bytes, bool] | None:
+    def part_of_body(self) -> tuple[int, bytes, bool, int] | None:
         """Take the next frame, if it is DATA with octets that its stream and both windows allow.
 
         Returns:
-            The stream's number, the octets, and whether the peer ends its side with them; None
-            where the next frame is for `receive_data`.
+            The stream's number, the octets, whether the peer ends its side with them, and what
+            they count in the windows; None where the next frame is for `receive_data`.
         """
         found = self.frames.next_data()
         if found is None:
             return None
-        number, octets, ends = found
-        size = len(octets)
+        number, _, ends, size = found
         stream = self.streams.get(number)
         shared = self._inbound_flow_control_window_manager
         if (
@@ -238,11 +240,11 @@ class StateMachine(H2Connection):
             or self.state_machine.state is not SERVER_OPEN
             or size > shared.current_window_size
         ):
-            self.frames.put_back(octets)
+            self.frames.put_back(size)
             return None
         window = stream._inbound_window_manager
         if size > window.current_window_size:
-            self.frames.put_back(octets)
+            self.frames.put_back(size)
             return None
         window.current_window_size -= size
         shared.current_window_size -= size

@@ -57,6 +57,7 @@ class HTTP2Output(Paced):
         "_flushing",
         "_given_back",
         "_h2",
+        "_held",
         "_lost",
         "_promised",
         "_pumping",
@@ -72,7 +73,7 @@ class HTTP2Output(Paced):
         super().__init__(server)
         self.streams: dict[int, HTTP2Stream] = {}
         self.budget = Budget(server.clock)
-        self._h2 = StateMachine(server.options)
+        self._h2 = StateMachine(server.options, self.budget)
         self._ring: dict[HTTP2Stream, None] = {}  # those with octets pending, in turn
         self._stalled: dict[HTTP2Stream, None] = {}  # those whose own window has no room
         self._answered: dict[int, HTTP2Stream] = {}  # whose peer still sends what nobody reads
@@ -83,6 +84,7 @@ class HTTP2Output(Paced):
         self._lost = False
         self._widened = 0
         self._given_back = 0  # octets that came, and that the window of all is to be opened by
+        self._held: list[bytes] | None = None  # see HTTP2Connection
 
     def spend(self, cost: float = 1.0) -> None:
         """The peer has made work for nothing."""
@@ -91,6 +93,15 @@ class HTTP2Output(Paced):
     def stream_is_over(self) -> None:
         """A stream has ended, or a body that nobody reads any more; perhaps it was the last one."""
         raise NotImplementedError
+
+    def read_on(self) -> None:
+        """Go on with the input that is held, in a turn of its own."""
+        raise NotImplementedError
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether the peer is read, and all that it has sent is worked through."""
+        return self._held is None and not (self._paused and self._h2.frames.settled)
 
     # What streams call.
 
@@ -365,5 +376,8 @@ class HTTP2Output(Paced):
     def resumeProducing(self) -> None:
         super().resumeProducing()
         if not self._lost:
-            self.transport.resumeProducing()
+            if self._held is None:
+                self.transport.resumeProducing()
+            else:
+                self.read_on()
             self._pump()

@@ -48,6 +48,8 @@ MOST_DROPPED = 16777216
 """Octets of a body that nobody reads; as on HTTP/1.1."""
 MOST_PROMISES = 16
 """For one request: a page's first style sheets, and not an application's endless loop."""
+PAUSED_COST = 2000
+"""Of octets after which a protocol wants no more for now: its own bound of a turn; h2_budget.py."""
 MOST_WINDOW = 1048576
 """Octets of a body on their way, at most, to an application that reads as fast as they come."""
 
@@ -79,6 +81,7 @@ class HTTP2Stream(Waits):
     tunnel: Tunnel | None = None
     window = FIRST_WINDOW
     _early: bytearray | None = None  # what came before it was taken over
+    _arrived: bytes | bytearray = b""  # what came for the tunnel in this turn
     _room: Future[None] | None = None
     _kept: bytearray | None = None  # for which the application's input has no room
     _unread = 0  # octets that came and were not given back to the peer's window
@@ -190,16 +193,21 @@ class HTTP2Stream(Waits):
             self.connection.open_window(self._unread, self.number)
             self._unread = 0
 
-    def body_read_on(self) -> None:
-        """All that came in one read is there: on to the application, and more from the peer."""
+    def body_read_on(self) -> int:
+        """All that came in one read is there: on to the application, and more from the peer.
+
+        Returns:
+            What it has cost, beside the frames; see h2_budget.py.
+        """
         exchange = self.exchange
         if exchange.takes_over:
-            return
+            return self._to_protocol()
         exchange.flush_body()
         if self._padded:
             # The application will not read the padding: there may be nothing else that came.
             self._padded = False
             self._give_back()
+        return 0
 
     def body_complete(self) -> None:
         """The peer has ended its side."""
@@ -207,6 +215,7 @@ class HTTP2Stream(Waits):
         self.half_closed = True
         if exchange.takes_over:
             if self.tunnel is not None:
+                self._to_protocol()
                 self.tunnel.ended()
             return
         self.arrived(Wait.BODY)
@@ -260,6 +269,7 @@ class HTTP2Stream(Waits):
         got = exchange.received - exchange.received_at_look
         waits_for_us = (
             exchange.is_full
+            or not self.connection.is_reading
             or exchange.expects_continue
             or self.connection.room_for_peer(self.number) <= 0
         )
@@ -516,8 +526,24 @@ class HTTP2Stream(Waits):
             if self._early is None:
                 self._early = bytearray()
             self._early += data  # at most one window
-        elif self.tunnel.data_received(data):
+        elif not self._arrived:
+            self._arrived = data
+        else:
+            # Together: a protocol that is given octets one by one takes many times as long.
+            if self._arrived.__class__ is bytes:
+                self._arrived = bytearray(self._arrived)
+            self._arrived += data
+
+    def _to_protocol(self) -> int:
+        """Hand on what came for the tunnel; what it has cost."""
+        arrived, self._arrived = self._arrived, b""
+        tunnel = self.tunnel
+        if not arrived or tunnel is None:
+            return 0
+        if tunnel.data_received(bytes(arrived)):
             self._give_back()
+            return len(arrived) >> 4
+        return PAUSED_COST
 
     def tunnel_read_on(self) -> None:
         """The protocol has caught up with what the peer sends."""
@@ -558,6 +584,7 @@ class HTTP2Stream(Waits):
     def lost(self) -> None:
         """The peer has reset the stream, or the connection is gone."""
         exchange = self.exchange
+        self._to_protocol()  # what came before the end is the application's to read
         tunnel, self.tunnel = self.tunnel, None
         if tunnel is not None:
             tunnel.lost()
@@ -571,7 +598,7 @@ class HTTP2Stream(Waits):
     def waited_too_long(self, wait: Wait) -> None:
         log.debug("%% stream %d waited too long for %s", self.number, wait.name)
         if wait is Wait.LINGER:
-            if self._dropped > self._dropped_at_look:
+            if self._dropped > self._dropped_at_look or not self.connection.is_reading:
                 self._dropped_at_look = self._dropped
                 self.wait(Wait.LINGER, STOP_SECONDS)
             else:

@@ -28,6 +28,7 @@ from tests.h2_peer import (
 )
 from tests.h2_peer import settings as settings_frame
 from tests.http2.test_frames import block
+from tests.http2.test_turns import CODED, CRUMBS, TINY, sectioned
 from tests.memory import Memory
 from tests.peers import never_answer
 from tests.websocket_peer import TEXT, closing, frame
@@ -60,6 +61,17 @@ SECTION = st.sampled_from(
 PAYLOAD = st.sampled_from(
     [b"", b"a", b"abc", b"x" * 16000, frame(TEXT, b"hello"), closing(1000), b"\xff" * 9]
 )
+COSTLY = st.one_of(
+    st.builds(
+        lambda number, octets, padding, count: data(number, octets, padding=padding) * count,
+        OPEN, st.sampled_from([b"x", b"\x82", b"x" * 31]), st.sampled_from([None, 0, 3]),
+        st.sampled_from([30, 1000, 2000]),
+    ),
+    st.builds(sectioned, OPEN, st.sampled_from([TINY, CODED, CRUMBS, TINY[:5000]])),
+    st.builds(lambda number, count: data(number, frame(TEXT, b"") * count), OPEN, st.just(1500)),
+    st.sampled_from([ping() * 300, settings_frame() * 150, window(0, 1) * 300]),
+)  # fmt: skip
+"""What takes more than one turn of the event loop, or nearly so."""
 FRAMES = st.one_of(
     st.builds(
         lambda number, ends, section: raw(1, 4 | ends, number, section),
@@ -95,6 +107,8 @@ STEP = st.one_of(
     FRAMES.map(lambda octets: ("sends", octets)),
     FRAMES.map(lambda octets: ("sends", octets)),
     FRAMES.map(lambda octets: ("sends", octets)),
+    COSTLY.map(lambda octets: ("sends", octets)),
+    st.lists(COSTLY | FRAMES, min_size=1, max_size=3).map(lambda parts: ("rushes", parts)),
     st.sampled_from(
         [("passes", 3), ("passes", 40), ("pauses", 0), ("resumes", 0), ("stops", 0), ("fin", 0)]
     ),
@@ -151,6 +165,9 @@ class TestSequences:
                 break
             if kind == "sends":
                 wire.sends(value)
+            elif kind == "rushes":  # all of it before anything else happens
+                for part in value:
+                    wire.protocol.dataReceived(part)
             elif kind == "passes":
                 memory.passes(value)
             elif kind == "pauses" and wire.producer is not None:
@@ -185,7 +202,7 @@ class TestSequences:
         streams = set(connection.streams.values())
         assert set(connection._ring) <= streams
         assert set(connection._stalled) <= streams
-        assert not connection._touched
+        assert not connection._touched or connection._held is not None
         assert not connection._pumping
         known = {*connection.streams, *connection._answered}
         assert {number for number, s in connection._h2.streams.items() if s.open} == known
@@ -198,7 +215,7 @@ class TestSequences:
             )
 
     @SETTINGS
-    @given(st.lists(FRAMES, max_size=12), st.data())
+    @given(st.lists(FRAMES | FRAMES | COSTLY, max_size=12), st.data())
     def test_cut_anywhere(self, frames: list[bytes], drawn: Any) -> None:
         """The same octets in other pieces have the same end, if nothing is answered in between."""
         octets = PREFACE + settings_frame() + b"".join(frames)

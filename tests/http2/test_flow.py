@@ -410,6 +410,7 @@ class TestIn:
         one = data(1, b"x")
         for _ in range(40):
             peer.wire.sends(one * 500)
+            memory.now += 1  # a peer in no hurry has the budget for it
         for _ in range(1100):
             peer.wire.protocol.dataReceived(one)
         (exchange,) = memory.server.instances
