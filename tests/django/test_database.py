@@ -145,6 +145,14 @@ class TestSignals:
         ours = [line.removesuffix(path) for line in shop.diary() if line.endswith(path)]
         assert ours == ["started", "connected", "finished"]
 
+    @pytest.mark.skipif(not TELLS_VIEWS, reason="before Django 5.0 a cancelled request has no end")
+    def test_finished_though_it_sends_all_the_time(self, shop: Shop) -> None:
+        """H30: `send` does not raise before Django has cancelled what sends."""
+        for number in range(5):
+            shop.leaves("busy-stream", f"busy-{number}")
+        for number in range(5):
+            shop.wait_for(f"finished /hold/busy-stream/busy-{number}")
+
     def test_connection_ends_with_its_request(self, shop: Shop, age: str) -> None:
         """With CONN_MAX_AGE=0 the end of the request closes the connection.
 

@@ -98,6 +98,18 @@ async def async_stream(request: HttpRequest, name: str) -> StreamingHttpResponse
     return StreamingHttpResponse(parts())
 
 
+async def busy_stream(request: HttpRequest, name: str) -> StreamingHttpResponse:
+    """An async generator that has a part in every turn of the event loop."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        diary.append(f"holding {name}")
+        while True:
+            yield b"x"
+            await asyncio.sleep(0)
+
+    return StreamingHttpResponse(parts())
+
+
 async def sleeping_view(request: HttpRequest, name: str) -> HttpResponse:
     """An async view without a database."""
     diary.append(f"holding {name}")

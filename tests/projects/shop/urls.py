@@ -25,6 +25,7 @@ urlpatterns = [
     path("hold/steps-view/<str:name>", holding.steps_view),
     path("hold/sync-stream/<str:name>", holding.sync_stream),
     path("hold/async-stream/<str:name>", holding.async_stream),
+    path("hold/busy-stream/<str:name>", holding.busy_stream),
     path("hold/sleeping-view/<str:name>", holding.sleeping_view),
     path("open/<str:name>", holding.open_gate),
     path("collect", holding.collect),
