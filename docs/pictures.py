@@ -1,12 +1,14 @@
-"""Takes the documentation's pictures of the demo with headless Chromium: `python docs/pictures.py`.
+"""Takes the documentation's pictures of the demo with headless Chromium.
 
-It needs chromium, chromedriver and Selenium, which the tests need as well.
+`python docs/pictures.py` writes them to docs/_static, or to the folder that is named. It needs
+chromium, chromedriver and Selenium, which the tests need as well.
 """
 
 from __future__ import annotations
 
 import base64
 import shutil
+import sys
 from pathlib import Path
 
 from selenium.webdriver import Chrome, ChromeOptions
@@ -64,8 +66,8 @@ def take(browser: Chrome, url: str, scheme: str) -> bytes:
     return base64.b64decode(browser.execute_cdp_cmd("Page.captureScreenshot", {})["data"])
 
 
-def main() -> None:
-    """Write demo-light.png and demo-dark.png.
+def main(folder: Path) -> None:
+    """Write demo-light.png and demo-dark.png to a folder.
 
     Raises:
         ValueError: a picture is larger than everybody who clones the repository should load.
@@ -77,10 +79,10 @@ def main() -> None:
                 picture = take(browser, server.url + "/", scheme)
                 if len(picture) > MAX_OCTETS:
                     raise ValueError(f"the {scheme} picture has {len(picture)} octets")
-                (FOLDER / f"demo-{scheme}.png").write_bytes(picture)
+                (folder / f"demo-{scheme}.png").write_bytes(picture)
     finally:
         browser.quit()
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -37,7 +38,8 @@ RUN_ELSEWHERE = {
     "daphne-like": "TestCommands",
     "twist": "TestTwistd",
     "twistd": "TestTwistd",
-    "curl": "TestTutorial, TestHTTP2, tests/loopback/test_chat.py",
+    "openssl req": "TestTLS",
+    "curl": "TestTutorial, TestTLS, TestHTTP2, tests/loopback/test_chat.py",
     "python manage.py": "tests/django/test_documentation.py, tests/loopback/test_chat.py",
     "systemd-socket-activate": "tests/loopback/test_systemd.py",
     "python -m tests.conformance": "tests/conformance/test_autobahn.py",
@@ -216,6 +218,56 @@ class TestHTTP2:
             running.stop()
         assert printed.startswith("HTTP/2 200")
         assert printed.endswith("Hello, world!\n")
+
+
+class TestTLS:
+    """docs/howto/tls.rst."""
+
+    def test_own_certificate(self, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The three commands after each other: make a certificate, serve with it, ask."""
+        make, command, ask = next(
+            found.replace("$ ", "").splitlines()
+            for found in blocks(HOWTO / "tls.rst", "console")
+            if "openssl" in found
+        )
+        for name in ("crt.pem", "key.pem"):
+            (project / name).unlink()
+        needed.program("openssl", "openssl")
+        subprocess.run(shlex.split(make), cwd=project, check=True, capture_output=True, timeout=30)
+        _, *arguments = shlex.split(elsewhere(command, project))
+        running = serve(monkeypatch, project, *arguments)
+        try:
+            running.wait_until_ready()
+            printed = curled(ask.replace("crt.pem", f"{project}/crt.pem"), "8443", running)
+        finally:
+            running.stop()
+        assert printed == "Hello, world!\n"
+
+
+class TestPictures:
+    """docs/pictures.py."""
+
+    def test_pictures_are_small(self) -> None:
+        """Everybody who clones the repository loads them."""
+        pictures = sorted((ROOT / "docs" / "_static").glob("*.png"))
+        assert [path.name for path in pictures] == ["demo-dark.png", "demo-light.png"]
+        assert [path.name for path in pictures if path.stat().st_size >= 150_000] == []
+
+    def test_they_can_be_taken_again(self, tmp_path: Path) -> None:
+        """The script shows the demo of today to Chromium."""
+        needed.program("chromium", "chromium")
+        needed.program("chromedriver", "chromium-driver")
+        done = subprocess.run(
+            [sys.executable, ROOT / "docs" / "pictures.py", tmp_path],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        for name in ("demo-dark.png", "demo-light.png"):
+            octets = (tmp_path / name).read_bytes()
+            assert octets.startswith(b"\x89PNG\r\n")
+            assert struct.unpack_from(">II", octets, 16) == (1120, 600)
 
 
 class TestGrep:
