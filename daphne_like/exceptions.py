@@ -8,7 +8,7 @@ class DaphneLikeError(Exception):
 
 
 class PeerError(DaphneLikeError):
-    """The peer broke a rule of its protocol; logged at DEBUG, never with a traceback.
+    """The peer broke a rule of its protocol; logged by observe/refusals.py, without a traceback.
 
     Attributes:
         status: the HTTP status the peer is owed, 400 to 505.

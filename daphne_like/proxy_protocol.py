@@ -34,6 +34,9 @@ from daphne_like.tls.endpoint import IReloadable
 
 log = logging.getLogger("daphne_like.server")
 
+refused = logging.getLogger("daphne_like.refused")
+"""Bounded in observe/refusals.py."""
+
 SIGNATURE_1 = b"PROXY "
 UNKNOWN = b"PROXY UNKNOWN ", b"PROXY UNKNOWN\r\n"
 SIGNATURE_2 = V2Parser.PREFIX
@@ -168,7 +171,11 @@ class ProxiedConnection(HAProxyProtocolWrapper):
         self.transport.abortConnection()
 
     def _refuse(self, reason: str) -> None:
-        log.debug("! %s: no valid PROXY header: %s", self.transport.getPeer(), reason)
+        peer = self.transport.getPeer()
+        client = "a proxy on a UNIX socket"
+        if isinstance(peer, IPv4Address | IPv6Address):
+            client = f"{peer.host}:{peer.port}"
+        refused.info("Refused %s for its %s: %s", client, "PROXY header", reason)
 
     def _disarm(self) -> None:
         deadline, self._deadline = self._deadline, None

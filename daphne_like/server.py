@@ -30,14 +30,14 @@ from daphne_like.asgi.queue import InputQueue
 from daphne_like.asgi.stack import executor_kept_by, stuck_at
 from daphne_like.deadlines import TICK, Deadlines
 from daphne_like.endpoints import endpoints_from, without_password
-from daphne_like.exceptions import ConfigurationError, ConnectionClosed
+from daphne_like.exceptions import ConfigurationError, ConnectionClosed, PeerError
 from daphne_like.hangup import heed_hangup
 from daphne_like.http.answers import date_line
 from daphne_like.http.exchange import Exchange
 from daphne_like.http.factory import HTTPFactory
 from daphne_like.http.fields import FieldSection
 from daphne_like.http.reading import USUAL_HEAD
-from daphne_like.observe import loggers
+from daphne_like.observe import loggers, refusals
 from daphne_like.observe.banner import speaks_tls
 from daphne_like.observe.descriptors import descriptors
 from daphne_like.observe.watchdog import Watchdog
@@ -381,6 +381,7 @@ class Server:
             self._watchdog.stop()
         if self._ticking is not None:
             self._ticking.cancel()
+        refusals.limit.sum_up(at_once=True)
 
     def stop(self) -> None:
         """End what serves, from any thread: the reactor after `run`; what is in flight is finished.
@@ -645,6 +646,7 @@ class Server:
             self.timeout_checker,
             self.application_checker,
             descriptors.check,
+            refusals.limit.sum_up,
         ):
             try:
                 check()
@@ -682,6 +684,14 @@ class Server:
                 "size": exchange.written,
             },
         )
+
+    def refused(self, client: Any, error: PeerError) -> None:
+        """A request was refused: it has a line in the log, see observe/refusals.py."""
+        refusals.refused(client, error)
+
+    def refused_connection(self, client: Any, code: str, reason: object) -> None:
+        """A rule of HTTP/2 was broken, and the connection or stream ended with this code."""
+        refusals.refused_connection(client, code, reason)
 
     def log_action(self, protocol: str, action: str, details: dict[str, Any]) -> None:
         """Tell the action logger, if there is one."""

@@ -18,6 +18,7 @@ from twisted.internet.testing import MemoryReactorClock
 
 from daphne_like.endpoints import endpoints_from
 from daphne_like.exceptions import ConfigurationError
+from daphne_like.observe import refusals
 from daphne_like.options import Options
 from daphne_like.proxies import TrustedProxies
 from daphne_like.proxy_protocol import (
@@ -113,6 +114,7 @@ class World:
 @pytest.fixture
 def world() -> Iterator[World]:
     world = World()
+    refusals.limit.sum_up(at_once=True)  # each test has all lines of a period
     yield world
     assert not world.clock.getDelayedCalls() or world.memory.server.connections
     world.memory.close()
@@ -225,8 +227,8 @@ class TestRefusals:
     def test_wrong_header(
         self, world: World, caplog: pytest.LogCaptureFixture, octets: bytes, cut: str
     ) -> None:
-        """Closed without an answer, with one line at DEBUG; what follows is dropped."""
-        caplog.set_level(logging.DEBUG, "daphne_like.server")
+        """Closed without an answer, with one line at INFO; what follows is dropped."""
+        caplog.set_level(logging.DEBUG, "daphne_like.refused")
         parts = [octets] if cut == "whole" else [bytes([octet]) for octet in octets]
         wire = world.connect()
         for part in parts:
@@ -236,7 +238,7 @@ class TestRefusals:
         assert wire.written == b""
         assert world.application.scopes == []
         lines = [record for record in caplog.records if "PROXY header" in record.message]
-        assert [record.levelname for record in lines] == ["DEBUG"]
+        assert [record.levelname for record in lines] == ["INFO"]
         assert "192.0.2.1" in lines[0].message
         wire.vanishes()
 
@@ -267,7 +269,7 @@ class TestDeadline:
     @pytest.mark.parametrize("octets", [b"", LINE_4[:-1], LOCAL[:-1]])
     def test_too_late(self, world: World, caplog: pytest.LogCaptureFixture, octets: bytes) -> None:
         """Octet after octet does not put it off."""
-        caplog.set_level(logging.DEBUG, "daphne_like.server")
+        caplog.set_level(logging.DEBUG, "daphne_like.refused")
         wire = world.connect()
         world.clock.advance(SECONDS - 1)
         wire.gets(octets)

@@ -57,6 +57,10 @@ STATUSES = frozenset(range(200, 1000))
 class Carrier(Protocol):
     """The connection, of whatever HTTP version, as an exchange sees it."""
 
+    @property
+    def client(self) -> list[Any] | None:
+        """Host and port of the peer; None on a UNIX socket."""
+
     def respond(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
         """Write the head that the exchange holds, and the first of its body."""
 

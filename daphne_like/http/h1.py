@@ -272,8 +272,8 @@ class HTTP1Connection(HTTP1Input):
 
     def _refuse(self, error: PeerError) -> None:
         """Answer what is no request, in its turn, and close: never two answers to one request."""
-        log.debug("! refused with %s", error)
         receiving = self._receiving
+        self.server.refused((receiving and receiving.client) or self.client, error)
         request_line = (self._head or self.whole_head).partition(b"\r\n")[0]
         answer = short_answer(
             error,

@@ -230,10 +230,12 @@ class HTTP2Connection(HTTP2Output):
                     left -= REQUEST_COST + decoder.cost
                     decoder.cost, decoder.charged = 0, 0.0
         except ProtocolError as error:
+            code = ErrorCodes(error.error_code)
             if isinstance(error, CostlyError):
                 self._log_exhausted()
-            log.debug("! %s: %s", type(error).__name__, error)
-            self._fail(error.error_code)
+            else:
+                self.server.refused_connection(self.client, code.name, error)
+            self._fail(code)
             return
         if self._lost:
             return
@@ -552,7 +554,9 @@ class HTTP2Connection(HTTP2Output):
             self.stream_is_over()
 
     def _malformed(self, number: int, error: MalformedError) -> None:
-        log.debug("! stream %d is malformed: %s", number, error)
+        self.server.refused_connection(
+            self.client, ErrorCodes.PROTOCOL_ERROR.name, f"stream {number} is malformed: {error}"
+        )
         self._reset(number, ErrorCodes.PROTOCOL_ERROR)
         self._lose_stream(number)
         self.spend()
@@ -630,7 +634,9 @@ class HTTP2Connection(HTTP2Output):
             self._fail(ErrorCodes.ENHANCE_YOUR_CALM)
 
     def _log_exhausted(self) -> None:
-        log.info("! %s sends frames that ask for nothing: closing", self._peer())
+        self.server.refused_connection(
+            self.client, ErrorCodes.ENHANCE_YOUR_CALM.name, "it sends frames that ask for nothing"
+        )
 
     # Waiting.
 
@@ -808,8 +814,13 @@ class HTTP2Connection(HTTP2Output):
             self.transport.resumeProducing()
         self._held = None
 
+    @property
+    def client(self) -> list[Any] | None:
+        """The peer's host and port; None on a UNIX socket."""
+        return (self.addresses or self.find_addresses()).client
+
     def _peer(self) -> str:
-        client = (self.addresses or self.find_addresses()).client
+        client = self.client
         return f"{client[0]}:{client[1]}" if client else "A peer on a UNIX socket"
 
 

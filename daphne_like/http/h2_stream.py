@@ -108,6 +108,11 @@ class HTTP2Stream(Waits):
         """See HTTP1Input."""
         return self.connection.addresses
 
+    @property
+    def client(self) -> list[Any] | None:
+        """See Carrier."""
+        return self.connection.client
+
     def find_addresses(self) -> Addresses:
         """See HTTP1Input."""
         return self.connection.find_addresses()
@@ -566,6 +571,7 @@ class HTTP2Stream(Waits):
     def refuse(self, error: PeerError) -> None:
         """What the peer sends is not served any further."""
         exchange = self.exchange
+        self.server.refused(exchange.client or self.client, error)
         self.server.disconnected(exchange)
         if exchange.state is EXPECTED or exchange.state is HELD:
             self.answer(exchange, error)

@@ -651,6 +651,11 @@ class HTTP1Input(HTTP1Output):
             self._reading = True
             self.transport.resumeProducing()
 
+    @property
+    def client(self) -> list[Any] | None:
+        """See Carrier; it may be asked for before the first request."""
+        return (self.addresses or request.find_addresses(self.transport)).client
+
     def find_addresses(self) -> request.Addresses:
         """Both ends, from the first request on.
 

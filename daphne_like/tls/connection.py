@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from daphne_like.tls.factory import SecureFactory
 
 log = logging.getLogger("daphne_like.tls")
+refused = logging.getLogger("daphne_like.refused")
+"""Bounded in observe/refusals.py."""
 
 HANDSHAKE_RECORD = 0x16
 """The first octet of every TLS connection (RFC 8446, 5.1); no HTTP method begins with it."""
@@ -244,21 +246,24 @@ class SecureConnection:
 
     def _handshake_failed(self, error: ssl.SSLError) -> None:
         if error.reason == "HTTP_REQUEST":
-            log.debug("! %s speaks plain HTTP on a TLS port", self.factory.name(self))
+            self._tell_of_refusal("plain HTTP on a TLS port")
             self._out.read()  # an alert, which says nothing to who reads plain text
             self.transport.write(PLAIN_HTTP_ANSWER)
         else:
-            log.debug("! TLS handshake with %s failed: %s", self.factory.name(self), error)
+            self._tell_of_refusal(error.reason or error)
             self._flush()  # the alert
         # What the peer still sends is dropped until it closes, or until the handshake's deadline:
         # closing before would reset the connection, and the answer with it (RFC 9112, 9.6).
         self.disconnecting = True
         self.transport.loseWriteConnection()
 
+    def _tell_of_refusal(self, reason: object) -> None:
+        refused.info("Refused %s in its %s: %s", self.factory.name(self), "TLS handshake", reason)
+
     def handshake_too_slow(self) -> None:
         """Its time is over; told by the factory."""
         if not self.disconnecting:
-            log.debug("%% %s took too long for its TLS handshake", self.factory.name(self))
+            self._tell_of_refusal("it took too long")
         self._handshake_over()
         self.abortConnection()
 

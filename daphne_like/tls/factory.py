@@ -101,4 +101,4 @@ class SecureFactory(Factory):
         peer = connection.getPeer()
         if isinstance(peer, IPv4Address | IPv6Address):
             return f"{peer.host}:{peer.port}"
-        return "a peer on a UNIX socket"
+        return "a client on a UNIX socket"

@@ -224,10 +224,19 @@ class WebCarrier(Paced):
         exchange.close()
         exchange.keep_alive = False
         exchange.status = error.status
-        self.refuse(error)
+        self._answer(error)
 
     def refuse(self, error: PeerError) -> None:
         """Answer what no application sees."""
+        self.server.refused(self.client, error)
+        self._answer(error)
+
+    @property
+    def client(self) -> list[Any] | None:
+        """See Carrier."""
+        return self.addresses.client
+
+    def _answer(self, error: PeerError) -> None:
         headers = self.request.responseHeaders
         body = error.text.encode("ascii") + b"\n"
         self.request.setResponseCode(error.status)
@@ -325,14 +334,20 @@ class WebCarrier(Paced):
         exchange = self.exchange
         if wait is Wait.ANSWER and exchange is not None:
             self.server.application_too_slow(exchange)
-            self._give_up(exchange, 503, "Application failed to respond within time limit.")
+            text = "Application failed to respond within time limit."
+            self._give_up(exchange, PeerError(503, text))
         else:
             self._abort()
 
-    def _give_up(self, exchange: Exchange, status: int, text: str) -> None:
+    def _refuse(self, exchange: Exchange, error: PeerError) -> None:
+        """Serve no further what the client sends to an application that runs."""
+        self.server.refused(self.client, error)
+        self._give_up(exchange, error)
+
+    def _give_up(self, exchange: Exchange, error: PeerError) -> None:
         """Answer, if that is possible still."""
         if exchange.state is EXPECTED or exchange.state is HELD:
-            self.answer(exchange, PeerError(status, text))
+            self.answer(exchange, error)
         else:
             self.abort(exchange)
 

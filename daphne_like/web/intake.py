@@ -110,7 +110,7 @@ class ArrivingBody(WebCarrier):
         most = self.server.options.max_body_size
         if most and exchange.received > most:
             self.server.disconnected(exchange)
-            self._give_up(exchange, TOO_LARGE.status, TOO_LARGE.text)
+            self._refuse(exchange, TOO_LARGE)
         elif exchange.state is not COMPLETE:
             exchange.body_received(data)
             if self._left != 0:  # else the end follows, and makes it the last event
@@ -180,7 +180,7 @@ class ArrivingBody(WebCarrier):
             self._linger()
         else:
             self.server.disconnected(exchange)
-            self._give_up(exchange, 408, "The request body came too slowly.")
+            self._refuse(exchange, PeerError(408, "The request body came too slowly."))
 
     def waited_too_long(self, wait: Wait) -> None:
         if wait is Wait.BODY:

@@ -232,7 +232,9 @@ class Session(Exchange):
     def server_stops(self) -> None:
         """A client should come back to the server that follows (RFC 6455, 7.4.1)."""
         if self.protocol is None and self.state is EXPECTED:
-            self.carrier.answer(self, PeerError(503, "The server is stopping; try again."))
+            error = PeerError(503, "The server is stopping; try again.")
+            self.server.refused(self.client or self.carrier.client, error)
+            self.carrier.answer(self, error)
         else:
             self.begin_close(self.server.options.websocket_stop_code, "The server is stopping")
 

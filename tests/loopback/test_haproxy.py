@@ -189,7 +189,7 @@ class TestStrangers:
             with running.connect() as connection:
                 connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
                 assert connection.recv(100) == b""
-            running.wait_for("no valid PROXY header: the connection does not begin with one")
+            running.wait_for("for its PROXY header: the connection does not begin with one")
         finally:
             running.stop()
 

@@ -136,7 +136,7 @@ class TestHandshake:
         said = s_client(running, flag, "-cipher", "ALL:@SECLEVEL=0")
         assert "Cipher is (NONE)" in said
         assert "alert protocol version" in said
-        running.wait_for("TLS handshake with 127.0.0.1:[0-9]+ failed")
+        running.wait_for("Refused 127.0.0.1:[0-9]+ in its TLS handshake: ")
 
     def test_minimum_version(self, server: Serve, site: tuple[str, ...]) -> None:
         """--tls-minimum-version 1.3: 1.2 is refused, 1.3 is not."""
@@ -189,8 +189,8 @@ class TestHandshake:
             for cut in (silent, slow):
                 with pytest.raises(ConnectionResetError):
                     cut.recv(1)
-            running.wait_for("(?s)(took too long for its TLS handshake.*){2}")
-            assert running.log.count("took too long for its TLS handshake") == 2
+            running.wait_for("(?s)(in its TLS handshake: it took too long.*){2}")
+            assert running.log.count("in its TLS handshake: it took too long") == 2
             assert ask(done)["scheme"] == "https"
 
     def test_a_broken_handshake_harms_nobody(self, running: Running) -> None:
@@ -207,7 +207,7 @@ class TestHandshake:
             gone.close()
             running.wait_for("closed the connection in its TLS handshake")
             assert ask(living)["scheme"] == "https"
-        assert len(re.findall("TLS handshake with .* failed", running.log)) == 2
+        assert len(re.findall("in its TLS handshake: ", running.log)) == 2
 
     def test_half_close(self, running: Running) -> None:
         """RFC 9112, 9.6: close_notify comes with the answer, though the peer may still send."""
@@ -239,7 +239,7 @@ class TestConfusion:
         done = curl("-i", f"http://localhost:{running.port}/")
         assert done.stdout.startswith(b"HTTP/1.1 400 Bad Request\r\n")
         assert b"This port speaks TLS: use https://" in done.stdout
-        running.wait_for("speaks plain HTTP on a TLS port")
+        running.wait_for("TLS handshake: plain HTTP on a TLS port")
 
     def test_plain_upload_on_a_tls_port(self, running: Running) -> None:
         """RFC 9112, 9.6: the answer is not lost in a reset though nobody reads the upload."""
@@ -284,7 +284,7 @@ class TestNames:
             arguments += ["--tls-certificate", certificate, "--tls-key", key]
         running = server("secured:application", "-v", "2", *arguments)
         assert "alert" in s_client(running, "-servername", "h\u00fc.example")
-        running.wait_for("TLS handshake with 127.0.0.1:[0-9]+ failed")
+        running.wait_for("Refused 127.0.0.1:[0-9]+ in its TLS handshake: ")
         assert shown(running, "www.example.org") == SITE.certificate
         assert "ignored" not in running.log
         assert "Traceback" not in running.log
@@ -419,7 +419,7 @@ class TestClientCertificates:
         running = serve("-v", "2")
         for pair in ((), STRANGER.write(tmp_path, "stranger")):
             assert is_refused(running, AUTHORITY.client(*pair))
-        running.wait_for("(?s)TLS handshake with .* failed.*TLS handshake with .* failed")
+        running.wait_for("(?s)(in its TLS handshake: .*){2}")
 
     def test_optional(self, serve: Serve, tmp_path: Path) -> None:
         """Without one the chain is empty; one that does not verify is refused all the same."""

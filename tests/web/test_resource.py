@@ -17,9 +17,10 @@ from zope.interface.verify import verifyObject
 
 from daphne_like.asgi import lifespan
 from daphne_like.exceptions import ConfigurationError
+from daphne_like.observe import refusals
 from daphne_like.web import ASGIResource
 from tests.acting import GET, Script, body, sending, start
-from tests.peers import Recorder, answer_at_once, get, post, read_answers, respond
+from tests.peers import Recorder, answer_at_once, get, never_answer, post, read_answers, respond
 
 Start = Callable[..., Any]
 
@@ -360,3 +361,17 @@ def test_recorder_sees_every_request(tree: Start) -> None:
     bodies = [answer.body for answer in read_answers(wire.take())]
     assert bodies[:3] == [b"/app/1", b"/app/2", b"/app/3"]
     assert recorder.bodies == [b"", b"two", b""]
+
+
+class TestRefusals:
+    """What the server refuses has a line in its log, as on its own connections."""
+
+    def test_body_too_large(self, tree: Start, caplog: pytest.LogCaptureFixture) -> None:
+        """413, with client, status and reason."""
+        caplog.set_level(logging.INFO, "daphne_like.refused")
+        refusals.limit.sum_up(at_once=True)
+        caplog.clear()
+        wire = tree(never_answer, max_body_size=2).connect()
+        wire.sends(post(b"abc", path=b"/app/"))
+        lines = [record.getMessage() for record in caplog.records if "Refused" in record.msg]
+        assert lines == ["Refused 192.0.2.1:50000 with 413: The body is too large."]
