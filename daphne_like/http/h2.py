@@ -91,6 +91,7 @@ class HTTP2Connection(HTTP2Output):
         "_heard",
         "_input_ended",
         "_leaving",
+        "_peer_closed",
         "_priorities",
         "_pushes",
         "_pushes_said",
@@ -113,6 +114,7 @@ class HTTP2Connection(HTTP2Output):
         )
         self._pushes_said = False  # and it has said so itself
         self._goes = False  # GOAWAY is out
+        self._peer_closed = False  # the peer has closed its side
         self._heard = False  # from the peer, since it was last asked
         self._dropped = 0
         self._requests = 0
@@ -323,6 +325,8 @@ class HTTP2Connection(HTTP2Output):
         if self._held is not None:
             self._input_ended = True
             return
+        self._peer_closed = True
+        self._answered.clear()  # the rest of those bodies does not come any more
         for stream in list(self.streams.values()):
             if stream.half_closed and stream.tunnel is None and not self.is_stuck(stream):
                 stream.exchange.end_input(peer_is_done=True)
@@ -753,8 +757,9 @@ class HTTP2Connection(HTTP2Output):
         """
         self.forget()
         self.transport.unregisterProducer()
-        if isinstance(self.transport, TLSMemoryBIOProtocol):
-            self._lose_connection()  # it waits for the peer's close_notify by itself
+        # Twisted's TLS waits for the peer's close_notify by itself.
+        if self._peer_closed or isinstance(self.transport, TLSMemoryBIOProtocol):
+            self._lose_connection()
             return
         self._read_to_the_end()
         self.transport.loseWriteConnection()

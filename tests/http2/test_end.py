@@ -386,8 +386,17 @@ class TestPeerGoes:
         assert run(lost())["type"] == "http.disconnect"
         answers(memory, script)
         peer.read()
-        assert (peer.answer(3).body, peer.wire.closing) == (b"done", True)
+        assert (peer.answer(3).body, peer.wire.lost) == (b"done", True)
         assert peer.answer(1).status is None
+
+    def test_fin_within_an_unread_body(self, serve: Serve) -> None:
+        """The rest of a body that nobody reads does not come any more: nothing waits for it."""
+        memory = serve(answer_at_once)
+        peer = H2Peer(memory)
+        number = peer.asks(b"POST", body=b"a", ends=False)
+        assert peer.answer(number).ended
+        peer.wire.fin()
+        assert peer.wire.lost
 
     @pytest.mark.parametrize("values", [{4: 0}, {4: 2}, {4: 1 << 20}])
     def test_fin_without_room(self, serve: Serve, values: dict[int, int]) -> None:
@@ -410,7 +419,7 @@ class TestPeerGoes:
         """Nothing is owed: it closes."""
         peer = H2Peer(serve(never_answer))
         peer.wire.fin()
-        assert peer.wire.closing
+        assert peer.wire.lost
 
     def test_vanishes(self, serve: Serve) -> None:
         """A lost connection ends all of its streams, and nothing of it stays in memory."""

@@ -434,6 +434,8 @@ class TestIn:
         assert answer.reset == 0
         peer.sends(*[data(number, b"x" * FRAME)] * 3)  # it was on its way
         assert peer.gone == []
+        resets = [frame for frame in peer.frames if type(frame).__name__ == "RstStreamFrame"]
+        assert len(resets) == 1
 
     @pytest.mark.parametrize("status", [200, 413])
     @pytest.mark.parametrize("padding", [None, 9])
