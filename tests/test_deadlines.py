@@ -57,7 +57,7 @@ def run(wheel: Deadlines, clock: Clock, seconds: float, step: float = TICK) -> N
 
 
 class TestDeadlines:
-    """design.md, 4: every wait has a deadline."""
+    """Every wait has a deadline."""
 
     @pytest.mark.parametrize("seconds", [0.1, 0.5, 0.6, 1, 10, 60])
     @pytest.mark.parametrize("step", [0.1, 0.3, TICK, 0.7])

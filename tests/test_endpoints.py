@@ -71,7 +71,7 @@ def kernel_backlog(listening: socket.socket) -> int:
 
 
 class TestBuild:
-    """Daphne's build_endpoint_description_strings (reference/daphne.md, 5.3)."""
+    """Daphne's build_endpoint_description_strings."""
 
     def test_nothing_gives_nothing(self) -> None:
         """Without arguments there is no endpoint."""

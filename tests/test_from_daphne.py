@@ -274,7 +274,7 @@ class CalledBack(Bound):
 
 
 class TestScope:
-    """The issue: `client` is a list [host, port] in every scope."""
+    """H12: `client` is a list [host, port] in every scope."""
 
     @pytest.mark.parametrize("request_", [get(), opening()], ids=["http", "websocket"])
     @pytest.mark.parametrize("proxied", [False, True])

@@ -32,7 +32,7 @@ def another(field: dataclasses.Field[Any]) -> str:
 
 
 class TestOptions:
-    """Each default stands once; Daphne's command line (reference/daphne.md, 5.1)."""
+    """Each default stands once; Daphne's command line."""
 
     def test_an_empty_command_line_gives_the_defaults(self) -> None:
         """No default is written a second time for the command line."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,25 @@ class TestPage:
             assert rule.sentence.endswith("."), id_
             assert rule.source, id_
             assert not rule.source.endswith("."), id_
+
+
+class TestSources:
+    """Code and tests name rules and standards, and no text that is not in the repository."""
+
+    def test_no_other_text_is_named(self) -> None:
+        """No issue by its number, no design document, no file of notes."""
+        pattern = re.compile(
+            r"\b(the issues?\b|issues? \d|design(\.md)?, \d|(design|security|servers|daphne)\.md)",
+            re.IGNORECASE,
+        )
+        found = [
+            f"{path.relative_to(rule_index.ROOT)}:{line}"
+            for path in MODULES
+            if path != Path(__file__)
+            for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+            if pattern.search(text)
+        ]
+        assert not found
 
 
 class TestMentions:

@@ -426,7 +426,7 @@ class HTTP1Connection(HTTP1Input):
             protocol.dataReceived(read)
 
     def disconnect_application(self) -> None:
-        """The server stops and has waited long enough: tell the application (design, 4)."""
+        """The server stops and has waited long enough: tell the application."""
         exchange = self._exchange
         if exchange is None:
             return

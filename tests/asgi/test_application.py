@@ -38,7 +38,7 @@ def refusal(path: str, factory: bool = False) -> ConfigurationError:
 
 
 class TestNames:
-    """The issue: `daphne-like module:application`."""
+    """The command's argument, `module:application`."""
 
     def test_attribute(self, module: Any) -> None:
         """`module:attribute`."""
@@ -125,7 +125,7 @@ class TestNames:
 
 
 class TestTheirOwnErrors:
-    """The issue: the application's own traceback is shown, and no frame of ours."""
+    """The application's own traceback is shown, without frames of ours."""
 
     @pytest.mark.parametrize(
         ("source", "said"),
@@ -175,7 +175,7 @@ text = "text"
 
 
 class TestFactories:
-    """The issue: `--factory`."""
+    """`--factory` calls what is named for the application."""
 
     def test_called(self, module: Any) -> None:
         """What the attribute returns is the application."""

@@ -142,7 +142,7 @@ class TestTypes:
 
 
 class TestCache:
-    """Design, 3: a bounded cache of already checked field lines."""
+    """The cache of field lines that have been checked is bounded."""
 
     def test_same_line_again(self) -> None:
         """The line of an equal pair is the same object."""

@@ -329,7 +329,7 @@ class TestAfterDisconnect:
 
 
 class TestCheckers:
-    """The issue: `application_checker` and `timeout_checker` are safe to call at any time."""
+    """`application_checker` and `timeout_checker` may be called at any time."""
 
     def test_twice_and_idle(self, serve: Serve) -> None:
         """Without anything to do, and again at once."""

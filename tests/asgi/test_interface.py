@@ -164,7 +164,7 @@ FOUND = {
 
 
 class TestFinding:
-    """The issue: `--interface auto`; ASGI C01 and C02."""
+    """`--interface auto`; C01 and C02."""
 
     @pytest.mark.parametrize("name", FOUND)
     def test_interface(self, name: str) -> None:

@@ -103,7 +103,7 @@ class TestProtocol:
         assert refused(Site(failed), mode) == f"Application startup failed{said}"
 
     def test_startup_too_slow(self) -> None:
-        """Design, 4: every wait has a deadline."""
+        """Every wait has a deadline."""
 
         async def application(scope: Any, receive: Any, send: Any) -> None:
             await asyncio.Event().wait()
@@ -207,7 +207,7 @@ class TestProtocol:
 
 
 class TestModes:
-    """The issue: `--lifespan auto|on|off`."""
+    """`--lifespan auto|on|off`."""
 
     def test_off(self) -> None:
         """`off` never calls it."""

@@ -44,7 +44,7 @@ class Reader:
 
 
 class TestAsQueue:
-    """The issue: each application instance has an asyncio.Queue as its input."""
+    """Each application instance has an asyncio.Queue as its input."""
 
     def test_is_an_asyncio_queue(self) -> None:
         """`create_application` returns an asyncio.Queue."""
@@ -270,7 +270,7 @@ class TestEnd:
 
 
 class TestReader:
-    """Design, 4: what an application does not read stops the socket."""
+    """K4: what an application does not read stops the reading of its socket."""
 
     def test_asked_at_each_get(self) -> None:
         """100 (Continue) is due when the application first asks."""

@@ -51,7 +51,7 @@ def places_of(function: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any
 
 
 class TestWaitingAt:
-    """The issue: the warning has the place where the application is stuck, its task's stack."""
+    """The warning has the place where the application is stuck, and its task's stack."""
 
     def test_future(self) -> None:
         """A task that waits for a future: its own frame, with file, line and source."""
@@ -209,7 +209,7 @@ class TestWaitingAt:
 
 
 class TestSeveralTasks:
-    """Issue 4: the way goes on through tasks that wait for tasks, where there is one way."""
+    """The stack continues through tasks that wait for tasks, where there is only one such way."""
 
     def test_gather(self) -> None:
         """The one that is not done."""
@@ -259,7 +259,7 @@ class TestSeveralTasks:
 
 
 class TestNames:
-    """Issue 4: a method is told with its class; no object of the application is called."""
+    """A method is named with its class; no object of the application is called."""
 
     def test_inherited_method(self) -> None:
         """The class is that of the object, not the one that has the method."""
@@ -305,7 +305,7 @@ class TestNames:
 
 
 class TestThreads:
-    """Issue 4: a method that blocks a thread is told by its line in that thread."""
+    """A method that blocks a thread is named with its line in that thread."""
 
     def blocked(self, function: Callable[..., Any], *arguments: Any) -> tuple[str, str]:
         """What is told of a task while a thread is blocked for it."""

@@ -609,7 +609,7 @@ async def free(adapted: Any) -> None:
 
 
 class TestThreads:
-    """The issue: a thread-pool size option."""
+    """`--wsgi-threads` is the size of the thread pool."""
 
     def test_bounded(self) -> None:
         """G01: in threads, no more than allowed; the others wait, and are served then."""

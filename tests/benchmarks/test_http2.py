@@ -74,7 +74,7 @@ class TestCommand:
         assert command[-1] == url
 
     def test_connections_and_streams(self) -> None:
-        """The issue: 16 connections, 32 streams on each."""
+        """16 connections with 32 streams on each."""
         line = " ".join(H2Load(3, 1, NAMED["h2"]).command(81, 9, Path("body")))
         assert "--requests 9 --clients 16 --max-concurrent-streams 32 " in line
 
@@ -113,7 +113,7 @@ class TestContenders:
     """Who is measured."""
 
     def test_who_speaks_http_2(self) -> None:
-        """The issue: we, granian and hypercorn, on all of them; Daphne over TLS alone."""
+        """This server, granian and hypercorn run all of them; Daphne those over TLS only."""
         measured = {
             workload.name: [
                 one.name

@@ -69,7 +69,7 @@ def without_http_2() -> Contender:
 
 
 class TestOurs:
-    """The issue: no figure without an answer that was checked."""
+    """No figure without a checked response."""
 
     def test_answers_are_right(self, server: Server, workload: HTTP2Workload) -> None:
         """Each workload's request has its whole answer, and the scope says 2."""

@@ -18,7 +18,7 @@ def skip_or_fail(reason: str) -> None:
 
 
 class TestInstructions:
-    """The issues: user-space instructions per `hello` request and `ws` echo, under callgrind."""
+    """User-space instructions per `hello` request and `ws` echo, under callgrind."""
 
     @pytest.mark.parametrize("workload", instructions.COUNTED)
     def test_recorded_figure_does_not_grow(self, workload: str) -> None:

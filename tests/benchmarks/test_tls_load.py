@@ -102,7 +102,7 @@ def connections(workload: TLSWorkload) -> Generator:
 
 
 class TestOurs:
-    """Issue 5: no figure without an answer that was checked, for the loop's TLS and Twisted's."""
+    """No figure without a checked response, for the event loop's TLS and Twisted's."""
 
     def test_check(self, server: Server) -> None:
         """TLS 1.3, the run's certificate, and two answers on one connection."""
@@ -117,7 +117,7 @@ class TestOurs:
 
     @pytest.mark.parametrize("workload", [workloads.UPLOAD, workloads.DOWNLOAD])
     def test_transfers_are_flat(self, server: Server, workload: TLSWorkload) -> None:
-        """Issue 5: upload and download with flat memory."""
+        """Upload and download cost no memory."""
         sample = transfers.measure(server, workload, MEGABYTES, core())
         assert sample.growth_mib is not None
         assert sample.growth_mib < FLAT_MIB

@@ -37,7 +37,7 @@ def handshakes() -> Generator:
 
 
 class TestOurs:
-    """The issue: no figure without an answer that was checked."""
+    """No figure without a checked response."""
 
     @pytest.mark.parametrize("workload", WEBSOCKET_WORKLOADS, ids=lambda one: one.name)
     def test_check(self, server: Server, workload: WebSocketWorkload) -> None:

@@ -34,7 +34,7 @@ def check(project: Project) -> Callable[..., str]:
 
 
 class TestOrder:
-    """The issue: must stand before `django.contrib.staticfiles`."""
+    """The app must stand before `django.contrib.staticfiles`."""
 
     def test_before_staticfiles(self, check: Callable[..., str]) -> None:
         """Before it: nothing to say."""
@@ -56,7 +56,7 @@ class TestOrder:
 
 
 class TestDaphneBeside:
-    """The issue: a second check warns of Daphne beside it: of its app in INSTALLED_APPS."""
+    """A second check warns of Daphne's app in INSTALLED_APPS beside ours."""
 
     @pytest.mark.parametrize(
         ("apps", "winner"),

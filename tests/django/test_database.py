@@ -82,7 +82,7 @@ def shop(age: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 
 class TestLeaving:
-    """Issue 4, "Connection close and database": a request cancelled by disconnect."""
+    """A request that is cancelled by a disconnect leaves the database free."""
 
     @pytest.mark.parametrize("kind", ["sync-view", "async-view", "sync-stream"])
     def test_thread_in_a_transaction_finishes_it(self, shop: Shop, kind: str) -> None:
@@ -121,7 +121,7 @@ class TestLeaving:
 
 
 class TestSignals:
-    """Issue 4: `close_old_connections` semantics as under Daphne."""
+    """`close_old_connections` has the effect that it has under Daphne."""
 
     def test_started_and_finished_once(self, shop: Shop) -> None:
         """request_started and request_finished are sent once for a request that is answered."""

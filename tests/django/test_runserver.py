@@ -39,7 +39,7 @@ def running(project: Project, runserver: Start) -> Any:
 
 
 class TestServing:
-    """The issue: Daphne's runserver, under its settings and options."""
+    """Daphne's runserver, with its settings and options."""
 
     def test_view(self, running: Any) -> None:
         """HTTP goes to Django, over ASGI."""
@@ -84,7 +84,7 @@ class TestServing:
 
 
 class TestRequestLines:
-    """The issue: request lines coloured by class, slow ones marked, WebSockets with their code."""
+    """Request lines are coloured by class, slow ones marked, WebSockets have their close code."""
 
     @pytest.mark.parametrize(
         ("path", "status", "colour"),
@@ -135,7 +135,7 @@ class TestRequestLines:
 
 
 class TestOptionsAndSettings:
-    """The issue: Django's and Daphne's options and settings keep their effect."""
+    """Django's and Daphne's options and settings keep their effect."""
 
     def test_settings(self, project: Project, runserver: Start) -> None:
         """FORCE_SCRIPT_NAME is the root path; the size of a message is limited."""
@@ -262,7 +262,7 @@ class TestOptionsAndSettings:
 
 
 class TestRefusals:
-    """The issue: an error is one sentence, with the traceback of the code that has one."""
+    """An error is one sentence, with the traceback of the code that raised it, if any."""
 
     @pytest.mark.parametrize(
         ("setting", "sentence"),
@@ -323,7 +323,7 @@ class TestRefusals:
 
 
 class TestEnd:
-    """The issue: Ctrl-C clean."""
+    """Ctrl-C ends runserver without a traceback."""
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_signal(self, project: Project, runserver: Start, number: int) -> None:

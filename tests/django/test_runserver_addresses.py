@@ -45,7 +45,7 @@ def folder(project: Project) -> Path:
 
 
 class TestAddresses:
-    """The issue: `0`, `0:8000`, `[::1]:8000`, IPv6."""
+    """Addresses as Django takes them: `0`, `0:8000`, `[::1]:8000`, IPv6."""
 
     @pytest.mark.parametrize(
         ("words", "banner", "reached"),

@@ -59,7 +59,7 @@ def watched(running: Any, path: Path) -> None:
 
 
 class TestReload:
-    """The issue: autoreload that survives a syntax error in the project."""
+    """The autoreloader survives a syntax error in the project."""
 
     def test_change(self, reloading: Start) -> None:
         """A changed module is served; the lifespan of the old process has ended."""
@@ -143,7 +143,7 @@ class TestReload:
 
 
 class TestEndpoints:
-    """The issue: endpoint strings and TLS work with the autoreloader."""
+    """Endpoint strings and TLS work with the autoreloader."""
 
     def test_socket_is_taken_again(self, reloading: Start) -> None:
         """`-e` on one and the same port, twice over, with connections open all the time."""
@@ -174,7 +174,7 @@ class TestEndpoints:
 
 
 class TestEnd:
-    """The issue: Ctrl-C clean; a taken port exits non-zero with one sentence."""
+    """Ctrl-C ends both processes; a taken port is one sentence and an exit status that is not 0."""
 
     def test_interrupt(self, reloading: Start) -> None:
         """Ctrl-C, which the terminal sends to both processes: status 0, no traceback."""

@@ -223,7 +223,7 @@ class TestUploads:
         assert client.get("/page").status_code == 200
 
     def test_chunked_upload(self, client: Any) -> None:
-        """H16: a chunked body, whose length nobody knows, read as a stream."""
+        """H18: a chunked body, whose length nobody knows, read as a stream."""
         parts = (b"p" * 1000 for _ in range(1000))
         assert client.post("/raw", content=parts).text == str(MEGABYTE)
 

@@ -96,7 +96,7 @@ def rows(browser: Chrome) -> list[str]:
 
 
 class TestAdmin:
-    """Issue 4: Django's own admin, exercised by a real browser."""
+    """Django's own admin, in a real browser."""
 
     def test_log_in(self, admin: Chrome) -> None:
         """The form's CSRF token is taken, and the session's cookie known on the next page."""

@@ -175,7 +175,7 @@ class TestValid:
 
 
 class TestGarbage:
-    """security.md S24, S27: whatever comes, the server lives, answers in HTTP, and ends."""
+    """S24, S27: whatever comes, the server lives, answers in HTTP, and ends."""
 
     @SETTINGS
     @given(GARBAGE, CUTS, st.lists(st.integers(0, 3), max_size=3), st.booleans(), st.integers(0, 3))

@@ -43,7 +43,7 @@ def streaming(serve: Serve, entries: Entries) -> tuple[Script, Memory, Wire]:
 
 
 class TestNothingSent:
-    """Issue 4: a client that leaves before its answer is no failure: no status."""
+    """A client that leaves before its response is not a failure: the line has no status."""
 
     @pytest.mark.parametrize("end", [Wire.fin, Wire.vanishes])
     def test_application_returns(
@@ -120,7 +120,7 @@ class TestFailures:
 
 
 class TestPartSent:
-    """Issue 4: an answer that does not come to its end has a line, with what is out."""
+    """A response that ends early has a line too, with the octets that were sent."""
 
     def test_client_leaves(self, serve: Serve, entries: Entries) -> None:
         """The connection is lost; what the application does later is no second line."""

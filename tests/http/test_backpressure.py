@@ -1,4 +1,4 @@
-"""Back-pressure both ways (design, 4; K4)."""
+"""Back-pressure in both directions (C09, K4)."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class TestPeerThatDoesNotRead:
         assert task.result() is None
 
     def test_has_a_deadline(self, serve: Serve) -> None:
-        """Design, 4: a peer that never reads again is cut off."""
+        """A peer that never reads again is cut off."""
         memory = serve(Streaming(), write_timeout=5)
         wire = memory.connect().sends(GET)
         wire.stops_reading()

@@ -128,7 +128,7 @@ def ends(memory: Memory, wire: Wire, within: float) -> None:
 
 
 class TestEveryState:
-    """design.md, 4; security.md S24: no connection without a deadline, in any state."""
+    """S24: every connection has a deadline, in each state."""
 
     @pytest.mark.parametrize("state", STATE_NAMES)
     def test_deadline(self, serve: Serve, state: str) -> None:
@@ -242,7 +242,7 @@ def memory_end(wire: Wire) -> float:
 
 
 class TestHead:
-    """The issue: time for the whole head 10 s absolute (408)."""
+    """S35: `--header-timeout` is for the whole head, absolute (408)."""
 
     def test_slow_head(self, serve: Serve) -> None:
         """S35: an octet now and then does not move the deadline."""
@@ -304,7 +304,7 @@ class TestHead:
 
 
 class TestIdle:
-    """The issue: keep-alive idle 60 s."""
+    """`--keep-alive-timeout`: an idle connection is closed."""
 
     @pytest.mark.parametrize("data", [(), (get(),), (get(), get()), (post(b"abc"),)])
     def test_closed(self, serve: Serve, data: tuple[bytes, ...]) -> None:
@@ -362,7 +362,7 @@ class TestIdle:
 
 
 class TestBody:
-    """The issue: body progress."""
+    """S35: a body has a minimum rate."""
 
     @pytest.mark.parametrize("make", [lambda: post(b"", size=10**6), lambda: chunked(end=False)])
     def test_stalled(self, serve: Serve, make: Callable[[], bytes]) -> None:
@@ -515,7 +515,7 @@ class TestAnswer:
 
 
 class TestWrite:
-    """design.md, 4: write stall."""
+    """`--write-timeout`: a peer that does not read its response is cut off."""
 
     @pytest.mark.parametrize("http_timeout", [None, 500])
     def test_stalled(self, serve: Serve, http_timeout: int | None) -> None:
@@ -573,7 +573,7 @@ class TestLingering:
 
 
 class TestStop:
-    """design.md, 4: a stop loses nothing it need not lose."""
+    """A stop loses nothing that it need not lose."""
 
     def stop(self, memory: Memory, wire: Wire) -> None:
         memory.server.stopping = True

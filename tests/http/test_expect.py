@@ -17,7 +17,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class TestExpect:
-    """RFC 9110, 10.1.1; the issue: answered when the application first calls `receive()`."""
+    """RFC 9110, 10.1.1: 100 is sent when the application first calls `receive()`."""
 
     @pytest.mark.parametrize("value", [b"100-continue", b"100-Continue"])
     def test_asked_for(self, serve: Serve, value: bytes) -> None:

@@ -58,7 +58,7 @@ class TestHTTP10:
 
 
 class TestBodiless:
-    """RFC 9110, 9.3.2, 15.3.5, 15.4.5; servers.md K2."""
+    """RFC 9110, 9.3.2, 15.3.5, 15.4.5; K2."""
 
     @pytest.mark.parametrize("parts", [[b"abc"], [b"abc", b"def"], [b"", b"abc", b""]])
     @pytest.mark.parametrize("status", [200, 204, 304, 404])
@@ -82,7 +82,7 @@ class TestBodiless:
 
 
 class TestUnreadBody:
-    """The issue: the rest of a body nobody reads is discarded up to a bound, else close."""
+    """The rest of an unread body is discarded up to a limit; beyond it the connection closes."""
 
     @pytest.mark.parametrize("make", [post, chunked])
     def test_whole_already(self, serve: Serve, make: Any) -> None:

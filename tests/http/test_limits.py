@@ -123,7 +123,7 @@ class TestHead:
 
 
 class TestBody:
-    """The issue: body size (413, none by default)."""
+    """`--max-body-size` (413); there is no limit by default."""
 
     @pytest.mark.parametrize(("octets", "status"), [(1000, 200), (1001, 413)])
     def test_content_length(self, serve: Serve, size: int, octets: int, status: int) -> None:
@@ -189,7 +189,7 @@ class TestBody:
 
 
 class TestConnections:
-    """The issue: requests per connection, concurrent connections (503 with Retry-After)."""
+    """Requests per connection, and connections at the same time (503 with Retry-After)."""
 
     @pytest.mark.parametrize("together", [True, False])
     def test_requests(self, serve: Serve, together: bool) -> None:
@@ -221,7 +221,7 @@ class TestConnections:
 
 
 class TestMemory:
-    """design.md, 4: no queue without a bound."""
+    """K4: no queue and no buffer is without a limit."""
 
     def test_pipelined_flood(self, serve: Serve) -> None:
         """16 MB of pipelined requests in one go: few are parsed, and the rest is kept once."""

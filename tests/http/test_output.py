@@ -24,7 +24,7 @@ def still(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestCoalescing:
-    """The issue: small answers leave in one write."""
+    """A small response is one write."""
 
     def test_small_answer(self, serve: Serve) -> None:
         """Head and body are one write."""
@@ -140,7 +140,7 @@ class TestCoalescing:
 
 
 class TestLarge:
-    """Design, 4: back-pressure; one body of megabytes goes out as the peer reads it."""
+    """C09: one part of megabytes goes out as the peer reads it."""
 
     SIZE = 5 * LARGEST_WRITE + 1
 

@@ -46,7 +46,7 @@ class Gate:
 
 
 class TestOrder:
-    """RFC 9112, 9.3.2; security.md S09, S10."""
+    """RFC 9112, 9.3.2; S09, S10."""
 
     @pytest.mark.parametrize("seed", range(10))
     def test_random_delays(self, serve: Serve, seed: int) -> None:
@@ -156,7 +156,7 @@ class TestOrder:
             assert wire.lost
 
     def test_one_application_at_a_time(self, serve: Serve) -> None:
-        """The issue: one application at a time per connection."""
+        """A connection runs one application instance at a time."""
         gate = Gate()
         memory = serve(gate)
         wire = memory.connect().sends(b"".join(get(b"/%d" % n) for n in range(30)))
@@ -168,7 +168,7 @@ class TestOrder:
 
 
 class TestAhead:
-    """The issue: at most 16 parsed ahead, then reading pauses."""
+    """At most 16 requests are parsed ahead; then the connection is not read."""
 
     @pytest.mark.parametrize(("ahead", "paused"), [(15, False), (16, False), (17, True)])
     @pytest.mark.parametrize("together", [True, False])

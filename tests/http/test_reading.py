@@ -111,7 +111,7 @@ class TestCuts:
 
 
 class TestStreaming:
-    """ASGI H19; the issue: the application runs as soon as the head is in."""
+    """H19: the application runs as soon as the head is complete."""
 
     def test_before_the_body(self, serve: Serve) -> None:
         """H19: it runs before the first octet of the body, and gets chunks as they come."""
@@ -151,7 +151,7 @@ class Slow:
 
 
 class TestBackPressure:
-    """design.md, 4; the issue: reading stops at the high-water mark, resumes below the low one."""
+    """K4: reading stops at the high-water mark and resumes below the low one."""
 
     @pytest.mark.parametrize("make", [lambda: post(b"", size=10**6), lambda: chunked(end=False)])
     def test_marks(self, serve: Serve, make: Callable[[], bytes]) -> None:

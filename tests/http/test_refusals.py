@@ -33,7 +33,7 @@ def with_chunks(body: bytes) -> bytes:
     return with_framing(TE[:-2], body=body)
 
 
-# security.md, "How the released servers answer malformed requests": the column "wanted".
+# Malformed requests, and the status that RFC 9112, 9110 and 6455, read strictly, ask for.
 MALFORMED = {
     "dup_cl_diff": (with_framing(b"Content-Length: 3", b"Content-Length: 4", body=b"abc"), 400),
     "dup_cl_same": (with_framing(b"Content-Length: 3", b"Content-Length: 3", body=b"abc"), 400),
@@ -183,7 +183,7 @@ class TestTLSOnAPlainPort:
 
 
 class TestMalformed:
-    """RFC 9112, RFC 9110; security.md: S07, S08, S20-S23, S34 and the table."""
+    """RFC 9112, RFC 9110; S07, S08, S20-S23, S34."""
 
     @pytest.mark.parametrize("name", MALFORMED)
     def test_whole(self, serve: Serve, name: str) -> None:
@@ -232,7 +232,7 @@ class TestMalformed:
 
 
 class TestVersion:
-    """The issue: error answers carry the request's HTTP version, as under Daphne."""
+    """Error responses have the request's HTTP version, as under Daphne."""
 
     @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
     @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ class TestVersion:
 
 
 class TestControlOctets:
-    """security.md S02, S07, S25; RFC 9110, 5.5."""
+    """S02, S07, S25; RFC 9110, 5.5."""
 
     @pytest.mark.parametrize("octet", CONTROLS)
     @pytest.mark.parametrize("value", [b"a%bb", b"%ba", b"a%b", b"%b"])
@@ -304,7 +304,7 @@ class TestControlOctets:
 
 
 class TestRefusal:
-    """The issue: every refusal is short, text/plain, without echo, and closes cleanly."""
+    """S11: a refusal is short plain text, repeats nothing of the request, and closes cleanly."""
 
     def test_nothing_is_reflected(self, serve: Serve) -> None:
         """S11: no octet of the request is in an answer of the server's own."""

@@ -404,7 +404,7 @@ class TestFieldsOfOthers:
 
 
 class TestLog:
-    """security.md S06."""
+    """S06: control characters of a request are escaped in log lines."""
 
     def test_no_control_characters(self, serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
         """S06: what a peer puts into its path is escaped wherever it is logged."""

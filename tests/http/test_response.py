@@ -28,7 +28,7 @@ class Octets(bytes):
 
 
 class TestDefaults:
-    """The issue: Date and Server, the application's own win."""
+    """Date and Server fields; the application's own take their place."""
 
     def test_both(self, serve: Serve) -> None:
         """A small answer: one write with these octets."""

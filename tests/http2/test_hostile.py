@@ -107,7 +107,7 @@ FLOODS = {
 
 @pytest.mark.parametrize("name", FLOODS)
 class TestFloods:
-    """What is asked for again and again, for nothing."""
+    """S13, S14, S15, S17: what is asked for again and again, for nothing."""
 
     def test_is_stopped(self, serve: Serve, name: str, caplog: Any) -> None:
         """The connection goes, told to be calm, with one log line; another one does not notice."""

@@ -26,7 +26,7 @@ def got(running: Running, path: str = "/", **options: Any) -> Any:
 
 
 class TestNaming:
-    """The issue: import strings, `--factory`, `--app-dir`, `--interface`."""
+    """Import strings, `--factory`, `--app-dir`, `--interface`."""
 
     @pytest.mark.parametrize(
         ("arguments", "text"),
@@ -85,7 +85,7 @@ class TestNaming:
 
 
 class TestWSGI:
-    """The issue: WSGI through a thread pool, with streaming both ways."""
+    """G01: WSGI applications run in a thread pool, and stream in both directions."""
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -137,7 +137,7 @@ class TestWSGI:
         assert TRACEBACK not in before
 
     def test_busy(self, server: Start) -> None:
-        """The issue: requests wait for a thread, and `--http-timeout` still answers them."""
+        """G01: requests wait for a thread, and `--http-timeout` still answers them."""
         running = server("kinds:app", "--wsgi-threads", "1", "--http-timeout", "1")
         with ThreadPoolExecutor(2) as pool:
             first = pool.submit(got, running, "/wait")

@@ -63,7 +63,7 @@ class TestEverySpecification:
 
 
 class TestPace:
-    """Design, 4: Back-pressure both ways (C09, K4)."""
+    """Back-pressure in both directions (C09, K4)."""
 
     def test_peer_that_does_not_read(self, server: Start) -> None:
         """C09: what is sent to one stays bounded; when it goes, `send` raises an OSError (H30)."""

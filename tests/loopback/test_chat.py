@@ -363,7 +363,7 @@ def enter(browser: Any, url: str, name: str) -> None:
 
 
 def test_two_windows_chat_over_a_restart(browsers: Any, redis: str) -> None:
-    """Issue 4: they see each other, talk, shout by the worker; and again after a restart."""
+    """Tabs see each other, talk, and shout through the worker; again after a restart, too."""
     first, second = browsers(), browsers()
     with working(redis):
         with serving(redis) as running:

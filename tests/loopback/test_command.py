@@ -83,7 +83,7 @@ class TestRefusals:
 
 
 class TestListening:
-    """-b, -p, -u, --fd, -e (reference/daphne.md, 5.1)."""
+    """Daphne's options -b, -p, -u, --fd and -e."""
 
     def test_port_0_is_picked_and_printed(self, server: Start) -> None:
         """The banner has version, address, reactor, event loop and parser."""

@@ -1,4 +1,4 @@
-"""Consumers of Channels whose `disconnect` hangs: named, ended, and nobody else notices (B1)."""
+"""Consumers of Channels whose `disconnect` hangs: named, ended, and nobody else notices."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def warning(server: Running, consumer: str, place: str, room: str = "a") -> str:
 
 
 class TestWarning:
-    """Issue 4: the warning names consumer, path, age and the line where it is stuck."""
+    """The warning names consumer, path, age and the line where it is stuck."""
 
     def test_sleep_for_ever(self, running: Running) -> None:
         """The innermost line of the consumer itself, though asyncio.sleep waits further in."""
@@ -103,7 +103,7 @@ class TestWarning:
 
 
 class TestOthers:
-    """Issue 4: nothing else is delayed."""
+    """A consumer that hangs delays nothing else."""
 
     def test_echoes_go_on(self, running: Running) -> None:
         """While twenty disconnects hang, another socket's echoes take as long as ever."""
@@ -170,7 +170,7 @@ class TestSyncConsumer:
         )
 
     def test_stop_ends_the_process(self, server: Start) -> None:
-        """B1: within its bounds and with status 0, though threads are blocked for ever."""
+        """The stop is bounded and has status 0 although threads are blocked for ever."""
         running = server(APPLICATION, *SETTINGS)
         for consumer in ("inexecutor", "blocking"):
             leave(running, consumer)

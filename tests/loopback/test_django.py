@@ -29,7 +29,7 @@ def client(running: Any) -> Any:
 
 
 class TestDjango:
-    """The issue: Django, its streaming responses, uploads and static files."""
+    """Django: streaming responses, uploads and static files."""
 
     def test_hello(self, client: Any) -> None:
         """L04: Django knows no lifespan, and is served."""

@@ -99,7 +99,7 @@ SENT = {("native", "tcp"), ("native", "unix")}
 @pytest.mark.parametrize("endpoint", list(ENDPOINTS))
 @pytest.mark.usefixtures("with_file")
 class TestEndpoints:
-    """The issue: os.sendfile on plain TCP with the native transport, bounded reads elsewhere."""
+    """Files: os.sendfile on plain TCP of the native reactor, bounded reads elsewhere."""
 
     @pytest.fixture
     def get(self, reactor: str, endpoint: str, tmp_path: Path) -> Iterator[Curl]:
@@ -182,7 +182,7 @@ class TestCurl:
     def test_memory(
         self, server: Start, version: str, large: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The issue: a file of 100 MB, memory flat."""
+        """A file of 100 MB costs no memory."""
         monkeypatch.setenv("FILE", str(large))
         running = server("files:application")
         curl(VERSIONS[version], running.url + "/parts")

@@ -93,7 +93,7 @@ def runs() -> list[dict[str, Any]]:
 
 
 class TestSeams:
-    """The issue: CommandLineInterface keeps its seams."""
+    """Subclasses of Daphne's CommandLineInterface find the names that they override."""
 
     @pytest.mark.parametrize("number", range(len(KEYWORDS)), ids=lambda n: " ".join(KEYWORDS[n][0]))
     def test_keyword(self, runs: list[dict[str, Any]], number: int) -> None:
@@ -152,7 +152,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestTLS:
-    """--tls-certificate: what -b and -p listen on is TLS (the issue: B11)."""
+    """`--tls-certificate` makes -b and -p listen for TLS."""
 
     @pytest.mark.parametrize(
         "files", [("crt.pem", "key.pem"), ("chain.pem", "key.pem"), ("both.pem", None)]

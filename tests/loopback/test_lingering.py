@@ -39,7 +39,7 @@ def send_all_then_read(connection: socket.socket, *data: bytes) -> list[Answer]:
 
 
 class TestLingering:
-    """RFC 9112, 9.6; the issue: no RST while the peer still sends."""
+    """RFC 9112, 9.6: no RST while the peer still sends."""
 
     @pytest.mark.parametrize(
         ("head", "status"),
@@ -83,7 +83,7 @@ class TestLingering:
 
 
 class TestSlow:
-    """security.md S35."""
+    """S35: deadlines are absolute."""
 
     def test_slowloris(self, server: Start) -> None:
         """A head that comes octet by octet ends at its deadline; others are served meanwhile."""
@@ -105,7 +105,7 @@ class TestSlow:
 
 
 class TestPipelining:
-    """security.md S09."""
+    """S09: pipelined requests are answered in their order."""
 
     def test_ten_thousand(self, server: Start) -> None:
         """10 000 requests of one connection are answered in order, while it reads and sends."""

@@ -45,7 +45,7 @@ def send_until_refused(connection: socket.socket) -> int:
 
 
 class TestFlat:
-    """The issue's "Speed": resident memory grows by less than 8 MiB."""
+    """Resident memory grows by less than 8 MiB."""
 
     def test_slow_reader_of_a_gigabyte(self, server: Start) -> None:
         """C09: `await send` waits for a peer that has stopped reading."""

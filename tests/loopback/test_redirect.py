@@ -26,7 +26,7 @@ def tls(tmp_path: Path) -> list[str]:
 
 
 class TestRedirect:
-    """The issue's "HTTP to HTTPS redirect endpoint option"."""
+    """`--https-redirect`: requests over HTTP are redirected to HTTPS."""
 
     @pytest.mark.parametrize(
         "how",

@@ -31,7 +31,7 @@ def client(running: Any) -> Any:
 
 
 class TestStarlette:
-    """The issue: BaseHTTPMiddleware, StreamingResponse, background tasks."""
+    """Starlette: BaseHTTPMiddleware, StreamingResponse, background tasks."""
 
     def test_lifespan_state(self, client: Any, running: Any) -> None:
         """L05, L06, L11: startup comes first, and its state is in every request."""

@@ -40,7 +40,7 @@ def rest(connection: socket.socket) -> bytes:
 
 
 class TestStop:
-    """The issue's "Stop", and docs/discussion/stopping.rst."""
+    """The stop, as docs/discussion/stopping.rst describes it."""
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_a_request_in_flight_is_answered(self, server: Start, number: int) -> None:

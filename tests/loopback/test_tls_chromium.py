@@ -91,7 +91,7 @@ def origin(running: Running) -> str:
 
 
 class TestTrusted:
-    """The issue's "Proof": Chromium on https and wss with a test CA."""
+    """Chromium speaks https and wss with the server, by a test CA."""
 
     def test_page_and_chat(self, serve: Serve, certificate: str, browser: Chrome) -> None:
         """The page, its uploads and streams over https, and its chat between tabs over wss."""

@@ -82,7 +82,7 @@ def running(kind: str, server: Callable[..., Running], tmp_path: Path) -> Runnin
 
 
 class TestDefaults:
-    """The issue's "Proof": no TLS below 1.2, no weak cipher, no compression, no renegotiation."""
+    """No TLS below 1.2, no weak cipher, no compression, no renegotiation."""
 
     @pytest.fixture
     def scanned(self, sslyze: str, running: Running, tmp_path: Path) -> dict[str, Any]:

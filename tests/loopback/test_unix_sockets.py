@@ -182,7 +182,7 @@ class TestNginx:
 
 
 class TestDeadServer:
-    """A12: what is left of a server that was killed, in a container too."""
+    """The socket of a server that was killed is taken over, in a container too."""
 
     def test_same_number(self, tmp_path: Path) -> None:
         """In a container every server is process 1: the lock of the dead one names the new one."""

@@ -483,7 +483,7 @@ class TestClose:
 
 
 class TestStop:
-    """The issue's "Stop" with WebSockets (defect K10)."""
+    """A stop with open WebSockets, and during handshakes (K10)."""
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_clients_are_told(self, server: Start, number: int) -> None:
@@ -574,7 +574,7 @@ class TestStop:
 
 @on_linux
 class TestPace:
-    """Design, 4: back-pressure both ways (C09, K4)."""
+    """Back-pressure in both directions (C09, K4)."""
 
     @pytest.mark.parametrize("size", [100, 1_000_000])
     def test_a_client_that_stops_reading(self, server: Start, size: int, connect: Connect) -> None:

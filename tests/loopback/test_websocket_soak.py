@@ -19,7 +19,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 @on_linux
 def test_nothing_is_left() -> None:
-    """C11, K1: 200 WebSockets that come and go in every way leave no task, connection or memory."""
+    """W09, K1: 200 WebSockets that come and go in every way leave no task, connection or memory."""
     result = soak(seconds=5, connections=200)
     assert result.leaks == []
     assert result.tally["echoes"] > 200

@@ -32,7 +32,7 @@ def lines() -> tuple[AccessLog, list[str]]:
 
 
 class TestAccessLog:
-    """Daphne's NCSA lines (reference/daphne.md, 5.3)."""
+    """Daphne's NCSA lines."""
 
     def test_a_line(self, lines: tuple[AccessLog, list[str]]) -> None:
         """host ident user [date] "method path" status length."""

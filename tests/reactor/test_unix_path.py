@@ -73,7 +73,7 @@ class PathRules(Carried):
         ],
     )
     def test_dead_server(self, world: World, path: Path, pid: int | None) -> None:
-        """Nobody listens: lock and socket are taken over, whatever number is in the lock (A12)."""
+        """Nobody listens: lock and socket are taken over, whatever number is in the lock."""
         left_behind(path, pid)
         assert self.serves(world, path).getHost().name == os.fsencode(path)
 

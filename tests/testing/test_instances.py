@@ -44,7 +44,7 @@ def get(server: Any, path: str = "/", **headers: str) -> str:
 
 
 class TestDaphneTestingInstance:
-    """daphne.md 5.3."""
+    """Daphne's own names and arguments."""
 
     def test_a_dialogue(self) -> None:
         """It sends what it was told and gives scope and events, of the latest instance alone."""
@@ -114,7 +114,7 @@ class TestDaphneTestingInstance:
 
 
 class TestBaseDaphneTestingInstance:
-    """daphne.md 5.3."""
+    """Daphne's own names and arguments."""
 
     def test_forwarded_fields(self) -> None:
         """With `xff` the client is who X-Forwarded-For says."""

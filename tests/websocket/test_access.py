@@ -57,7 +57,7 @@ def said(action: str, rest: str, path: str = "/chat") -> str:
 
 
 class TestEntries:
-    """Daphne's action logger (reference/daphne.md, 5.3): what it is called with."""
+    """What Daphne's action logger is called with."""
 
     def test_whole_life(self, serve: Serve, logged: Logged) -> None:
         """connecting, connected, disconnected with the code; times since the handshake came."""

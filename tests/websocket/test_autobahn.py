@@ -118,7 +118,7 @@ class TestPrepared:
 
 
 class TestFactory:
-    """The issue: autobahn's classes where a user of autobahn expects them."""
+    """autobahn's classes are where a user of autobahn expects them."""
 
     def test_bases(self, serve: Serve) -> None:
         """The factory is autobahn's, and so is each protocol."""
@@ -161,7 +161,7 @@ print("none")
 
 
 def test_no_reactor_is_installed() -> None:
-    """Design, 2: which reactor runs is the program's choice: an import must not make it."""
+    """An import does not install a reactor: which one runs is the program's choice."""
     found = subprocess.run(
         [sys.executable, "-c", IMPORTS], capture_output=True, text=True, timeout=60, check=False
     )
