@@ -313,6 +313,17 @@ def keep_a_handler(options: Options) -> None:
         logging.getLogger().addHandler(handler)
 
 
+def access_log_of_file(options: Options) -> access.AccessLog | None:
+    """The access log of a server in somebody's program: only where `access_log` asks for one.
+
+    A process has one access log; the server that starts last says where it goes.
+
+    Raises:
+        ConfigurationError: its file cannot be opened.
+    """
+    return None if options.access_log is None else open_access_log(options)
+
+
 def open_access_log(options: Options) -> access.AccessLog | None:
     """The access log that the options ask for.
 

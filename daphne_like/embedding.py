@@ -10,10 +10,11 @@ from typing import Any
 
 from daphne_like import reactor as reactors
 from daphne_like.asgi.application import import_application
-from daphne_like.cli import CommandLineInterface
+from daphne_like.cli import CommandLineInterface, access_log_of_file
 from daphne_like.endpoints import endpoint_strings
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.observe import loggers
+from daphne_like.observe.access import AccessLog
 from daphne_like.options import Options
 from daphne_like.reactor.core import AdoptedReactor
 from daphne_like.server import Server
@@ -65,6 +66,8 @@ class Serving(Coroutine[Any, Any, None]):
         # What cancels the program's task does not cancel the end of what it serves.
         await asyncio.shield(self._watcher)
         assert self._server is not None
+        if isinstance(self._server.action_logger, AccessLog):
+            self._server.action_logger.flush()
         if isinstance(self._server.reactor, AdoptedReactor):
             self._server.reactor.release_threads()
 
@@ -126,8 +129,9 @@ def serve(
         ready_callable: called with the Server when it serves.
         options: of the command line, by name: port=8000, tls_certificate="site.pem".
     Raises:
-        ConfigurationError: an option is wrong (at once); a port cannot be had, the application
-            does not start, another reactor is installed (when awaited).
+        ConfigurationError: an option is wrong (at once); a port cannot be had, the file of
+            `access_log` cannot be opened, the application does not start, another reactor is
+            installed (when awaited).
     """
     chosen = options_by_name(endpoints, options)
 
@@ -136,6 +140,7 @@ def serve(
             application_of(application, chosen),
             endpoints=endpoint_strings(chosen),
             signal_handlers=False,
+            action_logger=access_log_of_file(chosen),
             ready_callable=ready_callable,
             options=chosen,
         )

@@ -77,9 +77,12 @@ def tls_arguments(options: Options) -> str | None:
     )
 
 
-def endpoint_strings(options: Options) -> list[str]:
+def endpoint_strings(options: Options, beside: Iterable[str] = ()) -> list[str]:
     """All endpoint strings of a set of options; Daphne's defaults where little is given.
 
+    Args:
+        options: that say where to listen.
+        beside: endpoint strings that are given elsewhere, for what is checked.
     Raises:
         ConfigurationError: a TLS certificate, or how a socket's file is to be, and nothing that
             it could be for.
@@ -108,7 +111,29 @@ def endpoint_strings(options: Options) -> list[str]:
     )
     strings = sorted([*options.endpoints, *built])
     _check_unix_options(options, strings)
+    check_trusted_proxies(options, [*beside, *strings])
     return strings
+
+
+def check_trusted_proxies(options: Options, strings: Iterable[str]) -> None:
+    """Refuse --trusted-proxies where nothing asks which proxies are trusted.
+
+    Raises:
+        ConfigurationError: neither --proxy-headers nor a haproxy: endpoint.
+    """
+    default = Options.__dataclass_fields__["trusted_proxies"].default
+    if options.trusted_proxies == default or any(options.forwarded_fields):
+        return
+    if not any(behind_proxies(string) != string for string in map(without_tls, strings)):
+        raise ConfigurationError(
+            "--trusted-proxies needs --proxy-headers, or a haproxy: endpoint whose proxies it names"
+        )
+
+
+def without_tls(string: str) -> str:
+    """An endpoint string without `https:` in front."""
+    kind, rest = split_kind(string)
+    return without_tls(rest) if kind == "https" else string
 
 
 def _check_unix_options(options: Options, strings: list[str]) -> None:

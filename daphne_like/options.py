@@ -457,14 +457,28 @@ class Options:
             raise ConfigurationError(
                 f"--server-name: expected printable ASCII, got {self.server_name!r}"
             )
-        for name in ("tls_certificate", "tls_key"):
-            if isinstance(value := getattr(self, name), str):
-                object.__setattr__(self, name, (value,))  # one path needs no tuple around it
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.metadata.get("repeated") and isinstance(value, str):
+                object.__setattr__(self, field.name, (value,))  # one needs no tuple around it
         self._check_tls()
+        self._check_root_path()
+        for origin in self.websocket_origins:
+            check_origin(origin)
         if (self.proxy_headers_host or self.proxy_headers_port) and not self.proxy_headers:
             raise ConfigurationError(
                 "--proxy-headers-host and --proxy-headers-port need --proxy-headers"
             )
+
+    def _check_root_path(self) -> None:
+        """Refuse a root path that no application could make sense of; drop its last slash."""
+        path = self.root_path
+        if path and not path.startswith("/"):
+            raise ConfigurationError(
+                f"--root-path: expected a path that begins with /, for example /{path.strip('/')}, "
+                f"got {path!r}"
+            )
+        object.__setattr__(self, "root_path", path.rstrip("/"))
 
     def _check_tls(self) -> None:
         if not self.tls_certificate:
@@ -493,6 +507,36 @@ class Options:
     def max_head(self) -> int:
         """Octets of a whole request head."""
         return self.max_request_line + self.max_field_section
+
+
+DEFAULT_PORTS = {"http": "80", "https": "443"}
+
+
+def check_origin(origin: str) -> None:
+    """Refuse a value of --websocket-origin that no browser sends (RFC 6454, 6.2).
+
+    Raises:
+        ConfigurationError: no scheme, a path, upper case or a default port; says what was meant.
+    """
+    if origin == "null":
+        return
+    scheme, separator, rest = origin.partition("://")
+    host = (rest if separator else origin).partition("/")[0].lower()
+    scheme = scheme.lower() if separator else "https"
+    default_port = DEFAULT_PORTS.get(scheme)
+    if default_port is not None:
+        host = host.removesuffix(f":{default_port}")
+    if f"{scheme}://{host}" == origin and host and "*" not in host and origin.isascii():
+        return
+    if origin == "*":
+        hint = "every origin is served without the option"
+    elif not host or "*" in host or not origin.isascii():
+        hint = "for example https://example.org"
+    else:
+        hint = f"did you mean {scheme}://{host}?"
+    raise ConfigurationError(
+        f"--websocket-origin: expected an origin as browsers send it, got {origin!r}; {hint}"
+    )
 
 
 def without_limits(values: dict[str, Any]) -> dict[str, Any]:

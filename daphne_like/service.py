@@ -11,11 +11,12 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
 
 from daphne_like import reactor as reactors
-from daphne_like.cli import LEVELS
+from daphne_like.cli import LEVELS, access_log_of_file
 from daphne_like.embedding import application_of
-from daphne_like.endpoints import endpoint_strings
+from daphne_like.endpoints import check_trusted_proxies, endpoint_strings
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.hangup import heed_hangup
+from daphne_like.observe.access import AccessLog
 from daphne_like.observe.twisted_log import to_twisted_log
 from daphne_like.options import Options
 from daphne_like.server import Server
@@ -61,7 +62,9 @@ class ASGIService(Service):
         self.options = options or Options()
         self.endpoints = list(endpoints)
         if not self.endpoints or self.options.endpoints:
-            self.endpoints += endpoint_strings(self.options)
+            self.endpoints += endpoint_strings(self.options, self.endpoints)
+        else:
+            check_trusted_proxies(self.options, self.endpoints)
         self.action_logger = action_logger
         self.ready_callable = ready_callable
         self.server: Server | None = None
@@ -106,7 +109,11 @@ class ASGIService(Service):
         if server is None:
             return succeed(None)
         self._forget_hangup()
-        return Deferred.fromFuture(server.loop.create_task(server.drain()))
+        stopped: Deferred[None] = Deferred.fromFuture(server.loop.create_task(server.drain()))
+        if isinstance(self.action_logger, AccessLog):
+            flush = self.action_logger.flush
+            stopped.addCallback(lambda _none: flush())
+        return stopped
 
     def when_started(self) -> Deferred[None]:
         """The end of the start.
@@ -122,6 +129,8 @@ class ASGIService(Service):
     def _bind(self) -> Server:
         from twisted.internet import reactor
 
+        if self.action_logger is None:
+            self.action_logger = access_log_of_file(self.options)
         self.server = server = Server(
             _not_loaded,
             self.endpoints,

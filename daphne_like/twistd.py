@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.logger import ILogObserver, jsonFileLogObserver
 from twisted.python import logfile, usage
 from twisted.python.components import Componentized
@@ -176,13 +175,6 @@ class CommandService(ASGIService):
         if self.options.access_log is None:
             return AccessLog()
         return open_access_log(self.options) or AccessLog()
-
-    def stopService(self) -> Deferred[None]:
-        stopped = super().stopService()
-        if isinstance(self.action_logger, AccessLog):
-            flush = self.action_logger.flush
-            stopped.addCallback(lambda _none: flush())
-        return stopped
 
 
 def makeService(options: Options) -> CommandService:

@@ -258,3 +258,29 @@ class TestParsing:
         """The sentence has the string as it was given."""
         with pytest.raises(ConfigurationError, match="^The endpoint "):
             endpoints_from([string], MemoryReactorClock())
+
+
+class TestTrustedProxies:
+    """--trusted-proxies is for those who read what proxies say."""
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            {"proxy_headers": True},
+            {"proxy_forwarded_address_header": "X-Real-IP"},
+            {"endpoints": ("haproxy:tcp:0",)},
+            {"endpoints": ("https:haproxy:tcp:0:certificate=c",)},
+        ],
+    )
+    def test_something_reads_it(self, more: dict[str, Any]) -> None:
+        """Fields of proxies, or PROXY headers."""
+        assert endpoint_strings(Options(trusted_proxies="10.0.0.0/8", **more))
+
+    def test_nothing_reads_it(self) -> None:
+        """Without either it would have no effect: one sentence."""
+        with pytest.raises(ConfigurationError, match="--trusted-proxies needs --proxy-headers, or"):
+            endpoint_strings(Options(trusted_proxies="10.0.0.0/8"))
+
+    def test_the_default_needs_nothing(self) -> None:
+        """Nobody has given it."""
+        assert endpoint_strings(Options())

@@ -15,6 +15,8 @@ from daphne_like.server import Server
 from daphne_like.websocket.session import Session
 from tests.peers import answer_at_once as hello
 
+EXPECTED_ORIGIN = "--websocket-origin: expected an origin as browsers send it"
+
 
 def parse(*arguments: str) -> Options:
     return options_from(make_parser("", "daphne-like").parse_args(with_dashes(list(arguments))))
@@ -26,6 +28,8 @@ def another(field: dataclasses.Field[Any]) -> str:
         return "off"
     if field.name == "unix_mode":
         return "600"
+    if field.name == "websocket_origins":
+        return "https://example.org"
     if field.metadata["kind"] not in (int, seconds):
         return "/x"
     return str(min(4711, field.metadata.get("most") or 4711))
@@ -124,6 +128,27 @@ class TestOptions:
                 "--tls-client-verify needs --tls-client-ca",
             ),
             (
+                {"root_path": "app"},
+                "--root-path: expected a path that begins with /, for example /app, got 'app'",
+            ),
+            *(
+                (
+                    {"websocket_origins": (origin,)},
+                    f"{EXPECTED_ORIGIN}, got {origin!r}; {hint}",
+                )
+                for origin, hint in (
+                    ("example.org", "did you mean https://example.org?"),
+                    ("https://example.org/", "did you mean https://example.org?"),
+                    ("https://Example.org", "did you mean https://example.org?"),
+                    ("https://example.org:443", "did you mean https://example.org?"),
+                    ("http://localhost:80", "did you mean http://localhost?"),
+                    ("localhost:3000", "did you mean https://localhost:3000?"),
+                    ("*", "every origin is served without the option"),
+                    ("https://*.example.org", "for example https://example.org"),
+                    ("", "for example https://example.org"),
+                )
+            ),
+            (
                 {"proxy_headers_host": "X-Real-IP"},
                 "--proxy-headers-host and --proxy-headers-port need --proxy-headers",
             ),
@@ -137,6 +162,23 @@ class TestOptions:
             Options(**values)  # type: ignore[arg-type]
         assert str(refused.value) == message
         assert refused.value.exit_status == 2
+
+    @pytest.mark.parametrize(
+        "origin",
+        ["https://example.org", "http://localhost:3000", "null", "chrome-extension://abc",
+         "https://example.org:8443", "http://[::1]:8000"],
+    )  # fmt: skip
+    def test_an_origin_that_browsers_send(self, origin: str) -> None:
+        """RFC 6454, 6.2: it is taken; one alone needs no tuple around it."""
+        assert Options(websocket_origins=origin).websocket_origins == (origin,)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        ("given", "path"),
+        [("/app", "/app"), ("/app/", "/app"), ("/", ""), ("", ""), ("/a%20b", "/a%20b")],
+    )
+    def test_root_path(self, given: str, path: str) -> None:
+        """A slash at its end is no part of it: a path is appended that begins with one."""
+        assert Options(root_path=given).root_path == path
 
     @pytest.mark.parametrize("value", ["9", "-1"])
     def test_the_handshakes_time_given_twice(self, value: str) -> None:

@@ -543,4 +543,4 @@ class TestCharges:
         peer = H2Peer(memory)
         peer.wire.protocol._successor.budget.left = 1.0
         peer.wire.sends(sectioned(1, CODED))
-        assert "closing" in caplog.text
+        assert "ENHANCE_YOUR_CALM: it sends frames that ask for nothing" in caplog.text

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -109,6 +110,22 @@ class TestServe:
             run(main())
             """,
         ) == ["site.startup", "site", "site.shutdown", "None"]
+
+    def test_access_log(self, runner: str, tmp_path: Path) -> None:
+        """`access_log=FILE` gets a line for each request; without it there are none."""
+        path = tmp_path / "access.log"
+        assert output(
+            runner,
+            f"""
+            async def main():
+                for more in ({{"access_log": {str(path)!r}}}, {{}}):
+                    async with daphne_like.serve(hello("site"), port=0, **more) as server:
+                        print(await ask(server), server.action_logger is not None)
+            run(main())
+            """,
+        ) == [*("site.startup", "site", "True", "site.shutdown"),
+              *("site.startup", "site", "False", "site.shutdown")]  # fmt: skip
+        assert path.read_text().count('"GET /" 200 4') == 1
 
     def test_as_a_context(self, runner: str) -> None:
         """`async with`, port 0: the addresses that are bound; the end of the block is a stop."""

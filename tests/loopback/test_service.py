@@ -160,6 +160,25 @@ class TestContract:
             == ["site.startup", "1", "site", "site.shutdown", "0", "None"] * 2
         )
 
+    def test_access_log(self, tmp_path: Path) -> None:
+        """`access_log=FILE` of its options gets a line for each request, the last one too."""
+        path = tmp_path / "access.log"
+        assert output(
+            BEGIN,
+            f"""
+            from daphne_like.options import Options
+
+            async def story():
+                service = ASGIService(hello("site"), ANY, Options(access_log={str(path)!r}))
+                service.startService()
+                await service.when_started()
+                print(await ask(service))
+                await service.stopService()
+            run(story)
+            """,
+        ) == ["site.startup", "site", "site.shutdown"]
+        assert path.read_text().count('"GET /" 200 4') == 1
+
     def test_stop_waits_for_what_is_in_flight(self) -> None:
         """stopService's Deferred fires when the last answer is out and the lifespan is over."""
         assert output(

@@ -110,7 +110,7 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
         """The defaults that differ here, most of them from Django's settings."""
         found: dict[str, Any] = {
             "graceful_timeout": GRACEFUL_SECONDS,
-            "root_path": settings.FORCE_SCRIPT_NAME or "",
+            "root_path": _path_of(settings.FORCE_SCRIPT_NAME),
         }
         for name in ("websocket_max_message_size", "websocket_max_frame_size"):
             setting = getattr(settings, f"DAPHNE_{name.upper()}", None)
@@ -292,6 +292,12 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
         if endpoint not in self._options.endpoints and self.addr != "0":
             host = self.addr  # as it was given: a name stays a name
         return f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
+
+
+def _path_of(script_name: str | None) -> str:
+    """FORCE_SCRIPT_NAME as a root path; Django does not mind a slash more or less."""
+    name = (script_name or "").strip("/")
+    return f"/{name}" if name else ""
 
 
 def get_default_application() -> Any:
