@@ -31,8 +31,8 @@ def project(tmp_path: Path) -> Path:
 
 def test_every_block_is_run() -> None:
     """The tests below are of all blocks."""
-    assert set(BLOCKS) == {"test_site.py", "program.py", "tests.py", "settings.py", "line.py",
-                           "live.py"}  # fmt: skip
+    assert set(BLOCKS) == {"test_site.py", "program.py", "tests.py", "settings.py", "line",
+                           "live"}  # fmt: skip
 
 
 def test_pytest(run: Run, tmp_path: Path) -> None:
@@ -63,9 +63,9 @@ def test_django(run: Run, project: Path) -> None:
 def test_channels(run: Run, project: Path) -> None:
     """The one line in the settings, and the attribute that chooses the server."""
     with (project / "settings.py").open("a") as file:
-        file.write(BLOCKS["line.py"])
+        file.write(BLOCKS["line"])
     (project / "tests.py").write_text(
-        BLOCKS["live.py"] + "\n"
+        BLOCKS["live"] + "\n"
         "    def test_it(self):\n"
         "        from urllib.request import urlopen\n"
         "        with urlopen(self.live_server_url + '/users', timeout=20) as answer:\n"
