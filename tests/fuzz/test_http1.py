@@ -6,10 +6,12 @@ import time
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from daphne_like.deadlines import NEVER
+from tests.h2_peer import PREFACE
+from tests.h2_peer import settings as h2_settings
 from tests.memory import Memory
 from tests.peers import read_answers
 
@@ -59,6 +61,10 @@ FRAGMENTS = st.sampled_from(
     ]
 )  # fmt: skip
 GARBAGE = st.lists(FRAGMENTS | st.binary(max_size=20), max_size=25).map(b"".join)
+
+
+FIRST_FRAME = b"\0\0\x30\4\0\0\0\0\0"
+"""The head of the SETTINGS that a connection of HTTP/2 begins with."""
 
 
 class Request:
@@ -179,6 +185,9 @@ class TestGarbage:
 
     @SETTINGS
     @given(GARBAGE, CUTS, st.lists(st.integers(0, 3), max_size=3), st.booleans(), st.integers(0, 3))
+    @example(PREFACE, [], [], True, 0)
+    @example(PREFACE + h2_settings(), [], [], True, 1)
+    @example(PREFACE + b"GET / HTTP/1.1\r\n", [], [], False, 0)
     def test_survives(
         self, octets: bytes, cuts: list[float], manners: list[int], pauses: bool, end: int
     ) -> None:
@@ -194,8 +203,10 @@ class TestGarbage:
                 if pauses:
                     memory.settle()
             memory.settle()
+            # The connection of HTTP/1.1 waits for nothing once HTTP/2's preface has made another.
+            speaking = wire.protocol._successor or wire.protocol
             if not wire.lost:
-                assert wire.protocol.deadline != NEVER
+                assert speaking.deadline != NEVER
                 if end == 1:
                     wire.fin()
                 elif end == 2:
@@ -205,11 +216,11 @@ class TestGarbage:
             for _ in range(30):
                 memory.passes(10)
             assert wire.lost
-            assert wire.protocol.deadline == NEVER
+            assert wire.protocol.deadline == speaking.deadline == NEVER
             assert not memory.server.instances
             assert not memory.server.connections
             if wire.written and not wire.aborted:
-                assert wire.written.startswith((b"HTTP/1.1 ", b"HTTP/1.0 "))
+                assert wire.written.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ", FIRST_FRAME))
             assert time.perf_counter() - started < 5
         finally:
             memory.close()

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from daphne_like.deadlines import NEVER
 from tests.h2_peer import (
     GET,
     PREFACE,
@@ -152,7 +153,9 @@ class TestSequences:
     @SETTINGS
     @given(st.sampled_from([65535, 100, 0]), st.lists(STEP, max_size=25))
     def test_anything(self, room: int, steps: list[tuple[str, Any]]) -> None:
-        memory = Memory(application, application_close_timeout=1)
+        memory = Memory(
+            application, application_close_timeout=1, http_timeout=20, h2_ping_interval=0
+        )
         peer = H2Peer(memory, {4: room})
         wire = peer.wire
         connection = weakref.ref(wire.protocol._successor)
@@ -183,6 +186,8 @@ class TestSequences:
             live = connection()
             if live is not None and not live._lost:
                 self.holds_together(live)
+            if live is not None and not wire.lost:
+                self.waits_for_something(live)
         peer.read()  # the answers are frames, in an order that may be
         wire.vanishes()
         del live, wire.protocol, peer
@@ -213,6 +218,17 @@ class TestSequences:
                 or stream in connection._ring
                 or stream in connection._stalled
             )
+
+    @staticmethod
+    def waits_for_something(connection: Any) -> None:
+        """S35: a connection has a deadline, or all that it carries has one."""
+        carried = [
+            stream.tunnel.protocol if stream.tunnel is not None else stream
+            for stream in connection.streams.values()
+        ]
+        assert connection.deadline != NEVER or (
+            carried and all(one.deadline != NEVER for one in carried)
+        )
 
     @SETTINGS
     @given(st.lists(FRAMES | FRAMES | COSTLY, max_size=12), st.data())
