@@ -346,7 +346,8 @@ class Options:
         "--body-timeout", group=TIMES, kind=seconds,
     )  # fmt: skip
     body_minimum_rate: int = option(
-        240, "octets a second that a request body must come at", "--body-minimum-rate",
+        240, "octets a second that a request body must come at, and that a client of HTTP/2 must "
+        "take a response at", "--body-minimum-rate",
         group=TIMES, kind=int, least=0,
     )  # fmt: skip
     write_timeout: float = option(

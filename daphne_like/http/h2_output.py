@@ -50,6 +50,7 @@ class HTTP2Output(Paced):
     Attributes:
         streams: by number, as long as their exchanges are not over.
         budget: of the peer.
+        sent_to_all: octets of bodies that went out in turns, on all streams.
     """
 
     __slots__ = (
@@ -66,6 +67,7 @@ class HTTP2Output(Paced):
         "_stalled",
         "_widened",
         "budget",
+        "sent_to_all",
         "streams",
     )
 
@@ -73,6 +75,7 @@ class HTTP2Output(Paced):
         super().__init__(server)
         self.streams: dict[int, HTTP2Stream] = {}
         self.budget = Budget(server.clock)
+        self.sent_to_all = 0
         self._h2 = StateMachine(server.options, self.budget)
         self._ring: dict[HTTP2Stream, None] = {}  # those with octets pending, in turn
         self._stalled: dict[HTTP2Stream, None] = {}  # those whose own window has no room
@@ -254,6 +257,15 @@ class HTTP2Output(Paced):
             stream in self._ring and self._h2.outbound_flow_control_window <= 0
         )
 
+    def waits_for_turn(self, stream: HTTP2Stream) -> bool:
+        """Whether it has octets to send, for which its own window may have room."""
+        return stream in self._ring
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the transport wants no more octets for now."""
+        return self._paused
+
     def stop_sending(self, number: int) -> None:
         """Ask the peer to send no more of a body whose answer it has (RFC 9113, 8.1)."""
         if self._answered.pop(number, None) is not None:
@@ -318,9 +330,10 @@ class HTTP2Output(Paced):
             self.budget.earn(earned)
             left -= size
             self._queued += size
+            self.sent_to_all += size
             if self._queued >= WRITTEN_AT_ONCE:
                 self._flush()
-            stream.part_sent()
+            stream.part_sent(size)
         self._pumping = False
         self._flush_soon()
 

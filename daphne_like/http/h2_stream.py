@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("daphne_like.http")
 
+MIN_WAIT = 0.001
+"""Seconds of a deadline that is due at once."""
 STOP_SECONDS = 1.0
 """For a client that has its whole answer to stop sending by itself, or to go on."""
 MOST_DROPPED = 16777216
@@ -87,6 +89,10 @@ class HTTP2Stream(Waits):
     _unread = 0  # octets that came and were not given back to the peer's window
     _padded = False  # since the last read
     _consumed = 0
+    _blocked = 0.0  # seconds that the peer has kept octets waiting, since their rate was looked at
+    _blocked_at = 0.0  # when the latest such time began
+    _taken = 0  # octets that went out since then
+    _taken_by_all = 0  # octets that had gone out on all streams then
     _dropped = 0  # octets behind a whole answer
     _dropped_at_look = 0
     _content_left: int | None = None  # of a declared length, behind a whole answer
@@ -366,7 +372,7 @@ class HTTP2Stream(Waits):
         exchange.state = WRITING
         exchange.part_written = Event()
         self._room = self.server.loop.create_future()
-        self.wait(Wait.WRITE, self.server.options.write_timeout)
+        self._wait_for_peer()
         return self._written(exchange, more)
 
     async def _written(self, exchange: Exchange, more: bool) -> None:
@@ -408,7 +414,7 @@ class HTTP2Stream(Waits):
                 if kept_up:
                     await TURN
                 else:
-                    self.wait(Wait.WRITE, self.server.options.write_timeout)
+                    self._wait_for_peer()
                     await self._room
                 self._check_writing(exchange)
             exchange.state = STREAMING
@@ -467,18 +473,48 @@ class HTTP2Stream(Waits):
             self._let_rest_come()
         return part, self.ends and self.pending is None
 
-    def part_sent(self) -> None:
-        """What was taken is on its way."""
+    def part_sent(self, size: int) -> None:
+        """What was taken is on its way.
+
+        Args:
+            size: of it.
+        """
+        self._taken += size
+        if self.pending is not None:
+            return
+        room = self._room
         if self.tunnel is not None:
-            if self.pending is None:
-                self.tunnel.sent()
-        elif self._room is not None:
-            if self.pending is not None:
-                self.wait(Wait.WRITE, self.server.options.write_timeout)
-            else:
-                self.arrived(Wait.WRITE)
-                if not self._room.done():
-                    self._room.set_result(None)
+            self.tunnel.sent()
+        elif room is not None and not room.done():
+            self.arrived(Wait.WRITE)
+            self._blocked += self.server.clock() - self._blocked_at
+            room.set_result(None)
+
+    def _wait_for_peer(self) -> None:
+        """Octets are pending: the peer has --write-timeout for them, from one look to the next.
+
+        Only the time counts in which octets are pending, and it goes on where it stopped: a peer
+        cannot win time by letting each part of a body through at the last moment.
+        """
+        self._blocked_at = self.server.clock()
+        self.wait(Wait.WRITE, max(self.server.options.write_timeout - self._blocked, MIN_WAIT))
+
+    def _look_at_write_rate(self) -> None:
+        """Go on if the peer takes the response at the least rate, as a request's body comes at."""
+        options, connection = self.server.options, self.connection
+        taken = self._taken
+        if connection.waits_for_turn(self):
+            # By the peer's priorities it may be the turn of others: what they were sent counts.
+            taken = connection.sent_to_all - self._taken_by_all
+        least = max(1.0, options.body_minimum_rate * options.write_timeout)
+        if taken >= least or connection.is_paused:  # what the transport holds has its own deadline
+            self._blocked, self._taken, self._taken_by_all = 0.0, 0, connection.sent_to_all
+            self._wait_for_peer()
+            return
+        log.info("! a peer does not take an answer on stream %d: resetting it", self.number)
+        self.exchange.close()
+        self.server.disconnected(self.exchange)
+        self._over(self.exchange, ErrorCodes.CANCEL)
 
     def answer(self, exchange: Exchange, error: PeerError) -> None:
         """See Carrier."""
@@ -623,10 +659,7 @@ class HTTP2Stream(Waits):
             else:
                 self.abort(exchange)
         else:  # WRITE
-            log.info("! a peer does not take an answer on stream %d: resetting it", self.number)
-            exchange.close()
-            self.server.disconnected(exchange)
-            self._over(exchange, ErrorCodes.CANCEL)
+            self._look_at_write_rate()
 
     def _complete(self, exchange: Exchange) -> None:
         exchange.complete()

@@ -28,6 +28,7 @@ class Tunnel:
     """
 
     __slots__ = (
+        "_asked_to_pause",
         "_closing",
         "_has_ended",
         "_held",
@@ -45,6 +46,7 @@ class Tunnel:
         self._out = bytearray()  # behind what the stream has pending
         self._held = early or None  # what the protocol does not want yet: at most one window
         self._paused = False
+        self._asked_to_pause = False  # the protocol, until all that waits is on its way
         self._closing = False
         self._has_ended = False
 
@@ -85,7 +87,8 @@ class Tunnel:
             return
         if self._closing:
             self._finish()
-        elif self._producer is not None:
+        elif self._asked_to_pause and self._producer is not None:
+            self._asked_to_pause = False
             self._producer.resumeProducing()
 
     def lost(self, reason: Exception | None = None) -> None:
@@ -107,7 +110,12 @@ class Tunnel:
             stream.send_pending(data)
         else:
             self._out += data
-        if len(self._out) + len(stream.pending or b"") >= HIGH_WATER and self._producer is not None:
+        if (
+            not self._asked_to_pause
+            and self._producer is not None
+            and len(self._out) + len(stream.pending or b"") >= HIGH_WATER
+        ):
+            self._asked_to_pause = True
             self._producer.pauseProducing()
 
     def writeSequence(self, iovec: Any) -> None:

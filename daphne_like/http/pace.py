@@ -61,9 +61,13 @@ class Paced(Waits):
     # IPushProducer, towards the transport.
 
     def pauseProducing(self) -> None:
-        """The transport holds as much as it wants to."""
-        self._paused = True
-        self.wait(Wait.WRITE, self.server.options.write_timeout)
+        """The transport holds as much as it wants to.
+
+        Twisted's own transports say so at each further write: the peer has no more time for it.
+        """
+        if not self._paused:
+            self._paused = True
+            self.wait(Wait.WRITE, self.server.options.write_timeout)
 
     def resumeProducing(self) -> None:
         """The peer has read what the transport held."""

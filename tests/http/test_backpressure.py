@@ -107,6 +107,15 @@ class TestPeerThatDoesNotRead:
         assert wire.aborted
         assert memory.server.connections == set()
 
+    def test_deadline_of_further_writes(self, serve: Serve) -> None:
+        """S35: a transport that asks again, as Twisted's do, gives the peer no new time."""
+        memory = serve(Streaming(), write_timeout=5)
+        wire = memory.connect().sends(GET)
+        for _ in range(6):
+            wire.stops_reading()
+            memory.passes(1)
+        assert wire.aborted
+
 
 class TestApplicationThatDoesNotRead:
     """K4: what an application does not read stops the socket."""

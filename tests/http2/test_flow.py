@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -614,3 +615,131 @@ class TestTurns:
     def test_field(self, value: bytes, priority: Any) -> None:
         """9218, 4: what is not as it should be counts as left out."""
         assert priority_of(value) == Priority(*priority)
+
+
+class TestLeastRate:
+    """S35: a peer takes a response at --body-minimum-rate, or its stream is reset."""
+
+    def test_octet_by_octet(self, serve: Serve) -> None:
+        """One octet of window in each --write-timeout keeps no stream alive, and no body."""
+        memory = serve(large(1_000_000), write_timeout=60)
+        peer = H2Peer(memory, {WINDOW: 10})
+        for _ in range(100):
+            peer.asks()
+        assert len(memory.server.instances) == 100
+        for _ in range(5):
+            for number in range(1, 201, 2):
+                peer.wire.protocol.dataReceived(window(number, 1))
+            memory.settle()
+            memory.passes(15)
+        peer.read()
+        assert {peer.answer(number).reset for number in range(1, 201, 2)} == {CANCEL}
+        assert not memory.server.instances
+
+    def test_octet_by_octet_of_all(self, serve: Serve) -> None:
+        """Nor does one octet of the window that all streams share."""
+        memory = serve(large(100_000), write_timeout=60)
+        peer = H2Peer(memory, {WINDOW: 1_000_000})
+        peer.asks()
+        peer.asks()
+        for _ in range(11):
+            peer.sends(window(0, 1))
+            memory.passes(15)
+        peer.read()
+        assert (peer.answer(1).reset, peer.answer(3).reset) == (CANCEL, CANCEL)
+
+    def test_small_parts(self, serve: Serve) -> None:
+        """Nor are parts that are let through one by one, each at the last moment, new time."""
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            await send(start())
+            while True:
+                await send(body(b"x" * 10, True))
+
+        memory = serve(application, write_timeout=60)
+        peer = H2Peer(memory, {WINDOW: 0})
+        peer.asks()
+        for _ in range(3):
+            memory.passes(29)
+            peer.sends(window(1, 10))
+        assert peer.answer(1).reset == CANCEL
+        assert len(peer.answer(1).body) == 20
+
+    def test_slow_enough(self, serve: Serve) -> None:
+        """A peer that takes the least rate has its response, however long that takes."""
+        memory = serve(large(100_000), write_timeout=10, body_minimum_rate=100)
+        peer = H2Peer(memory, {WINDOW: 0})
+        peer.asks()
+        for _ in range(101):
+            peer.sends(window(1, 1000), window(0, 1000))
+            memory.passes(9.9)
+        assert (len(peer.answer(1).body), peer.answer(1).ended) == (100_000, True)
+
+    def test_stops_half_way(self, serve: Serve) -> None:
+        """A peer that has taken much and stops has no more than one further --write-timeout."""
+        memory = serve(large(100_000), write_timeout=10)
+        peer = H2Peer(memory, {WINDOW: 50_000})
+        peer.asks()
+        memory.passes(11)
+        memory.passes(11)
+        peer.read()
+        assert peer.answer(1).reset == CANCEL
+
+    def test_turn_of_others(self, serve: Serve) -> None:
+        """A stream that waits for its turn lives as long as the peer takes enough of the others."""
+        memory = serve(large(60_000), write_timeout=10)
+        peer = H2Peer(memory, {WINDOW: 1_000_000})
+        peer.sends(priority_update(1, b"u=0"), priority_update(3, b"u=7"))
+        peer.asks()
+        peer.asks()  # what is left of the window is 5535 octets
+        for _ in range(12):
+            peer.sends(window(0, 4000))
+            memory.passes(9)
+        assert not peer.answer(3).ended
+        assert peer.answer(3).reset is None
+        peer.sends(window(0, 100_000))
+        assert (len(peer.answer(1).body), len(peer.answer(3).body)) == (60_000, 60_000)
+
+    def test_events(self, serve: Serve) -> None:
+        """Only time counts in which octets wait: short waits of small events are no harm."""
+        script = Script()
+        memory = serve(script, write_timeout=10)
+        peer = H2Peer(memory, {WINDOW: 0})
+        peer.asks()
+        memory.loop.run_until_complete(script.send(start()))
+        for _ in range(50):
+            task = memory.loop.create_task(script.send(body(b"data: x\n\n", True)))
+            memory.passes(0.1)  # the way to the peer and back
+            peer.sends(window(1, 9))
+            assert task.done()
+            memory.passes(9)
+        assert (len(peer.answer(1).body), peer.answer(1).reset) == (450, None)
+
+    def test_file(self, serve: Serve, tmp_path: Path) -> None:
+        """A file that the server reads is a body like others."""
+        (tmp_path / "large").write_bytes(b"x" * 1_000_000)
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            await send(start())
+            await send({"type": "http.response.pathsend", "path": str(tmp_path / "large")})
+
+        memory = serve(application, write_timeout=10)
+        peer = H2Peer(memory, {WINDOW: 10})
+        peer.asks()
+        for _ in range(4):
+            peer.sends(window(1, 1))
+            memory.passes(5)
+        peer.read()
+        assert peer.answer(1).reset == CANCEL
+
+    def test_transport(self, serve: Serve) -> None:
+        """What the transport holds has its own deadline, and the stream waits for that."""
+        memory = serve(large(1_000_000), write_timeout=10)
+        peer = H2Peer(memory)
+        peer.asks()
+        memory.passes(8)
+        peer.wire.stops_reading()
+        memory.passes(8)
+        peer.wire.reads_on()
+        peer.read()
+        assert peer.answer(1).reset is None

@@ -283,6 +283,23 @@ class TestFlow:
         assert sent > before
         assert len(socket.payloads()) == 36
 
+    def test_peer_that_reads_octet_by_octet(self, serve: Serve) -> None:
+        """S35: nor do our pings and one octet of window now and then give it more time."""
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "websocket.accept"})
+            while True:
+                await send({"type": "websocket.send", "bytes": b"x" * 10_000})
+
+        memory = serve(application, write_timeout=60, ping_interval=5)
+        peer = H2Peer(memory)
+        socket = Opened(peer)
+        for _ in range(14):
+            socket.sends(frame(PONG, b""))  # it is there
+            peer.sends(window(0, 1), window(socket.number, 1))
+            memory.passes(5)
+        assert socket.answer.reset == CANCEL
+
     def test_application_that_does_not_read(self, serve: Serve) -> None:
         """The window stays shut, and opens again."""
         gate: list[asyncio.Event] = []

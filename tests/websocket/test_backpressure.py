@@ -239,6 +239,14 @@ class TestPeerThatDoesNotRead:
         assert socket.events() == [disconnected(1006)]
         assert socket.memory.server.connections == set()
 
+    def test_deadline_of_further_writes(self, serve: Serve) -> None:
+        """S35: a transport that asks again, as Twisted's do, gives the peer no new time."""
+        socket = Socket(serve, write_timeout=5)
+        for _ in range(6):
+            socket.wire.stops_reading()
+            socket.memory.passes(1)
+        assert socket.wire.aborted
+
     def test_progress_has_none(self, serve: Serve) -> None:
         """`--write-timeout`: one that reads slowly, but does, may take its time."""
         socket = Socket(serve, write_timeout=5, ping_interval=None)
