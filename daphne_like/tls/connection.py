@@ -40,6 +40,21 @@ HANDSHAKE_RECORD = 0x16
 WRITTEN_AT_ONCE = 262144
 """Octets enciphered before they are handed on, so that a large write is not held twice."""
 
+MAX_DEBT = 32768
+"""Enciphered octets that a peer may send without octets of data in them, before it is slowed down.
+
+Each octet of data pays for two enciphered ones. What is left are records that carry almost nothing,
+of which OpenSSL (3.5) takes any number: one client's KeyUpdates (RFC 8446, 4.6.3), about 20
+microseconds each, kept the event loop for many seconds.
+"""
+FIRST_DEBT = 8192
+MIN_SLICE = 2048
+"""Enciphered octets that are read in one turn of the event loop from a peer with MAX_DEBT."""
+HANDSHAKE_SLICE = 16384
+"""Enciphered octets of a handshake that are read at once; data may stand behind its end."""
+FREE_OCTETS = 512
+"""Reads up to this size are not counted."""
+
 # Made once, as Twisted's own are: a Failure takes longer than the rest of most ends.
 DONE = Failure(ConnectionDone())
 NO_CLOSE_NOTIFY = Failure(ConnectionLost("The peer's end came without close_notify"))
@@ -74,7 +89,9 @@ class SecureConnection:
     __slots__ = (
         "__weakref__",
         "_address",
+        "_debt",
         "_ends_writing",
+        "_held",
         "_into",
         "_is_lost",
         "_is_paused",
@@ -118,6 +135,10 @@ class SecureConnection:
         self._untold_end = False  # and the protocol above, which is paused, does not know yet
         self._producer: Paced | None = None
         self._ends_writing = False  # a half-close is asked for
+        self._debt = FIRST_DEBT
+        self._held: bytes | memoryview | None = (
+            None  # enciphered octets that wait for the next turn
+        )
         self._reason: Failure | None = None
 
     # What the transport below calls.
@@ -129,16 +150,58 @@ class SecureConnection:
     def connectionMade(self) -> None:
         """Part of IProtocol; makeConnection has done it all."""
 
-    def dataReceived(self, data: bytes) -> None:
-        self._into.write(data)
+    def dataReceived(self, data: bytes | memoryview) -> None:
         if not self._reads:
-            self._received_early()
+            self._received_early(data)
             return
+        size = len(data)
+        if size > MAX_DEBT - self._debt:
+            self._read_in_slices(data)
+            return
+        self._into.write(data)
+        plain = self._read_plain(size)
+        if size > FREE_OCTETS and self._has_debt(size, len(plain)):
+            self._hold(b"")
+        if plain:
+            self.protocol.dataReceived(plain)
+        if self._peer_closed:
+            self._end_of_input()
+
+    def _read_in_slices(self, data: bytes | memoryview) -> None:
+        """Read what came in parts, as far as this turn of the event loop allows."""
+        view = memoryview(data)
+        size = len(data)
+        start = 0
+        parts = []
+        while start < size:
+            end = min(size, start + max(MIN_SLICE, MAX_DEBT - self._debt))
+            self._into.write(view[start:end])
+            plain = self._read_plain(end - start)
+            if plain:
+                parts.append(plain)
+            has_debt = self._has_debt(end - start, len(plain))
+            start = end
+            if not self._reads or self._peer_closed:  # it is broken, or closed
+                break
+            if has_debt:
+                self._hold(view[start:])  # not copied anew for each slice
+                break
+        if parts and self.protocol is not None:
+            self.protocol.dataReceived(parts[0] if len(parts) == 1 else b"".join(parts))
+        if self._peer_closed:
+            self._end_of_input()
+
+    def _read_plain(self, size: int) -> bytes:
+        """Decipher what is there.
+
+        Args:
+            size: enciphered octets that have just come.
+        """
         try:
             # Plain octets are fewer than the enciphered ones that they come from, unless the
             # beginning of their record came before: then there may be more of them.
-            most = len(data) or 65536
-            plain = self._read(most)
+            most = size or 65536
+            plain: bytes = self._read(most)
             if self._into.pending or len(plain) == most:
                 plain = self._read_on(plain)
             elif not plain:
@@ -150,13 +213,52 @@ class SecureConnection:
             self._peer_closed = True
         except ssl.SSLError as error:
             self._broken(error)
-            return
+            return b""
         if self._out.pending:  # an answer to a KeyUpdate
             self.transport.write(self._out.read())
-        if plain:
-            self.protocol.dataReceived(plain)
-        if self._peer_closed:
-            self._end_of_input()
+        return plain
+
+    def _has_debt(self, size: int, plain: int) -> bool:
+        """Count what came; whether it was too little for its size."""
+        self._debt = debt = min(MAX_DEBT, max(0, self._debt + size - 2 * plain))
+        return debt == MAX_DEBT
+
+    def _hold(self, data: bytes | memoryview) -> None:
+        """Read the peer no further in this turn of the event loop.
+
+        Args:
+            data: enciphered octets that are to be read in the next one.
+        """
+        self._reads = False
+        self._held = b"".join((data, self._held)) if self._held else data
+        self.transport.pauseProducing()
+        self._soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Read what was held, and then the peer again."""
+        held = self._held
+        producer = self._producer
+        if held is None or self._is_paused:  # `resumeProducing` calls this again
+            return
+        if self._debt == MAX_DEBT and producer is not None and producer.is_paused:
+            return  # likewise; else answers to KeyUpdates would pile up
+        self._held = None
+        if self._is_lost:
+            return
+        if self.disconnecting:
+            if self.protocol is None:
+                self.transport.resumeProducing()  # and drop
+            return
+        if not self._peer_closed:
+            self._reads = self.protocol is not None
+            self.dataReceived(held)
+        if self._held is None and not (self._is_paused or self.disconnecting or self._is_lost):
+            self.transport.resumeProducing()
+
+    def room_again(self) -> None:
+        """The transport below has room, which `_go_on` may wait for."""
+        if self._held is not None:
+            self._soon(self._go_on)
 
     def _read_on(self, plain: bytes) -> bytes:
         """All there is behind the first record.
@@ -176,8 +278,15 @@ class SecureConnection:
             self._peer_closed = not parts[-1]
         return b"".join(parts)
 
-    def _received_early(self) -> None:
+    def _received_early(self, data: bytes | memoryview) -> None:
         """What came is part of the handshake, or not wanted now, or not any more."""
+        if self._held is not None:
+            self._held = b"".join((self._held, data))
+            return
+        if self.protocol is None and len(data) > HANDSHAKE_SLICE:
+            self._hold(data[HANDSHAKE_SLICE:])
+            data = data[:HANDSHAKE_SLICE]
+        self._into.write(data)
         over = self._peer_closed and not self._untold_end
         if over or self.disconnecting or self._is_lost:
             self._into.read()  # nobody will: it must not pile up
@@ -234,7 +343,7 @@ class SecureConnection:
             self._close()
             return
         self.protocol = protocol
-        self._reads = True
+        self._reads = self._held is None
         protocol.makeConnection(self)
         if IHandshakeListener.providedBy(protocol):
             protocol.handshakeCompleted()
@@ -278,7 +387,7 @@ class SecureConnection:
             if self._untold_end:
                 self._end_of_input()
             elif self._has_unread():
-                self.dataReceived(b"")
+                self.dataReceived(self._into.read())
 
     def _end_of_input(self) -> None:
         """The peer sends nothing more; it may still read (RFC 8446, 6.1)."""
@@ -313,6 +422,9 @@ class SecureConnection:
     def resumeProducing(self) -> None:
         self._is_paused = False
         if self.disconnecting or self._is_lost or (self._peer_closed and not self._untold_end):
+            return
+        if self._held is not None:
+            self._soon(self._go_on)
             return
         self._reads = True
         self.transport.resumeProducing()
@@ -494,6 +606,7 @@ class Paced:
 
     def resumeProducing(self) -> None:
         self.is_paused = False
+        self._connection.room_again()
         self._producer.resumeProducing()
 
     def stopProducing(self) -> None:
