@@ -22,6 +22,7 @@ from daphne_like.exceptions import ConfigurationError
 from daphne_like.observe import access, loggers
 from daphne_like.observe.banner import banner
 from daphne_like.observe.escaping import SafeFormatter
+from daphne_like.observe.handlers import FileHandler, handler_for
 from daphne_like.options import Options, seconds, without_limits
 from daphne_like.server import Server
 from daphne_like.stopping import leave_threads
@@ -295,7 +296,7 @@ def start_logging(options: Options) -> None:
         formatter = SafeFormatter(options.log_fmt)
     except ValueError as error:
         raise ConfigurationError(f"--log-fmt: {error}")
-    handler = logging.StreamHandler()
+    handler = handler_for(sys.stderr, "the log on standard error")
     handler.setFormatter(formatter)
     logging.basicConfig(level=LEVELS[options.verbosity], handlers=[handler])
     loggers.enable()
@@ -308,7 +309,7 @@ def keep_a_handler(options: Options) -> None:
     """Log to standard error again if the application has left the root logger no handler at all."""
     logger = logging.getLogger("daphne_like")
     if logger.propagate and not logger.hasHandlers():
-        handler = logging.StreamHandler()
+        handler = handler_for(sys.stderr, "the log on standard error")
         handler.setFormatter(SafeFormatter(options.log_fmt))
         logging.getLogger().addHandler(handler)
 
@@ -338,10 +339,10 @@ def open_access_log(options: Options) -> access.AccessLog | None:
             return access.AccessLog()
         if options.access_log is None and options.verbosity < 1:
             return None
-        access.write_to(sys.stdout)
+        access.write_to(handler_for(sys.stdout, "the access log on standard output"))
     else:
         try:
-            access.write_to(open(str(options.access_log), "a", buffering=1))  # noqa: SIM115
+            access.write_to(FileHandler(str(options.access_log)))
         except OSError as error:
             raise ConfigurationError(
                 f"--access-log: cannot append to {options.access_log}: {error.strerror}"

@@ -1,7 +1,9 @@
-"""SIGHUP: certificates are read anew, and every connection stays."""
+"""Signals of a server that goes on: SIGHUP reloads it, SIGUSR1 reopens its log."""
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -11,36 +13,71 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from daphne_like.server import Server
 
+log = logging.getLogger("daphne_like.server")
+
 
 def heed_hangup(server: Server) -> Callable[[], None]:
-    """Let SIGHUP reload a server that has something to reload; for others it means what it did.
+    """Let SIGHUP reload certificates and reopen the access log, and SIGUSR1 do the latter.
 
-    What was called for it before is called too: there may be several servers in the process.
+    A server whose terminal has gone stops in order: that is what SIGHUP says there, unless it was
+    ignored before (nohup). What was called for a signal before is called too: there may be several
+    servers in the process.
 
     Args:
         server: bound.
     Returns:
         Puts back what was there before.
     """
-    number = getattr(signal, "SIGHUP", None)  # Windows has none
-    if (
-        number is None
-        or not server.can_reload
-        or threading.current_thread() is not threading.main_thread()
-    ):
+    if threading.current_thread() is not threading.main_thread():
         return _nothing
-    before = signal.getsignal(number)
+    before: dict[int, object] = {}
+    had_terminal = _has_terminal()
 
     def hang_up(number: int, frame: FrameType | None) -> None:
-        server.reactor.callFromThread(server.reload)
-        if callable(before):
-            before(number, frame)
+        ignored = before[number] is signal.SIG_IGN
+        if had_terminal and not ignored and not _has_terminal():
+            server.stop()
+        else:
+            server.reactor.callFromThread(_reload, server)
+        _pass_on(before[number], number, frame)
+
+    def reopen(number: int, frame: FrameType | None) -> None:
+        server.reactor.callFromThread(server.reopen_logs)
+        _pass_on(before[number], number, frame)
 
     def forget() -> None:
-        signal.signal(number, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type] # as getsignal gave it
 
-    signal.signal(number, hang_up)
+    for name, handler in (("SIGHUP", hang_up), ("SIGUSR1", reopen)):
+        number = getattr(signal, name, None)  # Windows has neither
+        if number is not None:
+            before[number] = signal.getsignal(number)
+            signal.signal(number, handler)
     return forget
+
+
+def _reload(server: Server) -> None:
+    if not server.can_reload:
+        log.info("SIGHUP: no certificates to reload; reopening the access log")
+    server.reload()
+    server.reopen_logs()
+
+
+def _pass_on(before: object, number: int, frame: FrameType | None) -> None:
+    if callable(before):
+        before(number, frame)
+
+
+def _has_terminal() -> bool:
+    """Whether one of the standard descriptors is a terminal that is still there."""
+    for descriptor in range(3):
+        try:
+            if os.isatty(descriptor):
+                return True
+        except OSError:
+            pass
+    return False
 
 
 def _nothing() -> None:

@@ -37,7 +37,7 @@ from daphne_like.http.exchange import Exchange
 from daphne_like.http.factory import HTTPFactory
 from daphne_like.http.fields import FieldSection
 from daphne_like.http.reading import USUAL_HEAD
-from daphne_like.observe import loggers, refusals
+from daphne_like.observe import access, loggers, refusals
 from daphne_like.observe.banner import speaks_tls
 from daphne_like.observe.descriptors import descriptors
 from daphne_like.observe.watchdog import Watchdog
@@ -345,6 +345,10 @@ class Server:
     def can_reload(self) -> bool:
         """Whether an endpoint has read files that `reload` reads again."""
         return any(IReloadable.providedBy(endpoint) for endpoint in self._parsed)
+
+    def reopen_logs(self) -> None:
+        """Open the file of the access log anew."""
+        access.reopen()
 
     def reload(self) -> None:
         """Read the certificates of all endpoints anew; connections keep those they have."""

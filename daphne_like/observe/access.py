@@ -8,6 +8,8 @@ import logging
 import time
 from typing import Any, TextIO
 
+from daphne_like.observe.handlers import FileHandler
+
 log = logging.getLogger("daphne_like.access")
 
 MOST_HELD = 512
@@ -120,14 +122,20 @@ _own: logging.Handler | None = None
 """The handler that `write_to` has added."""
 
 
-def write_to(stream: TextIO) -> None:
-    """Send the access log to a stream, beside the handlers that a person configured for it."""
+def write_to(handler: logging.Handler) -> None:
+    """Send the access log to a handler, beside those that a person configured for it."""
     global _own  # there is one logger of this name, too
     if _own is not None:
         log.removeHandler(_own)
-    _own = logging.StreamHandler(stream)
+    _own = handler
     _own.setFormatter(logging.Formatter("%(message)s"))
     attach()
+
+
+def reopen() -> None:
+    """Open the file of the access log anew, if it is one: it may have been moved away."""
+    if isinstance(_own, FileHandler):
+        _own.reopen()
 
 
 def attach() -> None:

@@ -1,0 +1,219 @@
+"""Logging handlers that never wait for whoever reads a log, and survive a log that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import os
+import select
+import stat
+import time
+from collections import deque
+from typing import Any
+
+log = logging.getLogger("daphne_like.server")
+
+MAX_PENDING_OCTETS = 1048576
+"""Octets of lines that wait for a reader; further lines are dropped."""
+PIECE_OCTETS = 4096
+"""What a pipe that is ready for writing takes without blocking (PIPE_BUF)."""
+RETRY_SECONDS = 0.25
+"""Between two attempts to write what waits."""
+TELL_SECONDS = 60.0
+"""Between two warnings about lines that are lost."""
+FLUSH_SECONDS = 1.0
+"""For the last lines, when the process ends."""
+LOOK_SECONDS = 0.2
+"""Between two looks whether a log file has been moved away."""
+
+
+class DescriptorHandler(logging.Handler):
+    """Writes records to a descriptor, as far as it takes them at once.
+
+    The descriptor stays in blocking mode, as other processes may share it (a terminal, a pipe):
+    it is asked whether it is ready, and given no more than a ready pipe takes. Lines wait in a
+    bounded buffer while it is not; lines beyond that are dropped, counted and told of.
+
+    Args:
+        descriptor: open for writing.
+        name: of the log, for a warning.
+    """
+
+    def __init__(self, descriptor: int, name: str) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self._name = name
+        self._pending: deque[bytes] = deque()
+        self._size = 0
+        self._dropped = 0
+        self._reason = ""
+        self._next_tell = 0.0
+        self._retry: asyncio.TimerHandle | None = None
+        self._poll: Any = None
+        self._watch()
+
+    def _watch(self) -> None:
+        """Prepare the question whether the descriptor is ready; regular files always are."""
+        self._poll = None
+        if hasattr(select, "poll") and not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            self._poll = select.poll()
+            self._poll.register(self._descriptor, select.POLLOUT)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, or keep it for later; never raises and never waits."""
+        try:
+            line = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
+        except Exception:  # noqa: BLE001 # a filter's, a formatter's or an argument's
+            self.handleError(record)
+            return
+        if self._size + len(line) > MAX_PENDING_OCTETS:
+            self._drop(1, "nobody reads it")
+        else:
+            self._pending.append(line)
+            self._size += len(line)
+        self._write(0.0)
+
+    def flush(self) -> None:
+        """Write what waits; for a bounded time, as this is called at the end of the process."""
+        self.acquire()
+        try:
+            self._write(FLUSH_SECONDS)
+        finally:
+            self.release()
+
+    def _write(self, patience: float) -> None:
+        deadline = time.monotonic() + patience
+        while self._pending:
+            if self._poll is not None:
+                left = max(0.0, deadline - time.monotonic())
+                if not self._poll.poll(left * 1000):
+                    break
+            piece = self._next_piece()
+            try:
+                count = os.write(self._descriptor, piece)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                lines = piece.count(b"\n") + len(self._pending)
+                self._drop(lines, error.strerror or str(error))
+                self._pending.clear()
+                self._size = 0
+                break
+            self._size -= count
+            if count < len(piece):
+                self._pending.appendleft(piece[count:])
+        if self._pending:
+            self._retry_soon()
+        self._tell()
+
+    def _next_piece(self) -> bytes:
+        """Take lines that go out together, or as much of the first as goes out at once."""
+        parts = [self._pending.popleft()]
+        size = len(parts[0])
+        while self._pending and size + len(self._pending[0]) <= PIECE_OCTETS:
+            parts.append(self._pending.popleft())
+            size += len(parts[-1])
+        piece = b"".join(parts)
+        if size > PIECE_OCTETS and self._poll is not None:
+            self._pending.appendleft(piece[PIECE_OCTETS:])
+            piece = piece[:PIECE_OCTETS]
+        return piece
+
+    def _retry_soon(self) -> None:
+        if self._retry is not None:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # another thread, or the end: the next record tries
+            return
+        self._retry = loop.call_later(RETRY_SECONDS, self._write_again)
+
+    def _write_again(self) -> None:
+        self.acquire()
+        try:
+            self._retry = None
+            self._write(0.0)
+        finally:
+            self.release()
+
+    # What is lost.
+
+    def _drop(self, lines: int, reason: str) -> None:
+        self._dropped += lines
+        self._reason = reason
+
+    def _tell(self) -> None:
+        """Say how many lines were lost, once a minute."""
+        now = time.monotonic()
+        if not self._dropped or now < self._next_tell:
+            return
+        self._next_tell = now + TELL_SECONDS
+        count, self._dropped = self._dropped, 0
+        log.warning("Lost %d line(s) of %s: %s", count, self._name, self._reason)
+
+
+class FileHandler(DescriptorHandler):
+    """Appends records to a file, and follows its path when the file is moved away.
+
+    Args:
+        path: made if it is not there.
+    Raises:
+        OSError: it cannot be opened.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._next_look = 0.0
+        super().__init__(_opened(path), path)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See DescriptorHandler."""
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + LOOK_SECONDS
+            if self._has_moved():
+                self.reopen()
+        super().emit(record)
+
+    def _has_moved(self) -> bool:
+        """Whether another file, or none, is at the path: a log rotation has been there."""
+        try:
+            there = os.stat(self._path)
+        except OSError:
+            return True
+        return not os.path.samestat(there, os.fstat(self._descriptor))
+
+    def reopen(self) -> None:
+        """Open the file at the path; where that fails the one that is open stays."""
+        self.acquire()
+        try:
+            self._write(0.0)  # these lines are the old file's
+            descriptor = _opened(self._path)
+            os.dup2(descriptor, self._descriptor, inheritable=False)
+            os.close(descriptor)
+            self._watch()
+        except OSError as error:
+            self._next_look = time.monotonic() + TELL_SECONDS
+            log.warning("Cannot reopen %s: %s", self._path, error.strerror)
+        finally:
+            self.release()
+
+
+def _opened(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+
+
+def handler_for(stream: Any, name: str) -> logging.Handler:
+    """Return a handler that writes to a stream.
+
+    Args:
+        stream: of text; one without a descriptor, as a test or a notebook has it, is written to.
+        name: of the log, for a warning.
+    """
+    try:
+        descriptor = stream.fileno()
+        stream.flush()
+        return DescriptorHandler(descriptor, name)
+    except (AttributeError, OSError, ValueError, io.UnsupportedOperation):
+        return logging.StreamHandler(stream)
