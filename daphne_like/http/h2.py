@@ -715,7 +715,12 @@ class HTTP2Connection(HTTP2Output):
         """The grace of a stop is over: what was asked for is answered, and nothing more."""
         for stream in list(self.streams.values()):
             stream.exchange.server_stops()
+        is_idle = not self.streams and not self._lost
         self._go_away(ErrorCodes.NO_ERROR)
+        if is_idle and self._lost:
+            # Nothing is on its way, and the peer has known of the end for a while: a stop does not
+            # wait for its side.
+            self._lose_connection()
 
     def disconnect_application(self) -> None:
         """The server stops and has waited long enough: tell the applications."""
