@@ -16,6 +16,11 @@ from tests import needed
 DOCS = Path(__file__).parents[2] / "docs"
 PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
 MADE_BY_SPHINX = {"genindex", "py-modindex", "search"}
+WIDER_THAN_ITS_PLACE = """
+const content = document.querySelector(".content"), page = document.documentElement;
+return Math.max(content.scrollWidth - content.clientWidth, page.scrollWidth - page.clientWidth)
+"""
+"""The theme lets its content scroll sideways in the place of the page."""
 BROKEN_IMAGES = """
 return [...document.images]
   .filter((image) => image.complete && image.naturalWidth === 0 && image.offsetParent !== null)
@@ -60,11 +65,11 @@ class TestPages:
     def test_they_fit_a_phone(self, pages: list[Path], phone: Chrome) -> None:
         """Tables and code wrap, or scroll by themselves: the page does not."""
         assert len(pages) > 25
-        widths = {}
+        too_wide = {}
         for page in pages:
             phone.get(page.as_uri())
-            widths[page.stem] = phone.execute_script("return document.documentElement.scrollWidth")
-        assert {name: width for name, width in widths.items() if width > PHONE["width"]} == {}
+            too_wide[page.stem] = phone.execute_script(WIDER_THAN_ITS_PLACE)
+        assert {name: pixels for name, pixels in too_wide.items() if pixels > 0} == {}
 
     def test_pictures_are_there(self, pages: list[Path], phone: Chrome) -> None:
         """No page shows a picture that cannot be loaded."""
