@@ -181,6 +181,7 @@ class CommandLineInterface:
     @classmethod
     def entrypoint(cls) -> NoReturn:
         """The console script."""
+        open_standard_descriptors()
         status = cls().run(sys.argv[1:])
         if not leave_threads():
             logging.shutdown()
@@ -247,6 +248,25 @@ class CommandLineInterface:
         # No argument is used: a `server_class` made for Daphne gives none.
         keep_a_handler(self.options)  # the startup may have configured logging, too
         ready(self.server, path)
+
+
+def open_standard_descriptors() -> None:
+    """Open the null device where a standard descriptor is closed.
+
+    The next socket would have its number: what is printed would be written to a peer, and libuv
+    ends the process when it closes a descriptor below 3.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def sentence_of(error: ConfigurationError, name: str) -> str:

@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 
 from daphne_like import reactor as reactors
-from daphne_like.asgi import fields, threads
+from daphne_like.asgi import fields, forked, threads
 from daphne_like.asgi.application import Application
 from daphne_like.asgi.instance import run_instance
 from daphne_like.asgi.interface import single_callable, wants_server
@@ -52,6 +52,7 @@ from daphne_like.websocket.factory import WebSocketFactory
 log = logging.getLogger("daphne_like.server")
 
 CANNOT_LISTEN_STATUS = 1
+LOOP_STOPPED_STATUS = 1
 
 _with_threads: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 """Event loops whose default executor has the size of ASGI_THREADS, also for the next server."""
@@ -213,9 +214,19 @@ class Server:
             self.reactor.callWhenRunning(self._stop.handle_signals)
             forget = heed_hangup(self)
         self.reactor.run(installSignalHandlers=self.signal_handlers)
+        self._run_to_the_end()
         self._stop.forget_signals()
         if forget is not None:
             forget()
+
+    def _run_to_the_end(self) -> None:
+        """Stop in order, though the application has stopped the event loop (`loop.stop()`)."""
+        while self.reactor.running:
+            if not self.stopping:
+                log.critical("The application has stopped the event loop: stopping the server")
+                self.exit_status = self.exit_status or LOOP_STOPPED_STATUS
+                self._stop_reactor()
+            self.loop.run_forever()
 
     def attach(self, reactor: Any) -> None:
         """Take the reactor and its event loop; nothing runs yet."""
@@ -233,6 +244,7 @@ class Server:
         Raises:
             ConfigurationError: ASGI_THREADS is in the environment, and no number of threads.
         """
+        forked.serve_here()
         self.loop = loop
         self.clock = clock
         self.deadlines = Deadlines(clock)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import gc
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from tests.memory import Memory
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # `sh -c "pytest &"`: whatever a test starts would ignore it, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REAL = ("conformance", "django", "loopback", "testing")
 """Folders whose tests run processes, browsers and proxies, all with deadlines of their own."""

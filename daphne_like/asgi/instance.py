@@ -7,6 +7,7 @@ from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from daphne_like.asgi.forked import end_if_forked
 from daphne_like.exceptions import ConnectionClosed
 
 log = logging.getLogger("daphne_like.server")
@@ -38,7 +39,8 @@ async def run_instance(
     """Call the application and report its end exactly once; never raises.
 
     Everything is caught here, KeyboardInterrupt and SystemExit too: out of a task they would
-    leave `loop.run_forever` and stop the server for everybody.
+    leave `loop.run_forever` and stop the server for everybody. A process that the application has
+    forked ends with them.
 
     Args:
         application: an ASGI 3 application.
@@ -55,6 +57,7 @@ async def run_instance(
     except CancelledError:
         owner.application_cancelled()
     except BaseException as exception:
+        end_if_forked(exception)
         if exception.__traceback__ is not None:
             exception.__traceback__ = exception.__traceback__.tb_next  # this frame says nothing
         if follows_close(exception):

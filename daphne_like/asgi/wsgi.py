@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
+from daphne_like.asgi.forked import end_if_forked
 from daphne_like.exceptions import ConfigurationError, ConnectionClosed
 
 log = logging.getLogger("daphne_like.server")
@@ -171,6 +172,7 @@ class Call:
             self._chunks = self._application(self._environ, self._response.start)
             yield from self._begun_by_its_chunks(self._chunks, self._response)
         except BaseException as error:  # noqa: BLE001 # told by whoever awaits
+            end_if_forked(error)
             self.failure = self.failure or error
 
     def _begun_by_its_chunks(self, chunks: Iterable[bytes], response: _Response) -> Iterator[bytes]:
@@ -190,6 +192,7 @@ class Call:
         try:
             getattr(self._chunks, "close", _nothing)()
         except BaseException as error:  # noqa: BLE001 # told by whoever awaits
+            end_if_forked(error)
             self.failure = self.failure or error
 
     def _complete(self, environ: Environ) -> None:

@@ -6,13 +6,14 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.loopback.conftest import Running
+from tests.loopback.conftest import DEADLINE, PROJECTS, Running
 
 Start = Callable[..., Running]
 
@@ -27,6 +28,30 @@ def ask(server: Running, path: str, until: bytes = b"started\n") -> socket.socke
         assert data, received
         received += data
     return connection
+
+
+def rest_of_one(server: Running, path: str) -> bytes:
+    """The whole answer to one request, on a connection of its own."""
+    connection = server.connect()
+    connection.sendall(b"GET /%b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % path.encode())
+    return rest(connection)
+
+
+def asked_when_there(path: Path) -> bytes:
+    """The answer of a server on a UNIX socket, as soon as it listens and serves."""
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(DEADLINE)
+            try:
+                connection.connect(str(path))
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+                continue
+            connection.sendall(b"GET /hello HTTP/1.0\r\n\r\n")
+            return rest(connection)
 
 
 def rest(connection: socket.socket) -> bytes:
@@ -153,6 +178,41 @@ class TestBadApplications:
         running.wait_for("in waits_for_ever")
         running.wait_for("stubborn goes on")
         running.wait_for("(?s)cancelling it.*it was cancelled and goes on")
+
+    def test_the_event_loop_is_stopped(self, server: Start) -> None:
+        """`loop.stop()`: it is told, requests are finished, and the exit status is not 0."""
+        running = server("stopping:application")
+        assert rest(ask(running, "stops_the_loop")).endswith(b"goodbye\n\r\n0\r\n\r\n")
+        assert running.ended() == 1
+        assert "The application has stopped the event loop" in running.log
+        assert "lifespan.shutdown" in running.log
+
+    @pytest.mark.parametrize(("path", "status"), [("forks", b"7"), ("forks_and_raises", b"1")])
+    def test_a_fork(self, server: Start, path: str, status: bytes) -> None:
+        """A process that the application forks ends with its call, and serves nobody."""
+        running = server("stopping:application", expects_traceback=True)
+        assert b"\r\n" + status + b"\n\r\n" in rest_of_one(running, path)
+        ask(running, "hello", b"hello\n")
+        running.signal()
+        assert running.ended() == 0
+
+    @pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+    def test_closed_descriptors(self, tmp_path: Path, closed: str) -> None:
+        """Standard descriptors that are closed at the start do no harm."""
+        path = tmp_path / "socket"
+        process = subprocess.Popen(
+            ["sh", "-c", f'exec "$0" -m daphne_like -u "$1" stopping:application {closed}',
+             sys.executable, str(path)],
+            cwd=PROJECTS, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            assert b"hello\n" in asked_when_there(path)
+            process.terminate()
+            assert process.wait(DEADLINE) == 0
+        finally:
+            process.kill()
+            process.wait()
 
 
 class TestStartup:

@@ -1,6 +1,8 @@
 """Bare applications that stop well and badly, by path."""
 
 import asyncio
+import os
+import sys
 import time
 
 
@@ -136,4 +138,31 @@ async def download(scope, receive, send):
     await asyncio.wait((gone,), timeout=1)
     body = b"cut\n" if gone.done() else b"whole\n"
     gone.cancel()
+    await send({"type": "http.response.body", "body": body})
+
+
+async def stops_the_loop(scope, receive, send):
+    asyncio.get_running_loop().call_later(0.2, asyncio.get_running_loop().stop)
+    await start(send)
+    await asyncio.sleep(0.8)
+    await send({"type": "http.response.body", "body": b"goodbye\n"})
+
+
+async def forks(scope, receive, send):
+    child = os.fork()
+    if not child:
+        sys.exit(7)
+    _, status = os.waitpid(child, 0)
+    await start(send)
+    body = b"%d\n" % os.waitstatus_to_exitcode(status)
+    await send({"type": "http.response.body", "body": body})
+
+
+async def forks_and_raises(scope, receive, send):
+    child = os.fork()
+    if not child:
+        raise ValueError("in the child")
+    _, status = os.waitpid(child, 0)
+    await start(send)
+    body = b"%d\n" % os.waitstatus_to_exitcode(status)
     await send({"type": "http.response.body", "body": body})
