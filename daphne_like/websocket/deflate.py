@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import zlib
+from typing import Any
 
 from autobahn.websocket.compress_deflate import (
     PerMessageDeflate,
@@ -99,9 +100,10 @@ class Deflate(PerMessageDeflate):  # type: ignore[misc] # untyped base
     for the two zlib objects are used in this class alone.
     """
 
+    _decompressor: Any
     _received = 0  # inflated octets of the message so far
     _final_blocks = 0  # of the message so far
-    _recent: bytes | bytearray = b""  # inflated last: at least a window, if there was as much
+    _recent: bytearray | None = None  # inflated last: at least a window, if there was as much
     _remembers = True  # octets of this message are needed after the next call
 
     @property
@@ -135,7 +137,7 @@ class Deflate(PerMessageDeflate):  # type: ignore[misc] # untyped base
         """Begin a message."""
         if self._decompressor is None or self.client_no_context_takeover:
             self._decompressor = zlib.decompressobj(-self.client_max_window_bits)
-            self._recent = b""
+            self._recent = None
         self._remembers = True
         self._received = 0
         self._final_blocks = 0
@@ -173,7 +175,7 @@ class Deflate(PerMessageDeflate):  # type: ignore[misc] # untyped base
             except zlib.error:
                 raise FrameError(1007, DAMAGED)
         if self.client_no_context_takeover:
-            self._recent = b""
+            self._recent = None
 
     def _inflate(self, data: bytes | bytearray | memoryview) -> bytes:
         """Feed the decompressor, and hold the message to its limit."""
@@ -224,7 +226,8 @@ class Deflate(PerMessageDeflate):  # type: ignore[misc] # untyped base
         if self._final_blocks > MAX_FINAL_BLOCKS + self._received // OCTETS_PER_FINAL_BLOCK:
             raise FrameError(1008, "The compressed message has too many final blocks")
         bits = self.client_max_window_bits
-        self._decompressor = zlib.decompressobj(-bits, zdict=bytes(self._recent[-(1 << bits) :]))
+        window = bytes((self._recent or b"")[-(1 << bits) :])
+        self._decompressor = zlib.decompressobj(-bits, zdict=window)
 
     def _remember(self, octets: bytes) -> None:
         """Keep the window, which zlib does not give away, in case that a final block comes."""
@@ -233,9 +236,9 @@ class Deflate(PerMessageDeflate):  # type: ignore[misc] # untyped base
         if size >= window:
             self._recent = bytearray(octets[-window:])
         elif size:
-            if not self._recent:
-                self._recent = bytearray()
             recent = self._recent
+            if recent is None:
+                self._recent = recent = bytearray()
             recent += octets
             if len(recent) > window + (window >> 2):  # not each time: it moves the rest
                 del recent[:-window]
