@@ -17,7 +17,7 @@ from daphne_like.asgi.fields import (
 from daphne_like.asgi.fields import (
     lines as known_lines,
 )
-from daphne_like.asgi.queue import HIGH_WATER, InputQueue
+from daphne_like.asgi.queue import HIGH_WATER, MAX_EVENTS, InputQueue
 from daphne_like.exceptions import ApplicationError, ConnectionClosed, PeerError
 
 if TYPE_CHECKING:
@@ -49,8 +49,9 @@ TRAILERS = "http.response.trailers"
 BODILESS = (204, 304)
 EVENT_STREAM = b"content-type: text/event-stream"
 """The beginning of the field line of a response that has no end (Server-Sent Events)."""
-MOST_EVENTS = 1024
-"""Unread events from which the peer is read no further, though they hold few octets each."""
+MAX_PARTS = 32
+"""Parts of a body that are kept as they came until they make an event. Further ones are copied into
+one bytearray, because a part of an octet or two takes fifty octets of memory."""
 STATUSES = frozenset(range(200, 1000))
 
 
@@ -182,7 +183,7 @@ class Exchange:
         self.head_only = False
         self.http_10 = False
         self.trailers: list[bytes] | None = None
-        self._parts: list[bytes] | None = None
+        self._parts: list[Any] | None = None  # bytes; a bytearray behind MAX_PARTS of them
 
     # The request.
 
@@ -200,10 +201,15 @@ class Exchange:
     def body_received(self, data: bytes) -> None:
         """Octets of the request body; the application gets them at the next `flush_body`."""
         self._parts_size += len(data)
-        if self._parts is None:
+        parts = self._parts
+        if parts is None:
             self._parts = [data]
+        elif len(parts) < MAX_PARTS:
+            parts.append(data)
+        elif len(parts) == MAX_PARTS:
+            parts.append(bytearray(data))
         else:
-            self._parts.append(data)
+            parts[MAX_PARTS] += data
 
     def flush_body(self) -> None:
         """Give the application what has arrived since the last time, as one event."""
@@ -211,7 +217,7 @@ class Exchange:
         parts = self._parts
         if queue is None or (parts is None and not self.request_complete):
             return
-        body = b"" if parts is None else parts[0] if len(parts) == 1 else b"".join(parts)
+        body: Any = b"" if parts is None else parts[0] if len(parts) == 1 else b"".join(parts)
         self._parts = None
         self._parts_size = 0
         size = self.server.options.request_buffer_size
@@ -232,13 +238,19 @@ class Exchange:
         return waiting if self.queue is None else waiting + self.queue.unread
 
     @property
+    def has_many_events(self) -> bool:
+        """Whether the application has not read so many events that no more are to be made."""
+        queue = self.queue
+        return queue is not None and queue.qsize() >= MAX_EVENTS
+
+    @property
     def is_full(self) -> bool:
         """Whether the peer is read no further for now."""
         size, queue = self._parts_size, self.queue
         if queue is not None:
             size += queue.unread
         return (
-            size >= HIGH_WATER or (queue is not None and queue.qsize() >= MOST_EVENTS)
+            size >= HIGH_WATER or (queue is not None and queue.qsize() >= MAX_EVENTS)
         ) and self.state is not COMPLETE
 
     def input_wanted(self) -> None:

@@ -113,7 +113,9 @@ class ArrivingBody(WebCarrier):
             self._refuse(exchange, TOO_LARGE)
         elif exchange.state is not COMPLETE:
             exchange.body_received(data)
-            if self._left != 0:  # else the end follows, and makes it the last event
+            # The end follows when nothing is left, and makes this the last event. Chunks that one
+            # read has behind many others wait in one piece until the application reads.
+            if self._left != 0 and not exchange.has_many_events:
                 exchange.flush_body()
             if exchange.is_full:
                 self._pause_reading()
@@ -138,6 +140,8 @@ class ArrivingBody(WebCarrier):
     def input_read(self) -> None:
         """See Carrier."""
         if not self._reading:
+            assert self.exchange is not None
+            self.exchange.flush_body()
             self._resume_reading()
             self._wait_for_body()
 

@@ -11,7 +11,6 @@ from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.util import encode_truncate
 from autobahn.websocket import protocol as autobahn
 
-from daphne_like.asgi.queue import MESSAGE_OVERHEAD
 from daphne_like.deadlines import TICK
 from daphne_like.exceptions import ConnectionClosed
 from daphne_like.http.output import WRITTEN_ALONE
@@ -38,6 +37,8 @@ OPEN = autobahn.WebSocketProtocol.STATE_OPEN
 LARGEST_FRAME = 131072
 """Octets of a message in one frame and one write: progress of a slow peer can be seen, and control
 frames go out in between."""
+MESSAGE_COST = 64
+"""Octets that a message counts beside its own towards the turn that others have: it takes time."""
 LONGEST_REASON = 123
 QUIET_SECONDS = 5
 """After which a compressor that has nothing to do is given up."""
@@ -96,7 +97,7 @@ class WebSocketOutput(Paced, WebSocketServerProtocol):  # type: ignore[misc] # u
         if self._written is not None:
             return self._after_parts(payload, opcode)
         first = FINAL | opcode
-        self._since_turn += len(payload) + MESSAGE_OVERHEAD
+        self._since_turn += len(payload) + MESSAGE_COST
         if self._perMessageCompress is not None:
             first |= COMPRESSED
             payload = self._compressed(payload)

@@ -11,7 +11,7 @@ import pytest
 from daphne_like.asgi.queue import (
     HIGH_WATER,
     LOW_WATER,
-    MESSAGE_OVERHEAD,
+    EVENT_OVERHEAD,
     InputQueue,
     MessageQueue,
 )
@@ -318,10 +318,10 @@ class TestMessages:
         queue = MessageQueue()
         for message in ({"text": "four"}, {"bytes": b"five!"}, {"text": ""}, {"bytes": b""}):
             queue.put_nowait({"type": "websocket.receive", **message})
-        assert queue.unread == 4 + 5 + 4 * MESSAGE_OVERHEAD
+        assert queue.unread == 4 + 5 + 4 * EVENT_OVERHEAD
         run(queue.get())
         assert queue.get_nowait()["bytes"] == b"five!"
-        assert queue.unread == 2 * MESSAGE_OVERHEAD
+        assert queue.unread == 2 * EVENT_OVERHEAD
         run(queue.get())
         run(queue.get())
         assert queue.unread == 0
@@ -331,7 +331,7 @@ class TestMessages:
         """It is told when what waits has fallen to the low-water mark, and not again."""
         queue = MessageQueue()
         queue.reader = reader = Reader()
-        size = LOW_WATER - MESSAGE_OVERHEAD
+        size = LOW_WATER - EVENT_OVERHEAD
         for _ in range(3):
             queue.put_nowait({"type": "websocket.receive", "bytes": bytes(size)})
         for _ in range(3):

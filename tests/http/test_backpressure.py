@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from daphne_like.asgi.queue import HIGH_WATER, LOW_WATER
+from daphne_like.asgi.queue import EVENT_OVERHEAD, HIGH_WATER, LOW_WATER, MAX_EVENTS
 from tests.acting import GET, Script, body, post, start
 from tests.memory import Memory, Wire
 
@@ -147,6 +148,45 @@ class TestApplicationThatDoesNotRead:
         assert not wire.paused
         wire.sends(b"x" * (HIGH_WATER - unread))
         assert wire.paused
+
+    def test_small_parts(self, serve: Serve) -> None:
+        """Events are bounded by the memory they take, however few octets each has; none is lost."""
+        script = Script()
+        memory = serve(script)
+        wire = memory.connect().sends(post(b"", length=10**9))
+        tracemalloc.start()
+        try:
+            fed = 0
+            while not wire.paused:
+                wire.protocol.dataReceived(b"%d" % (fed % 10))
+                fed += 1
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert fed == MAX_EVENTS
+        assert peak < 1.25 * HIGH_WATER
+        run = memory.loop.run_until_complete
+        heard = b""
+        while len(heard) < fed:
+            assert wire.paused == ((fed - len(heard)) * EVENT_OVERHEAD > LOW_WATER)
+            heard += run(script.receive())["body"]
+        assert heard == b"".join(b"%d" % (number % 10) for number in range(fed))
+
+    def test_small_parts_before_the_application(self, serve: Serve) -> None:
+        """The body of a pipelined request, in chunks of two octets, takes what came of it."""
+        script = Script()
+        memory = serve(script)
+        wire = memory.connect().sends(GET)
+        chunks = b"2\r\nab\r\n" * 20000
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        wire.protocol.dataReceived(head)
+        tracemalloc.start()
+        try:
+            wire.protocol.dataReceived(chunks)
+            kept = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+        assert kept < 2 * len(chunks)
 
     def test_no_deadline_meanwhile(self, serve: Serve) -> None:
         """A body that waits for us is not too slow."""

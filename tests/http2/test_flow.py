@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from daphne_like.asgi.queue import MAX_EVENTS
 from daphne_like.http.h2 import CONNECTION_WINDOW
 from daphne_like.http.h2_machine import FIRST_WINDOW
 from daphne_like.http.h2_output import MOST_AHEAD, MOST_WIDENED, WRITTEN_IN_A_TURN
@@ -416,7 +417,7 @@ class TestIn:
             peer.wire.protocol.dataReceived(one)
         (exchange,) = memory.server.instances
         assert exchange.queue is not None
-        assert exchange.queue.qsize() <= 1024
+        assert exchange.queue.qsize() <= MAX_EVENTS
         run = memory.loop.run_until_complete
         got = 0
         while got < 40 * 500 + 1100:

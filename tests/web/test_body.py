@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from twisted.web.resource import Resource
 
-from daphne_like.asgi.queue import HIGH_WATER
+from daphne_like.asgi.queue import HIGH_WATER, MAX_EVENTS
 from daphne_like.http.reading import MOST_DISCARDED
 from tests.acting import Script, body, start
 from tests.peers import Recorder, answer_at_once, chunked, get, post, read_answers
@@ -163,6 +163,25 @@ class TestArriving:
         assert wire.paused
         received(memory, script)
         assert not wire.paused
+
+    def test_small_chunks(self, stream: Start) -> None:
+        """K4: small chunks make few events, even in one read; all of them reach the application."""
+        script = Script()
+        memory = stream(script)
+        octets = bytes(range(97, 123)) * 200
+        whole = chunked(*[octets[at : at + 1] for at in range(len(octets))], path=b"/app")
+        wire = memory.connect().sends(whole[:-5])
+        (exchange,) = memory.server.instances
+        assert exchange.queue.qsize() == MAX_EVENTS
+        assert wire.paused
+        heard = b""
+        while len(heard) < len(octets):
+            heard += received(memory, script)["body"]
+        assert heard == octets
+        assert not wire.paused
+        wire.sends(whole[-5:])
+        assert received(memory, script) == {
+            "type": "http.request", "body": b"", "more_body": False}  # fmt: skip
 
     def test_transport_drains(self, stream: Start) -> None:
         """That the peer reads our response does not make us read its request."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from daphne_like.asgi.queue import HIGH_WATER, LOW_WATER, MESSAGE_OVERHEAD
+from daphne_like.asgi.queue import HIGH_WATER, LOW_WATER, EVENT_OVERHEAD
 from daphne_like.websocket.output import LARGEST_FRAME
 from tests.memory import Memory
 from tests.websocket.frames import (
@@ -33,7 +33,7 @@ Serve = Callable[..., Memory]
 Patch = pytest.MonkeyPatch
 
 MESSAGE = 1000
-COUNTED = MESSAGE + MESSAGE_OVERHEAD
+COUNTED = MESSAGE + EVENT_OVERHEAD
 """What a message of 1000 octets counts."""
 MARK = -(-HIGH_WATER // COUNTED)
 """Messages from which the peer is read no further."""

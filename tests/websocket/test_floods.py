@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from daphne_like.asgi.queue import HIGH_WATER
 from daphne_like.websocket.protocol import MOST_AT_ONCE
 from tests.acting import Script
 from tests.memory import Memory
@@ -68,10 +69,39 @@ class TestFloods:
     def test_empty_messages(self, serve: Serve) -> None:
         """S01: messages of no octets count, too: the peer is read no further."""
         socket = Socket(serve)
-        socket.wire.gets(text("") * 1023)
+        socket.wire.gets(text("") * 255)
         assert not socket.wire.paused
         socket.wire.gets(text(""))
         assert socket.wire.paused
+
+    @pytest.mark.parametrize("size", [0, 1, 20, 1000])
+    def test_unread_messages(self, serve: Serve, size: int) -> None:
+        """S01: messages that nobody reads take the memory of the high-water mark, however small."""
+        socket = Socket(serve)
+        data = text("x" * size) * 3
+        receive = socket.wire.protocol.dataReceived
+
+        def flood() -> None:
+            while not socket.wire.paused:
+                receive(data)
+
+        assert growth(flood) < 1.25 * HIGH_WATER
+
+    @pytest.mark.parametrize("size", [1, 2, 10])
+    def test_unfinished_message(self, serve: Serve, size: int) -> None:
+        """S01: a message that is never whole takes about what came of it, however it is cut."""
+        socket = Socket(serve)
+        socket.wire.sends(frame(BINARY, b"", fin=False))
+        receive = socket.wire.protocol.dataReceived
+        data = frame(CONTINUATION, bytes(size), fin=False) * 200
+
+        def flood() -> None:
+            for _ in range(500):
+                receive(data)
+
+        assert growth(flood) < 1.5 * 100000 * size + 65536
+        socket.wire.sends(frame(CONTINUATION, b"end"))
+        assert socket.receives() == got(bytes(100000 * size) + b"end")
 
     def test_pings_that_nobody_reads(self, serve: Serve) -> None:
         """S13: a peer that does not read its pongs is owed one, the last."""
