@@ -33,8 +33,9 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
     """Events for one application instance; its `get` is the application's `receive`.
 
     The events are ASGI's: dicts with `type`; what counts towards the water marks is the length
-    of `body`, and the number of events by itself. Once `end` has been called, `get` never waits again. A subclass of asyncio.Queue
-    that keeps its reading side alone: `join` and `task_done` count nothing, `maxsize` is 0.
+    of `body`, and the number of events by itself. Once `end` has been called, `get` never waits
+    again. A subclass of asyncio.Queue that keeps its reading side alone: `join` and `task_done`
+    count nothing, `maxsize` is 0.
 
     Attributes:
         bodiless: the next event is that of a request without a body; it is made when it is got,

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from autobahn.websocket import protocol as autobahn
 from autobahn.websocket.protocol import FrameHeader
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IPushProducer, ITCPTransport
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -26,6 +27,7 @@ from daphne_like.websocket.frames import (
     COMPRESSED,
     CONTROL,
     FINAL,
+    LONGEST_CONTROL,
     MASKED,
     TEXT,
     USUAL,
@@ -46,6 +48,18 @@ CLOSED = autobahn.WebSocketProtocol.STATE_CLOSED
 
 MOST_AT_ONCE = 256
 """Frames that autobahn gets in one turn of the event loop: others have theirs, too."""
+MAX_SKIPPED = 1 << 24
+"""Octets of a failed connection that are read on, so that the peer comes to our close frame."""
+SKIPPED_FRAME_COST = 256
+"""Octets that each skipped frame counts beside its own: finding its end takes time."""
+MAX_SKIPPED_AT_ONCE = 1024
+"""Frames that are skipped in one turn of the event loop."""
+MAX_UNREAD_AFTER_LOSS = 1 << 20
+"""Unread octets, as the queue counts them, from which what a lost connection has left is dropped:
+the application cannot hold up the peer any more, and small messages take many times their size."""
+MAX_FRAMES_AFTER_LOSS = 2048
+"""Frames for autobahn from which what a lost connection has left is dropped: there is no further
+turn in which to read it."""
 
 
 @implementer(IPushProducer)
@@ -65,6 +79,7 @@ class WebSocketProtocol(WebSocketOutput):
     message_data: Any
     largest_frame: float
     """Octets of the largest frame on the short path."""
+    _has_ended_writing = False
 
     def __init__(self, session: Session, deflate: Deflate | None) -> None:
         super().__init__(session.server, deflate)
@@ -72,8 +87,11 @@ class WebSocketProtocol(WebSocketOutput):
         self.usual = USUAL if deflate is None else USUAL_COMPRESSED
         self._queue: Any = session.queue
         self._had_turn = False
+        self._frames_left = MOST_AT_ONCE  # for autobahn, until others have their turn
         self._skipped = 0  # octets that are to come of a frame that does not count
-        self._held: bytes | None = None  # what was read, and the application has no room for
+        self._may_skip = MAX_SKIPPED
+        # What was read, and the application has no room for: reads, joined when there is room.
+        self._held: list[bytes] | None = None
 
     # autobahn makes these for each connection; most need none.
 
@@ -103,7 +121,7 @@ class WebSocketProtocol(WebSocketOutput):
         self.connected = 0
         held, self._held = self._held, None
         if held:  # what came before the end is the application's to read
-            self.dataReceived(held)
+            self.dataReceived(b"".join(held))
         # Not that of autobahn's Twisted protocol, which formats its arguments to log nothing.
         autobahn.WebSocketProtocol._connectionLost(self, reason)
         self.forget()
@@ -125,7 +143,7 @@ class WebSocketProtocol(WebSocketOutput):
 
     def dataReceived(self, data: bytes) -> None:
         if self._held is not None:
-            self._held += data
+            self._held.append(data)
             return
         if self.state != OPEN:
             if self.state == CLOSED:
@@ -140,7 +158,6 @@ class WebSocketProtocol(WebSocketOutput):
             data, self.data = self.data + data, b""
         size = len(data)
         start = 0
-        most = MOST_AT_ONCE
         queue = self._queue
         while start < size:
             # Flat on purpose: this is the way of every message.
@@ -172,7 +189,7 @@ class WebSocketProtocol(WebSocketOutput):
                         try:
                             text = payload.decode()
                         except UnicodeDecodeError:
-                            self._invalid_payload("The text is not UTF-8")
+                            self._fail_connection(1007, "The text is not UTF-8")
                             break
                         queue.put_sized({"type": "websocket.receive", "text": text}, len(text))
                     else:
@@ -193,9 +210,9 @@ class WebSocketProtocol(WebSocketOutput):
                     self.data = b""
                 self._skip(data, start)
                 return
-            most -= 1
+            self._frames_left -= 1
             is_full = queue.unread >= HIGH_WATER and self.state == OPEN
-            if (is_full or not most) and self._hold(data[start:]):
+            if (is_full or self._frames_left <= 0) and self._hold(data[start:]):
                 if not is_full:
                     self.server.loop.call_soon(self.read_on)
                 return
@@ -225,33 +242,44 @@ class WebSocketProtocol(WebSocketOutput):
         for many small frames would grow with their square.
         """
         frame = self.current_frame
-        if frame is None:
-            end = frame_end(data, start) or len(data)
-            if data[start] in CONTROL and 6 <= end - start <= 131 and end <= len(data):
-                second = data[start + 1]
-                if second & MASKED and (second != MASKED | 1 or data[start] != FINAL | CLOSE):
-                    self._read_control(data[start] & 0x0F, data[start + 2 : end])
-                    return end
-        else:
-            end = start + frame.length - self.current_frame_masker.pointer()
-        self.data = data[start:end]
+        opcode = data[start] & 0x0F if frame is None else frame.opcode
+        end = None
         try:
+            if frame is not None:
+                end = start + frame.length - self.current_frame_masker.pointer()
+            else:
+                end = frame_end(data, start)
+                if data[start] in CONTROL and end is not None and end <= len(data):
+                    second = data[start + 1]
+                    is_short = second & MASKED and second & 0x7F <= LONGEST_CONTROL
+                    if is_short and (second != MASKED | 1 or data[start] != FINAL | CLOSE):
+                        self._read_control(opcode, data[start + 2 : end])
+                        return end
+            self.data = data[start:end]
             self.consumeData()
         except FrameError as error:
-            self.data = b""
+            if end is not None:  # else what came of the head is needed to find it
+                self.data = b""
             self._fail_connection(error.close_code, error.reason)
-        return end
+            if opcode == CLOSE:  # however wrong: nothing comes behind it
+                self.dropConnection()
+        return len(data) if end is None else end
 
     def _skip(self, data: bytes, start: int) -> None:
         """Drop all frames but the peer's close frame: the connection has failed (7.1.7).
 
-        Closing before it comes would be a reset, which may overtake what says why.
+        Closing before it comes would be a reset, which may overtake our close frame. Where a frame
+        is too long to be skipped, the peer is told by the end of our side.
 
         Args:
-            data: what has come.
+            data: octets that have come.
             start: where the next frame begins, or will.
         """
-        while start < len(data):
+        size = len(data)
+        self._may_skip -= min(start, size)
+        for _ in range(MAX_SKIPPED_AT_ONCE):
+            if start >= size or self._may_skip < 0:
+                break
             end = frame_end(data, start)
             if end is None:
                 self.data = data[start:]
@@ -260,8 +288,30 @@ class WebSocketProtocol(WebSocketOutput):
             if data[start] & 0x0F == CLOSE:
                 self.dropConnection()
                 return
+            self._may_skip -= min(end, size) - start + SKIPPED_FRAME_COST
             start = end
-        self._skipped = start - len(data)
+        if self._may_skip < 0:
+            self.dropConnection()
+        elif start < size:
+            self._skipped = 0
+            if self._hold(data[start:]):
+                self.server.loop.call_soon(self.read_on)
+        else:
+            self._skipped = start - size
+            if self._skipped > self._may_skip:
+                self._end_writing()
+
+    def _end_writing(self) -> None:
+        """Send FIN behind our close frame, and read on, so that no reset overtakes the two."""
+        transport = self.transport
+        # Twisted's TLS knows no half-close; a stream of HTTP/2 can end without losing anything.
+        if isinstance(transport, TLSMemoryBIOProtocol) or not ITCPTransport.providedBy(transport):
+            self.dropConnection()
+        elif not self._has_ended_writing:
+            self._has_ended_writing = True
+            self.server.outbox.flush()
+            transport.unregisterProducer()  # a transport lets its producer finish first
+            transport.loseWriteConnection()
 
     def _read_control(self, opcode: int, octets: bytes) -> None:
         """Let autobahn have a control frame without its masker and state machine (measured)."""
@@ -284,11 +334,15 @@ class WebSocketProtocol(WebSocketOutput):
         """Keep what was read, and read no more, until the application has caught up.
 
         Returns:
-            False when the connection is gone: then what was read is all there will be.
+            False when the connection is gone and there is room for more: what was read is all
+            there will be. What there is no room for then is dropped.
         """
         if not self.connected:
-            return False
-        self._held = data
+            return (
+                self._queue.unread >= MAX_UNREAD_AFTER_LOSS
+                or self._frames_left <= -MAX_FRAMES_AFTER_LOSS
+            )
+        self._held = [data]
         self.transport.pauseProducing()
         return True
 
@@ -298,7 +352,8 @@ class WebSocketProtocol(WebSocketOutput):
         if held is None or self.state == CLOSED:
             return
         self._held = None
-        self.dataReceived(held)
+        self._frames_left = MOST_AT_ONCE
+        self.dataReceived(b"".join(held))
         if self._held is None and self.state != CLOSED:
             self.transport.resumeProducing()
 
@@ -310,19 +365,36 @@ class WebSocketProtocol(WebSocketOutput):
             self.current_frame_masker = Masker(frame.mask)
         super().onFrameBegin()
 
+    def onMessageBegin(self, isBinary: bool) -> None:
+        self.message_is_binary = isBinary
+        # autobahn's list of parts takes fifty octets of memory for a part of one octet.
+        self.message_data = bytearray()
+        self.message_data_total_length = 0
+
     def onMessageFrameData(self, payload: bytes) -> None:
-        if payload:  # else empty fragments without end would fill a list
-            super().onMessageFrameData(payload)
+        if not self.failedByMe:
+            self.message_data += payload
+
+    def onMessageFrameEnd(self) -> None:
+        """The message has its octets already."""
 
     def onMessageEnd(self) -> None:
         if not self.failedByMe:
-            octets = b"".join(self.message_data)
+            octets = self.message_data
             self._queue.put_nowait(
-                {"type": "websocket.receive", "bytes": octets}
+                {"type": "websocket.receive", "bytes": bytes(octets)}
                 if self.message_is_binary
                 else {"type": "websocket.receive", "text": octets.decode()}
             )
         self.message_data = None
+
+    def _protocol_violation(self, reason: str) -> bool:
+        """Stop autobahn at the first rule that is broken; it would look for others."""
+        raise FrameError(1002, reason)
+
+    def _invalid_payload(self, reason: str) -> bool:
+        """See _protocol_violation."""
+        raise FrameError(1007, reason)
 
     def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> bool | None:
         stop: bool | None = super().onCloseFrame(code, reasonRaw)

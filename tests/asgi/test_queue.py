@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from daphne_like.asgi.queue import (
+    EVENT_OVERHEAD,
     HIGH_WATER,
     LOW_WATER,
-    EVENT_OVERHEAD,
     InputQueue,
     MessageQueue,
 )

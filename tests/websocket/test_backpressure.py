@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from daphne_like.asgi.queue import HIGH_WATER, LOW_WATER, EVENT_OVERHEAD
+from daphne_like.asgi.queue import EVENT_OVERHEAD, HIGH_WATER, LOW_WATER
 from daphne_like.websocket.output import LARGEST_FRAME
 from tests.memory import Memory
 from tests.websocket.frames import (

@@ -10,8 +10,14 @@ from typing import Any
 
 import pytest
 
-from daphne_like.asgi.queue import HIGH_WATER
-from daphne_like.websocket.protocol import MOST_AT_ONCE
+from daphne_like.asgi.queue import EVENT_OVERHEAD, HIGH_WATER
+from daphne_like.websocket.protocol import (
+    MAX_FRAMES_AFTER_LOSS,
+    MAX_SKIPPED,
+    MAX_UNREAD_AFTER_LOSS,
+    MOST_AT_ONCE,
+    SKIPPED_FRAME_COST,
+)
 from tests.acting import Script
 from tests.memory import Memory
 from tests.websocket.frames import (
@@ -55,12 +61,11 @@ class TestFloods:
         """S01: fragments of no octets are under every limit; they leave nothing behind."""
         socket = Socket(serve)
         socket.wire.sends(frame(TEXT, b"a", fin=False))
-        many = frame(CONTINUATION, b"", fin=False) * 200
-        receive = socket.wire.protocol.dataReceived
+        many = frame(CONTINUATION, b"", fin=False) * 2000
 
         def flood() -> None:
-            for _ in range(500):
-                receive(many)
+            for _ in range(10):
+                socket.wire.sends(many)
 
         assert growth(flood) < MEBI // 8
         socket.wire.sends(frame(CONTINUATION, b"b"))
@@ -92,16 +97,16 @@ class TestFloods:
         """S01: a message that is never whole takes about what came of it, however it is cut."""
         socket = Socket(serve)
         socket.wire.sends(frame(BINARY, b"", fin=False))
-        receive = socket.wire.protocol.dataReceived
-        data = frame(CONTINUATION, bytes(size), fin=False) * 200
+        data = frame(CONTINUATION, bytes(size), fin=False) * 2000
 
         def flood() -> None:
-            for _ in range(500):
-                receive(data)
+            for _ in range(20):
+                socket.wire.sends(data)
 
-        assert growth(flood) < 1.5 * 100000 * size + 65536
+        # The message, and a read of 2 000 frames with what is left of it.
+        assert growth(flood) < 1.5 * 40000 * size + 3 * len(data)
         socket.wire.sends(frame(CONTINUATION, b"end"))
-        assert socket.receives() == got(bytes(100000 * size) + b"end")
+        assert socket.receives() == got(bytes(40000 * size) + b"end")
 
     def test_pings_that_nobody_reads(self, serve: Serve) -> None:
         """S13: a peer that does not read its pongs is owed one, the last."""
@@ -214,6 +219,60 @@ class TestTime:
         socket.wire.vanishes()
         assert socket.events() == [got("a"), disconnected(4000)]
 
+    def test_turns_in_several_reads(self, serve: Serve) -> None:
+        """The bound of a turn is not one of a read: many reads may come in one turn."""
+        socket = Socket(serve)
+        for _ in range(100):
+            socket.wire.protocol.dataReceived(frame(PING, b"x") * 10)
+        assert len(socket.frames()) == 256
+        assert socket.wire.paused
+        socket.memory.settle()
+        assert len(socket.frames()) == 744
+        assert not socket.wire.paused
+
+    def test_skipped_in_turns(self, serve: Serve) -> None:
+        """After a failure, too: what is skipped in one turn has a bound."""
+        socket = Socket(serve)
+        socket.wire.sends(frame(3))
+        socket.wire.protocol.dataReceived(text("") * 3000 + close(1002))
+        assert socket.wire.paused
+        assert not socket.wire.closing
+        socket.memory.settle()
+        assert socket.wire.lost
+        assert not socket.wire.aborted
+
+    @pytest.mark.parametrize("size", [0, 10, 60000])
+    def test_skipped_in_all(self, serve: Serve, size: int) -> None:
+        """After a failure the peer is read to its close frame, or for so long, then cut off."""
+        socket = Socket(serve)
+        socket.wire.sends(frame(3))
+        data = binary(bytes(size))
+        number = MAX_SKIPPED // (SKIPPED_FRAME_COST + len(data))
+        for _ in range(number // 500):
+            socket.wire.sends(data * 500)
+        assert not socket.wire.closing
+        socket.wire.sends(data * 500, data * 500)
+        assert socket.wire.lost
+
+    def test_lost_with_small_frames_unread(self, serve: Serve) -> None:
+        """S01: of what is read when the connection is lost little is made into events."""
+        socket = Socket(serve)
+        socket.wire.protocol.dataReceived(text("") * 20000)
+        socket.wire.vanishes()
+        events = socket.events()
+        assert len(events) - 1 == MAX_UNREAD_AFTER_LOSS // EVENT_OVERHEAD
+        assert events[-1] == disconnected(1006)
+
+    def test_lost_with_fragments_unread(self, serve: Serve) -> None:
+        """S27: nor does a loss read on without end, as no turn comes after it."""
+        socket = Socket(serve)
+        data = frame(TEXT, b"", fin=False) + frame(CONTINUATION, b"a", fin=False) * 30000
+        socket.wire.protocol.dataReceived(data)
+        protocol = socket.wire.protocol._successor
+        socket.wire.vanishes()
+        assert len(protocol.message_data) < MOST_AT_ONCE + MAX_FRAMES_AFTER_LOSS + 2
+        assert socket.events() == [disconnected(1006)]
+
     @pytest.mark.parametrize("shape", ["one frame", "fragments", "compressed", "tiny reads"])
     def test_linear(self, serve: Serve, shape: str) -> None:
         """S27: four times the message in pieces of one size costs four times the time, not 16."""
@@ -237,6 +296,8 @@ class TestTime:
             receive = socket.wire.protocol.dataReceived
             begun = time.process_time()
             for piece in pieces:
+                if socket.wire.paused:
+                    socket.memory.settle()
                 receive(piece)
             needed = time.process_time() - begun
             assert len(socket.receives()["bytes"]) == size

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from daphne_like.websocket import masking
+from daphne_like.websocket.protocol import MAX_SKIPPED
 from tests.memory import Memory
 from tests.websocket.frames import (
     BINARY,
@@ -200,6 +201,12 @@ WRONG = {
     "ping of 126": (frame(PING, b"a" * 126), 1002),
     "close of 126": (frame(CLOSE, b"\x03\xe8" + b"a" * 124), 1002),
     "ping of 70000": (frame(PING, b"a" * 70000), 1002),
+    **{
+        f"{name} of {size} in {form} bits": (frame(opcode, bytes(size), form=form), 1002)
+        for name, opcode in (("ping", PING), ("pong", PONG), ("close", CLOSE))
+        for size in (0, 5, 121, 125)
+        for form in (16, 64)
+    },
     "fragmented ping": (frame(PING, b"a", fin=False), 1002),
     "fragmented close": (frame(CLOSE, b"\x03\xe8", fin=False), 1002),
     "125 in 16 bits": (frame(TEXT, b"a" * 125, form=16), 1002),
@@ -296,8 +303,37 @@ class TestWrong:
         socket.wire.sends(frame(opcode, b"", length=length))
         (found,) = socket.frames()
         assert found.payload[:2] == (1002).to_bytes(2, "big")
+        assert socket.wire.half_closed
+        socket.wire.fin()
+        assert socket.wire.lost
+        assert not socket.wire.aborted
+
+    @pytest.mark.parametrize("length", [MAX_SKIPPED + 1, 2**40, 2**63])
+    @pytest.mark.parametrize("opcode", [TEXT, CONTINUATION, PING, 3])
+    def test_too_long_to_skip(self, serve: Serve, opcode: int, length: int) -> None:
+        """7.1.7: behind a frame whose end will not come the connection ends with the close frame.
+
+        It is still read for a while: a reset could overtake the close frame.
+        """
+        socket = Socket(serve)
+        socket.wire.sends(frame(opcode, b"", length=length))
+        (found,) = socket.frames()
+        assert found.opcode == CLOSE
+        assert socket.wire.half_closed
+        socket.wire.sends(bytes(1000))
+        assert not socket.wire.lost
         socket.memory.passes(6)
         assert socket.wire.lost
+
+    def test_short_enough_to_skip(self, serve: Serve) -> None:
+        """7.1.7: a frame that the peer may have begun to send is read to its end."""
+        socket = Socket(serve)
+        octets = bytes(1 << 20)
+        socket.wire.sends(frame(3, b"", length=3 << 20), octets, octets, octets)
+        assert not socket.wire.closing
+        socket.wire.sends(close(1002))
+        assert socket.wire.lost
+        assert not socket.wire.aborted
 
     def test_continuation_after_the_end(self, serve: Serve) -> None:
         """5.4: the final fragment ends the message."""
