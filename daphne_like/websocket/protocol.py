@@ -303,7 +303,7 @@ class WebSocketProtocol(WebSocketOutput):
 
     def _end_writing(self) -> None:
         """Send FIN behind our close frame, and read on, so that no reset overtakes the two."""
-        transport = self.transport
+        transport: Any = self.transport
         # Twisted's TLS knows no half-close; a stream of HTTP/2 can end without losing anything.
         if isinstance(transport, TLSMemoryBIOProtocol) or not ITCPTransport.providedBy(transport):
             self.dropConnection()
