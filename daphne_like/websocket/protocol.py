@@ -303,9 +303,10 @@ class WebSocketProtocol(WebSocketOutput):
 
     def _end_writing(self) -> None:
         """Send FIN behind our close frame, and read on, so that no reset overtakes the two."""
-        transport: Any = self.transport
+        transport = self.transport
         # Twisted's TLS knows no half-close; a stream of HTTP/2 can end without losing anything.
-        if isinstance(transport, TLSMemoryBIOProtocol) or not ITCPTransport.providedBy(transport):
+        has_half_close = ITCPTransport.providedBy(transport)
+        if isinstance(transport, TLSMemoryBIOProtocol) or not has_half_close:
             self.dropConnection()
         elif not self._has_ended_writing:
             self._has_ended_writing = True
