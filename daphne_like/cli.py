@@ -6,6 +6,7 @@ import argparse
 import ctypes
 import dataclasses
 import gc
+import itertools
 import logging
 import os
 import sys
@@ -14,7 +15,7 @@ from typing import Any, NoReturn
 
 from twisted.python import log as twisted_log
 
-from daphne_like import __version__
+from daphne_like import __version__, spellings
 from daphne_like import reactor as reactors
 from daphne_like.asgi.application import import_application
 from daphne_like.endpoints import endpoint_strings
@@ -45,6 +46,24 @@ EPILOG = """examples:
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one sentence, without the usage in front of it."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse has it, but for what is said about options that are not there."""
+        known = self._option_string_actions  # the one list that argparse has of its spellings
+        arguments = list(sys.argv[1:] if args is None else args)
+        for argument in itertools.takewhile(lambda each: each != "--", arguments):
+            # Before argparse takes it for the beginning of an option of ours.
+            ours = spellings.foreign(argument, known)
+            if ours is not None:
+                self.error(f"there is no option {argument.partition('=')[0]}: {ours}")
+        parsed, unknown = self.parse_known_args(arguments, namespace)
+        if unknown:
+            # What follows an unknown option may be its value: the option is named.
+            first = next((each for each in unknown if each.startswith("-")), unknown[0])
+            close = spellings.suggestion(first, known) if first.startswith("-") else None
+            hint = f"; did you mean {close}?" if close else ""
+            self.error(f"unrecognized arguments: {first}{hint}")
+        return parsed
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} ({self.prog} --help lists the options)\n")
@@ -217,8 +236,7 @@ class CommandLineInterface:
 
     def load_asgi_app(self, path: str) -> Any:
         """Import the application, from the working directory or `--app-dir` first."""
-        sys.path.insert(0, self.options.app_dir)
-        return import_application(path, self.options.factory)
+        return import_from(path, self.options)
 
     def _serve(self, path: str, options: Options) -> int:
         start_logging(options)
@@ -267,6 +285,20 @@ def open_standard_descriptors() -> None:
             os.set_inheritable(number, True)
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def import_from(path: str, options: Options) -> Any:
+    """Import an application, from `--app-dir` first.
+
+    Raises:
+        ConfigurationError: there is no such directory, or the application cannot be imported.
+    """
+    if not os.path.isdir(options.app_dir):
+        raise ConfigurationError(f"--app-dir: {options.app_dir} is not a directory")
+    if options.app_dir not in sys.path:
+        sys.path.insert(0, options.app_dir)
+    with loggers.kept_enabled():
+        return import_application(path, options.factory)
 
 
 def sentence_of(error: ConfigurationError, name: str) -> str:

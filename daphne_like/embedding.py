@@ -9,11 +9,9 @@ from types import FunctionType, TracebackType
 from typing import Any
 
 from daphne_like import reactor as reactors
-from daphne_like.asgi.application import import_application
-from daphne_like.cli import CommandLineInterface, access_log_of_file
+from daphne_like.cli import CommandLineInterface, access_log_of_file, import_from
 from daphne_like.endpoints import endpoint_strings
 from daphne_like.exceptions import ConfigurationError
-from daphne_like.observe import loggers
 from daphne_like.observe.access import AccessLog
 from daphne_like.options import Options
 from daphne_like.reactor.core import AdoptedReactor
@@ -207,10 +205,7 @@ def application_of(application: Any, options: Options) -> Any:
     """
     if not isinstance(application, str):
         return application
-    if options.app_dir not in sys.path:
-        sys.path.insert(0, options.app_dir)
-    with loggers.kept_enabled():
-        return import_application(application, options.factory)
+    return import_from(application, options)
 
 
 def _name_of(application: Any) -> str:

@@ -462,6 +462,7 @@ class Options:
             value = getattr(self, field.name)
             if field.metadata.get("repeated") and isinstance(value, str):
                 object.__setattr__(self, field.name, (value,))  # one needs no tuple around it
+        self._check_host()
         self._check_tls()
         self._check_root_path()
         for origin in self.websocket_origins:
@@ -470,6 +471,18 @@ class Options:
             raise ConfigurationError(
                 "--proxy-headers-host and --proxy-headers-port need --proxy-headers"
             )
+
+    def _check_host(self) -> None:
+        host = self.host or ""
+        if host.startswith("unix:"):
+            meant = f"-u {host.removeprefix('unix:')}"
+        elif found := re.fullmatch(r"([^:]*|\[.*\]):(\d+)", host):
+            meant = f"-b {found[1]} -p {found[2]}" if found[1] else f"-p {found[2]}"
+        else:
+            return
+        raise ConfigurationError(
+            f"--bind: expected an address without a port, got {host!r}; did you mean {meant}?"
+        )
 
     def _check_root_path(self) -> None:
         """Refuse a root path that no application could make sense of; drop its last slash."""

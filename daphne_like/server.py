@@ -29,7 +29,7 @@ from daphne_like.asgi.lifespan import Lifespan
 from daphne_like.asgi.queue import InputQueue
 from daphne_like.asgi.stack import executor_kept_by, stuck_at
 from daphne_like.deadlines import TICK, Deadlines
-from daphne_like.endpoints import endpoints_from, without_password
+from daphne_like.endpoints import cannot_listen, endpoints_from
 from daphne_like.exceptions import ConfigurationError, ConnectionClosed, PeerError
 from daphne_like.hangup import heed_hangup
 from daphne_like.http.answers import date_line
@@ -303,11 +303,8 @@ class Server:
                 # An OverflowError comes of a port above 65535.
                 if not isinstance(error, (CannotListenError, OSError, OverflowError)):
                     raise
-                cause = getattr(error, "socketError", error)
                 raise ConfigurationError(
-                    f"Cannot listen on {without_password(string)}: "
-                    f"{getattr(cause, 'strerror', None) or cause}",
-                    exit_status=CANNOT_LISTEN_STATUS,
+                    cannot_listen(string, self.options, error), exit_status=CANNOT_LISTEN_STATUS
                 )
             if IPushProducer.providedBy(port):  # it pushes connections
                 port.pauseProducing()

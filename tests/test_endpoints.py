@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -20,6 +21,7 @@ from daphne_like.endpoints import (
     build_endpoint_description_strings as build,
 )
 from daphne_like.endpoints import (
+    cannot_listen,
     endpoint_strings,
     endpoints_from,
 )
@@ -284,3 +286,53 @@ class TestTrustedProxies:
     def test_the_default_needs_nothing(self) -> None:
         """Nobody has given it."""
         assert endpoint_strings(Options())
+
+
+TLS = {"tls_certificate": ("/c",)}
+
+
+class TestWords:
+    """An endpoint that cannot be had is named as it was given."""
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            ({}, "127.0.0.1:8000"),
+            ({"port": 80}, "127.0.0.1:80"),
+            ({"host": "[::1]", "port": 80}, "[::1]:80"),
+            ({"host": "::1", "port": 80, **TLS}, "[::1]:80"),
+            ({"unix_socket": "/run/a:b"}, "-u /run/a:b"),
+            ({"unix_socket": "/run/s", **TLS}, "-u /run/s"),
+            ({"file_descriptor": 3}, "--fd 3"),
+            ({"endpoints": ("tcp:80",)}, "tcp:80"),
+            ({"endpoints": ("unix:/run/s",)}, "unix:/run/s"),
+        ],
+    )
+    def test_given_as(self, options: dict[str, Any], words: str) -> None:
+        """Not as the string that is made of the options."""
+        chosen = Options(**options)
+        (string,) = endpoint_strings(chosen)
+        error = OSError(errno.EADDRINUSE, "in use")
+        assert cannot_listen(string, chosen, error) == f"Cannot listen on {words}: in use"
+
+    @pytest.mark.parametrize(
+        "options", [{"port": 80}, {"port": 443, **TLS}, {"endpoints": ("tcp:80",)}]
+    )
+    def test_privileged_port(self, options: dict[str, Any]) -> None:
+        """Who may not listen below 1024 is told what to do."""
+        chosen = Options(**options)
+        (string,) = endpoint_strings(chosen)
+        said = cannot_listen(string, chosen, OSError(errno.EACCES, "Permission denied"))
+        assert (
+            "Permission denied; ports below 1024 are for root: choose another one with -p" in said
+        )
+
+    @pytest.mark.parametrize(
+        "options", [{"port": 8000}, {"unix_socket": "/80"}, {"unix_socket": "/run/s"}]
+    )
+    def test_no_privileged_port(self, options: dict[str, Any]) -> None:
+        """The hint is for ports."""
+        chosen = Options(**options)
+        (string,) = endpoint_strings(chosen)
+        said = cannot_listen(string, chosen, OSError(errno.EACCES, "Permission denied"))
+        assert said.endswith(": Permission denied")

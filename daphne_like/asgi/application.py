@@ -58,6 +58,12 @@ def import_application(path: str, factory: bool = False) -> Any:
             f"an object of type {type(found).__name__} is not callable"
         )
     if looks_like_a_factory(found):
+        if is_asynchronous(found):
+            raise ConfigurationError(
+                f"'{path}' is no ASGI application: it needs no arguments, and is asynchronous; "
+                "an application has (scope, receive, send), a factory for --factory is a plain "
+                "function, and start-up that waits belongs to lifespan"
+            )
         raise ConfigurationError(
             f"'{path}' is no ASGI application: it needs no arguments; did you mean --factory?"
         )
@@ -69,17 +75,25 @@ def _refuse_file(path: str, module_name: str, attributes: str) -> None:
     if "/" not in module_name and "\\" not in module_name and not module_name.endswith(".py"):
         return
     parts = re.split(r"[/\\]+", re.sub(r"\.py$", "", module_name))
-    dotted = ".".join(part for part in parts if part not in ("", "."))
-    raise ConfigurationError(
-        f"'{path}' names a file: expected a module; "
-        f"did you mean {dotted}:{attributes or USUAL_NAMES[0]}?"
-    )
+    attribute = attributes or USUAL_NAMES[0]
+    if ".." in parts or not parts[0]:  # not below the working directory
+        directory = re.sub(r"(?<=[^/\\])[/\\]+[^/\\]*$", "", module_name)
+        meant = f"--app-dir {directory} {parts[-1]}:{attribute}"
+    else:
+        dotted = ".".join(part for part in parts if part not in ("", "."))
+        meant = f"{dotted}:{attribute}"
+    raise ConfigurationError(f"'{path}' names a file: expected a module; did you mean {meant}?")
 
 
 def _module(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
+        above, _, last = name.rpartition(".")
+        if error.name == name and hasattr(sys.modules.get(above), last):
+            raise ConfigurationError(
+                f"'{name}' is no module: expected module:attribute; did you mean {above}:{last}?"
+            )
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
             raise ConfigurationError(
                 f"There is no module named '{error.name}' "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -97,6 +98,9 @@ class TestNames:
             ("mysite\\asgi.py", "mysite.asgi:application"),
             ("main.py:app", "main:app"),
             ("mysite/asgi", "mysite.asgi:application"),
+            ("../../site/main.py", "--app-dir ../../site main:application"),
+            ("../main.py:app", "--app-dir .. main:app"),
+            ("/srv/site/main.py:app", "--app-dir /srv/site main:app"),
         ],
     )
     def test_file(self, path: str, meant: str) -> None:
@@ -104,6 +108,27 @@ class TestNames:
         assert str(refusal(path)) == (
             f"'{path}' names a file: expected a module; did you mean {meant}?"
         )
+
+    def test_dot_for_colon(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Who writes a dot in the place of the colon is told; a module that is not there, too."""
+        monkeypatch.setitem(sys.modules, "dotted", ModuleType("dotted"))
+        sys.modules["dotted"].app = print  # type: ignore[attr-defined]
+        assert str(refusal("dotted.app")) == (
+            "'dotted.app' is no module: expected module:attribute; did you mean dotted:app?"
+        )
+        assert str(refusal("dotted.other")).startswith("There is no module named 'dotted.other'")
+
+    def test_asynchronous_factory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is not told --factory, which would refuse it."""
+
+        async def make() -> Any:
+            """Would make an application."""
+
+        monkeypatch.setitem(sys.modules, "factories", ModuleType("factories"))
+        sys.modules["factories"].make = make  # type: ignore[attr-defined]
+        said = str(refusal("factories:make"))
+        assert "is asynchronous" in said
+        assert "did you mean" not in said
 
     def test_as_found(self, module: Any) -> None:
         """C02: the object is returned as found, of whatever interface it is."""
@@ -217,7 +242,7 @@ class TestFactories:
         assert "in fails" in error.detail
         assert subject.__file__ not in error.detail
 
-    @pytest.mark.parametrize("attribute", ["make", "nothing", "asynchronous"])
+    @pytest.mark.parametrize("attribute", ["make", "nothing"])
     def test_hint(self, module: Any, attribute: str) -> None:
         """A factory named without `--factory` is told from an application."""
         module("found_f.py", FACTORIES)

@@ -44,7 +44,23 @@ class TestRefusals:
             (["--proxy-headers-port", "X", "stopping:hello"], "need --proxy-headers"),
             (["--access-log", "/nope/x", "stopping:hello"], "--access-log: cannot append"),
             (["--log-fmt", "%(nope", "stopping:hello"], "--log-fmt"),
-            (["--fd", "999", "stopping:hello"], "fd:fileno=999"),
+            (["--fd", "999", "stopping:hello"], "--fd 999 is not usable"),
+            (["--workers", "4", "main:app"], "there is no option --workers: one process serves"),
+            (["--workers=4", "main:app"], "there is no option --workers: one process serves"),
+            (["--host", "0.0.0.0", "main:app"], "there is no option --host: -b HOST"),
+            (["--max-requests", "9", "main:app"], "there is no option --max-requests: "),
+            (["--limit-request-field_size", "9"], "--max-field-section N"),
+            (["--websocket-timout", "9"], "did you mean --websocket-timeout?"),
+            (["stopping:hello", "other"], "unrecognized arguments: other"),
+            (["--app-dir", "/nodir", "main:app"], "--app-dir: /nodir is not a directory"),
+            (["-b", "127.0.0.1:80"], "did you mean -b 127.0.0.1 -p 80?"),
+            (["-b", "[::1]:80"], "did you mean -b [::1] -p 80?"),
+            (["-b", ":80"], "did you mean -p 80?"),
+            (["-b", "unix:/run/s"], "did you mean -u /run/s?"),
+            (["stopping.hello"], "did you mean stopping:hello?"),
+            (["../a/main.py"], "did you mean --app-dir ../a main:application?"),
+            (["-e", "tcp:abc", "stopping:hello"], "'tcp:abc' is not usable: expected a number"),
+            (["--tls-certificate", "/nope", "stopping:hello"], "--tls-certificate: /nope: No such"),
         ],
     )
     def test_a_mistake_is_one_sentence(
@@ -75,7 +91,7 @@ class TestRefusals:
             port = str(taken.getsockname()[1])
             ended = command("-p", port, "-e", "tcp:0:interface=127.0.0.1", "stopping:application")
         assert ended.returncode == 1
-        assert f"Cannot listen on tcp:port={port}:interface=127.0.0.1" in ended.stderr
+        assert f"Cannot listen on 127.0.0.1:{port}: " in ended.stderr
         assert "Address already in use" in ended.stderr
         assert "Traceback" not in ended.stderr
         assert "serves" not in ended.stderr

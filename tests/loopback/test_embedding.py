@@ -280,7 +280,7 @@ class TestServe:
             "--port: expected 0 to 65535, got 70000",
             "Application startup failed: no database",
             "There is no module named 'nothere' (looked for 'nothere' in ",
-            "Cannot listen on tcp:port=PORT:interface=127.0.0.1:backlog=2",
+            "Cannot listen on 127.0.0.1:PORT: Address already in use",
             "The endpoint 'foo:1' is not usable: Unknown endpoint type: '",
             "1",
         ]

@@ -179,7 +179,7 @@ class TestTLS:
         [
             (["--tls-key", "k"], "--tls-key needs --tls-certificate"),
             (["--tls-certificate", "/nope"], "No such file or directory"),
-            (["--tls-certificate", "stopping.py"], "is not usable"),
+            (["--tls-certificate", "stopping.py"], "stopping.py holds no certificate in PEM form"),
         ],
     )
     def test_a_mistake(self, command: Command, arguments: list[str], sentence: str) -> None:

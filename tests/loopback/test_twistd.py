@@ -333,11 +333,10 @@ class TestFailures:
         """Arguments that fail, the sentence, and the command's exit status."""
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])
-            where = f"tcp:port={port}:interface=127.0.0.1"
             yield {
                 "port": (
                     ["-p", port, "serviced:application"],
-                    f"Cannot listen on {where}:backlog=2048: Address already in use",
+                    f"Cannot listen on 127.0.0.1:{port}: Address already in use",
                     1,
                 ),
                 "import": (

@@ -1,0 +1,112 @@
+"""What other servers call an option, and what is closest to a mistyped one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+ONE_PROCESS = "one process serves; start several behind a proxy, or on one socket with --fd"
+LOGGING = "the application configures Python's logging (docs/reference/log.rst)"
+PARENT = "twistd daphne-like has it: twistd"
+
+FOREIGN = {
+    # uvicorn
+    "--host": "-b HOST",
+    "--uds": "-u PATH",
+    "--reload": "Django's runserver reloads; elsewhere a watcher restarts the command",
+    "--reload-dir": "Django's runserver reloads; elsewhere a watcher restarts the command",
+    "--workers": ONE_PROCESS,
+    "--loop": "uvloop is used where it is installed",
+    "--ws": "WebSockets are always served",
+    "--log-config": LOGGING,
+    "--log-level": "-v N",
+    "--no-access-log": "-v 0, or a level for the logger daphne_like.access",
+    "--use-colors": "the log has no colours",
+    "--no-use-colors": "the log has no colours",
+    "--forwarded-allow-ips": "--trusted-proxies LIST, with --proxy-headers",
+    "--limit-concurrency": "--max-connections N",
+    "--limit-max-requests": ONE_PROCESS,
+    "--timeout-keep-alive": "--keep-alive-timeout N",
+    "--timeout-graceful-shutdown": "--graceful-timeout N",
+    "--timeout-worker-healthcheck": ONE_PROCESS,
+    "--ssl-keyfile": "--tls-key FILE",
+    "--ssl-certfile": "--tls-certificate FILE",
+    "--ssl-keyfile-password": "--tls-key-password SOURCE",
+    "--ssl-ca-certs": "--tls-client-ca FILE",
+    "--ssl-cert-reqs": "--tls-client-verify optional|required",
+    "--ssl-ciphers": "--tls-ciphers LIST",
+    "--ssl-version": "--tls-minimum-version 1.2|1.3",
+    "--header": "the application, or the proxy, adds fields to responses",
+    "--no-server-header": "--no-server-name",
+    "--server-header": "-s NAME",
+    "--no-date-header": "the Date field is always sent",
+    "--no-proxy-headers": "they are not read unless --proxy-headers is given",
+    "--env-file": "the environment is the starting program's business",
+    "--ws-max-size": "--websocket-max-message-size N",
+    "--ws-max-queue": "messages wait until the application reads them",
+    "--ws-ping-interval": "--ping-interval N",
+    "--ws-ping-timeout": "--ping-timeout N",
+    "--h11-max-incomplete-event-size": "--max-field-section N and --max-request-line N",
+    # gunicorn
+    "-w": ONE_PROCESS,
+    "-k": "no worker class is needed: ASGI and WSGI applications are told apart",
+    "--worker-class": "no worker class is needed: ASGI and WSGI applications are told apart",
+    "--worker-connections": "--max-connections N",
+    "--threads": "--wsgi-threads N for a WSGI application",
+    "--timeout": "--http-timeout N",
+    "--keep-alive": "--keep-alive-timeout N",
+    "--max-requests": ONE_PROCESS,
+    "--max-requests-jitter": ONE_PROCESS,
+    "--limit-request-line": "--max-request-line N",
+    "--limit-request-fields": "--max-fields N",
+    "--limit-request-field-size": "--max-field-section N",
+    "--certfile": "--tls-certificate FILE",
+    "--keyfile": "--tls-key FILE",
+    "--ca-certs": "--tls-client-ca FILE",
+    "--cert-reqs": "--tls-client-verify optional|required",
+    "--ciphers": "--tls-ciphers LIST",
+    "--access-logfile": "--access-log FILE",
+    "--error-logfile": LOGGING,
+    "--log-file": LOGGING,
+    "--logger-class": LOGGING,
+    "--chdir": "--app-dir DIR",
+    "--pythonpath": "--app-dir DIR",
+    "--preload": ONE_PROCESS,
+    "-D": f"{PARENT} makes a daemon",
+    "--daemon": f"{PARENT} makes a daemon",
+    "--pid": f"{PARENT} --pidfile FILE",
+    "--user": f"{PARENT} --uid USER",
+    "--group": f"{PARENT} --gid GROUP",
+    "--umask": f"{PARENT} --umask MODE; for a UNIX socket --unix-mode MODE",
+    "--config": "options stand on the command line",
+    # Hypercorn
+    "--insecure-bind": "--https-redirect STRING, or -e for a second endpoint",
+    "--quic-bind": "HTTP/3 is not served",
+    # What people try
+    "--ssl": "--tls-certificate FILE",
+    "--tls": "--tls-certificate FILE",
+    "--cert": "--tls-certificate FILE",
+    "--key": "--tls-key FILE",
+    "--verbose": "-v 2",
+    "--debug": "-v 3",
+    "--quiet": "-v 0",
+}
+"""Names of options that are not ours -> ours, or why there is none."""
+
+
+def foreign(argument: str, known: Iterable[str]) -> str | None:
+    """Return what to use in the place of another server's option; None if it is none.
+
+    Args:
+        argument: as on the command line, with `=value` or without.
+        known: our own options, which come first.
+    """
+    name = argument.partition("=")[0]
+    return None if name in known else FOREIGN.get(name)
+
+
+def suggestion(argument: str, known: Iterable[str]) -> str | None:
+    """Return our option that is spelled most like this one; None if none is like it."""
+    name = argument.partition("=")[0]
+    close = difflib.get_close_matches(name, list(known), 1, 0.7)
+    return close[0] if close else None
