@@ -31,6 +31,7 @@ from daphne_like.exceptions import ConfigurationError
 from daphne_like.listening import Listening
 from daphne_like.proxies import TrustedProxies
 from daphne_like.tls.endpoint import IReloadable
+from daphne_like.wording import counted
 
 log = logging.getLogger("daphne_like.server")
 
@@ -167,7 +168,7 @@ class ProxiedConnection(HAProxyProtocolWrapper):
     def _too_late(self) -> None:
         self._deadline = None
         if not self.disconnecting:
-            self._refuse(f"it is not whole after {self.factory.timeout} seconds")
+            self._refuse(f"it is not whole after {counted(self.factory.timeout, 'second')}")
         self.transport.abortConnection()
 
     def _refuse(self, reason: str) -> None:

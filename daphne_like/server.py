@@ -48,6 +48,7 @@ from daphne_like.redirect import RedirectToHTTPS
 from daphne_like.stopping import Stopping
 from daphne_like.tls.endpoint import IReloadable
 from daphne_like.websocket.factory import WebSocketFactory
+from daphne_like.wording import counted
 
 log = logging.getLogger("daphne_like.server")
 
@@ -512,9 +513,9 @@ class Server:
     def application_too_slow(self, exchange: Exchange) -> None:
         """`--http-timeout` has passed without a whole response."""
         log.warning(
-            "%s took longer than %s seconds for its response%s",
+            "%s took longer than %s for its response%s",
             exchange,
-            exchange.time_limit,
+            counted(exchange.time_limit or 0, "second"),
             self._stuck(exchange),
         )
         self.disconnected(exchange)
@@ -599,9 +600,9 @@ class Server:
                 task.cancel()
             if leaving.cancelled <= 2:
                 log.warning(
-                    "%s still runs %.0f seconds after its peer has gone; %s%s",
+                    "%s still runs %s after its peer has gone; %s%s",
                     protocol,
-                    now - leaving.since,
+                    counted(now - leaving.since, "second", ".0f"),
                     "cancelling it" if leaving.cancelled == 1 else "it was cancelled and goes on",
                     where,
                 )
@@ -686,17 +687,19 @@ class Server:
         exchange.logged = True
         client = exchange.client
         target = exchange.target.decode("ascii", "backslashreplace")
-        self.log_action(
-            *exchange.logged_as,
-            {
-                "path": target,
-                "status": exchange.status or None,
-                "method": exchange.method,
-                "client": f"{client[0]}:{client[1]}" if client else None,
-                "time_taken": self.clock() - exchange.started,
-                "size": exchange.written,
-            },
-        )
+        details = {
+            "path": target,
+            "status": exchange.status or None,
+            "method": exchange.method,
+            "client": f"{client[0]}:{client[1]}" if client else None,
+            "time_taken": self.clock() - exchange.started,
+            "size": exchange.written,
+        }
+        if exchange.head_sent is not None:
+            details["time_to_head"] = exchange.head_sent - exchange.started
+        if exchange.is_cut:
+            details["cut"] = True
+        self.log_action(*exchange.logged_as, details)
 
     def refused(self, client: Any, error: PeerError) -> None:
         """A request was refused: it has a line in the log, see observe/refusals.py."""

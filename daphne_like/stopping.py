@@ -21,6 +21,7 @@ from daphne_like.asgi.frames import is_own
 from daphne_like.asgi.stack import place, stuck_at
 from daphne_like.interfaces import IDrainsQueue, IHandshakes
 from daphne_like.observe.watchdog import stack_of_thread
+from daphne_like.wording import counted
 
 if TYPE_CHECKING:
     from daphne_like.server import Server
@@ -164,9 +165,9 @@ class Stopping:
         server = self._server
         if server.instances and not self._forced:
             log.warning(
-                "%d application(s) still run after %s seconds; telling them to end",
-                len(server.instances),
-                server.options.graceful_timeout,
+                "Still running after %s: %s; telling them to end",
+                counted(server.options.graceful_timeout, "second"),
+                counted(len(server.instances), "application"),
             )
         for connection in list(server.connections):
             connection.disconnect_application()
@@ -240,9 +241,9 @@ class Stopping:
         if instances:
             named = ", ".join(map(str, instances[:MAX_NAMED]))
             more = ", ..." if len(instances) > MAX_NAMED else ""
-            parts.append(f"{_counted(len(instances), 'application')} ({named}{more})")
+            parts.append(f"{counted(len(instances), 'application')} ({named}{more})")
         if connections:
-            parts.append(_counted(connections, "connection"))
+            parts.append(counted(connections, "connection"))
         return " and ".join(parts)
 
     def _cancel(self) -> None:
@@ -250,10 +251,6 @@ class Stopping:
             where, stack = stuck_at(task)
             log.warning("%s does not end; cancelling it; %s\n%s", owner, where, stack)
             task.cancel()
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _is_busy(factory: Any) -> bool:

@@ -11,6 +11,7 @@ from daphne_like.asgi.application import Application
 from daphne_like.asgi.instance import run_instance
 from daphne_like.asgi.queue import InputQueue
 from daphne_like.exceptions import ApplicationError, ConfigurationError
+from daphne_like.wording import counted
 
 log = logging.getLogger("daphne_like.server")
 
@@ -85,7 +86,7 @@ class Lifespan:
         if not await self._answered(timeout):
             await self._leave()
             raise ConfigurationError(
-                f"Application startup took longer than {timeout:g} seconds",
+                f"Application startup took longer than {counted(timeout, 'second')}",
                 exit_status=STARTUP_FAILED_STATUS,
             )
         if self._failure is not None:
@@ -108,7 +109,9 @@ class Lifespan:
         self._changed.clear()
         self._queue.put_nowait({"type": "lifespan.shutdown"})
         if not await self._answered(timeout):
-            log.warning("Application shutdown took longer than %g seconds; going on", timeout)
+            log.warning(
+                "Application shutdown took longer than %s; going on", counted(timeout, "second")
+            )
         elif self._failure is not None:
             log.error("Application shutdown failed: %s", self._failure)
         await self._leave()

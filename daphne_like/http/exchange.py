@@ -132,6 +132,9 @@ class Exchange:
         disconnect_told: the application's input says that the peer is gone.
         peer_is_done: and so it is, or has closed its own side and reads on.
         logged: its end has a line in the access log.
+        head_sent: when the head of a response in parts went out, for the access log, if there is
+            one; None for a response that goes out as a whole.
+        answered: the response is the server's own, in the application's place.
         part_written: set when a state of WRITING is over.
         received, received_at_look, received_at_end: octets of the request body: so far, when
             their rate was looked at last, when the response was complete.
@@ -162,6 +165,8 @@ class Exchange:
     disconnect_told = False
     peer_is_done = False
     logged = False
+    head_sent: float | None = None
+    answered = False
     _parts_size = 0
     method = ""
     client: tuple[Any, ...] | None = None
@@ -417,6 +422,18 @@ class Exchange:
             # Letting go of the queue keeps exchange, queue and task from forming a cycle.
             self.queue = None
             queue.end(self.disconnect)
+
+    def answered_with(self, error: PeerError) -> None:
+        """The server answers in the application's place, and the exchange is over."""
+        self.close()
+        self.answered = True
+        self.status = error.status
+        self.written = 0 if self.head_only else len(error.text) + 1  # a line feed
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether a part of the response is out and the rest never comes."""
+        return self.state is CLOSED and bool(self.status) and not self.answered
 
     def close(self) -> None:
         """The connection is gone, or given up, before the response was complete."""

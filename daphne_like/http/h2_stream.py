@@ -332,6 +332,8 @@ class HTTP2Stream(Waits):
             self._let_rest_come()
         connection.send_head(self.number, block, ends)
         exchange.state = STREAMING
+        if server.action_logger is not None:
+            exchange.head_sent = server.clock()
         if ends:
             self._complete(exchange)
             return None
@@ -518,8 +520,7 @@ class HTTP2Stream(Waits):
 
     def answer(self, exchange: Exchange, error: PeerError) -> None:
         """See Carrier."""
-        exchange.close()
-        exchange.status = error.status
+        exchange.answered_with(error)
         body = error.text.encode("ascii") + b"\n"
         fields = [
             (b":status", b"%d" % error.status),

@@ -111,6 +111,8 @@ class HTTP1Output(Paced):
         exchange.written = size
         if more:
             exchange.state = STREAMING
+            if server.action_logger is not None:
+                exchange.head_sent = server.clock()
             return self._write_soon(octets)
         server.outbox.put(self.transport, octets)
         exchange.complete()
@@ -264,10 +266,9 @@ class HTTP1Output(Paced):
 
     def answer(self, exchange: Exchange, error: PeerError) -> None:
         """Answer in the application's place, and close after it."""
-        exchange.close()
+        exchange.answered_with(error)
         self._out = None
         exchange.keep_alive = False
-        exchange.status = error.status
         defaults = self.server.default_fields[0]
         head_only, http_10 = exchange.head_only, exchange.http_10
         self._write_now(short_answer(error, defaults, head_only=head_only, http_10=http_10))

@@ -10,7 +10,7 @@ from daphne_like.observe.escaping import escaped
 log = logging.getLogger("django.channels.server")
 
 SLOW_SECONDS = 1.0
-"""A response that takes longer is marked."""
+"""A response that takes longer until it begins is marked."""
 
 WEBSOCKET = {
     "connecting": ("HANDSHAKING", "WARNING"),
@@ -48,7 +48,11 @@ class RequestLines:
             f"HTTP {details['method']} {details['path']} {status or '-'} "
             f"[{seconds:.2f}, {details['client']}]",
         )
-        return f"{line} {self._style.WARNING('slow')}" if seconds > SLOW_SECONDS else line
+        if details.get("cut"):
+            line = f"{line} {self._style.WARNING('cut')}"
+        # A response in parts may take as long as it likes: a stream of events, a large file.
+        waited = details.get("time_to_head", seconds)
+        return f"{line} {self._style.WARNING('slow')}" if waited > SLOW_SECONDS else line
 
     def _websocket(self, action: str, details: dict[str, Any]) -> str:
         word, style = WEBSOCKET[action]

@@ -40,8 +40,9 @@ class AccessLog:
             protocol: "http" or "websocket".
             action: "complete" for HTTP; for WebSocket a key of ACTIONS.
             details: path, client ("host:port" or None) and time_taken; status (None where the
-                client left before any) and size of an answer, method for HTTP, code of a WebSocket
-                that was disconnected.
+                client left before any) and size of a response, method for HTTP, code of a
+                WebSocket that was disconnected; time_to_head of a response that went out in parts;
+                cut (True) of one that did not come to its end.
         """
         held = self._held
         held.append((time.time(), protocol, action, details))
@@ -64,15 +65,18 @@ class AccessLog:
             http = protocol == "http"
             code = details.get("code")
             status = details.get("status") if code is None else code
+            # What is begun has no duration.
+            is_over = http or code is not None or status is not None
             self._logger.info(
-                '%s - - [%s] "%s %s" %s %s%s',
+                '%s - - [%s] "%s %s" %s %s%s%s',
                 details.get("client") or "-",
                 stamp,
                 details.get("method") if http else ACTIONS.get(action, action.upper()),
                 details["path"],
                 "-" if status is None else status,
                 details.get("size", "-"),
-                "" if code is None else f" {details['time_taken']:.3f}",
+                f" {details['time_taken']:.3f}" if is_over else "",
+                " cut" if details.get("cut") else "",
             )
 
 

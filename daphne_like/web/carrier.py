@@ -221,9 +221,8 @@ class WebCarrier(Paced):
 
     def answer(self, exchange: Exchange, error: PeerError) -> None:
         """See Carrier; the connection closes after it."""
-        exchange.close()
+        exchange.answered_with(error)
         exchange.keep_alive = False
-        exchange.status = error.status
         self._answer(error)
 
     def refuse(self, error: PeerError) -> None:

@@ -54,3 +54,21 @@ def test_disconnect_has_its_code(caplog: pytest.LogCaptureFixture) -> None:
     assert lines(caplog, "websocket", "disconnected", code=1001) == [
         "WebSocket DISCONNECT /p 1001 [127.0.0.1:5]"
     ]
+
+
+def test_a_stream_is_not_slow(caplog: pytest.LogCaptureFixture) -> None:
+    """Server-sent events last; what counts is how long their client waited for the first."""
+    (line,) = lines(caplog, "http", "complete", time_taken=600.0, time_to_head=0.1)
+    assert line == "HTTP GET /p 200 [600.00, 127.0.0.1:5]"
+
+
+def test_a_stream_that_begins_late_is_slow(caplog: pytest.LogCaptureFixture) -> None:
+    """More than a second until its head."""
+    (line,) = lines(caplog, "http", "complete", time_taken=600.0, time_to_head=1.1)
+    assert line.endswith("] slow")
+
+
+def test_cut(caplog: pytest.LogCaptureFixture) -> None:
+    """A response that did not come to its end."""
+    (line,) = lines(caplog, "http", "complete", cut=True)
+    assert line == "HTTP GET /p 200 [0.01, 127.0.0.1:5] cut"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.acting import ERROR_500, GET, Script, body, post, start
+from tests.h2_peer import H2Peer, reset
 from tests.memory import Memory, Wire
 from tests.peers import never_answer
 
@@ -19,10 +20,12 @@ class Entries:
 
     def __init__(self) -> None:
         self.told: list[tuple[Any, Any]] = []
+        self.details: list[dict[str, Any]] = []
 
     def __call__(self, protocol: str, action: str, details: dict[str, Any]) -> None:
         assert (protocol, action) == ("http", "complete")
         self.told.append((details["status"], details["size"]))
+        self.details.append(details)
 
 
 @pytest.fixture
@@ -106,7 +109,7 @@ class TestFailures:
         wire.fin()
         script.raises(ValueError("on purpose"))
         memory.settle()
-        assert entries.told == [(500, 0)]
+        assert entries.told == [(500, 22)]
         assert wire.written.startswith(ERROR_500[:36])
 
     def test_returning_when_the_server_stops(self, serve: Serve, entries: Entries) -> None:
@@ -115,7 +118,7 @@ class TestFailures:
         wire = memory.connect().sends(GET)
         wire.protocol.disconnect_application()
         memory.settle()
-        assert entries.told == [(500, 0)]
+        assert entries.told == [(500, 22)]
         assert wire.written.startswith(ERROR_500[:36])
 
 
@@ -163,3 +166,69 @@ def test_whole_answers(serve: Serve, entries: Entries) -> None:
         memory.loop.run_until_complete(script.send(message))
     wire.vanishes()
     assert entries.told == [(200, 3)]
+
+
+class TestDetails:
+    """What tells a response that was cut, and one that goes out in parts."""
+
+    def test_whole(self, serve: Serve, entries: Entries) -> None:
+        """Neither: a response in one write."""
+        script = Script()
+        memory = serve(script, action_logger=entries)
+        memory.connect().sends(GET)
+        for message in (start(), body(b"abc")):
+            memory.loop.run_until_complete(script.send(message))
+        assert set(entries.details[0]) == {
+            "path", "status", "method", "client", "time_taken", "size",
+        }  # fmt: skip
+
+    def test_client_leaves(self, serve: Serve, entries: Entries) -> None:
+        """Its client has a part: it is cut."""
+        _, _, wire = streaming(serve, entries)
+        wire.vanishes()
+        assert entries.details[0]["cut"] is True
+
+    def test_aborted(self, serve: Serve, entries: Entries, caplog: Any) -> None:
+        """The application fails within it: it is cut."""
+        script, memory, _ = streaming(serve, entries)
+        script.raises(ValueError("on purpose"))
+        memory.settle()
+        assert entries.details[0]["cut"] is True
+
+    def test_in_parts(self, serve: Serve, entries: Entries) -> None:
+        """Its head has a time of its own; a stream that is whole is not cut."""
+        script = Script()
+        memory = serve(script, action_logger=entries)
+        memory.connect().sends(GET)
+        memory.now += 0.5
+        for message in (start(), body(b"a", more=True)):
+            memory.loop.run_until_complete(script.send(message))
+        memory.now += 60
+        memory.loop.run_until_complete(script.send(body(b"b")))
+        memory.settle()
+        details = entries.details[0]
+        assert (details["time_to_head"], details["time_taken"]) == (0.5, 60.5)
+        assert "cut" not in details
+
+    def test_stream_of_http2(self, serve: Serve, entries: Entries) -> None:
+        """The same over HTTP/2: reset within the response."""
+        script = Script()
+        memory = serve(script, action_logger=entries)
+        peer = H2Peer(memory)
+        number = peer.asks()
+        memory.now += 0.5
+        for message in (start(), body(b"abc", more=True)):
+            memory.loop.run_until_complete(script.send(message))
+        memory.settle()
+        peer.sends(reset(number))
+        details = entries.details[0]
+        assert (details["status"], details["cut"], details["time_to_head"]) == (200, True, 0.5)
+
+    def test_servers_own_answer_over_http2(self, serve: Serve, entries: Entries) -> None:
+        """It is whole, with its size."""
+        memory = serve(never_answer, action_logger=entries, http_timeout=1)
+        peer = H2Peer(memory)
+        peer.asks()
+        memory.passes(2)
+        assert entries.told == [(503, len("Application failed to respond within time limit.") + 1)]
+        assert "cut" not in entries.details[0]

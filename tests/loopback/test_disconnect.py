@@ -188,4 +188,4 @@ def test_instances_come_back(server: Start) -> None:
     running.signal()
     assert running.ended() == 0
     assert time.monotonic() - began < 3
-    assert "still run after" not in running.log
+    assert "Still running after" not in running.log

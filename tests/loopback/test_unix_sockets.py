@@ -244,5 +244,5 @@ class TestNames:
             assert answer(connection) == b"hello\n"
         finally:
             log = running.stop()
-        assert re.search(r'^- - - .* "GET /" 200 6$', log, re.MULTILINE)
+        assert re.search(r'^- - - .* "GET /" 200 6 \d\.\d{3}$', log, re.MULTILINE)
         assert list(tmp_path.iterdir()) == []

@@ -35,13 +35,28 @@ class TestAccessLog:
     """Daphne's NCSA lines."""
 
     def test_a_line(self, lines: tuple[AccessLog, list[str]]) -> None:
-        """host ident user [date] "method path" status length."""
+        """host ident user [date] "method path" status length, and the duration in seconds."""
         log, written = lines
         log("http", "complete", DETAILS)
         assert re.fullmatch(
-            r'1\.2\.3\.4:5 - - \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d\] "GET /a\?b=%0a" 200 13',
+            r'1\.2\.3\.4:5 - - \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d\] "GET /a\?b=%0a" 200 13 0\.100',
             written[0],
         )
+
+    def test_cut(self, lines: tuple[AccessLog, list[str]]) -> None:
+        """A response that did not come to its end says so."""
+        log, written = lines
+        log("http", "complete", {**DETAILS, "cut": True})
+        assert written[0].endswith('"GET /a?b=%0a" 200 13 0.100 cut')
+
+    def test_daphnes_fields_come_first(self, lines: tuple[AccessLog, list[str]]) -> None:
+        """What reads Daphne's lines, or NCSA's, finds everything in its place."""
+        log, written = lines
+        log("http", "complete", {**DETAILS, "cut": True})
+        ncsa = r'(\S+) (\S+) (\S+) \[([^]]+)\] "(\S+) (\S+)" (\d{3}|-) (\d+|-)'
+        found = re.match(ncsa, written[0])
+        assert found is not None
+        assert found.group(1, 5, 6, 7, 8) == ("1.2.3.4:5", "GET", "/a?b=%0a", "200", "13")
 
     def test_no_client(self, lines: tuple[AccessLog, list[str]]) -> None:
         """A peer on a UNIX socket has no address: a dash, as in every NCSA log."""
@@ -53,14 +68,14 @@ class TestAccessLog:
         """A client that left before its answer: a dash."""
         log, written = lines
         log("http", "complete", {**DETAILS, "status": None, "size": 0})
-        assert written[0].endswith('"GET /a?b=%0a" - 0')
+        assert written[0].endswith('"GET /a?b=%0a" - 0 0.100')
 
     @pytest.mark.parametrize(
         ("action", "details", "said"),
         [
             ("connecting", {}, '"WSCONNECTING /a" - -'),
             ("connected", {}, '"WSCONNECT /a" - -'),
-            ("rejected", {"status": 401, "size": 6, "method": "GET"}, '"WSREJECT /a" 401 6'),
+            ("rejected", {"status": 401, "size": 6, "method": "GET"}, '"WSREJECT /a" 401 6 12.346'),
             ("disconnected", {"code": 1000}, '"WSDISCONNECT /a" 1000 - 12.346'),
         ],
     )
@@ -90,7 +105,7 @@ class TestAccessLog:
                 await asyncio.sleep(HOLD_SECONDS / 10)
 
         asyncio.run(requests())
-        assert [line.split()[-2] for line in written] == ["200", "201", "202"]
+        assert [line.split()[-3] for line in written] == ["200", "201", "202"]
 
     def test_only_so_many_are_held(self, lines: tuple[AccessLog, list[str]]) -> None:
         """No queue without a bound."""

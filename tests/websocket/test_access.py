@@ -125,10 +125,10 @@ class TestLines:
         assert logged.lines == [said("WSCONNECTING", "- -"), said("WSDISCONNECT", "1006 - 0.000")]
 
     def test_refused(self, serve: Serve, logged: Logged) -> None:
-        """403 of a close."""
+        """403 of a close, with the octets of the server's answer."""
         socket = Socket(serve, accept=None, action_logger=logged)
         socket.sends(closes())
-        assert logged.lines[1:] == [said("WSREJECT", "403 0")]
+        assert logged.lines[1:] == [said("WSREJECT", "403 39 0.000")]
 
     def test_denied(self, serve: Serve, logged: Logged) -> None:
         """The application's own status, and the octets of its body."""
@@ -137,7 +137,7 @@ class TestLines:
             {"type": "websocket.http.response.start", "status": 401},
             {"type": "websocket.http.response.body", "body": b"Log in"},
         )
-        assert logged.lines[1:] == [said("WSREJECT", "401 6")]
+        assert logged.lines[1:] == [said("WSREJECT", "401 6 0.000")]
 
     @pytest.mark.parametrize("end", ["raises", "vanishes"])
     def test_denial_that_is_cut(self, serve: Serve, logged: Logged, end: str) -> None:
@@ -150,20 +150,22 @@ class TestLines:
         if end == "raises":
             socket.script.raises(ValueError())
             socket.memory.settle()
-            assert logged.lines[1:] == [said("WSREJECT", "401 3")]
+            assert logged.lines[1:] == [said("WSREJECT", "401 3 0.000 cut")]
         else:
             socket.wire.vanishes()
             assert logged.lines[1:] == [said("WSDISCONNECT", "1006 - 0.000")]
 
-    @pytest.mark.parametrize(("end", "status"), [("raises", 500), ("waits", 503)])
-    def test_failed(self, serve: Serve, logged: Logged, end: str, status: int) -> None:
+    @pytest.mark.parametrize(
+        ("end", "rest"), [("raises", "500 22 0.000"), ("waits", "503 49 6.000")]
+    )
+    def test_failed(self, serve: Serve, logged: Logged, end: str, rest: str) -> None:
         """500 and 503 in the application's place."""
         socket = Socket(serve, accept=None, action_logger=logged)
         if end == "raises":
             socket.script.raises(ValueError())
             socket.memory.settle()
         socket.memory.passes(6)
-        assert logged.lines[1:] == [said("WSREJECT", f"{status} 0")]
+        assert logged.lines[1:] == [said("WSREJECT", rest)]
 
     def test_path(self, serve: Serve, logged: Logged) -> None:
         """S06: the target as it came: escapes are not decoded for a terminal to obey."""
