@@ -13,10 +13,12 @@ import io
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import Any
 
 from daphne_like.asgi.forked import end_if_forked
+from daphne_like.asgi.queue import MESSAGE_OVERHEAD
 from daphne_like.exceptions import ConfigurationError, ConnectionClosed
 
 log = logging.getLogger("daphne_like.server")
@@ -25,8 +27,10 @@ Environ = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-QUEUED_CHUNKS = 1
-"""Between thread and event loop; so a chunk is made when the one before has gone out."""
+MAX_BUFFERED = 262144
+"""Octets of a response between thread and event loop; a thread with more waits for its client."""
+MAX_WAITING = 128
+"""Threads that wait for their clients beside those that `--wsgi-threads` allows to run."""
 
 _current: ContextVar[Call] = ContextVar("call")  # a2wsgi runs the thread in its caller's context
 
@@ -43,16 +47,16 @@ class WSGIApplication:
 
     def __init__(self, application: Callable[..., Iterable[bytes]], threads: int) -> None:
         try:
-            from a2wsgi import WSGIMiddleware
+            from a2wsgi import wsgi
         except ImportError:
             raise ConfigurationError(
                 "A WSGI application needs a2wsgi: pip install 'daphne-like[wsgi]'"
             )
         self._application = application
-        adapter: Any = WSGIMiddleware  # its own types are those of other libraries
-        self._adapter: Callable[..., Awaitable[None]] = adapter(
-            _run_current, threads, QUEUED_CHUNKS
-        )
+        self._responder: Any = wsgi.WSGIResponder  # its own types are those of other libraries
+        # Slots bound the threads that run; further ones only wait for clients.
+        self._executor = ThreadPoolExecutor(threads + MAX_WAITING, "WSGI")
+        self._slots = Slots(threads)
         self._running: set[asyncio.Task[None]] = set()  # the event loop's references are weak
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -62,7 +66,7 @@ class WSGIApplication:
             return
         if scope["type"] != "http":
             raise NotImplementedError(f"WSGI knows no {scope['type']}")
-        call = Call(self._application, scope, receive, send)
+        call = Call(self._application, scope, receive, send, self._slots)
         task = asyncio.get_running_loop().create_task(self._adapt(call))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -77,9 +81,13 @@ class WSGIApplication:
 
     async def _adapt(self, call: Call) -> None:
         _current.set(call)
+        await call.slot.take()
         try:
-            await self._adapter(call.scope, call.receive, call.send)
+            responder = self._responder(_run_current, self._executor, 0)
+            responder.send_queue = ResponseQueue(call.slot)
+            await responder(call.scope, call.receive, call.send)
         finally:
+            call.slot.leave()
             call.over()
 
 
@@ -87,11 +95,103 @@ def _run_current(environ: Environ, start_response: Any) -> Call:
     return _current.get().run(environ, start_response)
 
 
+class Slots:
+    """Requests that may run in threads at the same time. Used on the event loop alone.
+
+    Args:
+        count: of them.
+    Attributes:
+        waiting: threads that wait for their clients, without a slot.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.free = asyncio.Semaphore(count)
+        self.waiting = 0
+
+
+class Slot:
+    """The slot of one request: taken while its thread runs, lent while that waits for the client.
+
+    Args:
+        slots: of the application.
+    """
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        self._is_taken = False
+
+    async def take(self) -> None:
+        """Wait for a free slot."""
+        await self._slots.free.acquire()
+        self._is_taken = True
+
+    def leave(self) -> None:
+        """Give the slot to another request; nothing if it was given before."""
+        if self._is_taken:
+            self._is_taken = False
+            self._slots.free.release()
+
+    async def lend_while(self, waiting: Awaitable[None]) -> None:
+        """Wait for the client while another request has the slot, then take one again.
+
+        As many threads as MAX_WAITING may do so; further ones keep theirs.
+        """
+        slots = self._slots
+        if not self._is_taken or slots.waiting >= MAX_WAITING:
+            await waiting
+            return
+        slots.waiting += 1
+        self.leave()
+        try:
+            await waiting
+        finally:
+            await self.take()
+            slots.waiting -= 1
+
+
+class ResponseQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[...] is no base class in 3.10
+    """Messages of a response, on their way from the thread; bounded in octets.
+
+    Args:
+        slot: of the request, lent while its thread waits for room here.
+    """
+
+    def __init__(self, slot: Slot) -> None:
+        super().__init__()
+        self._slot = slot
+        self._octets = 0
+
+    def full(self) -> bool:
+        """Whether the thread must wait: its client reads more slowly than it writes."""
+        return self._octets >= MAX_BUFFERED
+
+    async def put(self, item: Any) -> None:
+        """Add a message; called for the thread, which waits as long."""
+        if self.full():
+            await self._slot.lend_while(super().put(item))
+        else:
+            self.put_nowait(item)
+
+    def _put(self, item: Any) -> None:
+        self._octets += _octets_of(item)
+        super()._put(item)
+
+    def _get(self) -> Any:
+        item = super()._get()
+        self._octets -= _octets_of(item)
+        return item
+
+
+def _octets_of(message: dict[str, Any] | None) -> int:
+    return len(message.get("body", b"")) + MESSAGE_OVERHEAD if message else 0
+
+
 class Call:
     """One request to a WSGI application.
 
     Attributes:
         scope: of the request.
+        slot: allows its thread to run.
         gone: the peer, as `send` or the reading of the body has told, or whoever awaits this;
             from then on output is dropped, and the iteration ends. An http.disconnect is not
             waited for: it comes too when a peer has closed its own side alone, and reads on.
@@ -105,8 +205,10 @@ class Call:
         scope: dict[str, Any],
         receive: Receive,
         send: Send,
+        slots: Slots,
     ) -> None:
         self.scope = scope
+        self.slot = Slot(slots)
         self.gone = False
         self.failure: BaseException | None = None
         self._application = application
@@ -189,6 +291,8 @@ class Call:
 
     def close(self) -> None:
         """Close what the application returned, however its iteration has ended (PEP 3333)."""
+        # The thread is free, or almost; the rest of the response may still wait for the client.
+        self._loop.call_soon_threadsafe(self.slot.leave)
         try:
             getattr(self._chunks, "close", _nothing)()
         except BaseException as error:  # noqa: BLE001 # told by whoever awaits

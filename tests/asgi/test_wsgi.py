@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from daphne_like.asgi import wsgi
 from daphne_like.asgi.interface import WSGI_THREADS, single_callable
+from daphne_like.asgi.wsgi import MAX_BUFFERED
 from daphne_like.exceptions import ConfigurationError, ConnectionClosed
 from tests import needed
 from tests.memory import Loop
@@ -500,7 +502,7 @@ class TestEnds:
         play(story())
 
     def test_back_pressure(self) -> None:
-        """C09: while the peer does not read no more than a few chunks are made."""
+        """C09: while the peer does not read no more than the buffer holds is made."""
 
         async def story() -> None:
             peer = Peer()
@@ -508,12 +510,12 @@ class TestEnds:
             application = Closing(endless())
             adapted = single_callable(application, "wsgi", 1)
             task = asyncio.ensure_future(adapted(scope(), peer.receive, peer.send))
-            await until(lambda: application.taken >= 1)
+            await until(lambda: application.taken >= MAX_BUFFERED // 1100)
             for _ in range(200):
                 await asyncio.sleep(0)
-            assert application.taken <= 3
+            assert application.taken <= MAX_BUFFERED // 1000 + 4
             peer.reads.set()
-            await until(lambda: application.taken > 10)
+            await until(lambda: application.taken > 2 * MAX_BUFFERED // 1000)
             peer.gone = True
             await task
             assert application.closed.is_set()
@@ -578,6 +580,58 @@ class TestEnds:
         ]
 
 
+class TestSlowClients:
+    """A client that does not read keeps no thread from the others."""
+
+    @pytest.mark.parametrize("chunks", [3, 1000])
+    def test_others_are_served(self, chunks: int) -> None:
+        """Whether the response fits into the buffer or its thread has to wait for room."""
+
+        async def story() -> None:
+            slow, other = Peer(), Peer()
+            slow.reads.clear()
+            made: list[int] = []
+
+            def application(environ: Any, start_response: Any) -> Iterator[bytes]:
+                start_response("200 OK", [])
+                for number in range(chunks if environ["PATH_INFO"] == "/slow" else 1):
+                    made.append(number)
+                    yield b"x" * 1000
+
+            adapted = single_callable(application, "wsgi", 1)
+            task = asyncio.ensure_future(adapted(scope(path="/slow"), slow.receive, slow.send))
+            await until(lambda: len(made) >= min(chunks, MAX_BUFFERED // 2000))
+            await adapted(scope(), other.receive, other.send)
+            assert other.body == b"x" * 1000
+            # The bound, and what the thread, the queue and `send` have in their hands.
+            assert len(made) <= MAX_BUFFERED // 1000 + 5
+            assert not task.done()
+            slow.reads.set()
+            await task
+            assert slow.body == b"x" * 1000 * chunks
+
+        play(story())
+
+    def test_waiting_threads_are_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Beyond MAX_WAITING a thread keeps its slot while it waits for its client."""
+        monkeypatch.setattr(wsgi, "MAX_WAITING", 0)
+
+        async def story() -> None:
+            slow, other = Peer(), Peer()
+            slow.reads.clear()
+            adapted = single_callable(Closing(endless()), "wsgi", 1)
+            first = asyncio.ensure_future(adapted(scope(), slow.receive, slow.send))
+            await until(lambda: adapted._slots.free.locked())
+            second = asyncio.ensure_future(adapted(scope(), other.receive, other.send))
+            await turns()
+            assert other.sent == []
+            slow.gone = other.gone = True
+            slow.reads.set()
+            await asyncio.gather(first, second)
+
+        play(story())
+
+
 async def turns() -> None:
     """Let everything happen that waits for nothing but the event loop."""
     for _ in range(50):
@@ -602,8 +656,9 @@ async def cancelled(
 
 
 async def free(adapted: Any) -> None:
-    """Wait until the one thread of the pool takes other work, and the request is over."""
-    done = asyncio.get_running_loop().run_in_executor(adapted._adapter.executor, lambda: True)
+    """Wait until the one slot is free, a thread takes other work, and the request is over."""
+    async with adapted._slots.free:
+        done = asyncio.get_running_loop().run_in_executor(adapted._executor, lambda: True)
     assert await done
     await until(lambda: not adapted._running)
 
@@ -671,7 +726,7 @@ class TestThreads:
     def test_default(self) -> None:
         """WSGI_THREADS where nothing is said."""
         adapted: Any = single_callable(hello)
-        assert adapted._adapter.executor._max_workers == WSGI_THREADS
+        assert adapted._slots.free._value == WSGI_THREADS
 
 
 class TestOtherScopes:
