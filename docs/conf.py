@@ -19,10 +19,11 @@ extensions = [
     "file_names",
     "options_page",
     "rule_directive",
+    "short_literals",
 ]
 exclude_patterns = ["_build", "_ext", "_static"]
 default_role = "literal"  # what docstrings mean by `name`
-smartquotes = False  # they change options and quoted code in docstrings
+smartquotes_action = "D"  # dashes only: quotes are also those of code in docstrings
 highlight_language = "text"  # a block says itself when it is more than that
 
 autodoc_typehints = "none"  # the arguments' sections say it in words
