@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import logging
-from asyncio import Event
+from asyncio import Event, Lock
 from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -35,7 +35,7 @@ class State(enum.Enum):
     EXPECTED = enum.auto()  # nothing sent by the application
     HELD = enum.auto()  # http.response.start came; no octet is out
     STREAMING = enum.auto()  # the head is out
-    WRITING = enum.auto()  # as STREAMING, with a large part of the body on its way
+    WRITING = enum.auto()  # as STREAMING, with a part of the body on its way or waiting for room
     TRAILING = enum.auto()  # the body is whole, trailers are to come
     COMPLETE = enum.auto()  # the response is whole (ASGI H26: what follows is ignored)
     CLOSED = enum.auto()  # the connection is gone, or was given up
@@ -174,6 +174,8 @@ class Exchange:
     started = 0.0
     chunked = False
     part_written: Event | None = None
+    _queued = 0  # messages that wait in `_send_in_turn`, the one that is being sent included
+    _turnstile: Lock | None = None
     lines: list[bytes]
 
     def __init__(
@@ -292,11 +294,16 @@ class Exchange:
                 raise ApplicationError(
                     f"{BODY}: expected bytes as body, got {type(body).__name__} {body!r:.80}"
                 )
-            if not more and self.trailers is not None and state in (HELD, STREAMING):
+            if (
+                not more
+                and self.trailers is not None
+                and state in (HELD, STREAMING)
+                and not self._queued
+            ):
                 return self.before_trailers(body)
             if state is HELD:
                 return self.carrier.respond(self, body, more)
-            if state is STREAMING:
+            if state is STREAMING and not self._queued:
                 return self.carrier.write_body(self, body, more)
         elif kind == START and state is EXPECTED:
             self._take_head(message)
@@ -307,8 +314,8 @@ class Exchange:
             raise ConnectionClosed("The connection was closed before the response was complete")
         if kind == START:
             raise ApplicationError(f"{START}: expected once, got a second one")
-        if state is WRITING:
-            return self._after_part(message)
+        if state is WRITING or self._queued:
+            return self._send_in_turn(message)
         if kind == BODY:
             expected = f"{TRAILERS}, the body is whole" if state is TRAILING else f"{START} first"
             raise ApplicationError(f"{BODY}: expected {expected}")
@@ -325,13 +332,30 @@ class Exchange:
         """The last of a body that trailers follow."""
         raise NotImplementedError
 
-    async def _after_part(self, message: dict[str, Any]) -> None:
-        """Another task's large part is on its way: nothing may come in between."""
-        assert self.part_written is not None
-        await self.part_written.wait()
-        waiting = self.handle_reply(message)
-        if waiting is not None:
-            await waiting
+    async def _send_in_turn(self, message: dict[str, Any]) -> None:
+        """Send a message behind those that other tasks have sent before it.
+
+        Messages go out in the order in which they were sent, one at a time: none of them takes
+        memory beside the application's own as long as the peer does not read. A sender that is
+        cancelled while it waits sends nothing, and the others keep their order.
+        """
+        if self._turnstile is None:
+            self._turnstile = Lock()  # first come, first served
+        self._queued += 1
+        try:
+            async with self._turnstile:
+                while self.state is WRITING:
+                    assert self.part_written is not None
+                    await self.part_written.wait()
+                queued, self._queued = self._queued, 0  # those are behind this message
+                try:
+                    waiting = self.handle_reply(message)
+                finally:
+                    self._queued = queued
+                if waiting is not None:
+                    await waiting
+        finally:
+            self._queued -= 1
 
     def check_length(self, size: int, more: bool) -> None:
         """Hold the body to its Content-Length, before an octet of the part goes out (ASGI H33).

@@ -19,7 +19,7 @@ from daphne_like.http.answers import (
     short_answer,
     status_line,
 )
-from daphne_like.http.exchange import BODILESS, HELD, STREAMING, WRITING, Exchange
+from daphne_like.http.exchange import BODILESS, EXPECTED, HELD, STREAMING, WRITING, Exchange
 from daphne_like.http.files import MOST_SENT, Stretch
 from daphne_like.http.pace import TURN, Paced
 from daphne_like.interfaces import ISendsFiles, ITakesViews
@@ -155,9 +155,48 @@ class HTTP1Output(Paced):
             exchange.state = WRITING
             exchange.part_written = Event()
             return self._write_large(exchange, before, body, after, more)
-        if before or after:
-            body = b"%b%b%b" % (before, body, after)
-        return self._write_part(exchange, body, more)
+        octets = b"%b%b%b" % (before, body, after) if before or after else body
+        if more and self._paused:
+            exchange.state = WRITING
+            exchange.part_written = Event()
+            return self._write_when_room(exchange, octets, size)
+        return self._write_part(exchange, octets, more)
+
+    async def _write_when_room(self, exchange: Exchange, octets: bytes, size: int) -> None:
+        """Write a further part when the peer has read what the transport holds.
+
+        Cancelled before that, nothing of the part is out, and the response can go on without it.
+
+        Args:
+            exchange: its state is WRITING.
+            octets: with framing.
+            size: octets of body among them.
+        """
+        written = exchange.part_written
+        assert written is not None
+        try:
+            await self._room_for(exchange)
+        except BaseException:
+            exchange.written -= size
+            raise
+        finally:
+            if exchange.state is WRITING:
+                exchange.state = STREAMING
+            written.set()
+        waiting = self._write_soon(octets)
+        if waiting is not None:
+            await waiting
+
+    async def _room_for(self, exchange: Exchange) -> None:
+        """Wait until the transport has room.
+
+        Raises:
+            ConnectionClosed: the connection is gone.
+        """
+        if self._paused:
+            await self._writer()
+        if exchange.state is not WRITING:
+            raise ConnectionClosed("The connection was closed while a body was written")
 
     def _write_part(self, exchange: Exchange, octets: bytes, more: bool) -> Awaitable[None] | None:
         if more:
@@ -173,7 +212,10 @@ class HTTP1Output(Paced):
         """Write a large part piece by piece, as the peer reads it: its progress can be seen."""
         written = exchange.part_written
         assert written is not None
+        begun = False
         try:
+            await self._room_for(exchange)
+            begun = True
             self._write_now(before)
             for start in range(0, len(body), LARGEST_WRITE):
                 self._write_now(body[start : start + LARGEST_WRITE])
@@ -181,8 +223,12 @@ class HTTP1Output(Paced):
             exchange.state = STREAMING
             waiting = self._write_part(exchange, after, more)
         finally:
-            if exchange.state is WRITING:  # cancelled: what is out can not be made whole
-                self.abort(exchange)
+            if exchange.state is WRITING:  # cancelled
+                if begun:  # what is out can not be made whole
+                    self.abort(exchange)
+                else:
+                    exchange.written -= len(body)
+                    exchange.state = STREAMING
             written.set()
         if waiting is not None:
             await waiting
@@ -256,8 +302,18 @@ class HTTP1Output(Paced):
         self, exchange: Exchange, status: int, lines: list[bytes]
     ) -> Awaitable[None] | None:
         """See Carrier."""
-        self._write_now(b"".join((status_line(status), *lines, b"\r\n")))
+        octets = b"".join((status_line(status), *lines, b"\r\n"))
+        if self._paused:
+            return self._inform_when_room(exchange, octets)
+        self._write_now(octets)
         return self.turn()
+
+    async def _inform_when_room(self, exchange: Exchange, octets: bytes) -> None:
+        """Write a head that is not the final one when the transport has room."""
+        while self._paused:
+            await self._writer()
+        if exchange.state is EXPECTED or exchange.state is HELD:  # the final head is not out
+            self._write_now(octets)
 
     def write_trailers(self, exchange: Exchange, lines: list[bytes]) -> Awaitable[None] | None:
         """See Carrier; only a chunked body has room for them (RFC 9112, 7.1.2)."""

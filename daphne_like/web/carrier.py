@@ -175,7 +175,8 @@ class WebCarrier(Paced):
         if _is_bodiless(exchange):
             body = b""
         exchange.written += len(body)
-        if len(body) > LARGEST_WRITE:
+        must_wait = self._paused and more and exchange.state is STREAMING
+        if must_wait or len(body) > LARGEST_WRITE:
             exchange.state = WRITING
             exchange.part_written = Event()
             return self._write_large(exchange, body, more)
@@ -204,8 +205,14 @@ class WebCarrier(Paced):
         """Write a large part piece by piece, as the peer reads it: twisted.web buffers the rest."""
         written = exchange.part_written
         assert written is not None
-        last = (len(body) - 1) // LARGEST_WRITE * LARGEST_WRITE
+        last = max(0, len(body) - 1) // LARGEST_WRITE * LARGEST_WRITE
+        begun = not self._paused
         try:
+            if self._paused:
+                await self._writer()
+            if exchange.state is not WRITING:
+                raise ConnectionClosed("The connection was closed while a body was written")
+            begun = True
             for start in range(0, last, LARGEST_WRITE):
                 self.request.write(body[start : start + LARGEST_WRITE])
                 await (self._writer() if self._paused else TURN)
@@ -213,8 +220,12 @@ class WebCarrier(Paced):
                     raise ConnectionClosed("The connection was closed while a body was written")
             waiting = self._write_part(exchange, body[last:], more)
         finally:
-            if exchange.state is WRITING:  # cancelled: what is out can not be made whole
-                self.abort(exchange)
+            if exchange.state is WRITING:  # cancelled
+                if begun:  # what is out can not be made whole
+                    self.abort(exchange)
+                else:
+                    exchange.written -= len(body)
+                    exchange.state = STREAMING
             written.set()
         if waiting is not None:
             await waiting
