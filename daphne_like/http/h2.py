@@ -37,6 +37,7 @@ from daphne_like.http.h2_budget import (
     LEAST_INCREMENT,
     MAX_TURN_COST,
     MIN_DATA,
+    READ_COST,
     REQUEST_COST,
     SMALL_CHANGE,
     small_data_cost,
@@ -71,7 +72,7 @@ PING = b"are you?"
 MAX_STREAM = 2**31 - 1
 """The last stream of a GOAWAY that says only that another one follows (RFC 9113, 6.8)."""
 LIGHT_COST = MAX_TURN_COST // 32
-"""Input that costs less is not counted: uvloop reads 32 times in one turn of its loop, at most."""
+"""Input that costs less asks for no new turn yet: it is counted with what comes after it."""
 
 
 @implementer(IProtocol, IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
@@ -187,7 +188,7 @@ class HTTP2Connection(HTTP2Output):
         self._heard = True
         conn = self._h2
         frames, decoder = conn.frames, conn.decoder
-        left = self._turn_left
+        left = self._turn_left - READ_COST
         came = False
         if self._touched:
             left -= self._hand_on(left)
@@ -250,9 +251,8 @@ class HTTP2Connection(HTTP2Output):
                 self.arrived(Wait.HEAD)  # it is not the peer that is waited for
         else:
             self._wait_for_rest(waited and not came)
-        if left < self._turn_left - LIGHT_COST:
-            # Small costs add up to little: no transport reads that often in one turn.
-            self._turn_left = left
+        self._turn_left = left
+        if left < MAX_TURN_COST - LIGHT_COST:
             self._ask_for_turn()
         self._flush_soon()
 

@@ -40,6 +40,8 @@ FREE_FIELDS = 256
 MAX_TURN_COST = 4000
 """What a connection may cost in one turn of the event loop; the costs below are in microseconds,
 as measured on one machine, so a turn takes a few milliseconds."""
+READ_COST = 5
+"""Of a read, however little it brings: with TLS each record is one."""
 DATA_COST = 3
 """Of a DATA frame, and one for every 2048 octets that it carries."""
 FRAME_COST = 20

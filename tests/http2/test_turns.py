@@ -138,14 +138,30 @@ class TestTurns:
             peer.wire.protocol.dataReceived(data(1, b"x") * 1000)
         assert exchange.received <= MAX_TURN_COST
 
-    def test_many_small_reads_of_one_turn(self, serve: Serve) -> None:
-        """Reads that are too small to be counted bring little, and are not held."""
+    def test_small_reads_of_one_turn(self, serve: Serve) -> None:
+        """And however small they are: TLS hands over each of its records."""
         memory = serve(never_answer)
         peer = H2Peer(memory)
         peer.asks(b"POST", body=b"", ends=False)
-        for _ in range(32):
+        (exchange,) = memory.server.instances
+        for _ in range(3000):
+            peer.wire.protocol.dataReceived(data(1, b"x"))
+        assert exchange.received <= MAX_TURN_COST // 5
+        assert peer.wire.paused
+        memory.settle()
+        assert exchange.received == 3000
+
+    def test_reads_of_many_turns(self, serve: Serve) -> None:
+        """What a turn may cost is whole again in the next one."""
+        memory = serve(never_answer)
+        peer = H2Peer(memory)
+        peer.asks(b"POST", body=b"", ends=False)
+        paused: list[bool] = []
+        for _ in range(100):
             peer.wire.protocol.dataReceived(data(1, b"x") * 40)
-        assert not peer.wire.paused
+            paused.append(peer.wire.paused)
+            memory.loop.run_once()
+        assert not any(paused)
 
     def test_everything_arrives(self, serve: Serve) -> None:
         """What is held, and what is read while it is, comes to the application in order."""
