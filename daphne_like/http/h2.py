@@ -43,7 +43,7 @@ from daphne_like.http.h2_budget import (
     small_data_cost,
 )
 from daphne_like.http.h2_budget import FRAME as ONE_FRAME
-from daphne_like.http.h2_fields import CostlyError, MalformedError, check_trailers
+from daphne_like.http.h2_fields import MalformedError, check_trailers
 from daphne_like.http.h2_frames import PREFACE as PREFACE
 from daphne_like.http.h2_output import HTTP2Output
 from daphne_like.http.h2_priority import Priority, priority_of
@@ -234,10 +234,7 @@ class HTTP2Connection(HTTP2Output):
                     decoder.cost, decoder.charged = 0, 0.0
         except ProtocolError as error:
             code = ErrorCodes(error.error_code)
-            if isinstance(error, CostlyError):
-                self._log_exhausted()
-            else:
-                self.server.refused_connection(self.client, code.name, error)
+            self.server.refused_connection(self.client, code.name, error)
             self._fail(code)
             return
         if self._lost:
@@ -634,13 +631,10 @@ class HTTP2Connection(HTTP2Output):
 
     def spend(self, cost: float = 1.0) -> None:
         if not self.budget.spend(cost) and not self._lost:
-            self._log_exhausted()
-            self._fail(ErrorCodes.ENHANCE_YOUR_CALM)
-
-    def _log_exhausted(self) -> None:
-        self.server.refused_connection(
-            self.client, ErrorCodes.ENHANCE_YOUR_CALM.name, "it sends frames that ask for nothing"
-        )
+            code = ErrorCodes.ENHANCE_YOUR_CALM
+            reason = "it sends frames that ask for nothing, or carry next to nothing"
+            self.server.refused_connection(self.client, code.name, reason)
+            self._fail(code)
 
     # Waiting.
 

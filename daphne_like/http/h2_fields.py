@@ -48,10 +48,6 @@ class MalformedError(Exception):
     """A request that is malformed (RFC 9113, 8.1.1): its stream is reset, with PROTOCOL_ERROR."""
 
 
-class CostlyError(DenialOfServiceError):
-    """The peer has used up its budget; see h2_budget.py."""
-
-
 class CompressionError(ProtocolError):
     """A field section that can not be decoded (RFC 9113, 4.3): the connection is at fault."""
 
@@ -142,7 +138,7 @@ class CachedDecoder(Decoder):
 
     def _spend(self, cost: float) -> None:
         if not self._budget.spend(cost):
-            raise CostlyError("Field sections that take too long to decode")
+            raise DenialOfServiceError("field sections that take long to decode, again and again")
 
     def _table(self) -> tuple[int, int, object]:
         """What is another one as soon as the dynamic table is.
