@@ -559,4 +559,4 @@ class TestCharges:
         peer = H2Peer(memory)
         peer.wire.protocol._successor.budget.left = 1.0
         peer.wire.sends(sectioned(1, CODED))
-        assert "ENHANCE_YOUR_CALM: it sends frames that ask for nothing" in caplog.text
+        assert "ENHANCE_YOUR_CALM: field sections that take long to decode" in caplog.text
