@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from asyncio import Event
+from asyncio import Future
+from collections import deque
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from autobahn.websocket import protocol as autobahn
 from daphne_like.deadlines import TICK
 from daphne_like.exceptions import ConnectionClosed
 from daphne_like.http.output import WRITTEN_ALONE
-from daphne_like.http.pace import TURN, Paced
+from daphne_like.http.pace import Paced
 from daphne_like.http.waits import Wait
 from daphne_like.websocket.deflate import Deflate
 from daphne_like.websocket.frames import (
@@ -72,7 +73,8 @@ class WebSocketOutput(Paced, WebSocketServerProtocol):  # type: ignore[misc] # u
     def __init__(self, server: Server, deflate: Deflate | None) -> None:
         Paced.__init__(self, server)
         self._perMessageCompress: Any = deflate
-        self._written: Event | None = None  # set when a message in parts is out
+        # Senders that wait for their turn, the one that is sending first; None for none so far.
+        self._senders: deque[Future[None]] | None = None
         self._owed_pong: bytes | None = None
         self._since_turn = 0  # octets sent in a row, with something for each message
 
@@ -81,21 +83,25 @@ class WebSocketOutput(Paced, WebSocketServerProtocol):  # type: ignore[misc] # u
         self.server.outbox.flush()
         self.transport.write(data)
 
-    def send_message(self, payload: bytes, opcode: int) -> Awaitable[None] | None:
-        """Send a message.
+    def send_message(
+        self, payload: bytes, opcode: int, in_turn: bool = False
+    ) -> Awaitable[None] | None:
+        """Send a message, or wait until the peer has read what was sent before it.
 
         Args:
             payload: the whole of it; UTF-8 for text.
             opcode: TEXT or BINARY.
+            in_turn: it has waited for its turn.
         Returns:
-            What to wait for when the peer does not read fast enough, else None.
+            What to wait for when the peer does not read fast enough, else None. Messages go out
+            in the order of the calls. One whose sender is cancelled before its turn is not sent.
         Raises:
             ConnectionClosed: it is closed, or closing.
         """
         if self.state != OPEN:
             raise ConnectionClosed("The WebSocket is closed")
-        if self._written is not None:
-            return self._after_parts(payload, opcode)
+        if (self._paused or self._senders) and not in_turn:
+            return self._send_in_turn(payload, opcode, self._new_sender())
         first = FINAL | opcode
         self._since_turn += len(payload) + MESSAGE_COST
         if self._perMessageCompress is not None:
@@ -107,8 +113,9 @@ class WebSocketOutput(Paced, WebSocketServerProtocol):  # type: ignore[misc] # u
         elif size <= LARGEST_FRAME:
             self.server.outbox.put(self.transport, frame_head(first, size) + payload)
         else:
-            self._written = Event()
-            return self._send_parts(payload, first & ~FINAL)
+            return self._send_parts(
+                payload, first & ~FINAL, None if in_turn else self._new_sender()
+            )
         if self._since_turn < WRITTEN_ALONE:
             return self._writer() if self._paused else None
         # An application that never waits would keep the loop from telling that the peer has
@@ -117,35 +124,77 @@ class WebSocketOutput(Paced, WebSocketServerProtocol):  # type: ignore[misc] # u
         self.server.outbox.flush()  # and see whether the transport has room for more
         return self.turn()
 
-    async def _send_parts(self, payload: bytes, first: int) -> None:
-        """Send a large message in fragments, as the peer reads them."""
-        written = self._written
-        assert written is not None
+    async def _send_parts(self, payload: bytes, first: int, sender: Future[None] | None) -> None:
+        """Send a large message in fragments, as the peer reads them.
+
+        Args:
+            payload: compressed already where that was agreed on.
+            first: the first octet of the first frame.
+            sender: to be removed in the end; None if the caller does that.
+        """
         last = (len(payload) - 1) // LARGEST_FRAME * LARGEST_FRAME
-        self.server.outbox.flush()
+        start = 0
         try:
+            self.server.outbox.flush()
+            if self._paused:
+                await self._writer()
             for start in range(0, len(payload), LARGEST_FRAME):
                 if self.state != OPEN:
                     raise ConnectionClosed("The WebSocket was closed while a message was sent")
                 part = payload[start : start + LARGEST_FRAME]
                 opcode = (CONTINUATION if start else first) | (FINAL if start == last else 0)
                 self.transport.write(frame_head(opcode, len(part)) + part)
-                await (self._writer() if self._paused else TURN)
+                await self.turn()
         except BaseException:
             if self.state == OPEN:  # cancelled: what is out cannot be made whole
                 self.session.begin_close(1011, "")
             raise
         finally:
-            self._written = None
-            written.set()
+            if sender is not None:
+                self._remove_sender(sender)
 
-    async def _after_parts(self, payload: bytes, opcode: int) -> None:
-        """Another task's message is on its way in parts: nothing may come in between."""
-        while self._written is not None:
-            await self._written.wait()
-        waiting = self.send_message(payload, opcode)
-        if waiting is not None:
-            await waiting
+    async def _send_in_turn(self, payload: bytes, opcode: int, sender: Future[None]) -> None:
+        """Send a message when those before it are out and the peer has read enough of them."""
+        assert self._senders is not None
+        try:
+            if self._senders[0] is not sender:
+                await sender
+            while self._paused and self.state == OPEN:
+                await self._writer()
+            waiting = self.send_message(payload, opcode, in_turn=True)
+            if waiting is not None:
+                await waiting
+        finally:
+            self._remove_sender(sender)
+
+    def _new_sender(self) -> Future[None]:
+        """Queue up for sending; the future is done when all before it have gone."""
+        sender: Future[None] = self.server.loop.create_future()
+        if self._senders is None:
+            self._senders = deque()
+        self._senders.append(sender)
+        return sender
+
+    def _remove_sender(self, sender: Future[None]) -> None:
+        """Let the next one send."""
+        senders = self._senders
+        assert senders is not None
+        senders.remove(sender)
+        if senders and not senders[0].done():
+            senders[0].set_result(None)
+
+    def release_senders(self) -> None:
+        """Wake all that wait: nothing can be sent any more."""
+        for sender in self._senders or ():
+            if not sender.done():
+                sender.set_result(None)
+        self._release_writers()
+
+    def sendCloseFrame(
+        self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False
+    ) -> None:
+        super().sendCloseFrame(code, reasonUtf8, isReply)
+        self.release_senders()
 
     def _compressed(self, payload: bytes) -> bytes:
         deflate = self._perMessageCompress

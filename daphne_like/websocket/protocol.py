@@ -127,7 +127,7 @@ class WebSocketProtocol(WebSocketOutput):
         self.forget()
         self._held = None
         self._paused = False
-        self._release_writers()
+        self.release_senders()
         self.server.protocol_disconnected(self)
         self.session.connection_lost()
 

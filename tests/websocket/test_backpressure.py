@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
+import zlib
 from collections.abc import Callable
 
 import pytest
 
 from daphne_like.asgi.queue import EVENT_OVERHEAD, HIGH_WATER, LOW_WATER
+from daphne_like.exceptions import ConnectionClosed
 from daphne_like.websocket.output import LARGEST_FRAME
 from tests.memory import Memory
 from tests.websocket.frames import (
@@ -28,8 +31,11 @@ from tests.websocket.frames import (
     sends_text,
     text,
 )
+from tests.websocket.messages import DEFLATE
 
 Serve = Callable[..., Memory]
+END = b"\x00\x00\xff\xff"
+RANDOM = random.Random(1).randbytes(300000)
 Patch = pytest.MonkeyPatch
 
 MESSAGE = 1000
@@ -202,15 +208,98 @@ class TestPeerThatDoesNotRead:
         assert task.result() is None
 
     def test_every_sender_waits(self, serve: Serve) -> None:
-        """C09: several tasks wait each for itself; their messages are in order."""
+        """C09: several tasks wait before anything of theirs is written; the order is theirs."""
+        socket = Socket(serve)
+        socket.wire.stops_reading()
+        tasks = [socket.starts(sends_text(each)) for each in "abcde"]
+        assert [task.done() for task in tasks] == [False] * 5
+        assert socket.frames() == []
+        socket.wire.reads_on()
+        assert [task.result() for task in tasks] == [None] * 5
+        assert socket.frames() == [Frame(TEXT, each.encode()) for each in "abcde"]
+
+    @pytest.mark.parametrize("which", range(5))
+    def test_cancelled_sender(self, serve: Serve, which: int) -> None:
+        """C09: a sender that is cancelled before its turn sends nothing; the others do."""
+        socket = Socket(serve)
+        socket.wire.stops_reading()
+        tasks = [socket.starts(sends_text(each)) for each in "abcde"]
+        tasks[which].cancel()
+        socket.memory.settle()
+        socket.wire.reads_on()
+        assert [task.cancelled() for task in tasks] == [number == which for number in range(5)]
+        expected = [each for number, each in enumerate("abcde") if number != which]
+        assert socket.frames() == [Frame(TEXT, each.encode()) for each in expected]
+
+    def test_newcomer_does_not_overtake(self, serve: Serve) -> None:
+        """C09: a message that is sent when the peer reads on is behind those that wait."""
         socket = Socket(serve)
         socket.wire.stops_reading()
         tasks = [socket.starts(sends_text(each)) for each in "abc"]
-        assert [task.done() for task in tasks] == [False] * 3
-        tasks[1].cancel()
+        socket.wire.producer.resumeProducing()
+        tasks.append(socket.starts(sends_text("d")))
+        assert [task.result() for task in tasks] == [None] * 4
+        assert socket.frames() == [Frame(TEXT, each.encode()) for each in "abcd"]
+
+    @pytest.mark.parametrize("lines", [(), (DEFLATE + b"; server_max_window_bits=15",)])
+    def test_one_message_a_pause(
+        self, serve: Serve, lines: tuple[bytes, ...], monkeypatch: Patch
+    ) -> None:
+        """C09: when the first one fills the transport again the others wait on, in their order."""
+        socket = Socket(serve, *lines)
+        write = socket.wire.write
+
+        def fills(data: bytes) -> None:
+            write(data)
+            socket.wire.stops_reading()
+
+        socket.wire.stops_reading()
+        monkeypatch.setattr(socket.wire, "write", fills)
+        sizes = [10, 200000, 20, 300000, 30]
+        tasks = [socket.starts(sends_bytes(RANDOM[:size])) for size in sizes]
+        written = []
+        while not all(task.done() for task in tasks):
+            before = len(socket.wire.written)
+            socket.wire.reads_on()
+            written.append(len(socket.wire.written) - before)
+        assert max(written) <= LARGEST_FRAME + 10
+        payloads = [b""]
+        inflate = zlib.decompressobj(-15)
+        for each in socket.frames():
+            payloads[-1] += each.payload
+            if each.fin:
+                payloads.append(b"")
+        if lines:
+            payloads = [inflate.decompress(each + b"\0\0\xff\xff") for each in payloads[:-1]] + [
+                b""
+            ]
+        assert payloads == [*[RANDOM[:size] for size in sizes], b""]
+
+    @pytest.mark.parametrize("end", ["loss", "close frame", "our close"])
+    def test_senders_at_the_end(self, serve: Serve, end: str) -> None:
+        """W40: those that wait hear of the end at once; nothing of theirs is behind the close."""
+        socket = Socket(serve, application_close_timeout=0)
+        socket.wire.stops_reading()
+        tasks = [socket.starts(sends_text(each)) for each in "abc"]
+        if end == "loss":
+            socket.wire.vanishes()
+        elif end == "close frame":
+            socket.wire.sends(close())
+        else:
+            socket.sends(closes())
+        assert all(task.done() for task in tasks)
+        assert [type(task.exception()) for task in tasks] == [ConnectionClosed] * 3
+        assert [each.opcode for each in socket.frames()] == [CLOSE] * (end != "loss")
+
+    def test_many_senders_fill_no_memory(self, serve: Serve) -> None:
+        """K4: what many tasks send to a peer that does not read is not written."""
+        socket = Socket(serve)
+        socket.wire.stops_reading()
+        tasks = [socket.starts(sends_bytes(bytes(100000))) for _ in range(20)]
+        assert socket.wire.written == b""
         socket.wire.reads_on()
-        assert [task.cancelled() for task in tasks] == [False, True, False]
-        assert socket.frames() == [Frame(TEXT, each.encode()) for each in "abc"]
+        assert all(task.done() for task in tasks)
+        assert len(socket.frames()) == 20
 
     @pytest.mark.parametrize("end", ["loss", "close frame"])
     def test_released_by_the_end(self, serve: Serve, end: str) -> None:

@@ -41,6 +41,18 @@ def full_after_each_write(socket: Socket) -> None:
     wire.write = once  # type: ignore[method-assign]
 
 
+def fills_up(socket: Socket) -> None:
+    """Let the next write fill the transport."""
+    wire = socket.wire
+
+    def write(data: bytes) -> None:
+        del wire.write  # type: ignore[method-assign] # the class has its own
+        wire.write(data)
+        wire.stops_reading()
+
+    wire.write = write  # type: ignore[method-assign]
+
+
 class TestLargeMessages:
     """A large message goes out in fragments, as the peer reads them (RFC 6455, 5.4)."""
 
@@ -80,7 +92,7 @@ class TestLargeMessages:
     def test_pong_between(self, serve: Serve) -> None:
         """5.4: control frames go out between the fragments."""
         socket = Socket(serve)
-        socket.wire.stops_reading()
+        fills_up(socket)
         socket.starts(sends_bytes(bytes(2 * LARGEST_FRAME)))
         socket.wire.protocol.dataReceived(frame(PING, b"p"))
         socket.wire.reads_on()
@@ -89,7 +101,7 @@ class TestLargeMessages:
     def test_messages_never_interleave(self, serve: Serve) -> None:
         """5.4: fragments of one message are not mixed with another's, whichever task sends it."""
         socket = Socket(serve)
-        socket.wire.stops_reading()
+        fills_up(socket)
         tasks = [
             socket.starts(sends_bytes(b"a" * (LARGEST_FRAME + 1))),
             socket.starts(sends_text("b")),
@@ -111,7 +123,7 @@ class TestLargeMessages:
     def test_cancelled(self, serve: Serve) -> None:
         """What is out of a message cannot be made whole: the WebSocket closes with 1011."""
         socket = Socket(serve, application_close_timeout=0)
-        socket.wire.stops_reading()
+        fills_up(socket)
         task = socket.starts(sends_bytes(bytes(2 * LARGEST_FRAME)))
         waiting = socket.starts(sends_text("b"))
         task.cancel()
@@ -126,7 +138,7 @@ class TestLargeMessages:
     def test_cancelled_is_told(self, serve: Serve) -> None:
         """W30: the application has its last event at once, as after every close of ours."""
         socket = Socket(serve)
-        socket.wire.stops_reading()
+        fills_up(socket)
         socket.starts(sends_bytes(bytes(2 * LARGEST_FRAME))).cancel()
         socket.memory.settle()
         assert socket.events() == [disconnected(1011)]
@@ -134,7 +146,7 @@ class TestLargeMessages:
     def test_cancelled_while_another_waits_its_turn(self, serve: Serve) -> None:
         """One that was cancelled before its first octet was out harms nobody."""
         socket = Socket(serve)
-        socket.wire.stops_reading()
+        fills_up(socket)
         first = socket.starts(sends_bytes(bytes(LARGEST_FRAME + 1)))
         second = socket.starts(sends_text("b"))
         third = socket.starts(sends_text("c"))
@@ -149,7 +161,7 @@ class TestLargeMessages:
     def test_ended_in_the_middle(self, serve: Serve, end: str) -> None:
         """W40: the `send` raises, and so do those behind it; nothing follows the close frame."""
         socket = Socket(serve, application_close_timeout=0)
-        socket.wire.stops_reading()
+        fills_up(socket)
         tasks = [socket.starts(sends_bytes(bytes(2 * LARGEST_FRAME))) for _ in range(2)]
         if end == "close":
             socket.sends(closes(4000))
