@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from itertools import pairwise
 from typing import Any
 
@@ -53,6 +54,26 @@ def cut(octets: bytes, places: list[float]) -> list[bytes]:
     return [octets[start:end] for start, end in pairwise(bounds)]
 
 
+class Client(Deflating):
+    """Compresses with its own window, so that any block may have BFINAL (RFC 7692, 7.2.3.4)."""
+
+    window = b""
+
+    def compress_in(self, streams: list[bytes]) -> bytes:
+        """The payload of a message; each of its parts but the last ends with BFINAL."""
+        if b"client_no_context_takeover" in self.answer:
+            self.window = b""
+        sent = b""
+        for index, octets in enumerate(streams):
+            compressor = zlib.compressobj(6, zlib.DEFLATED, self.bits, zdict=self.window)
+            is_last = index == len(streams) - 1
+            end = compressor.compress(octets)
+            end += compressor.flush(zlib.Z_SYNC_FLUSH if is_last else zlib.Z_FINISH)
+            sent += end[:-4] if is_last else end
+            self.window = (self.window + octets)[-(1 << -self.bits) :]
+        return sent
+
+
 class Message:
     """What a client sends as one message.
 
@@ -60,10 +81,17 @@ class Message:
         content: str or bytes.
         pings: payloads of pings between its fragments.
         squeezed: it is compressed, where that was negotiated.
+        finals: where in it blocks with BFINAL end.
     """
 
     def __init__(
-        self, content: Any, cuts: list[float], pings: list[bytes], mask: bytes, squeezed: bool
+        self,
+        content: Any,
+        cuts: list[float],
+        pings: list[bytes],
+        mask: bytes,
+        squeezed: bool,
+        finals: list[float],
     ) -> None:
         self.content = content
         self.opcode = TEXT if isinstance(content, str) else BINARY
@@ -72,10 +100,13 @@ class Message:
         self.pings = pings
         self.mask = mask
         self.squeezed = squeezed
+        self.finals = finals
 
-    def frames(self, client: Deflating) -> bytes:
+    def frames(self, client: Client) -> bytes:
         squeezed = self.squeezed and client.is_on
-        payload = client.compress(self.octets) if squeezed else self.octets
+        payload = self.octets
+        if squeezed:
+            payload = client.compress_in(cut(self.octets, self.finals))
         sent = b""
         parts = cut(payload, self.cuts)
         for index, part in enumerate(parts):
@@ -93,7 +124,7 @@ class Message:
 
     def __repr__(self) -> str:
         what = f"{type(self.content).__name__} of {len(self.octets)}"
-        return f"<{what} cut at {self.cuts} pings {self.pings} {self.squeezed}>"
+        return f"<{what} cut at {self.cuts} pings {self.pings} {self.squeezed} {self.finals}>"
 
 
 MESSAGES = st.lists(
@@ -104,6 +135,7 @@ MESSAGES = st.lists(
         st.lists(st.binary(max_size=125), max_size=3),
         MASKS,
         st.booleans(),
+        st.lists(st.floats(0, 1), max_size=5),
     ),
     max_size=12,
 )
@@ -141,8 +173,49 @@ HEADS = st.sampled_from(
     ]
 )
 CUT_FRAMES = st.builds(lambda octets, at: octets[: int(at * len(octets))], FRAMES, st.floats(0, 1))
+LONG_CONTROL = st.builds(  # a control frame whose length has a long form
+    lambda opcode, size, form, mask: b"".join(
+        (
+            bytes((0x80 | opcode, 0x80 | (126 if form == 2 else 127))),
+            size.to_bytes(form, "big"),
+            mask,
+            bytes(size),
+        )
+    ),
+    st.sampled_from([CLOSE, PING, PONG]),
+    st.integers(0, 130),
+    st.sampled_from([2, 8]),
+    MASKS,
+)
+FINAL_BLOCKS = st.builds(  # compressed, with many final blocks, and something behind them
+    lambda block, number, rest, mask: frame(TEXT, block * number + rest, rsv1=True, mask=mask),
+    st.sampled_from([b"\x03\x00", b"\xf3\x48\xcd\xc9\xc9\x07\x00", b"\x01\x00\x00\xff\xff"]),
+    st.integers(1, 200),
+    st.sampled_from([b"", b"\x00", b"\x06", b"\x02\x3c\x00\x00"]) | st.binary(max_size=10),
+    MASKS,
+)
+MANY_FRAMES = st.builds(  # more than one turn of the event loop takes
+    lambda one, number: one * number,
+    st.sampled_from(
+        [
+            frame(TEXT),
+            frame(PING),
+            frame(CONTINUATION, b"a", fin=False),
+            frame(TEXT, b"", fin=False) + frame(CONTINUATION),
+        ]
+    ),
+    st.sampled_from([255, 256, 257, 1100]),
+)
 GARBAGE = st.lists(
-    VALID_FRAMES | FRAMES | CUT_FRAMES | HEADS | st.binary(max_size=30), max_size=12
+    VALID_FRAMES
+    | FRAMES
+    | CUT_FRAMES
+    | HEADS
+    | LONG_CONTROL
+    | FINAL_BLOCKS
+    | MANY_FRAMES
+    | st.binary(max_size=30),
+    max_size=12,
 ).map(b"".join)
 
 
@@ -186,12 +259,12 @@ class World:
         self.errors: list[Any] = []
         self.memory.loop.set_exception_handler(lambda _, context: self.errors.append(context))
 
-    def open(self, *fields: bytes) -> tuple[Wire, Deflating]:
+    def open(self, *fields: bytes) -> tuple[Wire, Client]:
         """An accepted WebSocket."""
         wire = self.memory.connect().sends(opening(b"/", *fields))
         head = wire.take()
         assert head.startswith(b"HTTP/1.1 101 "), head
-        return wire, Deflating(head)
+        return wire, Client(head)
 
     def settle(self) -> None:
         """As Memory.settle, as often as many messages need."""
@@ -272,7 +345,7 @@ class TestMessages:
         world = World(application)
         try:
             wire = world.memory.connect()
-            plain = Deflating(b"")
+            plain = Client(b"")
             sent = opening(b"/") + b"".join(message.frames(plain) for message in messages)
             for part in cut(sent, cuts):
                 if part:
