@@ -30,6 +30,7 @@ from daphne_like.http.reading import (
     FINISHED,
     IGNORED,
     KEPT,
+    LARGE_READ,
     MOST_AHEAD,
     MOST_DISCARDED,
     PARSED,
@@ -172,6 +173,9 @@ class HTTP1Connection(HTTP1Input):
             self._octets += len(data)
             if self._octets > MOST_LINGERING:
                 self.transport.abortConnection()
+                return
+        if len(data) >= LARGE_READ and (self._input is DROPPED or self._input is IGNORED):
+            self._drop_in_turns()
 
     # The order of exchanges.
 

@@ -44,6 +44,9 @@ MOST_AHEAD = 16
 """Requests parsed ahead of the one that is answered; then the peer is read no further."""
 MOST_EMPTY = 64
 """Octets of empty lines before a request line."""
+LARGE_READ = 65536
+"""Octets that are dropped from which the next read waits for the next turn. An event loop reads up
+to 8 MiB of one connection in a turn, which takes as long as hundreds of requests."""
 MOST_DISCARDED = 262144
 """Octets of an unread request body that are read and dropped to keep a connection."""
 MAX_CHUNKS_A_TURN = 1024
@@ -430,6 +433,12 @@ class HTTP1Input(HTTP1Output):
             self._begin_turn_soon()
         return end
 
+    def _drop_in_turns(self) -> None:
+        """Read the peer, whose octets are dropped, no further in this turn of the event loop."""
+        if self._reading:
+            self._pause_reading()
+            self._begin_turn_soon()
+
     def _begin_turn_soon(self) -> None:
         if not self._turn_is_due:
             self._turn_is_due = True
@@ -439,6 +448,9 @@ class HTTP1Input(HTTP1Output):
         """Go on with what was too much for the turn before."""
         self._turn_is_due = False
         self._chunks = 0
+        if self._input is DROPPED or (self._input is IGNORED and not self._paused):
+            self._resume_reading()
+            return
         receiving = self._receiving
         if not self._kept or self._input is not PARSED:
             return

@@ -258,3 +258,22 @@ class TestTurn:
         assert [len(body) for body in application.bodies] == [3000]
         (answer,) = read_answers(wire.written)
         assert answer.closes
+
+
+class TestDropped:
+    """What is read and dropped takes a bounded part of each turn, too."""
+
+    @pytest.mark.parametrize("first", [b"G\0T / HTTP/1.1\r\n\r\n", get(b"/", b"Connection: close")])
+    def test_large_reads(self, serve: Serve, first: bytes) -> None:
+        """Behind the last request one large read is dropped in a turn, and then the next one."""
+        wire = serve(answer_at_once).connect()
+        wire.protocol.dataReceived(first)
+        wire.protocol.dataReceived(b"x" * 262144)
+        assert wire.paused
+        wire.memory.settle()
+        assert not wire.paused
+        wire.protocol.dataReceived(b"x" * 100)
+        assert not wire.paused
+        assert len(read_answers(wire.written)) == 1
+        wire.vanishes()
+        assert not wire.memory.server.connections
