@@ -49,8 +49,8 @@ LARGE_READ = 65536
 to 8 MiB of one connection in a turn, which takes as long as hundreds of requests."""
 MOST_DISCARDED = 262144
 """Octets of an unread request body that are read and dropped to keep a connection."""
-MAX_CHUNKS_A_TURN = 1024
-"""Chunks of one connection that are decoded in one turn of the event loop, about a millisecond's
+MAX_CHUNKS_A_TURN = 512
+"""Chunks of one connection that are decoded in one turn of the event loop: half a millisecond's
 work. A peer can send a million of them in the time of one turn."""
 
 
