@@ -709,6 +709,10 @@ class Server:
         """A rule of HTTP/2 was broken, and the connection or stream ended with this code."""
         refusals.refused_connection(client, code, reason)
 
+    def refused_handshake(self, client: Any, reason: object) -> None:
+        """A TLS handshake that Twisted's own TLS carries on did not come to its end."""
+        refusals.refused_handshake(client, reason)
+
     def log_action(self, protocol: str, action: str, details: dict[str, Any]) -> None:
         """Tell the action logger, if there is one."""
         if self.action_logger is not None:

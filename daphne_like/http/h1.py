@@ -455,6 +455,8 @@ class HTTP1Connection(HTTP1Input):
         elif wait is Wait.LINGER:
             self._look_at_lingering()
         else:
+            if wait is Wait.HANDSHAKE:
+                self.server.refused_handshake(self.client, "it took too long")
             self.transport.abortConnection()
 
     def _application_too_slow(self, exchange: Exchange) -> None:

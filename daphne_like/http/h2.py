@@ -675,6 +675,8 @@ class HTTP2Connection(HTTP2Output):
             else:
                 self._close()
         else:
+            if wait is Wait.HANDSHAKE:
+                self.server.refused_handshake(self.client, "it took too long")
             self.transport.abortConnection()
 
     def _ask_whether_it_is_there(self) -> None:

@@ -121,3 +121,13 @@ def refused_connection(client: Any, code: str, reason: object) -> None:
         reason: what was wrong.
     """
     log.info("Refused %s with %s: %s", name_of(client), code, reason)
+
+
+def refused_handshake(client: Any, reason: object) -> None:
+    """Log that a TLS handshake was ended.
+
+    Args:
+        client: see `name_of`.
+        reason: what was wrong.
+    """
+    log.info("Refused %s in its %s: %s", name_of(client), "TLS handshake", reason)

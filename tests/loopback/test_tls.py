@@ -504,6 +504,7 @@ class TestScope:
             silent.sendall(CLIENT_HELLO)
             with pytest.raises(ConnectionResetError):
                 silent.recv(1)
+            running.wait_for("Refused 127.0.0.1:[0-9]+ in its TLS handshake: it took too long")
             if http == "2":
                 assert done.recv(9)[3] == 4  # SETTINGS, and no GOAWAY
             else:
