@@ -397,6 +397,10 @@ class Server:
             self._ticking.cancel()
         refusals.limit.sum_up(at_once=True)
 
+    def force_stop(self) -> None:
+        """Let a stop that has begun wait no longer for connections and applications."""
+        self._stop.force()
+
     def stop(self) -> None:
         """End what serves, from any thread: the reactor after `run`; what is in flight is finished.
 

@@ -119,7 +119,13 @@ class Stopping:
 
     def _force(self) -> None:
         log.warning("Second signal: stopping without waiting any longer")
+        self.force()
+
+    def force(self) -> None:
+        """Wait no longer, here and in the server that redirects to this one."""
         self._forced = True
+        if self._server.redirecting is not None:
+            self._server.redirecting.force_stop()
 
     # The stop.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,12 @@ Start = Callable[..., Running]
 
 REQUEST = b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n"
 CONNECTIONS = 10
+STOCK = (sys.executable, "on_stock_reactor.py")
+SCRIPT = (
+    "import runpy, sys; sys.modules['uvloop'] = None; "
+    "runpy.run_module('daphne_like', run_name='__main__', alter_sys=True)"
+)
+WITHOUT_UVLOOP = (sys.executable, "-c", SCRIPT)
 AUTHORITY = Authority()
 
 
@@ -44,6 +51,14 @@ class Carrier:
             self.running = server(
                 "stopping:application", "--tls-certificate", certificate, "--tls-key", key
             )
+        elif kind == "stock":
+            self.running = program(
+                "tcp:0:interface=127.0.0.1", "stopping:application", program=STOCK
+            ).wait_until_ready()
+        elif kind == "asyncio":
+            self.running = program(
+                "-p", "0", "stopping:application", program=WITHOUT_UVLOOP
+            ).wait_until_ready()
         else:
             self.running = server("stopping:application")
 
@@ -78,7 +93,7 @@ class Carrier:
         return self.secure(self.plain())
 
 
-@pytest.fixture(params=["tcp", "unix", "tls"])
+@pytest.fixture(params=["tcp", "unix", "tls", "asyncio", "stock"])
 def carrier(
     request: pytest.FixtureRequest, server: Start, program: Start, tmp_path: Path
 ) -> Iterator[Carrier]:
