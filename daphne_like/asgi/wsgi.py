@@ -18,7 +18,6 @@ from contextvars import ContextVar
 from typing import Any
 
 from daphne_like.asgi.forked import end_if_forked
-from daphne_like.asgi.queue import MESSAGE_OVERHEAD
 from daphne_like.exceptions import ConfigurationError, ConnectionClosed
 
 log = logging.getLogger("daphne_like.server")
@@ -29,6 +28,8 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 MAX_BUFFERED = 262144
 """Octets of a response between thread and event loop; a thread with more waits for its client."""
+MESSAGE_OVERHEAD = 64
+"""Octets that a message counts beside its body: empty ones fill memory, too."""
 MAX_WAITING = 128
 """Threads that wait for their clients beside those that `--wsgi-threads` allows to run."""
 
