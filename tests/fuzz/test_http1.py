@@ -110,7 +110,7 @@ REQUESTS = st.lists(
         FIELDS,
         st.sampled_from(["none", "none", "length", "chunked"]),
         BODY,
-        st.lists(st.integers(1, 20), max_size=4) | st.just([1] * 2500),
+        st.lists(st.integers(1, 20), max_size=4) | st.just([1] * 1100),
         st.integers(0, 2),
         st.booleans(),
         EXTENSION,
