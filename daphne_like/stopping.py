@@ -133,6 +133,7 @@ class Stopping:
         """Run the whole stop; the reactor waits for it."""
         server = self._server
         server.stopping = True
+        self.quiet = self.quiet or not server.accepting  # it has never served: nothing to tell
         patience = server.options.graceful_timeout
         self._deadline = server.loop.time() + patience
         self._report()
