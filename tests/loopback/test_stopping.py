@@ -246,7 +246,7 @@ class TestStartup:
         """--lifespan-timeout, with exit status 3."""
         ended = command("-p", "0", "--lifespan-timeout", "1", "stopping:hanging_startup")
         assert ended.returncode == 3
-        assert "Application startup took longer than 1 seconds" in ended.stderr
+        assert "Application startup took longer than 1 second" in ended.stderr
 
 
 class TestThreads:
