@@ -281,7 +281,11 @@ class HTTP2Connection(HTTP2Output):
     def _next_turn(self) -> None:
         """Others have had their turn: go on with what is held."""
         self._turn_due = False
-        self._turn_left = MAX_TURN_COST
+        # A field section is decoded as a whole: what it costs beyond a turn, later ones pay for.
+        self._turn_left = min(self._turn_left, 0) + MAX_TURN_COST
+        if self._turn_left <= 0:
+            self._ask_for_turn()
+            return
         held = self._held
         # Whoever does not read has no answers to frames that ask for some piled up (S13).
         if held is None or (self._paused and self._h2.frames.settled):

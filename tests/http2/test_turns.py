@@ -116,17 +116,19 @@ class TestTurns:
 
     @pytest.mark.parametrize("name", SECTIONS)
     def test_sections(self, serve: Serve, name: str) -> None:
-        """Of field sections that take long to decode, a turn has one."""
+        """A turn has one field section that takes long to decode; others have several after it."""
         memory = serve(answer_at_once)
         peer = H2Peer(memory)
         octets = b"".join(sectioned(number, SECTIONS[name]) for number in (1, 3, 5))
         peer.wire.protocol.dataReceived(octets)
         connection = peer.wire.protocol._successor
         seen = [connection._h2.frames.highest]
-        for _ in range(3):
+        for _ in range(12):
             memory.loop.run_once()
             seen.append(connection._h2.frames.highest)
-        assert seen == [1, 3, 5, 5]
+        assert seen[:2] == [1, 1]
+        assert seen.count(3) >= 2
+        assert seen[-1] == 5
 
     def test_several_reads_of_one_turn(self, serve: Serve) -> None:
         """However many reads a turn brings, they share what it may cost."""
