@@ -1,6 +1,6 @@
 """`python -m daphne_like` is the `daphne-like` command."""
 
-from daphne_like.cli import CommandLineInterface
+from daphne_like.launch.command import CommandLineInterface
 
 if __name__ == "__main__":
     CommandLineInterface.entrypoint()

@@ -11,10 +11,10 @@ from typing import Any
 from twisted.internet.endpoints import quoteStringArgument
 
 from daphne_like.exceptions import ConfigurationError
-from daphne_like.listening import DefaultBacklog
+from daphne_like.listening.reactor_proxy import DefaultBacklog
+from daphne_like.listening.unix_sockets import ListeningOnFiles, is_abstract, ownership
 from daphne_like.options import DEFAULT_HOST, DEFAULT_PORT, Options
-from daphne_like.proxies import TrustedProxies
-from daphne_like.unix_files import ListeningOnFiles, is_abstract, ownership
+from daphne_like.runtime.trusted_proxies import TrustedProxies
 
 TWISTED_KINDS = {"tcp", "tcp6", "ssl", "tls", "unix"}
 """Kinds whose parsers are Twisted's own and take `backlog=`."""
@@ -277,7 +277,7 @@ def _endpoint(string: str, reactor: object, options: Options) -> Any:
     if kind == "haproxy":
         # Not Twisted's: its wrapper believes everybody, closes a connection whose header comes in
         # parts, and looks for the header behind TLS, where no proxy sends it.
-        from daphne_like.proxy_protocol import ListeningForProxies, ProxiedEndpoint
+        from daphne_like.listening.proxy_protocol import ListeningForProxies, ProxiedEndpoint
 
         proxies = TrustedProxies(options.trusted_proxies)
         inner = ListeningForProxies(reactor, proxies, options.header_timeout, string)
@@ -286,7 +286,7 @@ def _endpoint(string: str, reactor: object, options: Options) -> Any:
         # `_parse` is Twisted's (24.7 to 26.10) way to take a string apart; there is no public one.
         from twisted.internet.endpoints import _parse
 
-        from daphne_like.tls.endpoint import endpoint_for
+        from daphne_like.listening.https import endpoint_for
 
         arguments, named = _parse(rest)
         below = partial(_endpoint, reactor=reactor, options=options)
@@ -312,7 +312,7 @@ def _twisted_endpoint(kind: str, rest: str, reactor: Any, options: Options) -> A
     """An endpoint of a kind whose parser is Twisted's own."""
     from twisted.internet.endpoints import _parse
 
-    from daphne_like.tls.directory import DirectoryEndpoint
+    from daphne_like.listening.tls_directory import DirectoryEndpoint
 
     defaults = [f"backlog={options.backlog}"]
     if kind == "unix":

@@ -21,32 +21,34 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 
 from daphne_like import reactor as reactors
-from daphne_like.asgi import fields, forked, threads
+from daphne_like.asgi import forked
+from daphne_like.asgi import response_fields as fields
 from daphne_like.asgi.application import Application
 from daphne_like.asgi.instance import run_instance
 from daphne_like.asgi.interface import single_callable, wants_server
 from daphne_like.asgi.lifespan import Lifespan
 from daphne_like.asgi.queue import InputQueue
-from daphne_like.asgi.stack import executor_kept_by, stuck_at
-from daphne_like.deadlines import TICK, Deadlines
 from daphne_like.endpoints import cannot_listen, endpoints_from
 from daphne_like.exceptions import ConfigurationError, ConnectionClosed, PeerError
-from daphne_like.hangup import heed_hangup
-from daphne_like.http.answers import date_line
 from daphne_like.http.exchange import Exchange
 from daphne_like.http.factory import HTTPFactory
 from daphne_like.http.fields import FieldSection
-from daphne_like.http.reading import USUAL_HEAD
+from daphne_like.http.h1.request_reader import USUAL_HEAD
+from daphne_like.http.h1.status_lines import date_line
+from daphne_like.launch.banner import speaks_tls
+from daphne_like.listening.https import IReloadable
+from daphne_like.listening.https_redirect import RedirectToHTTPS
 from daphne_like.observe import access, loggers, refusals
-from daphne_like.observe.banner import speaks_tls
 from daphne_like.observe.descriptors import descriptors
+from daphne_like.observe.stacks import threads
+from daphne_like.observe.stacks.waiting import executor_kept_by, stuck_at
 from daphne_like.observe.watchdog import Watchdog
 from daphne_like.options import Options, without_limits
-from daphne_like.outbox import Outbox
-from daphne_like.proxies import TrustedProxies
-from daphne_like.redirect import RedirectToHTTPS
+from daphne_like.process.sighup import heed_hangup
+from daphne_like.runtime.timer_wheel import TICK, Deadlines
+from daphne_like.runtime.trusted_proxies import TrustedProxies
+from daphne_like.runtime.write_batch import Outbox
 from daphne_like.stopping import Stopping
-from daphne_like.tls.endpoint import IReloadable
 from daphne_like.websocket.factory import WebSocketFactory
 from daphne_like.wording import counted
 

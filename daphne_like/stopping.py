@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 
-from daphne_like.asgi import threads
-from daphne_like.asgi.frames import is_own
-from daphne_like.asgi.stack import place, stuck_at
-from daphne_like.interfaces import IDrainsQueue, IHandshakes
+from daphne_like.observe.stacks import threads
+from daphne_like.observe.stacks.python_frames import is_own
+from daphne_like.observe.stacks.waiting import place, stuck_at
 from daphne_like.observe.watchdog import stack_of_thread
+from daphne_like.transport_interfaces import IDrainsQueue, IHandshakes
 from daphne_like.wording import counted
 
 if TYPE_CHECKING:

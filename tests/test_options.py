@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from daphne_like.cli import make_parser, options_from, settings_of, with_dashes
 from daphne_like.exceptions import ConfigurationError
+from daphne_like.launch.command import make_parser, options_from, settings_of, with_dashes
 from daphne_like.options import Options, seconds
 from daphne_like.server import Server
 from daphne_like.websocket.session import Session

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from daphne_like.cli import make_parser
-from daphne_like.spellings import FOREIGN, foreign, suggestion
+from daphne_like.launch.command import make_parser
+from daphne_like.launch.spellings import FOREIGN, foreign, suggestion
 
 OURS = make_parser("")._option_string_actions
 

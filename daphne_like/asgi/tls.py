@@ -1,7 +1,7 @@
 """The `tls` extension of HTTP and WebSocket scopes (ASGI T01-T07).
 
 What a connection's TLS says about itself comes in as octets and names; where from is the
-business of http/secured.py. The specification may change (asgiref #466, #590): this is the place.
+business of http/tls_info.py. The specification may change (asgiref #466, #590): this is the place.
 """
 
 from __future__ import annotations

@@ -8,20 +8,20 @@ from asyncio import Event, Lock
 from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from daphne_like.asgi.fields import (
+from daphne_like.asgi.queue import HIGH_WATER, MAX_EVENTS, InputQueue
+from daphne_like.asgi.response_fields import (
     CONNECTION,
     CONTENT_LENGTH,
     TRANSFER_ENCODING,
     line_of,
 )
-from daphne_like.asgi.fields import (
+from daphne_like.asgi.response_fields import (
     lines as known_lines,
 )
-from daphne_like.asgi.queue import HIGH_WATER, MAX_EVENTS, InputQueue
 from daphne_like.exceptions import ApplicationError, ConnectionClosed, PeerError
 
 if TYPE_CHECKING:
-    from daphne_like.http.files import Stretch
+    from daphne_like.http.file_range import Stretch
     from daphne_like.server import Server
 
 log = logging.getLogger("daphne_like.http")

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 from urllib.parse import quote
 
-from daphne_like.asgi.fields import DATE, PLAIN, SERVER, line_of
+from daphne_like.asgi.response_fields import DATE, PLAIN, SERVER, line_of
 from daphne_like.exceptions import ApplicationError
 from daphne_like.http.exchange import (
     BODILESS,
@@ -21,7 +21,7 @@ from daphne_like.http.exchange import (
     Exchange,
 )
 from daphne_like.http.fields import Fields
-from daphne_like.http.files import Stretch, descriptor_of, open_file
+from daphne_like.http.file_range import Stretch, descriptor_of, open_file
 
 EARLY_HINT = "http.response.early_hint"
 PUSH = "http.response.push"

@@ -8,8 +8,8 @@ from twisted.internet.interfaces import IProtocolFactory, IProtocolNegotiationFa
 from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
-from daphne_like.http.h1 import HTTP1Connection
-from daphne_like.http.h2 import HTTP2Connection
+from daphne_like.http.h1.connection import HTTP1Connection
+from daphne_like.http.h2.connection import HTTP2Connection
 
 if TYPE_CHECKING:
     from daphne_like.server import Server

@@ -8,12 +8,12 @@ import threading
 import time
 
 from daphne_like.asgi.instance import run_instance
-from daphne_like.asgi.stack import place
+from daphne_like.observe.stacks.waiting import place
 
 log = logging.getLogger("daphne_like.server")
 
 DEEPEST = 16
-OWN = (__name__, "daphne_like.stopping", "daphne_like.asgi.stack")
+OWN = (__name__, "daphne_like.stopping", "daphne_like.observe.stacks.waiting")
 """Modules that run in the thread because they look at it."""
 
 

@@ -14,8 +14,8 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.protocol import connectionDone
 from zope.interface import implementer
 
-from daphne_like.interfaces import IDrainsQueue
 from daphne_like.reactor.transport import NativeTransport
+from daphne_like.transport_interfaces import IDrainsQueue
 
 if TYPE_CHECKING:
     from daphne_like.reactor.core import NativeReactor

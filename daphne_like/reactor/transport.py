@@ -9,9 +9,9 @@ from twisted.python import log
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from daphne_like.interfaces import ISendsFiles, ITakesViews
 from daphne_like.reactor.files import SendsFiles, can_send
 from daphne_like.reactor.writing import discard
+from daphne_like.transport_interfaces import ISendsFiles, ITakesViews
 
 # Made once, as Twisted's own are: they take longer than the rest of most ends.
 DONE = Failure(error.ConnectionDone())

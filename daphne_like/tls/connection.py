@@ -25,8 +25,8 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from daphne_like.interfaces import ITakesViews
 from daphne_like.tls.names import shake_hands
+from daphne_like.transport_interfaces import ITakesViews
 
 if TYPE_CHECKING:
     from daphne_like.tls.factory import SecureFactory

@@ -9,8 +9,8 @@ from twisted.internet.interfaces import IProtocolNegotiationFactory
 from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
-from daphne_like.interfaces import IHandshakes
 from daphne_like.tls.connection import SecureConnection
+from daphne_like.transport_interfaces import IHandshakes
 
 if TYPE_CHECKING:
     from daphne_like.tls.certificates import Certificates

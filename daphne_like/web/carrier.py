@@ -18,11 +18,11 @@ from zope.interface import implementer
 from daphne_like.exceptions import ConnectionClosed, PeerError
 from daphne_like.http.exchange import BODILESS, EXPECTED, HELD, STREAMING, WRITING, Exchange
 from daphne_like.http.extensions import Supported
-from daphne_like.http.output import LARGEST_WRITE, WRITTEN_ALONE
-from daphne_like.http.pace import TURN, Paced
-from daphne_like.http.request import find_addresses
-from daphne_like.http.secured import find_tls
-from daphne_like.http.waits import Wait
+from daphne_like.http.h1.request_line import find_addresses
+from daphne_like.http.h1.response_writer import LARGEST_WRITE, WRITTEN_ALONE
+from daphne_like.http.tls_info import find_tls
+from daphne_like.runtime.send_pacing import TURN, Paced
+from daphne_like.runtime.timeouts import Wait
 from daphne_like.web.scope import exchange_of
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import ISSLTransport
 
-from daphne_like.deadlines import NEVER
 from daphne_like.exceptions import PeerError
-from daphne_like.http.answers import CONTINUE
 from daphne_like.http.exchange import COMPLETE, Exchange
-from daphne_like.http.h1 import LINGER_SECONDS, MOST_LINGER_SECONDS, MOST_LINGERING
-from daphne_like.http.reading import MOST_DISCARDED
-from daphne_like.http.waits import Wait
+from daphne_like.http.h1.connection import LINGER_SECONDS, MOST_LINGER_SECONDS, MOST_LINGERING
+from daphne_like.http.h1.request_reader import MOST_DISCARDED
+from daphne_like.http.h1.status_lines import CONTINUE
+from daphne_like.runtime.timeouts import Wait
+from daphne_like.runtime.timer_wheel import NEVER
 from daphne_like.web.carrier import NO_ERROR, WebCarrier
 
 if TYPE_CHECKING:

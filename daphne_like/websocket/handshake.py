@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from daphne_like.asgi.fields import TOKEN
+from daphne_like.asgi.response_fields import TOKEN
 from daphne_like.exceptions import PeerError
 from daphne_like.http.fields import Fields
 

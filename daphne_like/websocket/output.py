@@ -12,11 +12,11 @@ from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.util import encode_truncate
 from autobahn.websocket import protocol as autobahn
 
-from daphne_like.deadlines import TICK
 from daphne_like.exceptions import ConnectionClosed
-from daphne_like.http.output import WRITTEN_ALONE
-from daphne_like.http.pace import Paced
-from daphne_like.http.waits import Wait
+from daphne_like.http.h1.response_writer import WRITTEN_ALONE
+from daphne_like.runtime.send_pacing import Paced
+from daphne_like.runtime.timeouts import Wait
+from daphne_like.runtime.timer_wheel import TICK
 from daphne_like.websocket.deflate import Deflate
 from daphne_like.websocket.frames import (
     COMPRESSED,

@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 from daphne_like.asgi.queue import HIGH_WATER
 from daphne_like.exceptions import FrameError
-from daphne_like.http.waits import Wait
+from daphne_like.runtime.timeouts import Wait
 from daphne_like.websocket.deflate import Deflate
 from daphne_like.websocket.frames import (
     CLOSE,

@@ -11,8 +11,8 @@ import re
 from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from daphne_like.asgi.fields import DATE, PLAIN, SERVER, line_of
 from daphne_like.asgi.queue import MessageQueue
+from daphne_like.asgi.response_fields import DATE, PLAIN, SERVER, line_of
 from daphne_like.exceptions import ApplicationError, ConnectionClosed, PeerError
 from daphne_like.http.exchange import CLOSED, COMPLETE, EXPECTED, Exchange
 from daphne_like.websocket.deflate import Deflate, accept_offer

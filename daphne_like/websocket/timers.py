@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from daphne_like.deadlines import NEVER
+from daphne_like.runtime.timer_wheel import NEVER
 
 if TYPE_CHECKING:
     from daphne_like.server import Server

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from daphne_like.deadlines import NEVER
+from daphne_like.runtime.timer_wheel import NEVER
 from tests.h2_peer import PREFACE
 from tests.h2_peer import settings as h2_settings
 from tests.memory import Memory

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from daphne_like.deadlines import NEVER
+from daphne_like.runtime.timer_wheel import NEVER
 from tests.h2_peer import (
     GET,
     PREFACE,
@@ -28,8 +28,8 @@ from tests.h2_peer import (
     window,
 )
 from tests.h2_peer import settings as settings_frame
-from tests.http2.test_frames import block
-from tests.http2.test_turns import CODED, CRUMBS, TINY, sectioned
+from tests.http.h2.test_frames import block
+from tests.http.h2.test_turns import CODED, CRUMBS, TINY, sectioned
 from tests.memory import Memory
 from tests.peers import never_answer
 from tests.websocket_peer import TEXT, closing, frame

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from daphne_like.deadlines import NEVER
+from daphne_like.runtime.timer_wheel import NEVER
 from tests.memory import Memory, Wire
 from tests.websocket_peer import (
     BINARY,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from daphne_like.deadlines import NEVER
-from daphne_like.http.h1 import CLOSED, LINGER_SECONDS, MOST_LINGER_SECONDS
+from daphne_like.http.h1.connection import CLOSED, LINGER_SECONDS, MOST_LINGER_SECONDS
+from daphne_like.runtime.timer_wheel import NEVER
 from tests.memory import Memory, Wire
 from tests.peers import (
     Recorder,

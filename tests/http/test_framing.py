@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ApplicationError
-from daphne_like.http.output import LARGEST_WRITE, WRITTEN_ALONE
+from daphne_like.http.h1.response_writer import LARGEST_WRITE, WRITTEN_ALONE
 from tests.acting import (
     DATE,
     ERROR_500,

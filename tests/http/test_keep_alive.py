@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from daphne_like.http.h1 import MOST_DISCARDED
+from daphne_like.http.h1.connection import MOST_DISCARDED
 from tests.memory import Memory
 from tests.peers import answer_at_once, chunked, get, post, read_answers, respond
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from daphne_like.http.chunked import MAX_OVERHEAD
-from daphne_like.http.h1 import MOST_LINGERING
+from daphne_like.http.h1.chunked import MAX_OVERHEAD
+from daphne_like.http.h1.connection import MOST_LINGERING
 from tests.memory import Memory
 from tests.peers import Recorder, answer_at_once, chunked, get, never_answer, post, read_answers
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ConnectionClosed
-from daphne_like.http.output import LARGEST_WRITE, WRITTEN_ALONE
+from daphne_like.http.h1.response_writer import LARGEST_WRITE, WRITTEN_ALONE
 from tests.acting import DATE, GET, HEAD, Script, body, head, sending, start
 from tests.memory import Memory, Wire
 

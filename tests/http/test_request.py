@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import PeerError
-from daphne_like.http import fields, request
-from daphne_like.http.reading import LONGEST_FIRST, MOST_SECTIONS
-from daphne_like.http.request import Target, split_target
+from daphne_like.http import fields
+from daphne_like.http.h1 import request_line as request
+from daphne_like.http.h1.request_line import Target, split_target
+from daphne_like.http.h1.request_reader import LONGEST_FIRST, MOST_SECTIONS
 from tests.acting import EXTENSIONS
 from tests.memory import Memory, Wire
 from tests.peers import Answer, Recorder, get, post, read_answers

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ConnectionClosed
-from daphne_like.http.output import LARGEST_WRITE
+from daphne_like.http.h1.response_writer import LARGEST_WRITE
 from tests.acting import GET, Script, body, start
 from tests.h2_peer import H2Peer
 from tests.memory import Memory, Wire

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from daphne_like.http.reading import MOST_AHEAD
+from daphne_like.http.h1.request_reader import MOST_AHEAD
 from tests.acting import Script, body, start
 from tests.h2_peer import NO_ERROR, H2Peer
 from tests.memory import Memory

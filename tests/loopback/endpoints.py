@@ -25,8 +25,8 @@ from tests.websocket_peer import Peer
 NATIVE = "daphne_like.reactor.transport.NativeTransport"
 STOCK_TCP = "twisted.internet.tcp.Server"
 STOCK_UNIX = "twisted.internet.unix.Server"
-PROXIED = "daphne_like.proxy_protocol.HalfCloseableConnection"
-PROXIED_TLS = "daphne_like.proxy_protocol.ProxiedConnection"
+PROXIED = "daphne_like.listening.proxy_protocol.HalfCloseableConnection"
+PROXIED_TLS = "daphne_like.listening.proxy_protocol.ProxiedConnection"
 TWISTED_TLS = "twisted.protocols.tls.BufferingTLSTransport"
 
 HEADER = b"PROXY TCP4 198.51.100.7 203.0.113.8 40000 443\r\n"

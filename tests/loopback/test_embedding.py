@@ -22,7 +22,7 @@ BEGIN = """
 import asyncio, logging, socket, sys
 # asyncio's debug mode tells of whatever takes a tenth of a second, as all does on a busy machine.
 logging.getLogger("asyncio").addFilter(lambda record: "Executing" not in record.getMessage())
-import daphne_like, daphne_like.embedding
+import daphne_like, daphne_like.launch.embedding
 from daphne_like.exceptions import ConfigurationError
 
 def hello(text):

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from daphne_like.cli import make_parser
+from daphne_like.launch.command import make_parser
 from tests import needed
 from tests.loopback.conftest import DEADLINE, PROJECTS, Running
 

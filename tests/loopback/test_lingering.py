@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from daphne_like.http.h1 import LINGER_SECONDS
+from daphne_like.http.h1.connection import LINGER_SECONDS
 from tests.peers import Answer, chunked, get, post, read_answers
 
 Start = Callable[..., Any]

@@ -20,9 +20,9 @@ import pytest
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock
 
-from daphne_like import unix_files
 from daphne_like.exceptions import ConfigurationError
-from daphne_like.unix_files import ListeningOnFiles, Ownership
+from daphne_like.listening import unix_sockets as unix_files
+from daphne_like.listening.unix_sockets import ListeningOnFiles, Ownership
 from tests import needed
 from tests.loopback.conftest import DEADLINE, Running
 from tests.loopback.endpoints import free_port

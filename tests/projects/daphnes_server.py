@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from daphne_like.cli import CommandLineInterface
+from daphne_like.launch.command import CommandLineInterface
 
 
 class Server:

@@ -14,7 +14,7 @@ from twisted.internet import asyncioreactor
 
 asyncioreactor.install()
 
-from daphne_like.observe.banner import banner  # noqa: E402 # needs the reactor above
+from daphne_like.launch.banner import banner  # noqa: E402 # needs the reactor above
 from daphne_like.server import Server  # noqa: E402
 
 

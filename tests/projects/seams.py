@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-from daphne_like.cli import CommandLineInterface
+from daphne_like.launch.command import CommandLineInterface
 
 
 class Server:

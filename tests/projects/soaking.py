@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from daphne_like.http.h1 import HTTP1Connection
+from daphne_like.http.h1.connection import HTTP1Connection
 from daphne_like.reactor.transport import NativeTransport
 from daphne_like.websocket.protocol import WebSocketProtocol
 from daphne_like.websocket.session import Session

@@ -3,7 +3,7 @@
 import gc
 import json
 
-from daphne_like.http.h1 import HTTP1Connection
+from daphne_like.http.h1.connection import HTTP1Connection
 
 
 async def application(scope, receive, send):

@@ -12,7 +12,7 @@ from twisted.internet.endpoints import AdoptedStreamServerEndpoint
 from twisted.internet.interfaces import IStreamServerEndpointStringParser
 from zope.interface.verify import verifyObject
 
-from daphne_like.reactor.fd import FileDescriptorParser, endpoint_for, listening_family
+from daphne_like.listening.fd import FileDescriptorParser, endpoint_for, listening_family
 
 parser = FileDescriptorParser()
 

@@ -15,8 +15,8 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from daphne_like.interfaces import ISendsFiles
 from daphne_like.reactor.tls import SecuredTransport
+from daphne_like.transport_interfaces import ISendsFiles
 from tests.reactor.carriers import Carried, Recorder, World, native_asyncio, native_uvloop, reset
 from tests.reactor.test_writing import LARGE
 
@@ -72,7 +72,7 @@ def descriptors() -> int:
 
 
 class FileRules(Carried):
-    """daphne_like.interfaces.ISendsFiles."""
+    """daphne_like.transport_interfaces.ISendsFiles."""
 
     @pytest.fixture
     def file(self, tmp_path: Path) -> Iterator[int]:

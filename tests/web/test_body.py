@@ -10,7 +10,7 @@ import pytest
 from twisted.web.resource import Resource
 
 from daphne_like.asgi.queue import HIGH_WATER, MAX_EVENTS
-from daphne_like.http.reading import MOST_DISCARDED
+from daphne_like.http.h1.request_reader import MOST_DISCARDED
 from tests.acting import Script, body, start
 from tests.peers import Recorder, answer_at_once, chunked, get, post, read_answers
 

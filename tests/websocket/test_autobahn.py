@@ -14,7 +14,7 @@ from autobahn.websocket import protocol as autobahn
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 
 from daphne_like.asgi.queue import MessageQueue
-from daphne_like.http.pace import Paced
+from daphne_like.runtime.send_pacing import Paced
 from daphne_like.websocket.factory import WebSocketFactory
 from daphne_like.websocket.protocol import WebSocketProtocol
 from tests.acting import Script

@@ -3,8 +3,8 @@
 from twisted.application.reactors import Reactor
 from twisted.application.service import ServiceMaker
 
-from daphne_like.reactor.fd import FileDescriptorParser
-from daphne_like.tls.endpoint import SecureParser
+from daphne_like.listening.fd import FileDescriptorParser
+from daphne_like.listening.https import SecureParser
 
 reactor = Reactor(
     "daphne-like",
@@ -14,7 +14,7 @@ reactor = Reactor(
 
 server = ServiceMaker(
     "daphne-like",
-    "daphne_like.twistd",
+    "daphne_like.launch.twistd",
     "An ASGI server: Django, Channels, Starlette, FastAPI and every other application.",
     "daphne-like",
 )

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ApplicationError
-from daphne_like.http import files
-from daphne_like.http.files import LEAST_READ, MOST_READ, Stretch, open_file
+from daphne_like.http import file_range as files
+from daphne_like.http.file_range import LEAST_READ, MOST_READ, Stretch, open_file
 from tests.memory import Loop
 
 OCTETS = bytes(range(251)) * 4000

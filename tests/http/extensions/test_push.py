@@ -16,7 +16,7 @@ from h2.settings import SettingCodes
 from hyperframe.frame import PushPromiseFrame
 
 from daphne_like.exceptions import ApplicationError
-from daphne_like.http.h2_stream import MOST_PROMISES
+from daphne_like.http.h2.stream import MOST_PROMISES
 from tests import needed
 from tests.acting import EXTENSIONS, Script, body, start
 from tests.h2_peer import H2Peer, goaway, settings

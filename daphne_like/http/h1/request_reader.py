@@ -1,0 +1,690 @@
+"""The reading half of an HTTP/1.1 connection: from octets to exchanges (RFC 9112).
+
+httptools parses heads; what a request head must not be is in request.py. Chunked bodies are decoded
+in chunked.py, a body with a Content-Length is counted. What comes of the exchanges is in h1.py.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import httptools
+from twisted.internet.interfaces import INegotiated
+
+from daphne_like.asgi.queue import HIGH_WATER
+from daphne_like.exceptions import PeerError
+from daphne_like.http import fields
+from daphne_like.http.exchange import COMPLETE, EXPECTED, Exchange
+from daphne_like.http.h1 import request_line as request
+from daphne_like.http.h1.chunked import ChunkedDecoder
+from daphne_like.http.h1.request_line import exchange_for, request_lines
+from daphne_like.http.h1.response_writer import HTTP1Output
+from daphne_like.http.h2.frame_reader import PREFACE
+from daphne_like.runtime.timeouts import Wait
+from daphne_like.runtime.timer_wheel import NEVER
+
+if TYPE_CHECKING:
+    from daphne_like.server import Server
+
+known_line = request_lines.get
+"""Bound once: the interpreter takes no short cut to a method of something imported."""
+
+END_OF_HEAD = b"\r\n\r\n"
+USUAL_HEAD = 16384
+MOST_SECTIONS = 128
+"""Field sections of connections' first requests that are known to other connections."""
+LONGEST_FIRST = 1024
+"""Octets of a first request whose fields are looked up, or kept."""
+SECRETS = frozenset((b"cookie", b"authorization", b"proxy-authorization"))
+"""Fields that are kept no longer than their connection."""
+PREFACE_FOUND = ("Pause on PRI/Upgrade",)
+"""How httptools says that it has read the connection preface of HTTP/2, from here or from there."""
+MOST_AHEAD = 16
+"""Requests parsed ahead of the one that is answered; then the peer is read no further."""
+MOST_EMPTY = 64
+"""Octets of empty lines before a request line."""
+LARGE_READ = 65536
+"""Octets that are dropped from which the next read waits for the next turn. An event loop reads up
+to 8 MiB of one connection in a turn, which takes as long as hundreds of requests."""
+MOST_DISCARDED = 262144
+"""Octets of an unread request body that are read and dropped to keep a connection."""
+MAX_CHUNKS_A_TURN = 512
+"""Chunks of one connection that are decoded in one turn of the event loop: half a millisecond's
+work. A peer can send a million of them in the time of one turn."""
+
+
+class Input(enum.Enum):
+    """What happens to what the peer sends."""
+
+    PARSED = enum.auto()
+    KEPT = enum.auto()  # parsed when the requests before it are answered
+    SWITCHING = enum.auto()  # kept for another protocol, if the application wants it
+    SWITCHED = enum.auto()  # the other protocol's
+    IGNORED = enum.auto()  # the connection ends with the answers that are owed
+    FINISHED = enum.auto()  # likewise, and the peer has closed its side
+    DROPPED = enum.auto()  # all answers are out, the connection lingers
+    CLOSED = enum.auto()
+
+
+PARSED, KEPT, SWITCHING, SWITCHED, IGNORED, FINISHED, DROPPED, CLOSED = Input
+
+
+def end_of_section(before: bytes, data: bytes, start: int) -> int:
+    """Where the first empty line ends; -1 if it is not there yet.
+
+    Args:
+        before: at most three octets that came before `data[start:]` and belong to the section.
+        data: from `start` on what came.
+        start: an index.
+    """
+    if before:
+        found = (before + data[start : start + 3]).find(END_OF_HEAD)
+        if found >= 0:
+            return start + found + 4 - len(before)
+    found = data.find(END_OF_HEAD, start)
+    return found + 4 if found >= 0 else -1
+
+
+class HTTP1Input(HTTP1Output):
+    """Parses what the peer sends into exchanges, as far as they may be read ahead.
+
+    Args:
+        server: for the options.
+    """
+
+    __slots__ = (
+        "_again",
+        "_ahead",
+        "_body_left",
+        "_chunks",
+        "_decoder",
+        "_exchange",
+        "_fields",
+        "_head",
+        "_http_timeout",
+        "_idle",
+        "_input",
+        "_kept",
+        "_kept_from",
+        "_known",
+        "_line_begun",
+        "_max_requests",
+        "_peer_is_done",
+        "_reading",
+        "_receiving",
+        "_requests",
+        "_serves_http2",
+        "_successor",
+        "_target",
+        "_turn_is_due",
+        "_upgrading",
+        "addresses",
+        "parser",
+        "whole_head",
+    )
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server)
+        self.addresses: request.Addresses | None = None
+        self._http_timeout = server.options.http_timeout
+        self._max_requests = server.options.max_requests_per_connection
+        self._requests = 0
+        self._serves_http2 = server.options.http != "1"
+        self._reading = True
+        self.parser: Any = None
+        self._input = PARSED
+        self._exchange: Exchange | None = None  # the one that is answered
+        self._receiving: Exchange | None = None  # the one whose body arrives
+        self._ahead: deque[Exchange] | None = None
+        self._fields: fields.Fields = []
+        self._target = b""
+        self._head: bytes | bytearray = b""  # as far as it came, until it is whole
+        self.whole_head = b""  # its octets, without empty lines before it
+        self._body_left: int | None = 0  # of a Content-Length; None in a chunked body
+        self._line_begun = False  # httptools has been fed the method of the request line
+        self._decoder: ChunkedDecoder | None = None
+        self._chunks = 0  # decoded in this turn of the event loop
+        self._turn_is_due = False  # `_begin_turn` is scheduled
+        self._kept = b""  # what is to be parsed of it begins at _kept_from
+        self._kept_from = 0
+        self._peer_is_done = False  # it said that it sends no further request
+        self._idle = False  # between two requests, and nothing owed
+        self._known: fields.FieldSection | None = None  # of the last request, if repeatable
+        self._again = False  # the request that is parsed has the same
+        self._upgrading = False  # the parser has stopped for another protocol
+        self._successor: Any = None  # that protocol, once it has the connection
+
+    # What the order of exchanges does about it.
+
+    def _start(self, exchange: Exchange) -> None:
+        """Run the application of an exchange whose turn it is."""
+        raise NotImplementedError
+
+    def _go_on(self) -> None:
+        """Nothing is being answered: on to what comes next."""
+        raise NotImplementedError
+
+    def _refuse(self, error: PeerError) -> None:
+        """What came is no request."""
+        raise NotImplementedError
+
+    def switch(self, exchange: Exchange, lines: list[bytes], protocol: Any) -> None:
+        """See Carrier."""
+        raise NotImplementedError
+
+    def _become_http2(self, read: bytes = b"") -> None:
+        """Hand the connection over to HTTP/2 (RFC 9113, 3.2, 3.3).
+
+        Args:
+            read: octets of the preface that were parsed here.
+        """
+        raise NotImplementedError
+
+    def _linger(self) -> None:
+        """Read no more, and close when the peer has read the last answer."""
+        raise NotImplementedError
+
+    # Octets.
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._input is not PARSED:
+            if self._successor is not None:
+                self._successor.dataReceived(data)
+            else:
+                self._not_parsed(data)
+            return
+        if not self._idle:
+            self._parse_in_pieces(data)
+        else:
+            self._idle = False
+            self.deadline = NEVER
+            line_end = data.find(b"\r\n")
+            known = self._known
+            if self.addresses is None and line_end > 0 and len(data) <= LONGEST_FIRST:
+                self._known = known = self._known_of_others(data[line_end:])
+            if known is not None and data.startswith(known.octets, line_end):
+                line = known_line(data[:line_end])
+                if line is not None and known.has_host:
+                    # The fields of the last request, octet for octet, behind a request
+                    # line seen lately: what httptools and the checks said of both holds.
+                    exchange = exchange_for(self, line, known.fields, "1.1", True)
+                    if self._max_requests:
+                        self._count_request(exchange)
+                    self._exchange = exchange
+                    section_end = line_end + len(known.octets)
+                    if known.length or section_end != len(data):
+                        self._take_body(exchange, known.length or 0, data, section_end)
+                    else:
+                        exchange.request_complete = True
+                    if self._http_timeout:
+                        self.wait(Wait.ANSWER, self._http_timeout)
+                    exchange.start()
+                    if self._receiving is not None or self._head:
+                        self._wait_for_rest()
+                    return
+                self._parse_request_line(data, line_end, line_end + len(known.octets))
+                self._settle()
+                return
+            head_end = data.find(END_OF_HEAD) + 4
+            if 4 < head_end <= self.server.usual_head and data[0] > 32:
+                # One head as it came, and nothing before it.
+                self.whole_head = head = data[:head_end]
+                self._feed_head(head)
+                if head_end < len(data):
+                    self._parse_in_pieces(data, head_end)
+            else:
+                self._parse_in_pieces(data)
+        self._settle()
+
+    def _known_of_others(self, section: bytes) -> fields.FieldSection | None:
+        """The fields of a connection's first request, if another's first one had the same."""
+        known = self.server.field_sections.get(section)
+        if known is not None:
+            try:
+                self.find_addresses()
+            except PeerError:
+                return None  # it is refused when it is parsed
+        return known
+
+    def _remember(self, known: fields.FieldSection) -> None:
+        """Keep the fields of a first request, short and without a body, for other connections."""
+        line = self.whole_head.removesuffix(known.octets)
+        if (
+            not known.octets
+            or known.length != 0
+            or len(self.whole_head) > LONGEST_FIRST
+            or not SECRETS.isdisjoint(known.by_name)
+            # The line is checked by now; that it ends where the fields begin must never rest on
+            # what a parser takes for the end of a line: they would be put into others' requests.
+            or b"\n" in line
+            or b"\r" in line
+        ):
+            return
+        sections = self.server.field_sections
+        if len(sections) >= MOST_SECTIONS:
+            sections.clear()
+        sections[known.octets] = known
+
+    def _parse_request_line(self, data: bytes, line_end: int, section_end: int) -> None:
+        """Feed a head whose fields are known, without them."""
+        self._again = True
+        self.whole_head = data[:section_end]
+        self._feed_head(data[:line_end] + END_OF_HEAD)
+        self._again = False
+        if self._exchange is None and self._input is PARSED:  # there was no request line
+            self._refuse(PeerError(400, request.NOT_HTTP))
+        elif section_end < len(data):
+            self._parse_in_pieces(data, section_end)
+
+    def _take_body(self, exchange: Exchange, length: int, data: bytes, start: int) -> None:
+        """What comes behind a head whose fields are known: the body, and further requests."""
+        if length:
+            self._body_left = length
+            self._receiving = exchange
+            self.parser = None
+        else:
+            exchange.request_complete = True
+        self._parse_in_pieces(data, start)
+
+    def _feed_head(self, head: bytes) -> bool:
+        """Feed a head to httptools, or the beginning of one.
+
+        Returns:
+            Whether it was fed; not as long as it does not hold the whole method.
+        """
+        try:
+            octets = request.with_known_method(head)
+        except PeerError as error:
+            self._refuse(error)
+            return True
+        if octets is None:
+            return False
+        self._parse(octets)
+        return True
+
+    def _parse(self, octets: bytes | memoryview) -> None:
+        parser = self.parser
+        if parser is None:
+            parser = self.parser = httptools.HttpRequestParser(self)
+        try:
+            parser.feed_data(octets)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(octets[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            if (
+                error.args == PREFACE_FOUND
+                and self.addresses is None
+                and self._serves_http2
+                and self._negotiated() != b"http/1.1"
+            ):
+                # The connection's first octets were HTTP/2's preface.
+                self._become_http2(PREFACE)
+            elif self._input is PARSED:  # else `Connection: close` came before it
+                self._refuse(request.refusal(error, octets))
+
+    def _parse_in_pieces(self, data: bytes, start: int = 0) -> None:
+        """Feed one head, or what belongs to one body, at a time: parsing can stop after each."""
+        if self._kept:  # the octets before these wait for the next turn
+            self._kept = self._kept[self._kept_from :] + data[start:]
+            self._kept_from = 0
+            return
+        size = len(data)
+        view = memoryview(data)
+        while start < size and self._input is PARSED:
+            if self._ahead is not None and len(self._ahead) >= MOST_AHEAD:
+                self._input = KEPT
+                self._kept, self._kept_from = data, start
+                self._pause_reading()
+                return
+            if self._body_left:
+                end = min(size, start + self._body_left)
+                self._count_body(data if end - start == size else data[start:end])
+            elif self._body_left is None:
+                if self._chunks >= MAX_CHUNKS_A_TURN:
+                    self._kept, self._kept_from = data, start
+                    self._pause_reading()
+                    return
+                end = self._parse_chunks(data, start)
+            else:
+                end = self._parse_head(data, view, start)
+            start = end
+        if self._input is SWITCHING and start < size:
+            self._kept, self._kept_from = data[start:], 0
+        elif self._input is SWITCHED and start < size:  # HTTP/2, just now
+            self._successor.dataReceived(data[start:])
+
+    def _count_body(self, octets: bytes) -> None:
+        """A part of a body with Content-Length: nothing is to be parsed in it."""
+        try:
+            self.on_body(octets)
+        except PeerError as error:
+            self._refuse(error)
+            return
+        if self._body_left == 0 and self._receiving is not None:
+            self.on_message_complete()
+
+    def _parse_head(self, data: bytes, view: memoryview, start: int) -> int:
+        """Feed a head as far as it is there; it is refused as soon as it is over a limit.
+
+        Returns:
+            Where it ends in `data`.
+        """
+        options = self.server.options
+        head = self._head
+        end = end_of_section(bytes(head[-3:]), data, start)
+        is_whole = end >= 0
+        if not is_whole:
+            end = len(data)
+        room = options.max_head - len(head)
+        if end - start > room:
+            is_whole = False
+            end = start + room + 1
+        if head:
+            assert isinstance(head, bytearray)
+            head += view[start:end]
+        elif is_whole:
+            head = data[start:end]
+        else:
+            head = bytearray(view[start:end])
+        if is_whole and not head.isspace():
+            self._head = b""
+            self.whole_head = request.without_empty_lines(bytes(head))
+        else:
+            self._head = head if type(head) is bytearray else bytearray(head)
+            self.whole_head = b""
+        if self._line_begun:
+            self._parse(view[start:end])
+        else:
+            self._line_begun = self._feed_head(self.whole_head or bytes(self._head))
+        if self.whole_head:
+            self._line_begun = False
+        if self._input is PARSED:
+            if is_whole and len(self._head) > MOST_EMPTY:
+                self._refuse(PeerError(400, "Too many empty lines."))
+            elif len(self._target) > options.max_request_line:
+                self._refuse(PeerError(414, "The request line is too long."))
+            elif len(self._head) > options.max_head:
+                self._refuse(PeerError(431, "The header section is too large."))
+        return end
+
+    def _parse_chunks(self, data: bytes, start: int) -> int:
+        """Decode a chunked body, as far as this turn of the event loop allows.
+
+        Returns:
+            Where decoding stopped in `data`.
+        """
+        decoder = self._decoder
+        if decoder is None or self._receiving is None:  # nobody wants the rest of it
+            return len(data)
+        try:
+            body, end = decoder.decode(data, start, MAX_CHUNKS_A_TURN - self._chunks)
+            if body:
+                self.on_body(body)
+            if decoder.is_done:
+                self._decoder = None
+                fields.check_trailers(decoder.trailers, self.server.options)
+                self.on_message_complete()
+        except PeerError as error:
+            self._refuse(error)
+            return len(data)
+        self._chunks += decoder.chunks
+        if self._chunks > MAX_CHUNKS_A_TURN // 8:  # a large upload has fewer
+            self._begin_turn_soon()
+        return end
+
+    def _drop_in_turns(self) -> None:
+        """Read the peer, whose octets are dropped, no further in this turn of the event loop."""
+        if self._reading:
+            self._pause_reading()
+            self._begin_turn_soon()
+
+    def _begin_turn_soon(self) -> None:
+        if not self._turn_is_due:
+            self._turn_is_due = True
+            self.server.loop.call_soon(self._begin_turn)
+
+    def _begin_turn(self) -> None:
+        """Go on with what was too much for the turn before."""
+        self._turn_is_due = False
+        self._chunks = 0
+        if self._input is DROPPED or (self._input is IGNORED and not self._paused):
+            self._resume_reading()
+            return
+        receiving = self._receiving
+        if not self._kept or self._input is not PARSED:
+            return
+        if receiving is not None and receiving.is_full:
+            return  # `input_read` goes on
+        kept, start = self._kept, self._kept_from
+        self._kept, self._kept_from = b"", 0
+        self._parse_in_pieces(kept, start)
+        if self._input is not KEPT:
+            self._resume_reading()
+        self._settle()
+
+    def _not_parsed(self, data: bytes) -> None:
+        if self._input is KEPT or self._input is SWITCHING:
+            self._kept = self._kept[self._kept_from :] + data
+            self._kept_from = 0
+            if len(self._kept) >= HIGH_WATER:
+                self._pause_reading()
+
+    def _ignore_upgrade(self, rest: bytes | memoryview) -> None:
+        """Go on in HTTP/1.1 (RFC 9110, 7.8) after a request that asks for another protocol."""
+        self.parser = None
+        self._upgrading = False
+        assert not rest  # a head is fed alone
+
+    def _settle(self) -> None:
+        """What came is parsed: start what can start, and wait for what is missing."""
+        exchange = self._exchange
+        if exchange is None:
+            if self._input is PARSED and not self._idle:
+                self._go_on()
+            return
+        if exchange.queue is None and exchange.state is EXPECTED and not self._paused:
+            self._start(exchange)
+        if self._receiving is not None or self._head:
+            self._wait_for_rest()
+
+    def _wait_for_rest(self) -> None:
+        """What was read last is no whole request."""
+        receiving = self._receiving
+        if receiving is not None:
+            receiving.flush_body()
+            if receiving.is_full:
+                self._pause_reading()
+            elif not self.waits_for(Wait.BODY):
+                self._wait_for_body()
+        elif not self.waits_for(Wait.HEAD):
+            self.wait(Wait.HEAD, self.server.options.header_timeout)
+
+    # What httptools calls.
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the request target."""
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One field of the head."""
+        try:
+            self._fields.append((fields.names[name], value))
+        except KeyError:
+            self._fields.append((fields.lower(name), value))
+
+    def on_headers_complete(self) -> None:
+        """The head is whole: check it, and make its exchange."""
+        target, self._target = self._target, b""
+        known = self._known
+        if known is None or not self._again:
+            parsed, self._fields = self._fields, []
+            known = fields.check_fields(parsed, self.whole_head, self.server.options)
+            self._known = known if known.octets else None
+        is_first = self.addresses is None
+        exchange = request.make_exchange(self, known, target)
+        if is_first:
+            self._remember(known)
+        if known.length != 0:
+            exchange = self._frame(exchange, known.by_name)
+        else:
+            exchange.request_complete = True
+        if not exchange.keep_alive and self._input is not SWITCHING:
+            self._peer_is_done = True
+            if exchange.request_complete:
+                self._input = IGNORED
+        if self._due is not None:
+            self.arrived(Wait.HEAD)
+        if self._max_requests:
+            self._count_request(exchange)
+        if self._exchange is None:
+            self._exchange = exchange
+        elif self._ahead is None:
+            self._ahead = deque((exchange,))
+        else:
+            self._ahead.append(exchange)
+
+    def _count_request(self, exchange: Exchange) -> None:
+        self._requests += 1
+        if self._requests == self._max_requests:
+            exchange.keep_alive = False
+
+    def _frame(self, exchange: Exchange, known: dict[bytes, bytes]) -> Exchange:
+        """Find out about the body, from fields that say something about it.
+
+        Returns:
+            The exchange, or in its place a WebSocket session if the request asks for one.
+        """
+        upgrading = b"upgrade" in known and self.parser.should_upgrade()
+        self._body_left = fields.body_length(exchange.http_10, known)
+        if b"upgrade" in known:
+            has_body = self._body_left != 0
+            session = self.server.ws_factory.session_for(exchange, has_body=has_body)
+            if session is not None:
+                self._input = SWITCHING
+                self._upgrading = upgrading
+                return session
+        if self._body_left == 0:
+            exchange.request_complete = True
+        else:
+            self._expect_body(exchange, known)
+            self._receiving = exchange
+            self.parser = None  # it stays in front of this body, which is not fed to it
+            if self._body_left is None:
+                self._decoder = ChunkedDecoder()
+        if upgrading:
+            self._upgrading = True
+        return exchange
+
+    def _expect_body(self, exchange: Exchange, known: dict[bytes, bytes]) -> None:
+        most = self.server.options.max_body_size
+        if most and self._body_left is not None and self._body_left > most:
+            raise PeerError(413, "The body is too large.")
+        expectation = known.get(b"expect")
+        if expectation is not None and not exchange.http_10:
+            if expectation.lower() != b"100-continue":
+                raise PeerError(417, fields.EXPECTATION)
+            exchange.expects_continue = True
+
+    def on_body(self, data: bytes) -> None:
+        """A part of the body, without its framing."""
+        exchange = self._receiving
+        if exchange is None:
+            return
+        if self._body_left is not None:
+            self._body_left -= len(data)
+        exchange.received += len(data)
+        exchange.expects_continue = False  # it did not wait for us
+        if exchange.state is COMPLETE:
+            if exchange.received - exchange.received_at_end > MOST_DISCARDED:
+                self._linger()
+        else:
+            most = self.server.options.max_body_size
+            if most and exchange.received > most:
+                raise PeerError(413, "The body is too large.")
+            exchange.body_received(data)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        exchange = self._receiving
+        if exchange is None or self._again or (self._upgrading and self._body_left != 0):
+            return
+        self._receiving = None
+        self._body_left = 0
+        self.arrived(Wait.BODY)
+        exchange.request_complete = True
+        if not exchange.keep_alive:
+            self._input = IGNORED
+        self._resume_reading()
+        if exchange.queue is not None:
+            exchange.flush_body()
+
+    # The body's pace.
+
+    def _wait_for_body(self) -> None:
+        receiving = self._receiving
+        if receiving is not None:
+            receiving.received_at_look = receiving.received
+            self.wait(Wait.BODY, self.server.options.body_timeout)
+
+    def _look_at_body_rate(self) -> None:
+        receiving = self._receiving
+        if receiving is None:
+            return
+        options = self.server.options
+        waits_for_us = not self._reading or receiving.expects_continue
+        got = receiving.received - receiving.received_at_look
+        if waits_for_us or got >= options.body_minimum_rate * options.body_timeout:
+            self._wait_for_body()
+        else:
+            self._refuse(PeerError(408, "The request body came too slowly."))
+
+    def input_wanted(self, exchange: Exchange) -> None:
+        """See Carrier."""
+        super().input_wanted(exchange)
+        self._wait_for_body()  # which it sends from now on
+
+    def input_read(self) -> None:
+        """See Carrier."""
+        if not self._reading and self._input is not KEPT:
+            self._resume_reading()
+            self._wait_for_body()
+
+    def _pause_reading(self) -> None:
+        if self._reading:
+            self._reading = False
+            self.transport.pauseProducing()
+
+    def _resume_reading(self) -> None:
+        if self._kept and self._input is PARSED:
+            self._begin_turn_soon()  # first what has been read already
+            return
+        if not self._reading and (self._input is not SWITCHING or len(self._kept) < HIGH_WATER):
+            self._reading = True
+            self.transport.resumeProducing()
+
+    @property
+    def client(self) -> list[Any] | None:
+        """See Carrier; it may be asked for before the first request."""
+        return (self.addresses or request.find_addresses(self.transport)).client
+
+    def find_addresses(self) -> request.Addresses:
+        """Both ends, from the first request on.
+
+        Raises:
+            PeerError: 400, TLS has settled on HTTP/2 and this is none (RFC 9113, 3.2); where the
+                transport tells of the handshake's end, HTTP/2 has the connection by now.
+        """
+        if self._negotiated() == b"h2":
+            raise PeerError(400, "TLS has settled on HTTP/2, and this is HTTP/1.1.")
+        self.addresses = request.find_addresses(self.transport)
+        return self.addresses
+
+    def _negotiated(self) -> bytes | None:
+        """Return the protocol that TLS has settled on by ALPN; None without TLS or without ALPN."""
+        transport = self.transport
+        if not INegotiated.providedBy(transport):
+            return None
+        protocol: bytes | None = transport.negotiatedProtocol
+        return protocol

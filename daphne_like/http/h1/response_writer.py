@@ -1,0 +1,427 @@
+"""The writing half of an HTTP/1.1 connection: frames responses (RFC 9112, 6) and paces them."""
+
+from __future__ import annotations
+
+import logging
+from asyncio import Event
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import ISSLTransport
+
+from daphne_like.exceptions import ConnectionClosed, PeerError
+from daphne_like.http.exchange import BODILESS, EXPECTED, HELD, STREAMING, WRITING, Exchange
+from daphne_like.http.file_range import MOST_SENT, Stretch
+from daphne_like.http.h1.status_lines import (
+    CHUNKED,
+    CLOSE,
+    CONTINUE,
+    KEEP_ALIVE,
+    STATUS_LINES,
+    short_answer,
+    status_line,
+)
+from daphne_like.runtime.send_pacing import TURN, Paced
+from daphne_like.transport_interfaces import ISendsFiles, ITakesViews
+
+if TYPE_CHECKING:
+    from daphne_like.server import Server
+
+log = logging.getLogger("daphne_like.http")
+
+known_status_line = STATUS_LINES.get
+
+LAST_CHUNK = b"0\r\n\r\n"
+WRITTEN_ALONE = 16384
+"""From this size on a body is handed over beside its head instead of copied behind it."""
+LARGEST_WRITE = 131072
+"""Octets of body handed to the transport at once; it would buffer all it is given."""
+
+
+class HTTP1Output(Paced):
+    """What an exchange calls to be written; `exchange_over` tells the reading half.
+
+    Args:
+        server: for the default fields and options.
+    """
+
+    __slots__ = ("_out", "_out_size")
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server)
+        self._out: list[bytes | memoryview] | None = None
+        self._out_size = 0
+
+    def exchange_over(self, exchange: Exchange) -> None:
+        """The response is whole."""
+        raise NotImplementedError
+
+    def may_keep_alive(self, exchange: Exchange) -> bool:
+        """Whether what is left of the request allows another one."""
+        raise NotImplementedError
+
+    # Carrier.
+
+    def respond(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
+        """Write the head and the first of the body; a whole small answer is one write.
+
+        Raises:
+            ApplicationError: the body is longer or shorter than its Content-Length.
+        """
+        status = exchange.status
+        length = exchange.length
+        size = len(body)
+        if size >= WRITTEN_ALONE:
+            return self._respond_large(exchange, body, more)
+        lines = exchange.lines
+        server = self.server
+        if server.stopping or not (more or exchange.request_complete):
+            exchange.keep_alive = exchange.keep_alive and self.may_keep_alive(exchange)
+        framing = b""
+        if exchange.head_only or status in BODILESS:
+            framing = self._frame_nothing(exchange, size, more)
+            lines = exchange.lines
+            body = b""
+            size = 0
+        elif length is None:
+            if not more:
+                framing = b"Content-Length: %d\r\n" % size
+            elif exchange.http_10:
+                exchange.keep_alive = False
+            else:
+                exchange.chunked = True
+                framing = CHUNKED
+                body = b"%x\r\n%b\r\n" % (size, body) if size else b""
+        elif length != size or more:
+            exchange.check_length(size, more)
+        if not exchange.keep_alive:
+            framing += CLOSE
+        elif exchange.http_10:
+            framing += KEEP_ALIVE
+        octets = b"".join(
+            (
+                known_status_line(status) or status_line(status),
+                server.default_fields[exchange.specials],
+                *lines,
+                framing,
+                b"\r\n",
+                body,
+            )
+        )
+        exchange.written = size
+        if more:
+            exchange.state = STREAMING
+            if server.action_logger is not None:
+                exchange.head_sent = server.clock()
+            return self._write_soon(octets)
+        server.outbox.put(self.transport, octets)
+        exchange.complete()
+        self.exchange_over(exchange)
+        return self._writer() if self._paused else None
+
+    def _respond_large(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
+        """The head alone, and then the body as a further part of it."""
+        if exchange.length is not None:
+            if not self._is_bodiless(exchange):
+                exchange.check_length(len(body), more)
+        elif not more and exchange.status not in BODILESS:
+            exchange.length = len(body)
+            exchange.lines.append(b"Content-Length: %d\r\n" % exchange.length)
+        if not more:
+            exchange.keep_alive = exchange.keep_alive and self.may_keep_alive(exchange)
+        self.respond(exchange, b"", True)
+        return self.write_body(exchange, body, more)
+
+    def write_body(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
+        """Write a further part of the body.
+
+        Raises:
+            ApplicationError: the body is longer or shorter than its Content-Length.
+        """
+        size = len(body)
+        before = after = b""
+        if self._is_bodiless(exchange):
+            body = b""
+            size = 0
+        elif exchange.chunked:
+            if size:  # a chunk of no octets would be the last one
+                before, after = b"%x\r\n" % size, b"\r\n"
+            if not more:
+                after += LAST_CHUNK
+        elif exchange.length is not None:
+            exchange.check_length(size, more)
+        exchange.written += size
+        if size > LARGEST_WRITE:
+            exchange.state = WRITING
+            exchange.part_written = Event()
+            return self._write_large(exchange, before, body, after, more)
+        octets = b"%b%b%b" % (before, body, after) if before or after else body
+        if more and self._paused:
+            exchange.state = WRITING
+            exchange.part_written = Event()
+            return self._write_when_room(exchange, octets, size)
+        return self._write_part(exchange, octets, more)
+
+    async def _write_when_room(self, exchange: Exchange, octets: bytes, size: int) -> None:
+        """Write a further part when the peer has read what the transport holds.
+
+        Cancelled before that, nothing of the part is out, and the response can go on without it.
+
+        Args:
+            exchange: its state is WRITING.
+            octets: with framing.
+            size: octets of body among them.
+        """
+        written = exchange.part_written
+        assert written is not None
+        try:
+            await self._room_for(exchange)
+        except BaseException:
+            exchange.written -= size
+            raise
+        finally:
+            if exchange.state is WRITING:
+                exchange.state = STREAMING
+            written.set()
+        waiting = self._write_soon(octets)
+        if waiting is not None:
+            await waiting
+
+    async def _room_for(self, exchange: Exchange) -> None:
+        """Wait until the transport has room.
+
+        Raises:
+            ConnectionClosed: the connection is gone.
+        """
+        if self._paused:
+            await self._writer()
+        if exchange.state is not WRITING:
+            raise ConnectionClosed("The connection was closed while a body was written")
+
+    def _write_part(self, exchange: Exchange, octets: bytes, more: bool) -> Awaitable[None] | None:
+        if more:
+            return self._write_soon(octets)
+        self._write_last(octets)
+        exchange.complete()
+        self.exchange_over(exchange)
+        return self._writer() if self._paused else None
+
+    async def _write_large(
+        self, exchange: Exchange, before: bytes, body: bytes, after: bytes, more: bool
+    ) -> None:
+        """Write a large part piece by piece, as the peer reads it: its progress can be seen."""
+        written = exchange.part_written
+        assert written is not None
+        begun = False
+        try:
+            await self._room_for(exchange)
+            begun = True
+            self._write_now(before)
+            for start in range(0, len(body), LARGEST_WRITE):
+                self._write_now(body[start : start + LARGEST_WRITE])
+                await self._next_turn(exchange)
+            exchange.state = STREAMING
+            waiting = self._write_part(exchange, after, more)
+        finally:
+            if exchange.state is WRITING:  # cancelled
+                if begun:  # what is out can not be made whole
+                    self.abort(exchange)
+                else:
+                    exchange.written -= len(body)
+                    exchange.state = STREAMING
+            written.set()
+        if waiting is not None:
+            await waiting
+
+    def write_file(self, exchange: Exchange, part: Stretch, more: bool) -> Awaitable[None]:
+        """See Carrier; a part of a chunked body is one chunk."""
+        if exchange.state is HELD:
+            if not more:
+                exchange.keep_alive = exchange.keep_alive and self.may_keep_alive(exchange)
+            self.respond(exchange, b"", True)
+        before = after = b""
+        if exchange.chunked:
+            before, after = b"%x\r\n" % part.left, b"\r\n" if more else b"\r\n" + LAST_CHUNK
+        exchange.written += part.left
+        exchange.state = WRITING
+        exchange.part_written = Event()
+        return self._write_file(exchange, before, part, after, more)
+
+    async def _write_file(
+        self, exchange: Exchange, before: bytes, part: Stretch, after: bytes, more: bool
+    ) -> None:
+        written = exchange.part_written
+        assert written is not None
+        try:
+            self._write_now(before)
+            if ISendsFiles.implementedBy(type(self.transport)):
+                await self._send_stretch(exchange, part)
+            takes_views = ITakesViews.implementedBy(type(self.transport))
+            kept_up = True
+            while part.left:
+                octets = await part.read(self.server.loop, kept_up)
+                if exchange.state is not WRITING:
+                    raise ConnectionClosed("The connection was closed while a file was sent")
+                self._write_now(octets if takes_views else bytes(octets))
+                kept_up = not self._paused
+                await self._next_turn(exchange)
+            exchange.state = STREAMING
+            waiting = self._write_part(exchange, after, more)
+        finally:
+            part.close()
+            if exchange.state is WRITING:  # what is out can not be made whole
+                self.abort(exchange)
+            written.set()
+        if waiting is not None:
+            await waiting
+
+    async def _send_stretch(self, exchange: Exchange, part: Stretch) -> None:
+        """Let the kernel send a stretch; what is left of it after that must be read."""
+        transport = self.transport
+        if ISSLTransport.providedBy(transport):
+            return
+        while part.left:
+            if self._paused:
+                await self._next_turn(exchange)
+            try:
+                sent = transport.send_file(part.descriptor, part.offset, min(part.left, MOST_SENT))
+            except OSError as problem:  # a file system that has no way from it to a socket
+                log.debug("= a file is read, not sent: %s", problem)
+                return
+            if sent is not None:
+                part.sent(sent)
+            await self._next_turn(exchange)
+
+    async def _next_turn(self, exchange: Exchange) -> None:
+        """Go on when the peer has read; everybody else has a turn in between."""
+        await self.turn()
+        if exchange.state is not WRITING:
+            raise ConnectionClosed("The connection was closed while a body was written")
+
+    def write_informational(
+        self, exchange: Exchange, status: int, lines: list[bytes]
+    ) -> Awaitable[None] | None:
+        """See Carrier."""
+        octets = b"".join((status_line(status), *lines, b"\r\n"))
+        if self._paused:
+            return self._inform_when_room(exchange, octets)
+        self._write_now(octets)
+        return self.turn()
+
+    async def _inform_when_room(self, exchange: Exchange, octets: bytes) -> None:
+        """Write a head that is not the final one when the transport has room."""
+        while self._paused:
+            await self._writer()
+        if exchange.state is EXPECTED or exchange.state is HELD:  # the final head is not out
+            self._write_now(octets)
+
+    def write_trailers(self, exchange: Exchange, lines: list[bytes]) -> Awaitable[None] | None:
+        """See Carrier; only a chunked body has room for them (RFC 9112, 7.1.2)."""
+        octets = b"".join((b"0\r\n", *lines, b"\r\n")) if exchange.chunked else b""
+        return self._write_part(exchange, octets, False)
+
+    def answer(self, exchange: Exchange, error: PeerError) -> None:
+        """Answer in the application's place, and close after it."""
+        exchange.answered_with(error)
+        self._out = None
+        exchange.keep_alive = False
+        defaults = self.server.default_fields[0]
+        head_only, http_10 = exchange.head_only, exchange.http_10
+        self._write_now(short_answer(error, defaults, head_only=head_only, http_10=http_10))
+        self.exchange_over(exchange)
+
+    def abort(self, exchange: Exchange) -> None:
+        """Cut the connection: no end of a body goes out that a peer could take for one."""
+        exchange.close()
+        self._flush()  # what the application has sent before is out
+        self.transport.abortConnection()
+
+    def leave(self, exchange: Exchange) -> None:
+        """See Carrier; answers to the requests before it still go out."""
+        exchange.close()
+        exchange.keep_alive = False
+        self.exchange_over(exchange)
+
+    def input_wanted(self, exchange: Exchange) -> None:
+        """100 (Continue), when the application first asks for the body (RFC 9110, 10.1.1)."""
+        self._write_now(CONTINUE)
+
+    # Framing.
+
+    def _is_bodiless(self, exchange: Exchange) -> bool:
+        return exchange.head_only or exchange.status in BODILESS
+
+    def _frame_nothing(self, exchange: Exchange, size: int, more: bool) -> bytes:
+        """HEAD, 204 and 304: no octet of body, whatever the application sends (ASGI H32)."""
+        if exchange.status == 204:  # RFC 9110, 8.6: no Content-Length either
+            exchange.lines = [
+                line for line in exchange.lines if line[:15].lower() != b"content-length:"
+            ]
+        elif exchange.head_only and exchange.length is None and size and not more:
+            return b"Content-Length: %d\r\n" % size
+        return b""
+
+    # Writing.
+
+    def _write_soon(self, octets: bytes) -> Awaitable[None] | None:
+        """Write once this turn of the event loop is over, with what else comes until then.
+
+        An application that sends ten chunks without waiting costs one system call instead of
+        ten; one that waits for anything has its chunk on the wire before it goes on.
+
+        Returns:
+            What `send` awaits, if the peer does not read. Else one turn of the event loop at each
+            WRITTEN_ALONE octets: an application that never waits would keep the loop from telling
+            that the peer has gone, and everybody else from their turn.
+        """
+        out = self._out
+        size = len(octets)
+        enough = False
+        if out is not None:
+            out.append(octets)
+            self._out_size += size
+            enough = self._out_size >= WRITTEN_ALONE
+            if enough:
+                self._flush()
+        elif self._paused or size >= WRITTEN_ALONE:
+            self._write_now(octets)
+            enough = True
+        elif octets:
+            self._out = [octets]
+            self._out_size = size
+            self.server.loop.call_soon(self._flush)
+        if self._paused:
+            return self._writer()
+        return TURN if enough else None
+
+    def _write_last(self, octets: bytes) -> None:
+        """Write the last part of a body, behind what waits."""
+        out = self._out
+        if out is None:
+            if octets:
+                self.server.outbox.put(self.transport, octets)
+            return
+        self._out = None
+        out.append(octets)
+        is_large = len(octets) >= WRITTEN_ALONE
+        self.server.outbox.put(self.transport, out if is_large else b"".join(out))
+
+    def _write_now(self, octets: bytes | memoryview) -> None:
+        self.server.outbox.flush()
+        out = self._out
+        if out is not None:
+            self._out = None
+            out.append(octets)
+            if len(octets) >= WRITTEN_ALONE:
+                self.transport.writeSequence(out)
+                return
+            octets = b"".join(out)
+        if octets:
+            self.transport.write(octets)
+
+    def _flush(self) -> None:
+        self.server.outbox.flush()
+        out = self._out
+        if out is not None:
+            self._out = None
+            self.transport.writeSequence(out)

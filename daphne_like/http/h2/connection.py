@@ -1,0 +1,850 @@
+"""An HTTP/2 connection: what its peer sends, what it waits for, and its end (RFC 9113).
+
+How frames are cut and checked is in h2/frame_reader.py, how answers go out in h2/send_scheduler.py, what one
+stream does in h2/stream.py, what a request must be in h2/request.py.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextvars import Context
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from h2 import events as h2_events
+from h2.errors import ErrorCodes
+from h2.exceptions import FrameDataMissingError, ProtocolError
+from h2.settings import SettingCodes
+from hyperframe.frame import DataFrame, Frame, GoAwayFrame
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+    IProtocol,
+    IPushProducer,
+)
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from daphne_like.exceptions import PeerError
+from daphne_like.http.exchange import Exchange
+from daphne_like.http.extensions import PUSH, PUSHES
+from daphne_like.http.fields import EXPECTATION, Fields, check_size
+from daphne_like.http.h1.request_line import Addresses, exchange_for, find_addresses
+from daphne_like.http.h2.flood_budget import (
+    DATA_COST,
+    FRAME_COST,
+    LEAST_INCREMENT,
+    MAX_TURN_COST,
+    MIN_DATA,
+    READ_COST,
+    REQUEST_COST,
+    SMALL_CHANGE,
+    small_data_cost,
+)
+from daphne_like.http.h2.flood_budget import FRAME as ONE_FRAME
+from daphne_like.http.h2.frame_reader import PREFACE as PREFACE
+from daphne_like.http.h2.hpack_cache import MalformedError, check_trailers
+from daphne_like.http.h2.priority import Priority, priority_of
+from daphne_like.http.h2.push import push, without_what_promises_have_not
+from daphne_like.http.h2.request import Head, Request, request_from, request_of
+from daphne_like.http.h2.send_scheduler import HTTP2Output
+from daphne_like.http.h2.stream import HTTP2Stream
+from daphne_like.runtime.timeouts import Wait
+
+if TYPE_CHECKING:
+    from daphne_like.server import Server
+
+log = logging.getLogger("daphne_like.http")
+
+CONNECTION_WINDOW = 1048576
+"""Octets of bodies on all streams that are on their way."""
+PRIORITY_UPDATE = 0x10
+"""A frame's type (RFC 9218, 7.1)."""
+MOST_DROPPED = 1048576
+"""Octets dropped after a connection error, so that the peer can read what it did wrong."""
+LINGER_SECONDS = 2.0
+"""For a peer to close its side, after that."""
+MAX_BODY_LINGER_SECONDS = 30.0
+"""For bodies that nobody reads any more, when nothing else keeps the connection."""
+PING = b"are you?"
+MAX_STREAM = 2**31 - 1
+"""The last stream of a GOAWAY that says only that another one follows (RFC 9113, 6.8)."""
+LIGHT_COST = MAX_TURN_COST // 32
+"""Input that costs less asks for no new turn yet: it is counted with what comes after it."""
+
+
+@implementer(IProtocol, IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
+class HTTP2Connection(HTTP2Output):
+    """A connection; a Twisted protocol below, streams with exchanges above.
+
+    Args:
+        server: whose application is served.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_begun",
+        "_dropped",
+        "_goes",
+        "_hard_limit",
+        "_heard",
+        "_input_ended",
+        "_leaving",
+        "_peer_closed",
+        "_priorities",
+        "_pushes",
+        "_pushes_said",
+        "_requests",
+        "_touched",
+        "_turn_due",
+        "_turn_left",
+        "addresses",
+    )
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server)
+        self.addresses: Addresses | None = None
+        self._begun = False  # our settings are out
+        self._touched: dict[HTTP2Stream, None] = {}  # those that had octets of a body just now
+        self._priorities: dict[int, Priority] = {}  # of requests that are to come
+        self._leaving: set[Exchange] = set()  # their peer has reset them, and they may still run
+        self._pushes = (
+            True  # the peer takes promises: so it is as long as it does not say otherwise
+        )
+        self._pushes_said = False  # and it has said so itself
+        self._goes = False  # GOAWAY is out
+        self._peer_closed = False  # the peer has closed its side
+        self._heard = False  # from the peer, since it was last asked
+        self._dropped = 0
+        self._requests = 0
+        most = server.options.max_requests_per_connection
+        # A client that is never idle has its GOAWAY while requests are under way.
+        self._hard_limit = None if most is None else most + server.options.h2_max_streams
+        self._turn_left = MAX_TURN_COST  # what input may still cost in this turn of the loop
+        self._turn_due = False  # the next one is asked for
+        self._input_ended = False  # behind what is held
+
+    # What Twisted calls, or the HTTP/1.1 connection that has seen the preface.
+
+    def makeConnection(self, transport: Any) -> None:
+        self.transport = transport
+        transport.registerProducer(self, True)
+        has_room = self.server.protocol_connected(self)
+        if has_room and isinstance(transport, TLSMemoryBIOProtocol):
+            # Twisted's own TLS calls before the handshake: nothing can be said yet (S35).
+            self.wait(Wait.HANDSHAKE, self.server.options.tls_handshake_timeout)
+            return
+        self._begin()
+        if not has_room:
+            # Nothing was or will be looked at: whatever it asks for may be asked again.
+            self._go_away(ErrorCodes.NO_ERROR)
+            # While it lingers it takes nobody's place.
+            self.server.protocol_disconnected(self)
+
+    def handshakeCompleted(self) -> None:
+        """The peer has come through the TLS handshake."""
+        if not self._begun:
+            self.arrived(Wait.HANDSHAKE)
+            self._begin()
+
+    def _begin(self) -> None:
+        self._begun = True
+        self._h2.initiate_connection()
+        self._h2.increment_flow_control_window(CONNECTION_WINDOW - 65535)
+        if self.server.stopping:
+            self._announce_end()
+        self._flush_soon()
+        options = self.server.options
+        self.wait(Wait.HEAD, options.header_timeout)  # for the preface and settings
+        self.wait(Wait.SILENCE, options.h2_ping_interval)
+
+    def connectionMade(self) -> None:
+        """Part of IProtocol; makeConnection has done it all."""
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._lost:
+            self._drop(data)
+            return
+        if self._held is not None:
+            self._held.append(data)
+            return
+        frames = self._h2.frames
+        waited = frames.waits_for_head
+        frames.add_data(data)
+        self._read(waited)
+        if self._held is not None:
+            self.transport.pauseProducing()
+
+    def _read(self, waited: bool) -> None:
+        """Work through the input, as far as its cost has room in this turn of the loop.
+
+        What is left is held, so that others have their turn (S27).
+
+        Args:
+            waited: the rest of a frame or field section was waited for before.
+        """
+        self._heard = True
+        conn = self._h2
+        frames, decoder = conn.frames, conn.decoder
+        left = self._turn_left - READ_COST
+        came = False
+        if self._touched:
+            left -= self._hand_on(left)
+        try:
+            # One frame at a time: what h2 knows, and what streams do, is the same at each.
+            while left > 0 and not self._lost:
+                whole = conn.whole_request()
+                if whole is not None:
+                    came = True
+                    number, fields = whole  # not with a star: such a call is a slow one
+                    self._request_received(number, fields, True)
+                    left -= REQUEST_COST
+                    if decoder.cost:
+                        left -= decoder.cost
+                        decoder.cost, decoder.charged = 0, 0.0
+                    continue
+                part = conn.part_of_body()
+                if part is not None:
+                    came = True
+                    while part is not None:  # mostly more of the same
+                        number, octets, ends, size = part
+                        left -= DATA_COST + (size >> 11)
+                        self._body_received(number, octets, size, ends)
+                        if ends:
+                            self._body_complete(number)
+                        part = None if self._lost or left <= 0 else conn.part_of_body()
+                    continue
+                events = conn.receive_data(b"")
+                frame = frames.last
+                if frame is None:
+                    break
+                came = True
+                if events:
+                    for event in events:
+                        act = ACTS.get(type(event))
+                        if act is not None:
+                            act(self, event)
+                else:
+                    self._no_event(frame)
+                left -= FRAME_COST
+                if decoder.cost:
+                    left -= REQUEST_COST + decoder.cost
+                    decoder.cost, decoder.charged = 0, 0.0
+        except ProtocolError as error:
+            code = ErrorCodes(error.error_code)
+            self.server.refused_connection(self.client, code.name, error)
+            self._fail(code)
+            return
+        if self._lost:
+            return
+        if self._touched:
+            left -= self._hand_on(left)
+        holds = left <= 0 and (frames.has_more or bool(self._touched))
+        self._held = [] if holds else None
+        if holds:
+            if frames.settled:
+                self.arrived(Wait.HEAD)  # it is not the peer that is waited for
+        else:
+            self._wait_for_rest(waited and not came)
+        self._turn_left = left
+        if left < MAX_TURN_COST - LIGHT_COST:
+            self._ask_for_turn()
+        self._flush_soon()
+
+    def _hand_on(self, left: int) -> int:
+        """Hand on what has come of bodies and to tunnels; what it has cost.
+
+        Args:
+            left: what it may cost. What is left over has its turn first, in the next one.
+        """
+        touched = self._touched
+        cost = 0
+        while touched and cost <= left:
+            stream = next(iter(touched))
+            del touched[stream]
+            if self.streams.get(stream.number) is stream:
+                cost += stream.body_read_on()
+        return cost
+
+    def _ask_for_turn(self) -> None:
+        if not self._turn_due:
+            self._turn_due = True
+            # In no application's context.
+            self.server.loop.call_soon(self._next_turn, context=Context())
+
+    def read_on(self) -> None:
+        """See HTTP2Output."""
+        self._ask_for_turn()
+
+    def _next_turn(self) -> None:
+        """Others have had their turn: go on with what is held."""
+        self._turn_due = False
+        # A field section is decoded as a whole: what it costs beyond a turn, later ones pay for.
+        self._turn_left = min(self._turn_left, 0) + MAX_TURN_COST
+        if self._turn_left <= 0:
+            self._ask_for_turn()
+            return
+        held = self._held
+        # Whoever does not read has no answers to frames that ask for some piled up (S13).
+        if held is None or (self._paused and self._h2.frames.settled):
+            return
+        self._held = []
+        if held:
+            self._h2.frames.add_data(b"".join(held))
+        self._read(False)
+        if self._held is not None or self._lost:
+            return
+        if self._input_ended:
+            self.readConnectionLost()
+            return
+        if self.is_reading:
+            self.transport.resumeProducing()
+        if self._goes and not self.streams:
+            self._close_when_done()
+
+    def _wait_for_rest(self, still: bool) -> None:
+        """A frame that has begun, or a field section, is to be whole in time (S35).
+
+        Args:
+            still: what is waited for is what was waited for before.
+        """
+        frames = self._h2.frames
+        if not frames.settled:
+            return
+        if not frames.waits_for_head:
+            self.arrived(Wait.HEAD)
+        elif not (still and self.waits_for(Wait.HEAD)):
+            self.wait(Wait.HEAD, self.server.options.header_timeout)
+
+    def readConnectionLost(self) -> None:
+        """The peer's FIN: what it has asked for is answered, as far as its windows have room."""
+        if self._lost:
+            self._lose_connection()
+            return
+        if self._held is not None:
+            self._input_ended = True
+            return
+        self._peer_closed = True
+        self._answered.clear()  # the rest of those bodies does not come any more
+        for stream in list(self.streams.values()):
+            if stream.half_closed and stream.tunnel is None and not self.is_stuck(stream):
+                stream.exchange.end_input(peer_is_done=True)
+                self.server.disconnected(stream.exchange)
+            else:
+                self._forget_stream(stream)
+                stream.lost()
+        self._go_away(ErrorCodes.NO_ERROR)
+
+    def writeConnectionLost(self) -> None:
+        """Our own half-close after a connection error is out, and all octets before it."""
+        self.arrived(Wait.WRITE)
+
+    def connectionLost(self, reason: Failure) -> None:
+        self._lost = True
+        self._held = None
+        self._lose_streams()
+        self.forget()
+        self._paused = False
+        self._release_writers()
+        self.server.protocol_disconnected(self)
+
+    def find_addresses(self) -> Addresses:
+        """Both ends, from the first request on."""
+        self.addresses = find_addresses(self.transport)
+        return self.addresses
+
+    # What applications promise.
+
+    def promise(self, stream: HTTP2Stream, fields: Fields, head: Head) -> bool:
+        """Promise a request, and serve it as if the client had made it (X11).
+
+        Args:
+            stream: of the request whose application asks for it.
+            fields: the field section.
+            head: the same, checked.
+        Returns:
+            Whether it was promised: not to a peer that goes, or has enough.
+        Raises:
+            MalformedError, PeerError: the request is none that would be served.
+        """
+        request = request_from(head, self.server.options)
+        promised, refusal = self._stream_of(0, request, True, None)
+        if refusal is not None:
+            raise refusal
+        if (
+            self._lost
+            or self._goes
+            or not self._pushes
+            or self.streams.get(stream.number) is not stream
+            or not self._has_room_for_promise()
+        ):
+            return False
+        try:
+            promised.number = number = self._h2.promise(stream.number, fields)
+        except ProtocolError:
+            return False  # the peer has not seen to it that there can be one
+        without_what_promises_have_not(promised.exchange.scope["extensions"])
+        self.streams[number] = promised
+        self._promised.add(number)
+        self.budget.earn(ONE_FRAME)  # a reset of what nobody has asked for is no attack
+        self._flush_soon()
+        # Not from inside of another application, and with nothing of its context.
+        self.server.loop.call_soon(self._serve_promised, promised, context=Context())
+        return True
+
+    def _has_room_for_promise(self) -> bool:
+        self._forget_ended()
+        most = min(
+            self.server.options.h2_max_streams, self._h2.remote_settings.max_concurrent_streams
+        )
+        return len(self._promised) + len(self._leaving) < most
+
+    def _serve_promised(self, stream: HTTP2Stream) -> None:
+        if self.streams.get(stream.number) is stream:
+            stream.start()
+
+    # What the peer sends.
+
+    def _head_received(self, event: h2_events.RequestReceived) -> None:
+        fields: Any = event.headers
+        self._request_received(event.stream_id, fields, event.stream_ended is not None)
+
+    def _request_received(self, number: int, fields: Fields, ended: bool) -> None:
+        priority = self._priorities.pop(number, None) if self._priorities else None
+        most = self.server.options.h2_max_streams  # promises apart: mostly enough to know
+        if self._goes or (len(self.streams) + len(self._leaving) >= most and not self._has_room()):
+            self._reset(number, ErrorCodes.REFUSED_STREAM)
+            self.spend()
+            return
+        try:
+            request = request_of(fields, self.server.options)
+            if ended and request.length:
+                raise MalformedError("a content-length without content")
+        except MalformedError as error:
+            self._malformed(number, error)
+            return
+        stream, refusal = self._stream_of(number, request, ended, fields)
+        priority = priority or request.priority
+        if priority is not None:
+            stream.urgency, stream.incremental = priority
+        if not self.streams:
+            self.arrived(Wait.NEXT)
+        self.streams[number] = stream
+        self._requests += 1
+        if self._requests == self._hard_limit:
+            self._go_away(ErrorCodes.NO_ERROR)
+        if refusal is None:
+            charged = self._h2.decoder.charged
+            if charged:
+                self.budget.earn(charged)
+            stream.start()
+        else:
+            stream.refuse(refusal)
+
+    def _has_room(self) -> bool:
+        """Whether another request is served at the same time as those that are.
+
+        An application whose stream was reset counts until it has ended: else resets would pile
+        them up (S14).
+        """
+        most = self.server.options.h2_max_streams + len(self._promised)
+        if len(self.streams) + len(self._leaving) < most:
+            return True
+        self._forget_ended()
+        return len(self.streams) + len(self._leaving) < most
+
+    def _forget_ended(self) -> None:
+        instances = self.server.instances
+        self._leaving = {exchange for exchange in self._leaving if exchange in instances}
+
+    def _stream_of(
+        self, number: int, request: Request, ended: bool, received: Fields | None
+    ) -> tuple[HTTP2Stream, PeerError | None]:
+        """Make a stream with the exchange of its request.
+
+        Args:
+            number: of the stream.
+            request: checked.
+            ended: it is whole.
+            received: its field section, where its application may promise others.
+        Returns:
+            The stream, and what the peer is owed instead of the application's answer.
+        """
+        line, fields, length, protocol, _, expectation, refusal = request
+        stream = HTTP2Stream(self, number, length, ended)
+        exchange = exchange_for(stream, line, fields, "2", True)
+        exchange.request_complete = ended
+        if expectation is not None and not ended:
+            if expectation.lower() != b"100-continue":
+                refusal = refusal or PeerError(417, EXPECTATION)
+            exchange.expects_continue = True
+        if self._pushes and received is not None and protocol is None:
+            exchange.pusher = partial(push, stream, received)
+            if self._pushes_said:
+                # Only where the client asks for promises: to most others they are a surprise.
+                exchange.scope["extensions"][PUSH] = PUSHES
+        stream.exchange = exchange
+        if protocol is not None and refusal is None:
+            try:
+                stream.exchange = self._session_of(exchange, protocol)
+            except PeerError as error:
+                refusal = error
+        return stream, refusal
+
+    def _session_of(self, exchange: Exchange, protocol: bytes) -> Exchange:
+        if protocol != b"websocket":
+            raise PeerError(501, "The only protocol served by CONNECT is websocket.")
+        session: Exchange = self.server.ws_factory.session(exchange, has_body=False)
+        return session
+
+    def _data_received(self, event: h2_events.DataReceived) -> None:
+        size = event.flow_controlled_length
+        self._body_received(event.stream_id, event.data, size, event.stream_ended is not None)
+
+    def _body_received(self, number: int, data: bytes, size: int, ends: bool) -> None:
+        """A part of a body; `size` is what it counts in the windows."""
+        self._given_back += size
+        if self._given_back >= CONNECTION_WINDOW // 4:
+            # At once: an application that does not read holds up its own stream alone.
+            self.open_window(self._given_back)
+            self._given_back = 0
+        if len(data) < MIN_DATA and not ends:
+            self.spend(small_data_cost(len(data)) if data else ONE_FRAME)
+            if self._lost:
+                return
+        stream = self.streams.get(number)
+        if stream is None:
+            answered = self._answered.get(number)
+            if answered is not None and not ends:
+                try:
+                    answered.drop(len(data), size)
+                except MalformedError as error:
+                    self._malformed(number, error)
+            return
+        self._touched[stream] = None
+        try:
+            stream.body_received(data, size, ends)
+        except PeerError as error:
+            stream.half_closed = ends
+            stream.refuse(error)
+        except MalformedError as error:
+            self._malformed(number, error)
+
+    def _stream_ended(self, event: h2_events.StreamEnded) -> None:
+        self._body_complete(event.stream_id)
+
+    def _body_complete(self, number: int) -> None:
+        if self._answered.pop(number, None) is not None:
+            self.stream_is_over()
+        stream = self.streams.get(number)
+        if stream is not None and not stream.half_closed:
+            self._touched.pop(stream, None)
+            stream.body_complete()
+
+    def _stream_reset(self, event: h2_events.StreamReset) -> None:
+        """The peer's reset, or h2's own of a stream on which the peer broke a rule (S15)."""
+        self.spend()
+        self._lose_stream(event.stream_id)
+
+    def _lose_stream(self, number: int) -> None:
+        if self._answered.pop(number, None) is not None:
+            self.stream_is_over()
+        stream = self.streams.get(number)
+        if stream is not None:
+            self._leaving.add(stream.exchange)
+            self._forget_stream(stream)
+            stream.lost()
+            self.stream_is_over()
+
+    def _malformed(self, number: int, error: MalformedError) -> None:
+        self.server.refused_connection(
+            self.client, ErrorCodes.PROTOCOL_ERROR.name, f"stream {number} is malformed: {error}"
+        )
+        self._reset(number, ErrorCodes.PROTOCOL_ERROR)
+        self._lose_stream(number)
+        self.spend()
+
+    def _trailers_received(self, event: h2_events.TrailersReceived) -> None:
+        """They are dropped, as those of HTTP/1.1 are: ASGI has no event for them."""
+        stream = self.streams.get(event.stream_id)
+        if stream is None:
+            return
+        try:
+            if stream.tunnel is not None:
+                raise MalformedError("fields on a stream that is connected")  # RFC 9113, 8.5
+            check_trailers(event.headers)
+            check_size(event.headers, self.server.options)
+            stream.check_length(True)
+        except MalformedError as error:
+            self._malformed(event.stream_id, error)
+        except PeerError as error:
+            stream.half_closed = True  # they are the last of a request
+            stream.refuse(error)
+
+    def _window_updated(self, event: h2_events.WindowUpdated) -> None:
+        self.spend(SMALL_CHANGE if (event.delta or 0) >= LEAST_INCREMENT else ONE_FRAME)
+        self._window_opened(event.stream_id or 0)
+
+    def _settings_changed(self, event: h2_events.RemoteSettingsChanged) -> None:
+        self.spend()
+        self.arrived(Wait.HEAD)
+        pushes = event.changed_settings.get(SettingCodes.ENABLE_PUSH)
+        if pushes is not None:
+            self._pushes = self._pushes_said = bool(pushes.new_value)
+        if not self.streams and not self.waits_for(Wait.NEXT):
+            self._wait_idle()
+        self._windows_changed()
+
+    def _frame_ignored(self, event: h2_events.Event) -> None:
+        """What is answered by h2, or needs no answer, and is no progress."""
+        self.spend()
+
+    def _unknown_frame(self, event: h2_events.UnknownFrameReceived) -> None:
+        self.spend()
+        frame: Any = event.frame
+        if frame.type != PRIORITY_UPDATE:
+            return
+        if frame.stream_id:
+            raise ProtocolError("PRIORITY_UPDATE on a stream")
+        if len(frame.body) < 4:
+            raise FrameDataMissingError("PRIORITY_UPDATE for no stream")
+        number = int.from_bytes(frame.body[:4], "big") & 0x7FFFFFFF
+        priority = priority_of(frame.body[4:])
+        stream = self.streams.get(number)
+        if not number & 1 and (not number or number > self._h2.frames.promised):
+            raise ProtocolError("PRIORITY_UPDATE for a stream that can not be")
+        if stream is not None:
+            stream.urgency, stream.incremental = priority
+        elif number & 1 and number > self._h2.frames.highest:
+            if len(self._priorities) >= self.server.options.h2_max_streams:
+                self._priorities.clear()
+            self._priorities[number] = priority
+
+    def _no_event(self, frame: Frame) -> None:
+        """A frame that h2 sees no use in, or GOAWAY, which it is not shown."""
+        if frame.__class__ is GoAwayFrame:
+            log.debug("< GOAWAY %s", frame)
+            # What is under way is finished, and then it closes.
+            self._go_away(ErrorCodes.NO_ERROR)
+        elif frame.__class__ is DataFrame and frame.body_len:
+            self.spend(SMALL_CHANGE)  # it was on its way when the stream was reset
+        else:
+            self.spend()
+
+    def spend(self, cost: float = 1.0) -> None:
+        if not self.budget.spend(cost) and not self._lost:
+            code = ErrorCodes.ENHANCE_YOUR_CALM
+            reason = "it sends frames that ask for nothing, or carry next to nothing"
+            self.server.refused_connection(self.client, code.name, reason)
+            self._fail(code)
+
+    # Waiting.
+
+    def stream_is_over(self) -> None:
+        if self.streams or self._lost:
+            return
+        if self._leaving:
+            self._forget_ended()
+        most = self.server.options.max_requests_per_connection
+        if self._goes:
+            self._close_when_done()
+        elif most is not None and self._requests >= most and not self._reads_bodies_on():
+            # Behind the last response, not before: clients built on h2 (httpx among them) read
+            # nothing that follows a GOAWAY, and would lose the responses under way.
+            self._go_away(ErrorCodes.NO_ERROR)
+        else:
+            self._wait_idle()
+
+    def _wait_idle(self) -> None:
+        self.wait(Wait.NEXT, self.server.options.keep_alive_timeout)
+
+    def waited_too_long(self, wait: Wait) -> None:
+        log.debug("%% waited too long for %s", wait.name)
+        if wait is Wait.NEXT and self._held is not None:
+            self._wait_idle()  # the next request may be held
+        elif wait is Wait.NEXT:
+            self._go_away(ErrorCodes.NO_ERROR)
+        elif wait is Wait.HEAD:
+            settled = self._h2.frames.settled
+            self._fail(ErrorCodes.ENHANCE_YOUR_CALM if settled else ErrorCodes.SETTINGS_TIMEOUT)
+        elif wait is Wait.SILENCE:
+            self._ask_whether_it_is_there()
+        elif wait is Wait.PONG:
+            self._look_for_an_answer()
+        elif wait is Wait.LINGER:
+            if self._lost:
+                self._lose_connection()
+            else:
+                self._close()
+        else:
+            if wait is Wait.HANDSHAKE:
+                self.server.refused_handshake(self.client, "it took too long")
+            self.transport.abortConnection()
+
+    def _ask_whether_it_is_there(self) -> None:
+        heard, self._heard = self._heard, False
+        options = self.server.options
+        if self.streams and not heard and not self._paused:
+            self._h2.ping(PING)
+            self._flush()
+            self.wait(Wait.PONG, options.ping_timeout)
+        self.wait(Wait.SILENCE, options.h2_ping_interval)
+
+    def _look_for_an_answer(self) -> None:
+        """Whoever sends anything is there; who is not read (WRITE waits for that) may be."""
+        if not self._heard and not self._paused and self.streams:
+            log.info("! %s does not answer a ping: closing", self._peer())
+            self.transport.abortConnection()
+
+    # The end.
+
+    def server_stops(self) -> None:
+        """The server begins to stop: streams on their way are served, the peer opens no more."""
+        for stream in list(self.streams.values()):
+            stream.exchange.server_stops()
+        if self._begun and not self._goes and not self._lost:
+            self._announce_end()
+
+    def _announce_end(self) -> None:
+        self._flush()
+        self.transport.write(GoAwayFrame(last_stream_id=MAX_STREAM).serialize())
+
+    def close_when_idle(self) -> None:
+        """The grace of a stop is over: what was asked for is answered, and nothing more."""
+        for stream in list(self.streams.values()):
+            stream.exchange.server_stops()
+        is_idle = not self.streams and not self._lost
+        self._go_away(ErrorCodes.NO_ERROR)
+        if is_idle and self._lost:
+            # Nothing is on its way, and the peer has known of the end for a while: a stop does not
+            # wait for its side.
+            self._lose_connection()
+
+    def disconnect_application(self) -> None:
+        """The server stops and has waited long enough: tell the applications."""
+        for stream in list(self.streams.values()):
+            stream.exchange.end_input()
+
+    def _go_away(self, code: ErrorCodes) -> None:
+        """Take no more requests; the connection closes when those under way are answered.
+
+        Not h2's close_connection, after which it sends nothing more at all.
+        """
+        if self._lost:
+            return
+        if self._begun and not self._goes:
+            self._say_goodbye(code)
+        if not self.streams:
+            self._close_when_done()
+
+    def _say_goodbye(self, code: ErrorCodes) -> None:
+        self._goes = True
+        frame = GoAwayFrame(last_stream_id=self._h2.frames.highest, error_code=int(code))
+        self._flush()
+        self.transport.write(frame.serialize())
+
+    def _fail(self, code: ErrorCodes) -> None:
+        """Close at once, so that the peer can read why though it still sends."""
+        if self._lost:
+            return
+        self._say_goodbye(code)
+        self._lost = True
+        self._lose_streams()
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close our side, and discard what the peer still sends until it closes its own.
+
+        A connection that is closed with unread octets is reset by TCP, and the peer may lose what
+        it has not read yet: the last responses, and GOAWAY.
+        """
+        self.forget()
+        self.transport.unregisterProducer()
+        # Twisted's TLS waits for the peer's close_notify by itself.
+        if self._peer_closed or isinstance(self.transport, TLSMemoryBIOProtocol):
+            self._lose_connection()
+            return
+        self._read_to_the_end()
+        self.transport.loseWriteConnection()
+        self.wait(Wait.LINGER, LINGER_SECONDS)
+        self.wait(Wait.WRITE, self.server.options.write_timeout)
+
+    def _drop(self, data: bytes) -> None:
+        self._dropped += len(data)
+        if self._dropped > MOST_DROPPED:
+            self.transport.abortConnection()
+
+    def _lose_streams(self) -> None:
+        streams, self.streams = self.streams, {}
+        self._ring.clear()
+        self._stalled.clear()
+        self._touched.clear()
+        self._leaving.clear()
+        self._answered.clear()
+        self._promised.clear()
+        for stream in streams.values():
+            stream.lost()
+
+    def _close_when_done(self) -> None:
+        """No request is under way: close, when no body is that nobody reads any more.
+
+        Those are discarded for a limited time. See HTTP2Output.stream_over.
+        """
+        if self._held is not None:
+            return  # until it is worked through
+        if not self._reads_bodies_on():
+            self._close()
+        elif not self.waits_for(Wait.LINGER):
+            self.wait(Wait.LINGER, MAX_BODY_LINGER_SECONDS)
+
+    def _reads_bodies_on(self) -> bool:
+        """Whether the peer still sends the body of a request whose response is out.
+
+        A WebSocket's stream is not one: after the closing handshake nothing is to come.
+        """
+        return any(stream.tunnel is None for stream in self._answered.values())
+
+    def _close(self) -> None:
+        """All is answered."""
+        self._flush()
+        self._lost = True
+        self._lose_streams()
+        self._linger()
+
+    def _lose_connection(self) -> None:
+        self._read_to_the_end()
+        self.transport.loseConnection()
+        self.wait(Wait.WRITE, self.server.options.write_timeout)
+
+    def _read_to_the_end(self) -> None:
+        """Read, if reading was paused, so that the peer's end is seen."""
+        if not self.is_reading and not self._input_ended:
+            self.transport.resumeProducing()
+        self._held = None
+
+    @property
+    def client(self) -> list[Any] | None:
+        """The peer's host and port; None on a UNIX socket."""
+        return (self.addresses or self.find_addresses()).client
+
+    def _peer(self) -> str:
+        client = self.client
+        return f"{client[0]}:{client[1]}" if client else "A peer on a UNIX socket"
+
+
+ACTS: dict[type[h2_events.Event], Callable[[HTTP2Connection, Any], None]] = {
+    h2_events.RequestReceived: HTTP2Connection._head_received,
+    h2_events.DataReceived: HTTP2Connection._data_received,
+    h2_events.StreamEnded: HTTP2Connection._stream_ended,
+    h2_events.StreamReset: HTTP2Connection._stream_reset,
+    h2_events.TrailersReceived: HTTP2Connection._trailers_received,
+    h2_events.WindowUpdated: HTTP2Connection._window_updated,
+    h2_events.RemoteSettingsChanged: HTTP2Connection._settings_changed,
+    h2_events.SettingsAcknowledged: HTTP2Connection._frame_ignored,
+    h2_events.PingReceived: HTTP2Connection._frame_ignored,
+    h2_events.PingAckReceived: HTTP2Connection._frame_ignored,
+    h2_events.PriorityUpdated: HTTP2Connection._frame_ignored,
+    h2_events.UnknownFrameReceived: HTTP2Connection._unknown_frame,
+}

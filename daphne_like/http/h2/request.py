@@ -1,0 +1,188 @@
+"""From a field section of HTTP/2 to a request, which lacks but its stream (RFC 9113, 8.3)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from daphne_like.exceptions import PeerError
+from daphne_like.http.fields import EXPECTATION, Fields, check_host, check_nel, check_size, hosts
+from daphne_like.http.h1.request_line import METHODS, RequestLine, Target, split_target
+from daphne_like.http.h2.hpack_cache import MalformedError, Section, check_names_and_values
+from daphne_like.http.h2.priority import Priority, priority_of
+
+if TYPE_CHECKING:
+    from daphne_like.options import Options
+
+TARGET = re.compile(rb"[\x21-\x7e]+")
+METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+PSEUDO = frozenset((b":method", b":scheme", b":authority", b":path", b":protocol"))
+
+
+class Head(NamedTuple):
+    """The head of a request."""
+
+    method: bytes
+    path: bytes
+    protocol: bytes | None
+    """Of an extended CONNECT (RFC 8441), else None."""
+    fields: Fields
+    """With `host` first, which is `:authority` where the request has one (ASGI H11)."""
+    length: int | None
+    """The declared Content-Length."""
+    priority: bytes | None
+    """The field of that name (RFC 9218)."""
+    refusal: PeerError | None
+    """It is well-formed, and not served for what is here alone."""
+
+
+class Request(NamedTuple):
+    """A request that may be served, apart from the stream that it is on."""
+
+    line: RequestLine
+    fields: Fields
+    """Those that the application is to see."""
+    length: int | None
+    protocol: bytes | None
+    priority: Priority | None
+    """How urgent the answer is (RFC 9218)."""
+    expectation: bytes | None
+    refusal: PeerError | None
+    """What the peer is owed instead of the application's answer."""
+
+
+def request_of(received: Fields, options: Options) -> Request:
+    """Check a request's field section; once for all requests whose section is the same.
+
+    Args:
+        received: as decoded.
+        options: for the limits.
+    Raises:
+        MalformedError: the request is none.
+    """
+    if not isinstance(received, Section):
+        return request_from(check_head(received), options)
+    known: Request | None = received.request
+    if known is None:
+        known = request_from(check_head(received), options)
+        if known.refusal is None:  # an exception is one peer's
+            received.request = known
+    return known
+
+
+def request_from(head: Head, options: Options) -> Request:
+    """The request of a head.
+
+    Raises:
+        MalformedError: it is none.
+    """
+    fields = joined_cookies(head.fields)
+    refusal = head.refusal
+    target = Target("", b"", b"", None)
+    try:
+        check_size(fields, options)
+        check_nel(fields)
+        if refusal is None:
+            target = split_target(b"GET" if head.protocol else head.method, head.path)
+        if len(head.path) > options.max_request_line:
+            raise PeerError(414, "The request target is too long.")
+        if options.max_body_size and (head.length or 0) > options.max_body_size:
+            raise PeerError(413, "The body is too large.")
+    except PeerError as error:
+        refusal = refusal or error
+    if target.authority is not None:
+        raise MalformedError("the path is an absolute URI")
+    method = METHODS.get(head.method) or head.method.decode("ascii")
+    line = RequestLine(method, method == "HEAD", head.path, *target[:3])
+    if not options.keep_underscores and any(b"_" in name for name, _ in fields):
+        fields = [field for field in fields if b"_" not in field[0]]  # S03
+    expectation = next((value for name, value in fields if name == b"expect"), None)
+    priority = None if head.priority is None else priority_of(head.priority)
+    return Request(line, fields, head.length, head.protocol, priority, expectation, refusal)
+
+
+def check_head(received: list[tuple[bytes, bytes]]) -> Head:
+    """Take a request's field section apart.
+
+    Args:
+        received: as decoded, pseudo-fields first.
+    Raises:
+        MalformedError: RFC 9113, 8.2 and 8.3, forbid it.
+    """
+    pseudo: dict[bytes, bytes] = {}
+    fields: Fields = []
+    for name, value in received:
+        if name[:1] == b":":
+            if fields or name in pseudo or name not in PSEUDO:
+                raise MalformedError(f"pseudo-field {name!r}")
+            pseudo[name] = value
+        else:
+            fields.append((name, value))
+    check_names_and_values(fields)
+    method, path = pseudo.get(b":method", b""), pseudo.get(b":path", b"")
+    protocol = pseudo.get(b":protocol")
+    if METHOD.fullmatch(method) is None:
+        raise MalformedError("method")
+    refusal: PeerError | None = None
+    if method == b"CONNECT" and protocol is None:
+        if b":path" in pseudo or b":scheme" in pseudo or b":authority" not in pseudo:
+            raise MalformedError("CONNECT has an authority and no more")
+        refusal = PeerError(501, "CONNECT is not served here.")
+    elif TARGET.fullmatch(path) is None or pseudo.get(b":scheme") not in (b"http", b"https"):
+        raise MalformedError("path or scheme")
+    elif protocol is not None and method != b"CONNECT":
+        raise MalformedError(":protocol without CONNECT")
+    elif method != method.upper():
+        refusal = PeerError(501, "The method is not known here.")  # as in HTTP/1.1 (ASGI H03)
+    by_name = dict(fields)
+    host, authority = by_name.get(b"host"), pseudo.get(b":authority")
+    if len(by_name) != len(fields):
+        seen = [name for name, _ in fields]
+        if seen.count(b"host") > 1 or seen.count(b"content-length") > 1:
+            raise MalformedError("a field that may stand once")
+        if seen.count(b"expect") > 1:
+            refusal = refusal or PeerError(417, EXPECTATION)
+    if authority is not None:
+        if host is not None:
+            if host != authority:
+                raise MalformedError("host is not :authority")
+            fields = [field for field in fields if field[0] != b"host"]
+        fields.insert(0, (b"host", authority))
+        host = authority
+    if not host:
+        raise MalformedError("no :authority and no host")
+    if host not in hosts:
+        try:
+            check_host(host)
+        except PeerError as error:
+            refusal = refusal or error
+    length = length_of(by_name.get(b"content-length"))
+    return Head(method, path, protocol, fields, length, by_name.get(b"priority"), refusal)
+
+
+def length_of(value: bytes | None) -> int | None:
+    """The number in Content-Length; None without one.
+
+    Raises:
+        MalformedError: it is no plain number.
+    """
+    if value is None:
+        return None
+    if not value.isdigit() or len(value) > 18:
+        raise MalformedError("content-length")
+    return int(value)
+
+
+def joined_cookies(fields: Fields) -> Fields:
+    """Fields with the crumbs of a cookie as one, where the first stood (8.2.3; ASGI H16)."""
+    crumbs = [value for name, value in fields if name == b"cookie"]
+    if len(crumbs) < 2:
+        return fields
+    whole: Fields = []
+    for name, value in fields:
+        if name != b"cookie":
+            whole.append((name, value))
+        elif crumbs:
+            whole.append((name, b"; ".join(crumbs)))
+            crumbs = []
+    return whole

@@ -1,0 +1,684 @@
+"""One stream of an HTTP/2 connection: carries an exchange, under the flow control of both sides."""
+
+from __future__ import annotations
+
+import logging
+from asyncio import Event, Future
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any
+
+from h2.errors import ErrorCodes
+
+from daphne_like.exceptions import ConnectionClosed, PeerError
+from daphne_like.http.exchange import (
+    BODILESS,
+    COMPLETE,
+    EXPECTED,
+    HELD,
+    STREAMING,
+    WRITING,
+    Exchange,
+)
+from daphne_like.http.h2.hpack_cache import (
+    MalformedError,
+    default_blocks,
+    encoded_defaults,
+    encoded_lines,
+    encoded_section,
+    encoded_status,
+    fields_of,
+    status_blocks,
+)
+from daphne_like.http.h2.priority import UNSAID
+from daphne_like.http.h2.state_machine import FIRST_WINDOW
+from daphne_like.http.h2.tunnel import Tunnel
+from daphne_like.runtime.send_pacing import TURN
+from daphne_like.runtime.timeouts import Wait, Waits
+
+if TYPE_CHECKING:
+    from daphne_like.http.file_range import Stretch
+    from daphne_like.http.h1.request_line import Addresses
+    from daphne_like.http.h2.connection import HTTP2Connection
+
+log = logging.getLogger("daphne_like.http")
+
+MIN_WAIT = 0.001
+"""Seconds of a deadline that is due at once."""
+STOP_SECONDS = 1.0
+"""For a client that has its whole answer to stop sending by itself, or to go on."""
+MOST_DROPPED = 16777216
+"""Octets of a body that nobody reads; as on HTTP/1.1."""
+MOST_PROMISES = 16
+"""For one request: a page's first style sheets, and not an application's endless loop."""
+PAUSED_COST = 2000
+"""Of octets after which a protocol wants no more for now: its own bound of a turn; h2/flood_budget.py."""
+MOST_WINDOW = 1048576
+"""Octets of a body on their way, at most, to an application that reads as fast as they come."""
+
+
+class HTTP2Stream(Waits):
+    """A stream; the Carrier of its exchange.
+
+    Args:
+        connection: that it is on.
+        number: its identifier.
+        length: of the request's body, as declared, or None.
+        half_closed: the peer has ended its side.
+
+    Attributes:
+        exchange: that it carries.
+        promises_left: how many more requests its application may promise.
+        pending: octets of body that wait for the peer's window, or for the transport.
+        ends: END_STREAM follows them.
+        tunnel: to the protocol that has taken the stream over, if one has.
+        urgency, incremental: RFC 9218.
+        window: octets of a body that the peer may send at once.
+    """
+
+    exchange: Exchange
+    promises_left = MOST_PROMISES
+    pending: memoryview | None = None
+    ends = False
+    urgency, incremental = UNSAID
+    tunnel: Tunnel | None = None
+    window = FIRST_WINDOW
+    _early: bytearray | None = None  # what came before it was taken over
+    _arrived: bytes | bytearray = b""  # what came for the tunnel in this turn
+    _room: Future[None] | None = None
+    _kept: bytearray | None = None  # for which the application's input has no room
+    _unread = 0  # octets that came and were not given back to the peer's window
+    _padded = False  # since the last read
+    _consumed = 0
+    _blocked = 0.0  # seconds that the peer has kept octets waiting, since their rate was looked at
+    _blocked_at = 0.0  # when the latest such time began
+    _taken = 0  # octets that went out since then
+    _taken_by_all = 0  # octets that had gone out on all streams then
+    _dropped = 0  # octets behind a whole answer
+    _dropped_at_look = 0
+    _content_left: int | None = None  # of a declared length, behind a whole answer
+
+    def __init__(
+        self, connection: HTTP2Connection, number: int, length: int | None, half_closed: bool
+    ) -> None:
+        self.server = server = connection.server
+        super().__init__(server.deadlines)
+        self.connection = connection
+        self.number = number
+        self.length = length
+        self.half_closed = half_closed
+
+    # What a connection of HTTP/1.1 has, for `request.exchange_for`.
+
+    @property
+    def addresses(self) -> Addresses | None:
+        """See HTTP1Input."""
+        return self.connection.addresses
+
+    @property
+    def client(self) -> list[Any] | None:
+        """See Carrier."""
+        return self.connection.client
+
+    def find_addresses(self) -> Addresses:
+        """See HTTP1Input."""
+        return self.connection.find_addresses()
+
+    # The request's body.
+
+    def start(self) -> None:
+        """Run the application."""
+        exchange = self.exchange
+        limit = exchange.time_limit
+        if limit:
+            self.wait(Wait.ANSWER, limit)
+        if not exchange.request_complete:
+            self._wait_for_body()
+        exchange.start()
+
+    def body_received(self, data: bytes, size: int, ends: bool) -> None:
+        """A part of the body.
+
+        Args:
+            data: the octets.
+            size: what they count in the windows, padding included.
+            ends: it is the last.
+        Raises:
+            PeerError: 413.
+            MalformedError: there is more or less than was declared (RFC 9113, 8.1.1).
+        """
+        exchange = self.exchange
+        self._unread += size
+        if exchange.takes_over:
+            self._to_tunnel(data)
+            return
+        exchange.received += len(data)
+        exchange.expects_continue = False
+        length = self.length
+        if length is not None and (exchange.received > length or ends):
+            self.check_length(ends)
+        if exchange.state is COMPLETE:
+            return
+        most = self.server.options.max_body_size
+        if most and exchange.received > most:
+            raise PeerError(413, "The body is too large.")
+        if size != len(data):
+            self._padded = True
+        if not data:
+            return
+        if self._kept is not None:
+            self._kept += data
+        elif exchange.is_full:
+            # In one piece: a window full of single octets would take many times its size.
+            self._kept = bytearray(data)
+        else:
+            exchange.body_received(data)
+
+    def check_length(self, ends: bool) -> None:
+        """Hold the body to its Content-Length.
+
+        Raises:
+            MalformedError: there is more or less than was declared.
+        """
+        length, received = self.length, self.exchange.received
+        if length is not None and (received > length or (ends and received < length)):
+            raise MalformedError(f"{received} octets of content, and not {length}")
+
+    def drop(self, octets: int, size: int) -> None:
+        """Discard a part of a body whose response is out; the client may send the rest of it.
+
+        Args:
+            octets: of the body.
+            size: what they count in the windows, padding included.
+        Raises:
+            MalformedError: there is more than was declared (RFC 9113, 8.1.1).
+        """
+        if self._content_left is not None:
+            self._content_left -= octets
+            if self._content_left < 0:
+                raise MalformedError(f"{-self._content_left} octets of content too many")
+        self._unread += size
+        self._dropped += size
+        if self._dropped > MOST_DROPPED:
+            self.connection.stop_sending(self.number)
+        elif self._unread >= FIRST_WINDOW // 4:
+            self.connection.open_window(self._unread, self.number)
+            self._unread = 0
+
+    def body_read_on(self) -> int:
+        """All that came in one read is there: on to the application, and more from the peer.
+
+        Returns:
+            What it has cost, beside the frames; see h2/flood_budget.py.
+        """
+        exchange = self.exchange
+        if exchange.takes_over:
+            return self._to_protocol()
+        exchange.flush_body()
+        if self._padded:
+            # The application will not read the padding: there may be nothing else that came.
+            self._padded = False
+            self._give_back()
+        return 0
+
+    def body_complete(self) -> None:
+        """The peer has ended its side."""
+        exchange = self.exchange
+        self.half_closed = True
+        if exchange.takes_over:
+            if self.tunnel is not None:
+                self._to_protocol()
+                self.tunnel.ended()
+            return
+        self.arrived(Wait.BODY)
+        self._unkeep()
+        exchange.request_complete = True
+        if exchange.queue is not None:
+            exchange.flush_body()
+
+    def input_wanted(self, exchange: Exchange) -> None:
+        """See Carrier."""
+        self.connection.send_headers(self.number, [(b":status", b"100")])
+        self._wait_for_body()
+
+    def input_read(self) -> None:
+        """See Carrier."""
+        if self._kept is not None:
+            self._unkeep()
+            self.exchange.flush_body()
+        self._give_back()
+
+    def _unkeep(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            self.exchange.body_received(bytes(kept))
+
+    def _give_back(self) -> None:
+        """Open the window by what the application has taken; wider, if it keeps up."""
+        exchange = self.exchange
+        # An application that does not read has no more than one window in memory.
+        waiting = 0 if exchange.takes_over else exchange.unread + len(self._kept or b"")
+        size = self._unread - waiting
+        done = self.half_closed or (exchange.state is COMPLETE and self.tunnel is None)
+        if done or size < self.window // 2 or self.connection.streams.get(self.number) is not self:
+            return
+        self._unread = waiting
+        self._consumed += size
+        if self._consumed >= 2 * self.window and self.window < MOST_WINDOW:
+            wider = self.connection.widen(self.window)
+            self.window += wider
+            size += wider
+            self._consumed = 0
+        self.connection.open_window(size, self.number)
+
+    def _wait_for_body(self) -> None:
+        self.exchange.received_at_look = self.exchange.received
+        self.wait(Wait.BODY, self.server.options.body_timeout)
+
+    def _look_at_body_rate(self) -> None:
+        exchange = self.exchange
+        options = self.server.options
+        got = exchange.received - exchange.received_at_look
+        waits_for_us = (
+            exchange.is_full
+            or not self.connection.is_reading
+            or exchange.expects_continue
+            or self.connection.room_for_peer(self.number) <= 0
+        )
+        if waits_for_us or got >= options.body_minimum_rate * options.body_timeout:
+            self._wait_for_body()
+        else:
+            self.refuse(PeerError(408, "The request body came too slowly."))
+
+    # The response: Carrier.
+
+    def respond(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
+        """See Carrier."""
+        status, size = exchange.status, len(body)
+        lines = exchange.lines
+        length: bytes | None = None
+        if exchange.head_only or status in BODILESS:
+            if status == 204:
+                lines = [line for line in lines if line[:15].lower() != b"content-length:"]
+            elif exchange.head_only and exchange.length is None and size and not more:
+                length = b"%d" % size
+            body, size = b"", 0
+        elif exchange.length is None:
+            if not more:
+                length = b"%d" % size
+        elif exchange.length != size or more:
+            exchange.check_length(size, more)
+        connection, server = self.connection, self.server
+        defaults = server.default_fields[exchange.specials]
+        block = (
+            (status_blocks.get(status) or encoded_status(status))
+            + (default_blocks.get(defaults) or encoded_defaults(defaults))
+            + encoded_lines(lines)
+        )
+        if length is not None:
+            block += encoded_section([(b"content-length", length)])
+        exchange.written = size
+        if not more and self.half_closed and connection.send_answer(self, block, body):
+            exchange.complete()
+            if self._due is not None:
+                self.forget()
+            if server.action_logger is not None:
+                server.log_exchange(exchange)
+            if not connection.streams:
+                connection.stream_is_over()
+            del self.exchange  # see _complete
+            return None
+        ends = not more and not body
+        if ends:
+            self._let_rest_come()
+        connection.send_head(self.number, block, ends)
+        exchange.state = STREAMING
+        if server.action_logger is not None:
+            exchange.head_sent = server.clock()
+        if ends:
+            self._complete(exchange)
+            return None
+        return self._write(exchange, body, more) if body else None
+
+    def write_body(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
+        """See Carrier."""
+        size = len(body)
+        if exchange.head_only or exchange.status in BODILESS:
+            body, size = b"", 0
+        elif exchange.length is not None:
+            exchange.check_length(size, more)
+        exchange.written += size
+        if not body and more:
+            return None
+        return self._write(exchange, body, more)
+
+    def _write(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
+        # The end of an answer that comes before the request's is `take`'s, when it has its turn.
+        at_once = more or self.half_closed or not body
+        if not body:
+            self._let_rest_come()
+        # An end alone needs no window, and waits for nobody (RFC 9113, 6.9.1).
+        if at_once and self.connection.send_data_at_once(
+            self.number, body, not more, though_paused=not body
+        ):
+            if not more:
+                self._complete(exchange)
+                return None
+            return self.connection.turn_if_due()
+        self.pending = memoryview(body)
+        self.ends = not more
+        self.connection.wants_to_send(self)
+        if self.pending is None:  # it is all on its way
+            if not more:
+                self._complete(exchange)
+            return TURN
+        exchange.state = WRITING
+        exchange.part_written = Event()
+        self._room = self.server.loop.create_future()
+        self._wait_for_peer()
+        return self._written(exchange, more)
+
+    async def _written(self, exchange: Exchange, more: bool) -> None:
+        """Wait until the peer has taken the part that is pending (ASGI C09)."""
+        assert self._room is not None
+        assert exchange.part_written is not None
+        try:
+            await self._room
+            self._check_writing(exchange)
+            exchange.state = STREAMING
+        finally:
+            if exchange.state is WRITING:  # cancelled: what is out can not be made whole
+                self.abort(exchange)
+            exchange.part_written.set()
+        if not more:
+            self._complete(exchange)
+
+    def write_file(self, exchange: Exchange, part: Stretch, more: bool) -> Awaitable[None]:
+        """See Carrier."""
+        if exchange.state is HELD:
+            self.respond(exchange, b"", True)
+        exchange.written += part.left
+        exchange.state = WRITING
+        exchange.part_written = Event()
+        return self._write_file(exchange, part, more)
+
+    async def _write_file(self, exchange: Exchange, part: Stretch, more: bool) -> None:
+        assert exchange.part_written is not None
+        try:
+            kept_up = True
+            while part.left:
+                octets = await part.read(self.server.loop, kept_up)
+                self._check_writing(exchange)
+                self.pending = memoryview(octets)
+                self.ends = not more and not part.left
+                self._room = self.server.loop.create_future()
+                self.connection.wants_to_send(self)
+                kept_up = self.pending is None
+                if kept_up:
+                    await TURN
+                else:
+                    self._wait_for_peer()
+                    await self._room
+                self._check_writing(exchange)
+            exchange.state = STREAMING
+        finally:
+            part.close()
+            if exchange.state is WRITING:  # what is out can not be made whole
+                self.abort(exchange)
+            exchange.part_written.set()
+        if not more:
+            self._complete(exchange)
+
+    def _check_writing(self, exchange: Exchange) -> None:
+        if exchange.state is not WRITING:
+            raise ConnectionClosed("The stream was closed while a body was written")
+
+    def write_informational(
+        self, exchange: Exchange, status: int, lines: list[bytes]
+    ) -> Awaitable[None] | None:
+        """See Carrier."""
+        if not self.number & 1:
+            return None  # h2 (4.4) lets nothing but the final head follow a promise
+        fields = [(b":status", b"%d" % status), *fields_of(lines)]
+        self.connection.send_headers(self.number, fields)
+        return self.connection.turn()
+
+    def write_trailers(self, exchange: Exchange, lines: list[bytes]) -> Awaitable[None] | None:
+        """See Carrier: a second field section (RFC 9113, 8.1)."""
+        self._let_rest_come()
+        if lines:
+            self.connection.send_headers(self.number, fields_of(lines), True)
+        else:
+            self.connection.end_stream(self.number)
+        self._complete(exchange)
+        return None
+
+    def _let_rest_come(self) -> None:
+        """Make room for the rest of a request that nobody will read, before its answer ends.
+
+        A client may look at nothing that follows the end: curl (7.88) sends on, and reads no
+        WINDOW_UPDATE any more, nor a reset. What comes is dropped, and no more of it than ever.
+        """
+        if self.half_closed or self.exchange.takes_over:
+            return
+        rest = MOST_DROPPED
+        if self.length is not None:
+            rest = min(rest, self.length - self.exchange.received)
+        self._unread -= self.connection.open_for_rest(self.number, rest)
+
+    def take(self, most: int) -> tuple[memoryview, bool]:
+        """The next octets that are pending, and whether our side ends with them."""
+        pending = self.pending
+        assert pending is not None
+        part = pending[:most]
+        self.pending = pending[most:] if len(pending) > most else None
+        if self.ends and self.pending is None:
+            self._let_rest_come()
+        return part, self.ends and self.pending is None
+
+    def part_sent(self, size: int) -> None:
+        """What was taken is on its way.
+
+        Args:
+            size: of it.
+        """
+        self._taken += size
+        if self.pending is not None:
+            return
+        room = self._room
+        if self.tunnel is not None:
+            self.tunnel.sent()
+        elif room is not None and not room.done():
+            self.arrived(Wait.WRITE)
+            self._blocked += self.server.clock() - self._blocked_at
+            room.set_result(None)
+
+    def _wait_for_peer(self) -> None:
+        """Octets are pending: the peer has --write-timeout for them, from one look to the next.
+
+        Only the time counts in which octets are pending, and it goes on where it stopped: a peer
+        cannot win time by letting each part of a body through at the last moment.
+        """
+        self._blocked_at = self.server.clock()
+        self.wait(Wait.WRITE, max(self.server.options.write_timeout - self._blocked, MIN_WAIT))
+
+    def _look_at_write_rate(self) -> None:
+        """Go on if the peer takes the response at the least rate, as a request's body comes at."""
+        options, connection = self.server.options, self.connection
+        taken = self._taken
+        if connection.waits_for_turn(self):
+            # By the peer's priorities it may be the turn of others: what they were sent counts.
+            taken = connection.sent_to_all - self._taken_by_all
+        least = max(1.0, options.body_minimum_rate * options.write_timeout)
+        if taken >= least or connection.is_paused:  # what the transport holds has its own deadline
+            self._blocked, self._taken, self._taken_by_all = 0.0, 0, connection.sent_to_all
+            self._wait_for_peer()
+            return
+        log.info("! a peer does not take an answer on stream %d: resetting it", self.number)
+        self.exchange.close()
+        self.server.disconnected(self.exchange)
+        self._over(self.exchange, ErrorCodes.CANCEL)
+
+    def answer(self, exchange: Exchange, error: PeerError) -> None:
+        """See Carrier."""
+        exchange.answered_with(error)
+        body = error.text.encode("ascii") + b"\n"
+        fields = [
+            (b":status", b"%d" % error.status),
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", b"%d" % len(body)),
+            *fields_of(error.lines.splitlines(keepends=True)),
+            *self.connection.default_fields(0),
+        ]
+        if error.status == 503:
+            fields.append((b"retry-after", b"1"))
+        self.connection.send_headers(self.number, fields, exchange.head_only)
+        # Short: a window that does not even take this much is answered with a reset.
+        sent = exchange.head_only or self.connection.send_data_at_once(
+            self.number, body, True, though_paused=True
+        )
+        self._over(exchange, ErrorCodes.NO_ERROR if sent else ErrorCodes.ENHANCE_YOUR_CALM)
+
+    def abort(self, exchange: Exchange) -> None:
+        """See Carrier."""
+        exchange.close()
+        self._over(exchange, ErrorCodes.INTERNAL_ERROR)
+
+    def leave(self, exchange: Exchange) -> None:
+        """See Carrier."""
+        exchange.close()
+        self._over(exchange, ErrorCodes.CANCEL)
+
+    def switch(self, exchange: Exchange, lines: list[bytes], protocol: Any) -> None:
+        """See Carrier (RFC 8441, 5): 200 in the place of 101."""
+        self.arrived(Wait.ANSWER)
+        fields = [
+            (b":status", b"200"),
+            *self.connection.default_fields(exchange.specials),
+            *fields_of(lines),
+        ]
+        self.connection.send_headers(self.number, fields)
+        early, self._early = self._early, None
+        self.tunnel = tunnel = Tunnel(self, protocol, early)
+        tunnel.open()
+        if self.half_closed:
+            tunnel.ended()
+
+    def _to_tunnel(self, data: bytes) -> None:
+        if self.tunnel is None:
+            if self._early is None:
+                self._early = bytearray()
+            self._early += data  # at most one window
+        elif not self._arrived:
+            self._arrived = data
+        else:
+            # Together: a protocol that is given octets one by one takes many times as long.
+            if self._arrived.__class__ is bytes:
+                self._arrived = bytearray(self._arrived)
+            self._arrived += data
+
+    def _to_protocol(self) -> int:
+        """Hand on what came for the tunnel; what it has cost."""
+        arrived, self._arrived = self._arrived, b""
+        tunnel = self.tunnel
+        if not arrived or tunnel is None:
+            return 0
+        if tunnel.data_received(bytes(arrived)):
+            self._give_back()
+            return len(arrived) >> 4
+        return PAUSED_COST
+
+    def tunnel_read_on(self) -> None:
+        """The protocol has caught up with what the peer sends."""
+        self._give_back()
+
+    def send_pending(self, data: bytes) -> None:
+        """Send octets that found no room, in turn with the other streams."""
+        self.pending = memoryview(data)
+        self.connection.wants_to_send(self)
+
+    def tunnel_over(self, code: ErrorCodes) -> None:
+        """The protocol has closed its connection."""
+        if code is ErrorCodes.NO_ERROR:
+            self.connection.end_stream(self.number)
+        self._forget()
+        self.connection.stream_over(self, code, reset=code != 0 or not self.half_closed)
+
+    # How it ends.
+
+    def refuse(self, error: PeerError) -> None:
+        """What the peer sends is not served any further."""
+        exchange = self.exchange
+        self.server.refused(exchange.client or self.client, error)
+        self.server.disconnected(exchange)
+        if exchange.state is EXPECTED or exchange.state is HELD:
+            self.answer(exchange, error)
+        else:
+            self.abort(exchange)
+
+    def linger(self) -> None:
+        """The answer is whole, and the peer still sends."""
+        if self.length is not None:
+            self._content_left = self.length - self.exchange.received
+        self.wait(Wait.LINGER, STOP_SECONDS)
+        if self._unread > 0:
+            self.connection.open_window(self._unread, self.number)
+            self._unread = 0
+
+    def lost(self) -> None:
+        """The peer has reset the stream, or the connection is gone."""
+        exchange = self.exchange
+        self._to_protocol()  # what came before the end is the application's to read
+        tunnel, self.tunnel = self.tunnel, None
+        if tunnel is not None:
+            tunnel.lost()
+        else:
+            exchange.connection_lost()
+            self.server.disconnected(exchange)
+            if self.server.action_logger is not None and not exchange.logged:
+                self.server.log_exchange(exchange)
+        self._forget()
+
+    def waited_too_long(self, wait: Wait) -> None:
+        log.debug("%% stream %d waited too long for %s", self.number, wait.name)
+        if wait is Wait.LINGER:
+            if self._dropped > self._dropped_at_look or not self.connection.is_reading:
+                self._dropped_at_look = self._dropped
+                self.wait(Wait.LINGER, STOP_SECONDS)
+            else:
+                self.connection.stop_sending(self.number)
+            return
+        exchange = self.exchange
+        if wait is Wait.BODY:
+            self._look_at_body_rate()
+        elif wait is Wait.ANSWER:
+            state = exchange.state
+            self.server.application_too_slow(exchange)
+            if state is EXPECTED or state is HELD:
+                self.answer(
+                    exchange, PeerError(503, "Application failed to respond within time limit.")
+                )
+            else:
+                self.abort(exchange)
+        else:  # WRITE
+            self._look_at_write_rate()
+
+    def _complete(self, exchange: Exchange) -> None:
+        exchange.complete()
+        self._over(exchange, ErrorCodes.NO_ERROR)
+        # The connection has let go of the stream: nobody asks for its exchange any more, and they
+        # would keep each other until the collector comes.
+        del self.exchange
+
+    def _over(self, exchange: Exchange, code: ErrorCodes) -> None:
+        """The exchange has ended; with a reset where either side has not ended the stream."""
+        self._forget()
+        if self.server.action_logger is not None:
+            self.server.log_exchange(exchange)
+        self.connection.stream_over(self, code, reset=code != 0 or not self.half_closed)
+
+    def _forget(self) -> None:
+        """Wait for nothing any more, and hold on to no octets."""
+        self.forget()
+        self.pending = self._kept = self._early = None
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)

@@ -1,0 +1,213 @@
+"""A server in an asyncio program: `serve` where an event loop runs already, `run` as a whole."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Generator
+from types import FunctionType, TracebackType
+from typing import Any
+
+from daphne_like import reactor as reactors
+from daphne_like.endpoints import endpoint_strings
+from daphne_like.exceptions import ConfigurationError
+from daphne_like.launch.command import CommandLineInterface, access_log_of_file, import_from
+from daphne_like.observe.access import AccessLog
+from daphne_like.options import Options
+from daphne_like.reactor.core import AdoptedReactor
+from daphne_like.server import Server
+
+
+class Serving(Coroutine[Any, Any, None]):
+    """What `serve` returns: awaited, it serves until it is told to stop; or a context.
+
+    It is a coroutine, so that `asyncio.run` and `create_task` take it; nothing happens before it
+    is awaited or entered.
+
+    Args:
+        make_server: gives the server; called once, in the event loop that is to serve.
+        stop: ends it when set; without it, being cancelled does.
+    """
+
+    def __init__(self, make_server: Callable[[], Server], stop: asyncio.Event | None) -> None:
+        self._make_server = make_server
+        self._stop = stop
+        self._server: Server | None = None
+        self._coroutine: Coroutine[Any, Any, None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
+
+    # A context.
+
+    async def __aenter__(self) -> Server:
+        self._server = server = self._make_server()
+        self._stop = self._stop or asyncio.Event()
+        server.attach(reactors.adopt(asyncio.get_running_loop()))
+        server.end = self._stop.set
+        try:
+            await server.start()
+        except BaseException:
+            await server.drain()
+            raise
+        # Told to stop within the context, it ends what is in flight without waiting for its end.
+        self._watcher = server.loop.create_task(self._drain_when_told(server, self._stop))
+        return server
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._stop is not None
+        assert self._watcher is not None
+        self._stop.set()
+        # What cancels the program's task does not cancel the end of what it serves.
+        await asyncio.shield(self._watcher)
+        assert self._server is not None
+        if isinstance(self._server.action_logger, AccessLog):
+            self._server.action_logger.flush()
+        if isinstance(self._server.reactor, AdoptedReactor):
+            self._server.reactor.release_threads()
+
+    @staticmethod
+    async def _drain_when_told(server: Server, stop: asyncio.Event) -> None:
+        await stop.wait()
+        await server.drain()
+
+    # A coroutine.
+
+    async def _serve(self) -> None:
+        async with self:
+            assert self._stop is not None
+            await self._stop.wait()
+
+    def _begun(self) -> Coroutine[Any, Any, None]:
+        if self._coroutine is None:
+            self._coroutine = self._serve()
+        return self._coroutine
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._begun().__await__()
+
+    def send(self, value: Any) -> Any:
+        return self._begun().send(value)
+
+    def throw(self, *error: Any) -> Any:
+        return self._begun().throw(*error)
+
+    def close(self) -> None:
+        if self._coroutine is not None:
+            self._coroutine.close()
+
+
+def serve(
+    application: Any,
+    *endpoints: str,
+    stop: asyncio.Event | None = None,
+    ready_callable: Callable[..., Any] | None = None,
+    **options: Any,
+) -> Serving:
+    """Serve an application on the event loop that runs.
+
+    Awaited, it returns when `stop` is set, and what was in flight is finished; cancelled, it
+    finishes that, too. As a context it gives the Server, whose `listening_addresses` say where
+    it listens, and stops at the end of the block::
+
+        async with daphne_like.serve(application, port=0) as server:
+            host, port = server.listening_addresses[0]
+
+    Signals and logging stay the program's own. The first call installs Twisted's reactor on the
+    loop, unless the process has one there.
+
+    Args:
+        application: ASGI 3, ASGI 2 or WSGI, or "module:attribute".
+        endpoints: Twisted endpoint strings; beside, or in the place of, the options that say
+            where to listen.
+        stop: set it to stop.
+        ready_callable: called with the Server when it serves.
+        options: of the command line, by name: port=8000, tls_certificate="site.pem".
+    Raises:
+        ConfigurationError: an option is wrong (at once); a port cannot be had, the file of
+            `access_log` cannot be opened, the application does not start, another reactor is
+            installed (when awaited).
+    """
+    chosen = options_by_name(endpoints, options)
+
+    def make_server() -> Server:
+        return Server(
+            application_of(application, chosen),
+            endpoints=endpoint_strings(chosen),
+            signal_handlers=False,
+            action_logger=access_log_of_file(chosen),
+            ready_callable=ready_callable,
+            options=chosen,
+        )
+
+    return Serving(make_server, stop)
+
+
+def run(application: Any, *endpoints: str, **options: Any) -> None:
+    """Serve an application until Ctrl-C or SIGTERM, as the command does, its log included.
+
+    Ends the process with the command's exit status when it cannot start, with a sentence on
+    standard error; returns after a stop.
+
+    Args:
+        application: ASGI 3, ASGI 2 or WSGI, or "module:attribute".
+        endpoints: see `serve`.
+        options: see `serve`.
+    """
+    name = application if isinstance(application, str) else _name_of(application)
+    command = Foreground(application)
+    status = command.serve(name, lambda: options_by_name(endpoints, options))
+    if status:
+        sys.exit(status)
+
+
+class Foreground(CommandLineInterface):
+    """The command, for an application and options that a program has at hand.
+
+    Args:
+        application: an object, or the name of one.
+    """
+
+    name = "daphne_like.run"
+
+    def __init__(self, application: Any) -> None:
+        super().__init__()
+        self._application = application
+
+    def load_asgi_app(self, path: str) -> Any:
+        return application_of(self._application, self.options)
+
+
+def options_by_name(endpoints: tuple[str, ...], options: dict[str, Any]) -> Options:
+    """Options of keywords, as a program writes them.
+
+    Raises:
+        ConfigurationError: an unknown name, or a value that makes no sense.
+    """
+    unknown = sorted(set(options) - set(Options.__dataclass_fields__))
+    if unknown:
+        raise ConfigurationError(
+            f"{unknown[0]!r} is no option (daphne_like.options.Options has them all)"
+        )
+    more = options.pop("endpoints", ())
+    more = (more,) if isinstance(more, str) else tuple(more)
+    return Options(endpoints=(*endpoints, *more), **options)
+
+
+def application_of(application: Any, options: Options) -> Any:
+    """The application itself, imported where it is given by its name.
+
+    Raises:
+        ConfigurationError: it cannot be imported.
+    """
+    if not isinstance(application, str):
+        return application
+    return import_from(application, options)
+
+
+def _name_of(application: Any) -> str:
+    kind = application if isinstance(application, (FunctionType, type)) else type(application)
+    return f"{kind.__module__}:{kind.__qualname__}"

@@ -1,0 +1,1 @@
+"""From options and endpoint strings to ports."""

@@ -1,0 +1,1 @@
+"""Where tasks, frames and threads stand."""
