@@ -12,7 +12,7 @@ from twisted.internet.endpoints import quoteStringArgument
 
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.listening.reactor_proxy import DefaultBacklog
-from daphne_like.listening.unix_sockets import ListeningOnFiles, is_abstract, ownership
+from daphne_like.listening.unix_sockets import UnixSocketReactor, is_abstract, ownership
 from daphne_like.options import DEFAULT_HOST, DEFAULT_PORT, Options
 from daphne_like.runtime.trusted_proxies import TrustedProxies
 
@@ -277,10 +277,10 @@ def _endpoint(string: str, reactor: object, options: Options) -> Any:
     if kind == "haproxy":
         # Not Twisted's: its wrapper believes everybody, closes a connection whose header comes in
         # parts, and looks for the header behind TLS, where no proxy sends it.
-        from daphne_like.listening.proxy_protocol import ListeningForProxies, ProxiedEndpoint
+        from daphne_like.listening.proxy_protocol import ProxiedEndpoint, ProxyProtocolReactor
 
         proxies = TrustedProxies(options.trusted_proxies)
-        inner = ListeningForProxies(reactor, proxies, options.header_timeout, string)
+        inner = ProxyProtocolReactor(reactor, proxies, options.header_timeout, string)
         return ProxiedEndpoint(_endpoint(rest, inner, options), inner)
     if kind == "https":
         # `_parse` is Twisted's (24.7 to 26.10) way to take a string apart; there is no public one.
@@ -316,7 +316,7 @@ def _twisted_endpoint(kind: str, rest: str, reactor: Any, options: Options) -> A
 
     defaults = [f"backlog={options.backlog}"]
     if kind == "unix":
-        reactor = ListeningOnFiles(reactor, ownership(options.unix_owner, options.unix_group))
+        reactor = UnixSocketReactor(reactor, ownership(options.unix_owner, options.unix_group))
         if options.unix_mode is not None:
             defaults.insert(0, f"mode={options.unix_mode:o}")
     parse = partial(_parse_with_defaults, reactor, kind, defaults, rest)

@@ -25,7 +25,7 @@ from daphne_like.asgi import forked
 from daphne_like.asgi import response_fields as fields
 from daphne_like.asgi.application import Application
 from daphne_like.asgi.instance import run_instance
-from daphne_like.asgi.interface import single_callable, wants_server
+from daphne_like.asgi.interface import as_asgi3, wants_server
 from daphne_like.asgi.lifespan import Lifespan
 from daphne_like.asgi.queue import InputQueue
 from daphne_like.endpoints import cannot_listen, endpoints_from
@@ -33,7 +33,7 @@ from daphne_like.exceptions import ConfigurationError, ConnectionClosed, PeerErr
 from daphne_like.http.exchange import Exchange
 from daphne_like.http.factory import HTTPFactory
 from daphne_like.http.fields import FieldSection
-from daphne_like.http.h1.request_reader import USUAL_HEAD
+from daphne_like.http.h1.request_reader import FAST_PATH_HEAD
 from daphne_like.http.h1.status_lines import date_line
 from daphne_like.launch.banner import speaks_tls
 from daphne_like.listening.https import IReloadable
@@ -44,10 +44,10 @@ from daphne_like.observe.stacks import threads
 from daphne_like.observe.stacks.waiting import executor_kept_by, stuck_at
 from daphne_like.observe.watchdog import Watchdog
 from daphne_like.options import Options, without_limits
-from daphne_like.process.sighup import heed_hangup
-from daphne_like.runtime.timer_wheel import TICK, Deadlines
+from daphne_like.process.sighup import install_sighup_reload
+from daphne_like.runtime.timer_wheel import TICK_SECONDS, TimerWheel
 from daphne_like.runtime.trusted_proxies import TrustedProxies
-from daphne_like.runtime.write_batch import Outbox
+from daphne_like.runtime.write_batch import WriteBatch
 from daphne_like.stopping import Stopping
 from daphne_like.websocket.factory import WebSocketFactory
 from daphne_like.wording import counted
@@ -77,7 +77,7 @@ class Connection(Protocol):
 
 
 @dataclasses.dataclass
-class Leaving:
+class DisconnectGrace:
     """An application whose peer has gone: since when, and until when it has time."""
 
     since: float
@@ -86,7 +86,7 @@ class Leaving:
     late: int = 0
     late_informed: int = 0
 
-    def lets_pass(self, exchange: Exchange, now: float) -> bool:
+    def may_drop_send(self, exchange: Exchange, now: float) -> bool:
         """Whether to drop a message sent after the peer has gone, instead of raising (H30, W40).
 
         An exception in the middle of its work would keep a framework from its own handling of the
@@ -101,7 +101,7 @@ class Leaving:
                 return False
         else:
             self.late += 1
-            if self.late > exchange.most_late:
+            if self.late > exchange.max_dropped_sends:
                 return False
         return now < (self.since + self.deadline) / 2
 
@@ -170,16 +170,18 @@ class Server:
         self.exit_status = 0
         self.default_fields: dict[int, bytes] = {}
         self.field_sections: dict[bytes, FieldSection] = {}
-        self.usual_head = min(USUAL_HEAD, options.max_request_line, options.max_field_section)
+        self.fast_path_head = min(
+            FAST_PATH_HEAD, options.max_request_line, options.max_field_section
+        )
         self.loop: asyncio.AbstractEventLoop
         self.clock: Callable[[], float]
-        self.deadlines: Deadlines
-        self.outbox: Outbox
+        self.timers: TimerWheel
+        self.writes: WriteBatch
         self.reactor: Any = None
         self._create_task: Callable[..., asyncio.Task[None]]
         self._run_in_context: Callable[..., asyncio.Task[None]]
         # Weak: an exchange whose application ends in time is not kept until its deadline.
-        self._leaving: WeakKeyDictionary[Any, Leaving] = WeakKeyDictionary()
+        self._disconnected: WeakKeyDictionary[Any, DisconnectGrace] = WeakKeyDictionary()
         self._lifespan: Lifespan | None = None
         self._watchdog: Watchdog | None = None
         self._ticking: asyncio.TimerHandle | None = None
@@ -191,7 +193,7 @@ class Server:
     def load(self, application: Any) -> None:
         """Serve another application, which is called as `interface` says; before `startup` only."""
         options = self.options
-        self.application = single_callable(application, options.interface, options.wsgi_threads)
+        self.application = as_asgi3(application, options.interface, options.wsgi_threads)
 
     # Running.
 
@@ -215,7 +217,7 @@ class Server:
         forget = None
         if self.signal_handlers:
             self.reactor.callWhenRunning(self._stop.handle_signals)
-            forget = heed_hangup(self)
+            forget = install_sighup_reload(self)
         self.reactor.run(installSignalHandlers=self.signal_handlers)
         self._run_to_the_end()
         self._stop.forget_signals()
@@ -250,8 +252,8 @@ class Server:
         forked.serve_here()
         self.loop = loop
         self.clock = clock
-        self.deadlines = Deadlines(clock)
-        self.outbox = Outbox(loop, self.instances)
+        self.timers = TimerWheel(clock)
+        self.writes = WriteBatch(loop, self.instances)
         self._create_task = loop.create_task
         threads = os.environ.get("ASGI_THREADS")
         if threads is not None and loop not in _with_threads:
@@ -512,9 +514,11 @@ class Server:
 
     def disconnected(self, exchange: Exchange) -> None:
         """The peer is gone before its response was complete: its application may end now."""
-        if exchange in self.instances and exchange not in self._leaving:
+        if exchange in self.instances and exchange not in self._disconnected:
             now = self.clock()
-            self._leaving[exchange] = Leaving(now, now + self.options.application_close_timeout)
+            self._disconnected[exchange] = DisconnectGrace(
+                now, now + self.options.application_close_timeout
+            )
 
     def application_too_slow(self, exchange: Exchange) -> None:
         """`--http-timeout` has passed without a whole response."""
@@ -575,8 +579,8 @@ class Server:
             if waiting is not None:
                 await waiting
         except ConnectionClosed:
-            leaving = self._leaving.get(protocol)
-            if leaving is None or not leaving.lets_pass(protocol, self.clock()):
+            leaving = self._disconnected.get(protocol)
+            if leaving is None or not leaving.may_drop_send(protocol, self.clock()):
                 raise
             await asyncio.sleep(0)  # for whoever listens in another task
 
@@ -586,12 +590,12 @@ class Server:
         May be called at any time, twice too.
         """
         now = self.clock()
-        for protocol, leaving in list(self._leaving.items()):
+        for protocol, leaving in list(self._disconnected.items()):
             if leaving.deadline > now:
                 continue
             task = self.instances.get(protocol)
             if task is None or task.done():
-                self._leaving.pop(protocol, None)
+                self._disconnected.pop(protocol, None)
                 self.instances.pop(protocol, None)
                 continue
             # One that swallows its cancellation, or cannot obey it as its thread is blocked, is
@@ -642,11 +646,11 @@ class Server:
             ApplicationError: a ValueError that says which header, and what is wrong with it.
         """
         for index, pair in enumerate(message.get("headers", ())):
-            fields.line_of(pair, index, message["type"])
+            fields.to_field_line(pair, index, message["type"])
 
     def timeout_checker(self) -> None:
         """Enforce the deadlines of all connections. May be called at any time, twice too."""
-        self.deadlines.tick()
+        self.timers.tick()
 
     def _stuck(self, protocol: Any) -> str:
         """Where the application of an exchange waits, as the end of a log line."""
@@ -658,7 +662,7 @@ class Server:
 
     def _tick(self) -> None:
         """Twice a second: deadlines, reaping, the date, descriptors."""
-        self._ticking = self.loop.call_later(TICK, self._tick)
+        self._ticking = self.loop.call_later(TICK_SECONDS, self._tick)
         if self._watchdog is not None:
             self._watchdog.beat()
         for check in (
@@ -699,13 +703,13 @@ class Server:
             "method": exchange.method,
             "client": f"{client[0]}:{client[1]}" if client else None,
             "time_taken": self.clock() - exchange.started,
-            "size": exchange.written,
+            "size": exchange.body_octets_sent,
         }
         if exchange.head_sent is not None:
             details["time_to_head"] = exchange.head_sent - exchange.started
         if exchange.is_cut:
             details["cut"] = True
-        self.log_action(*exchange.logged_as, details)
+        self.log_action(*exchange.action, details)
 
     def refused(self, client: Any, error: PeerError) -> None:
         """A request was refused: it has a line in the log, see observe/refusals.py."""

@@ -18,7 +18,7 @@ from daphne_like.launch.embedding import application_of
 from daphne_like.observe.access import AccessLog
 from daphne_like.observe.twisted_log import to_twisted_log
 from daphne_like.options import Options
-from daphne_like.process.sighup import heed_hangup
+from daphne_like.process.sighup import install_sighup_reload
 from daphne_like.server import Server
 
 log = logging.getLogger("daphne_like.server")
@@ -164,7 +164,7 @@ class ASGIService(Service):
 
     def _accept(self, server: Server) -> None:
         if not server.stopping:
-            self._forget_hangup = heed_hangup(server)
+            self._forget_hangup = install_sighup_reload(server)
             server.accept()
 
     def _tell(self, starting: asyncio.Task[None]) -> None:

@@ -8,15 +8,15 @@ from twisted.internet.interfaces import ITransport
 from zope.interface import Attribute, Interface
 
 
-class ITakesViews(ITransport):
+class IMemoryviewTransport(ITransport):
     """A transport whose `write` and `writeSequence` take views of octets, uncopied where it can.
 
-    What they show must not change any more. Asked for as ISendsFiles is: Twisted's own transports
+    What they show must not change any more. Asked for as ISendfileTransport is: Twisted's own transports
     take nothing but bytes, and join them.
     """
 
 
-class ISendsFiles(ITransport):
+class ISendfileTransport(ITransport):
     """A transport that hands octets of a file to the kernel instead of to Python.
 
     Asked for by `implementedBy(type(transport))`: Twisted's wrappers claim to provide what the

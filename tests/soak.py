@@ -37,10 +37,10 @@ from tests.websocket_peer import (
 
 DEADLINE = 30.0
 """Seconds for one answer."""
-LONGEST_IDLE = 1.0
+MAX_IDLE = 1.0
 WARM_SHARE = 0.25
 """Of the time, to warm up: what is there then is the baseline."""
-MOST_GROWTH = 4096
+MAX_GROWTH = 4096
 """KiB of resident memory over the baseline: the allocator's noise."""
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 PAYLOAD = bytes(range(256)) * 1024
@@ -167,7 +167,7 @@ async def visit(port: int, dice: random.Random, until: float, tally: Counter[str
                 await client.pinged()
                 tally["pings"] += 1
             if time.monotonic() < until:
-                await asyncio.sleep(dice.random() * LONGEST_IDLE)
+                await asyncio.sleep(dice.random() * MAX_IDLE)
         how = dice.choice(LEAVING)
         tally[how] += 1
         await client.leave(how)
@@ -210,7 +210,7 @@ class Result(NamedTuple):
             if name != "kibibytes" and self.after[name] != self.cold[name]
         ]
         growth = self.after["kibibytes"] - self.warm["kibibytes"]
-        if growth > MOST_GROWTH:
+        if growth > MAX_GROWTH:
             found.append(f"resident memory has grown by {growth} KiB")
         if self.status != 0:
             found.append(f"exit status {self.status}")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ConfigurationError
-from daphne_like.launch.command import make_parser, options_from, settings_of, with_dashes
+from daphne_like.launch.command import make_parser, options_from, to_settings, with_dashes
 from daphne_like.options import Options, seconds
 from daphne_like.server import Server
 from daphne_like.websocket.session import Session
@@ -184,7 +184,7 @@ class TestOptions:
     def test_the_handshakes_time_given_twice(self, value: str) -> None:
         """Daphne's command feeds one option to two keywords: the limit of a session is the same."""
         options = parse("--websocket_connect_timeout", value)
-        servers = Server(hello, options=options), Server(hello, **settings_of(options))
+        servers = Server(hello, options=options), Server(hello, **to_settings(options))
         limits = [
             Session.time_limit.fget(SimpleNamespace(server=server))  # type: ignore[attr-defined]
             for server in servers

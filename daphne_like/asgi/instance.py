@@ -12,7 +12,7 @@ from daphne_like.exceptions import ConnectionClosed
 
 log = logging.getLogger("daphne_like.server")
 
-LONGEST_CHAIN = 16
+MAX_CHAIN_LENGTH = 16
 
 
 class Owner(Protocol):
@@ -78,7 +78,7 @@ def follows_close(exception: BaseException) -> bool:
     it: then every member of the group must come of it.
     """
     link: BaseException | None = exception
-    for _ in range(LONGEST_CHAIN):
+    for _ in range(MAX_CHAIN_LENGTH):
         if link is None:
             return False
         members = getattr(link, "exceptions", None)

@@ -23,7 +23,7 @@ CALLED_WITH = {"asgi3": 3, "wsgi": 2, "asgi2": 1}
 CHOOSE = "choose with --interface asgi3, asgi2 or wsgi"
 
 
-def single_callable(
+def as_asgi3(
     application: Any, interface: str = "auto", wsgi_threads: int | None = None
 ) -> Application:
     """Make an application of whatever interface an ASGI 3 one (ASGI C01, C02, G01).

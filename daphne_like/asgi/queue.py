@@ -41,7 +41,7 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
         bodiless: the next event is that of a request without a body; it is made when it is got,
             because most applications never ask for it.
         unread: octets of body put and not yet got.
-        reader: told `input_wanted()` at each get and `input_read()` when both `unread` and the
+        reader: told `body_requested()` at each get and `body_consumed()` when both `unread` and the
             number of events have fallen to the low-water mark; None when nobody needs to know.
     """
 
@@ -108,7 +108,7 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
         """Wait for the next event."""
         reader = self.reader
         if reader is not None:
-            reader.input_wanted()
+            reader.body_requested()
         while not self._queue and not self.bodiless:
             if self._last is not None:
                 # An application that loops over `receive` without looking at what it gets must
@@ -148,7 +148,7 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
         if unread:
             self.unread = unread = unread - len(event.get("body", b""))
             if unread <= LOW_WATER and len(queue) <= FEW_EVENTS and self.reader is not None:
-                self.reader.input_read()
+                self.reader.body_consumed()
         return event
 
     @property
@@ -252,7 +252,7 @@ class MessageQueue(InputQueue):
         before = self.unread
         self.unread = unread = before - _size(event) - EVENT_OVERHEAD if queue else 0
         if unread <= LOW_WATER < before and self.reader is not None:
-            self.reader.input_read()
+            self.reader.body_consumed()
         return event
 
     def get_nowait(self) -> dict[str, Any]:
@@ -267,7 +267,7 @@ class MessageQueue(InputQueue):
         before = self.unread
         self.unread = unread = before - _size(event) - EVENT_OVERHEAD
         if unread <= LOW_WATER < before and self.reader is not None:
-            self.reader.input_read()
+            self.reader.body_consumed()
         return event
 
 

@@ -22,9 +22,9 @@ KINDS = {
     b"server": SERVER,
 }
 
-MOST_DIGITS = 18
-MOST_LINES = 4096
-LONGEST_LINE = 512
+MAX_DIGITS = 18
+MAX_LINES = 4096
+MAX_CACHED_LINE = 512
 
 
 class Line(NamedTuple):
@@ -41,7 +41,7 @@ class Line(NamedTuple):
 lines: dict[tuple[bytes, bytes], Line] = {}
 
 
-def line_of(pair: Any, index: int, event: str) -> Line:
+def to_field_line(pair: Any, index: int, event: str) -> Line:
     """Check one header of a message and give its line.
 
     Args:
@@ -80,15 +80,15 @@ def line_of(pair: Any, index: int, event: str) -> Line:
             f"{event}: control character in the value of header {index} {name!r:.80}: {value!r:.80}"
         )
     kind = KINDS.get(name.lower(), PLAIN)
-    if kind == CONTENT_LENGTH and not (value.isdigit() and len(value) <= MOST_DIGITS):
+    if kind == CONTENT_LENGTH and not (value.isdigit() and len(value) <= MAX_DIGITS):
         raise ApplicationError(
             f"{event}: expected plain digits as Content-Length, got {value!r:.80}"
         )
     line = Line(
         b"%b: %b\r\n" % (name, value), kind, int(value) if kind == CONTENT_LENGTH else value
     )
-    if len(line.octets) <= LONGEST_LINE:
-        if len(lines) >= MOST_LINES:
+    if len(line.octets) <= MAX_CACHED_LINE:
+        if len(lines) >= MAX_LINES:
             lines.clear()
         lines[name, value] = line
     return line

@@ -13,7 +13,7 @@ from daphne_like.asgi.response_fields import (
     CONNECTION,
     CONTENT_LENGTH,
     TRANSFER_ENCODING,
-    line_of,
+    to_field_line,
 )
 from daphne_like.asgi.response_fields import (
     lines as known_lines,
@@ -21,7 +21,7 @@ from daphne_like.asgi.response_fields import (
 from daphne_like.exceptions import ApplicationError, ConnectionClosed, PeerError
 
 if TYPE_CHECKING:
-    from daphne_like.http.file_range import Stretch
+    from daphne_like.http.file_range import FileRange
     from daphne_like.server import Server
 
 log = logging.getLogger("daphne_like.http")
@@ -29,19 +29,23 @@ log = logging.getLogger("daphne_like.http")
 DISCONNECT: dict[str, Any] = {"type": "http.disconnect"}
 
 
-class State(enum.Enum):
+class ResponseState(enum.Enum):
     """Where the response stands."""
 
-    EXPECTED = enum.auto()  # nothing sent by the application
-    HELD = enum.auto()  # http.response.start came; no octet is out
-    STREAMING = enum.auto()  # the head is out
-    WRITING = enum.auto()  # as STREAMING, with a part of the body on its way or waiting for room
-    TRAILING = enum.auto()  # the body is whole, trailers are to come
+    AWAITING_START = enum.auto()  # nothing sent by the application
+    HEAD_BUFFERED = enum.auto()  # http.response.start came; no octet is out
+    SENDING_BODY = enum.auto()  # the head is out
+    BODY_BLOCKED = (
+        enum.auto()
+    )  # as STREAMING, with a part of the body on its way or waiting for room
+    AWAITING_TRAILERS = enum.auto()  # the body is whole, trailers are to come
     COMPLETE = enum.auto()  # the response is whole (ASGI H26: what follows is ignored)
     CLOSED = enum.auto()  # the connection is gone, or was given up
 
 
-EXPECTED, HELD, STREAMING, WRITING, TRAILING, COMPLETE, CLOSED = State
+AWAITING_START, HEAD_BUFFERED, SENDING_BODY, BODY_BLOCKED, AWAITING_TRAILERS, COMPLETE, CLOSED = (
+    ResponseState
+)
 
 START = "http.response.start"
 BODY = "http.response.body"
@@ -68,7 +72,7 @@ class Carrier(Protocol):
     def write_body(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
         """Write a further part of the body; something to await where the application must wait."""
 
-    def write_file(self, exchange: Exchange, part: Stretch, more: bool) -> Awaitable[None]:
+    def write_file(self, exchange: Exchange, part: FileRange, more: bool) -> Awaitable[None]:
         """Write a stretch of a file as a part of the body, the head before it if it is held.
 
         Args:
@@ -85,22 +89,22 @@ class Carrier(Protocol):
     def write_trailers(self, exchange: Exchange, lines: list[bytes]) -> Awaitable[None] | None:
         """End a response whose body is whole, with these field lines where its framing allows."""
 
-    def answer(self, exchange: Exchange, error: PeerError) -> None:
+    def send_error(self, exchange: Exchange, error: PeerError) -> None:
         """Answer in the application's place; nothing of its answer is out."""
 
     def abort(self, exchange: Exchange) -> None:
         """End the exchange so that the peer sees its answer is not whole."""
 
-    def leave(self, exchange: Exchange) -> None:
+    def close_without_response(self, exchange: Exchange) -> None:
         """End the exchange without an answer: nothing of one is out, and nobody waits for it."""
 
-    def input_wanted(self, exchange: Exchange) -> None:
+    def body_requested(self, exchange: Exchange) -> None:
         """The application asks for the body: send 100 (Continue) if the peer waits for it."""
 
-    def input_read(self) -> None:
+    def body_consumed(self) -> None:
         """The application has caught up with the body: the peer may be read again."""
 
-    def switch(self, exchange: Exchange, lines: list[bytes], protocol: Any) -> None:
+    def upgrade(self, exchange: Exchange, lines: list[bytes], protocol: Any) -> None:
         """Say that the connection changes to another protocol, and hand it over.
 
         Args:
@@ -120,50 +124,50 @@ class Exchange:
         keep_alive: the peer allows another request on the connection.
 
     Attributes:
-        status, lines, specials, length: the response's head, from HELD on: checked field lines
+        status, field_lines, own_defaults, content_length: the response's head, from HELD on: checked field lines
             without Content-Length's relatives; which special fields the application set; the
             declared length, or None.
-        written: octets of body written so far.
+        body_octets_sent: octets of body written so far.
         request_complete: the whole request body has arrived.
         trailers: field lines for behind the body; None unless they were promised.
         head_only: the method is HEAD: no octet of a body goes out (ASGI H32).
         http_10: the peer knows no chunked coding.
         method, client, target, started: for the access log, if there is one.
-        disconnect_told: the application's input says that the peer is gone.
-        peer_is_done: and so it is, or has closed its own side and reads on.
+        disconnect_sent: the application's input says that the peer is gone.
+        peer_half_closed: and so it is, or has closed its own side and reads on.
         logged: its end has a line in the access log.
         head_sent: when the head of a response in parts went out, for the access log, if there is
             one; None for a response that goes out as a whole.
         answered: the response is the server's own, in the application's place.
-        part_written: set when a state of WRITING is over.
+        body_unblocked: set when a state of WRITING is over.
         received, received_at_look, received_at_end: octets of the request body: so far, when
             their rate was looked at last, when the response was complete.
         disconnect: the event that ends the application's input.
-        logged_as: protocol and action in the access log.
-        takes_over: what the peer sends is another protocol's.
-        most_late: messages that are dropped, without an error, after the connection is gone.
+        action: protocol and action in the access log.
+        is_upgrade: what the peer sends is another protocol's.
+        max_dropped_sends: messages that are dropped, without an error, after the connection is gone.
         max_informed_late: the same, once the application has received the disconnect event.
         ended_queue: the application's input, after the connection is gone.
     """
 
     disconnect: ClassVar[dict[str, Any]] = DISCONNECT
-    logged_as = ("http", "complete")
-    takes_over = False
-    most_late = 16
+    action = ("http", "complete")
+    is_upgrade = False
+    max_dropped_sends = 16
     max_informed_late = 0
     ended_queue: InputQueue | None = None
     status = 0
-    length: int | None = None
-    specials = 0
-    written = 0
+    content_length: int | None = None
+    own_defaults = 0
+    body_octets_sent = 0
     request_complete = False
     expects_continue = False
     received = 0
     received_at_look = 0
     received_at_end = 0
     queue: InputQueue | None = None
-    disconnect_told = False
-    peer_is_done = False
+    disconnect_sent = False
+    peer_half_closed = False
     logged = False
     head_sent: float | None = None
     answered = False
@@ -173,10 +177,10 @@ class Exchange:
     target = b""
     started = 0.0
     chunked = False
-    part_written: Event | None = None
+    body_unblocked: Event | None = None
     _queued = 0  # messages that wait in `_send_in_turn`, the one that is being sent included
     _turnstile: Lock | None = None
-    lines: list[bytes]
+    field_lines: list[bytes]
 
     def __init__(
         self, server: Server, carrier: Carrier, scope: dict[str, Any], keep_alive: bool
@@ -185,7 +189,7 @@ class Exchange:
         self.carrier = carrier
         self.scope = scope
         self.keep_alive = keep_alive
-        self.state = EXPECTED
+        self.state = AWAITING_START
         # What every response looks at: found in the class it would be slower to read.
         self.head_only = False
         self.http_10 = False
@@ -260,15 +264,15 @@ class Exchange:
             size >= HIGH_WATER or (queue is not None and queue.qsize() >= MAX_EVENTS)
         ) and self.state is not COMPLETE
 
-    def input_wanted(self) -> None:
+    def body_requested(self) -> None:
         """See Carrier; behind a final status a 100 would be a second answer (RFC 9110, 15.2)."""
-        if self.expects_continue and (self.state is EXPECTED or self.state is HELD):
+        if self.expects_continue and (self.state is AWAITING_START or self.state is HEAD_BUFFERED):
             self.expects_continue = False
-            self.carrier.input_wanted(self)
+            self.carrier.body_requested(self)
 
-    def input_read(self) -> None:
+    def body_consumed(self) -> None:
         """See Carrier."""
-        self.carrier.input_read()
+        self.carrier.body_consumed()
 
     # The response.
 
@@ -297,15 +301,15 @@ class Exchange:
             if (
                 not more
                 and self.trailers is not None
-                and state in (HELD, STREAMING)
+                and state in (HEAD_BUFFERED, SENDING_BODY)
                 and not self._queued
             ):
-                return self.before_trailers(body)
-            if state is HELD:
+                return self.end_body_before_trailers(body)
+            if state is HEAD_BUFFERED:
                 return self.carrier.respond(self, body, more)
-            if state is STREAMING and not self._queued:
+            if state is SENDING_BODY and not self._queued:
                 return self.carrier.write_body(self, body, more)
-        elif kind == START and state is EXPECTED:
+        elif kind == START and state is AWAITING_START:
             self._take_head(message)
             return None
         if state is COMPLETE:
@@ -314,10 +318,12 @@ class Exchange:
             raise ConnectionClosed("The connection was closed before the response was complete")
         if kind == START:
             raise ApplicationError(f"{START}: expected once, got a second one")
-        if state is WRITING or self._queued:
+        if state is BODY_BLOCKED or self._queued:
             return self._send_in_turn(message)
         if kind == BODY:
-            expected = f"{TRAILERS}, the body is whole" if state is TRAILING else f"{START} first"
+            expected = (
+                f"{TRAILERS}, the body is whole" if state is AWAITING_TRAILERS else f"{START} first"
+            )
             raise ApplicationError(f"{BODY}: expected {expected}")
         return self.take_extension(kind, message)
 
@@ -328,7 +334,7 @@ class Exchange:
     def promise_trailers(self) -> None:
         """The start says that trailers follow the body; nothing, where they are not served."""
 
-    def before_trailers(self, body: bytes) -> Awaitable[None] | None:
+    def end_body_before_trailers(self, body: bytes) -> Awaitable[None] | None:
         """The last of a body that trailers follow."""
         raise NotImplementedError
 
@@ -344,9 +350,9 @@ class Exchange:
         self._queued += 1
         try:
             async with self._turnstile:
-                while self.state is WRITING:
-                    assert self.part_written is not None
-                    await self.part_written.wait()
+                while self.state is BODY_BLOCKED:
+                    assert self.body_unblocked is not None
+                    await self.body_unblocked.wait()
                 queued, self._queued = self._queued, 0  # those are behind this message
                 try:
                     waiting = self.handle_reply(message)
@@ -367,15 +373,15 @@ class Exchange:
             ApplicationError: too long or too short; when the head is out and the body too short,
                 the exchange is aborted, because nothing can make it whole.
         """
-        length = self.length
+        length = self.content_length
         assert length is not None
-        total = self.written + size
+        total = self.body_octets_sent + size
         if total > length:
             raise ApplicationError(
                 f"{BODY}: expected {length} octets as Content-Length says, got {total}"
             )
         if not more and total < length:
-            if self.state is STREAMING:
+            if self.state is SENDING_BODY:
                 self.carrier.abort(self)
             raise ApplicationError(
                 f"{BODY}: expected {length} octets as Content-Length says, got only {total}"
@@ -392,7 +398,7 @@ class Exchange:
         known = known_lines
         lines: list[bytes] = []
         length: int | None = None
-        specials = 0
+        own_defaults = 0
         headers = message.get("headers", ())
         try:
             # Flat on purpose: this loop runs for every field of every response.
@@ -404,7 +410,7 @@ class Exchange:
                         raise KeyError  # a memoryview equals the octets that it shows
                 except (KeyError, TypeError) as miss:
                     try:
-                        octets, special, value = line_of(pair, len(lines), START)
+                        octets, special, value = to_field_line(pair, len(lines), START)
                     except ApplicationError as error:
                         error.__context__ = miss.__context__  # looking in vain says nothing
                         raise
@@ -424,17 +430,17 @@ class Exchange:
                     elif special == TRANSFER_ENCODING:  # ASGI H22
                         octets = b""
                     else:
-                        specials |= 1 << special
+                        own_defaults |= 1 << special
                 lines.append(octets)
         except TypeError:
             if isinstance(headers, Iterable):  # a generator of the application's own
                 raise
             raise ApplicationError(f"{START}: expected an iterable of headers, got {headers!r:.80}")
         self.status = status
-        self.lines = lines
-        self.length = length
-        self.specials = specials
-        self.state = HELD
+        self.field_lines = lines
+        self.content_length = length
+        self.own_defaults = own_defaults
+        self.state = HEAD_BUFFERED
         if message.get("trailers"):
             self.promise_trailers()
 
@@ -452,7 +458,7 @@ class Exchange:
         self.close()
         self.answered = True
         self.status = error.status
-        self.written = 0 if self.head_only else len(error.text) + 1  # a line feed
+        self.body_octets_sent = 0 if self.head_only else len(error.text) + 1  # a line feed
 
     @property
     def is_cut(self) -> bool:
@@ -461,11 +467,11 @@ class Exchange:
 
     def close(self) -> None:
         """The connection is gone, or given up, before the response was complete."""
-        if self.state is HELD:
+        if self.state is HEAD_BUFFERED:
             self.status = 0  # no octet of it is out
         if self.state is not COMPLETE:
             self.state = CLOSED
-        self.disconnect_told = True
+        self.disconnect_sent = True
         self._parts = None
         self._parts_size = 0
         queue, self.queue = self.queue, None
@@ -483,14 +489,14 @@ class Exchange:
         queue = self.ended_queue
         return queue is not None and queue.application_knows_end
 
-    def end_input(self, peer_is_done: bool = False) -> None:
+    def end_input(self, peer_half_closed: bool = False) -> None:
         """What the peer sent stays readable, then comes `http.disconnect`.
 
         Args:
-            peer_is_done: it has closed its side; else the server wants the application to end.
+            peer_half_closed: it has closed its side; else the server wants the application to end.
         """
-        self.disconnect_told = True
-        self.peer_is_done = peer_is_done
+        self.disconnect_sent = True
+        self.peer_half_closed = peer_half_closed
         if self.queue is not None:
             self.queue.end(self.disconnect, keep_unread=True)
 
@@ -500,11 +506,11 @@ class Exchange:
         Tell the application of a stream of events (`text/event-stream`) that the client is gone:
         the client reconnects to the next server. May be called several times.
         """
-        if self.state is STREAMING and not self.disconnect_told and self._is_event_stream():
+        if self.state is SENDING_BODY and not self.disconnect_sent and self._is_event_stream():
             self.end_input()
 
     def _is_event_stream(self) -> bool:
-        return any(line.lower().startswith(EVENT_STREAM) for line in self.lines)
+        return any(line.lower().startswith(EVENT_STREAM) for line in self.field_lines)
 
     @property
     def time_limit(self) -> float | None:
@@ -517,7 +523,7 @@ class Exchange:
         state = self.state
         if state is COMPLETE or state is CLOSED:
             return
-        if not self.disconnect_told:  # else it rightly saw no use in going on
+        if not self.disconnect_sent:  # else it rightly saw no use in going on
             log.error("%s returned without completing its response", self)
         self._fail(excused=True)
 
@@ -527,7 +533,7 @@ class Exchange:
 
     def application_cancelled(self) -> None:
         if self.state is not COMPLETE and self.state is not CLOSED:
-            if not self.disconnect_told:
+            if not self.disconnect_sent:
                 log.error("%s was cancelled before its response was complete", self)
             self._fail(excused=True)
 
@@ -537,24 +543,24 @@ class Exchange:
         Args:
             excused: no failure of the application's, if its peer is done.
         """
-        if self.state is EXPECTED or self.state is HELD:
-            if excused and self.peer_is_done:
-                self.carrier.leave(self)
+        if self.state is AWAITING_START or self.state is HEAD_BUFFERED:
+            if excused and self.peer_half_closed:
+                self.carrier.close_without_response(self)
             else:
-                self.carrier.answer(self, PeerError(500, "Internal Server Error"))
+                self.carrier.send_error(self, PeerError(500, "Internal Server Error"))
         elif excused and self._ends_anywhere():
             # It must not raise, and does not wait: the transport holds what the peer has not read.
             self.carrier.write_body(self, b"", False)
-        elif self.state in (STREAMING, WRITING, TRAILING):
+        elif self.state in (SENDING_BODY, BODY_BLOCKED, AWAITING_TRAILERS):
             self.carrier.abort(self)
 
     def _ends_anywhere(self) -> bool:
         """Whether the response is whole wherever it ends: a stream of events at a stop."""
         return (
             self.server.stopping
-            and self.state is STREAMING
-            and self.disconnect_told
-            and self.length is None
+            and self.state is SENDING_BODY
+            and self.disconnect_sent
+            and self.content_length is None
             and self.trailers is None
             and self._is_event_stream()
         )

@@ -7,21 +7,21 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 from urllib.parse import quote
 
-from daphne_like.asgi.response_fields import DATE, PLAIN, SERVER, line_of
+from daphne_like.asgi.response_fields import DATE, PLAIN, SERVER, to_field_line
 from daphne_like.exceptions import ApplicationError
 from daphne_like.http.exchange import (
+    AWAITING_START,
+    AWAITING_TRAILERS,
     BODILESS,
-    EXPECTED,
-    HELD,
+    BODY_BLOCKED,
+    HEAD_BUFFERED,
+    SENDING_BODY,
     START,
-    STREAMING,
     TRAILERS,
-    TRAILING,
-    WRITING,
     Exchange,
 )
 from daphne_like.http.fields import Fields
-from daphne_like.http.file_range import Stretch, descriptor_of, open_file
+from daphne_like.http.file_range import FileRange, find_descriptor, open_file
 
 EARLY_HINT = "http.response.early_hint"
 PUSH = "http.response.push"
@@ -110,7 +110,7 @@ class ExtendedExchange(Exchange):
         Behind the final head, and for HTTP/1.0, which knows no 1xx, it is ignored (X41).
         """
         lines = hint_lines(message.get("links"))
-        if not lines or self.http_10 or self.state not in (EXPECTED, HELD):
+        if not lines or self.http_10 or self.state not in (AWAITING_START, HEAD_BUFFERED):
             return None
         return self.carrier.write_informational(self, EARLY_HINTS, lines)
 
@@ -124,7 +124,7 @@ class ExtendedExchange(Exchange):
         """
         if self.pusher is None:
             return super().take_extension(PUSH, message)
-        if self.state is TRAILING:
+        if self.state is AWAITING_TRAILERS:
             raise ApplicationError(f"{PUSH}: expected {TRAILERS}, the body is whole")
         return self.pusher(pushed_path(message.get("path")), pushed_fields(message))
 
@@ -134,30 +134,30 @@ class ExtendedExchange(Exchange):
         """See Exchange."""
         self.trailers = []
 
-    def before_trailers(self, body: bytes) -> Awaitable[None] | None:
+    def end_body_before_trailers(self, body: bytes) -> Awaitable[None] | None:
         """See Exchange; the response is whole only with them (ASGI H27)."""
-        if self.length is not None and not self.is_bodiless:
+        if self.content_length is not None and not self.is_bodiless:
             self.check_length(len(body), False)
-        write = self.carrier.respond if self.state is HELD else self.carrier.write_body
-        return self._then_trailing(write(self, body, True))
+        write = self.carrier.respond if self.state is HEAD_BUFFERED else self.carrier.write_body
+        return self._await_trailers(write(self, body, True))
 
-    def _then_trailing(self, waiting: Awaitable[None] | None) -> Awaitable[None] | None:
-        if self.state is WRITING:
+    def _await_trailers(self, waiting: Awaitable[None] | None) -> Awaitable[None] | None:
+        if self.state is BODY_BLOCKED:
             assert waiting is not None
             return self._trailing_after(waiting)
-        self.state = TRAILING
+        self.state = AWAITING_TRAILERS
         return waiting
 
     async def _trailing_after(self, waiting: Awaitable[None]) -> None:
         await waiting
-        if self.state is STREAMING:
-            self.state = TRAILING
+        if self.state is SENDING_BODY:
+            self.state = AWAITING_TRAILERS
 
     def take_trailers(self, message: dict[str, Any]) -> Awaitable[None] | None:
         """Fields behind the body, in one message or several (X50)."""
         if self.trailers is None:
             raise ApplicationError(f"{TRAILERS}: expected trailers=True in {START}")
-        if self.state is not TRAILING:
+        if self.state is not AWAITING_TRAILERS:
             raise ApplicationError(f"{TRAILERS}: expected the last of the body first")
         self.trailers += trailer_lines(message.get("headers", ()))
         if message.get("more_trailers", False):
@@ -174,7 +174,7 @@ class ExtendedExchange(Exchange):
         `FileResponse("page.html")` means it, which passes on what it is given.
         """
         self._expect_head(PATHSEND)
-        if self.state is not HELD:
+        if self.state is not HEAD_BUFFERED:
             raise ApplicationError(f"{PATHSEND}: a part of the body is out already")
         path = message.get("path")
         if not isinstance(path, str):
@@ -199,45 +199,50 @@ class ExtendedExchange(Exchange):
                     f"{ZEROCOPYSEND}: expected an int from 0 on as {name}, got {value!r:.80}"
                 )
         try:
-            descriptor = descriptor_of(message.get("file"))
-            part = Stretch(descriptor, offset, count, owned=False)
+            descriptor = find_descriptor(message.get("file"))
+            part = FileRange(descriptor, offset, count, owned=False)
         except (OSError, ApplicationError) as problem:
             reason = getattr(problem, "strerror", None) or str(problem)
             raise ApplicationError(f"{ZEROCOPYSEND}: {reason}") from problem
-        end = part.offset + part.left
+        end = part.offset + part.remaining
         waiting = self._send_file(part, message.get("more_body", False))
         if offset is None:
             os.lseek(descriptor, end, os.SEEK_SET)
         return waiting
 
     def _expect_head(self, kind: str) -> None:
-        if self.state is EXPECTED:
+        if self.state is AWAITING_START:
             raise ApplicationError(f"{kind}: expected {START} first")
-        if self.state is TRAILING:
+        if self.state is AWAITING_TRAILERS:
             raise ApplicationError(f"{kind}: expected {TRAILERS}, the body is whole")
 
-    def _send_file(self, part: Stretch, more: bool) -> Awaitable[None] | None:
-        size = part.left
+    def _send_file(self, part: FileRange, more: bool) -> Awaitable[None] | None:
+        size = part.remaining
         trailing = self.trailers is not None and not more
         bodiless = self.is_bodiless
         try:
-            if self.length is not None:
+            if self.content_length is not None:
                 if not bodiless:
                     self.check_length(size, more)
-            elif self.state is HELD and not more and not trailing and self.status not in BODILESS:
-                self.length = size
-                self.lines.append(b"Content-Length: %d\r\n" % size)
+            elif (
+                self.state is HEAD_BUFFERED
+                and not more
+                and not trailing
+                and self.status not in BODILESS
+            ):
+                self.content_length = size
+                self.field_lines.append(b"Content-Length: %d\r\n" % size)
         except ApplicationError:
             part.close()
             raise
         if bodiless or not size:
             part.close()
             if trailing:
-                return self.before_trailers(b"")
-            write = self.carrier.respond if self.state is HELD else self.carrier.write_body
+                return self.end_body_before_trailers(b"")
+            write = self.carrier.respond if self.state is HEAD_BUFFERED else self.carrier.write_body
             return write(self, b"", more)
         waiting = self.carrier.write_file(self, part, more or trailing)
-        return self._then_trailing(waiting) if trailing else waiting
+        return self._await_trailers(waiting) if trailing else waiting
 
     @property
     def is_bodiless(self) -> bool:
@@ -262,7 +267,9 @@ def hint_lines(links: Any) -> list[bytes]:
     """
     if not isinstance(links, Iterable):
         raise ApplicationError(f"{EARLY_HINT}: expected an iterable of links, got {links!r:.80}")
-    return [line_of((b"Link", link), index, EARLY_HINT).octets for index, link in enumerate(links)]
+    return [
+        to_field_line((b"Link", link), index, EARLY_HINT).octets for index, link in enumerate(links)
+    ]
 
 
 def pushed_path(path: Any) -> bytes:
@@ -290,7 +297,7 @@ def pushed_fields(message: dict[str, Any]) -> Fields:
         raise ApplicationError(f"{PUSH}: expected an iterable of headers, got {headers!r:.80}")
     fields = []
     for index, pair in enumerate(headers):
-        line = line_of(pair, index, PUSH)
+        line = to_field_line(pair, index, PUSH)
         name, _, value = line.octets[:-2].partition(b": ")
         if name != name.lower():
             raise ApplicationError(
@@ -312,7 +319,7 @@ def trailer_lines(headers: Any) -> list[bytes]:
         raise ApplicationError(f"{TRAILERS}: expected an iterable of headers, got {headers!r:.80}")
     lines = []
     for index, pair in enumerate(headers):
-        line = line_of(pair, index, TRAILERS)
+        line = to_field_line(pair, index, TRAILERS)
         name = line.octets.partition(b":")[0].lower()
         if line.kind != PLAIN or name in NOT_IN_TRAILERS:
             raise ApplicationError(f"{TRAILERS}: {name.decode()} is no field for trailers")

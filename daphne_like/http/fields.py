@@ -18,11 +18,11 @@ HOST = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=%]*|\[[0-9A-Fa-f:.]+(?:%25[\w.
 ONCE = (b"host", b"content-length", b"transfer-encoding")
 
 EXPECTATION = "The only expectation met is 100-continue."
-MOST_NAMES = 1024
+MAX_NAMES = 1024
 names: dict[bytes, bytes] = {}
 """Field names seen lately, in lower case; bounded, because peers choose them."""
 
-MOST_HOSTS = 256
+MAX_HOSTS = 256
 hosts: set[bytes] = set()
 """Host values found good lately; bounded likewise."""
 
@@ -53,7 +53,7 @@ class FieldSection:
 def lower(name: bytes) -> bytes:
     """The field name in lower case, from the cache or into it."""
     lowered = name.lower()
-    if len(names) >= MOST_NAMES:
+    if len(names) >= MAX_NAMES:
         names.clear()
     names[name] = lowered
     return lowered
@@ -81,7 +81,7 @@ def check_host(value: bytes) -> None:
     """
     if HOST.fullmatch(value) is None:
         raise PeerError(400, "The Host field is not a host and port.")
-    if len(hosts) >= MOST_HOSTS:
+    if len(hosts) >= MAX_HOSTS:
         hosts.clear()
     hosts.add(value)
 

@@ -9,17 +9,17 @@ from typing import Any
 
 from daphne_like.exceptions import ApplicationError
 
-LEAST_READ = 65536
+MIN_READ_SIZE = 65536
 """Octets read at once for a peer that is slower than the disk."""
-MOST_READ = 262144
+MAX_READ_SIZE = 262144
 """The same for one that keeps up."""
-MOST_SENT = 524288
+MAX_SENDFILE_SIZE = 524288
 """Octets that the kernel is asked to send at once: so long a file keeps everybody else waiting."""
 
 _NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)  # Linux alone
 
 
-class Stretch:
+class FileRange:
     """A part of an open file.
 
     Args:
@@ -33,7 +33,7 @@ class Stretch:
         offset, left: where the octets begin that are still to be sent, and how many they are.
     """
 
-    __slots__ = ("_most", "_owned", "_reading", "descriptor", "left", "offset")
+    __slots__ = ("_most", "_owned", "_reading", "descriptor", "offset", "remaining")
 
     def __init__(
         self,
@@ -49,12 +49,12 @@ class Stretch:
         size = max(0, size - offset)
         self.descriptor = descriptor
         self.offset = offset
-        self.left = size if count is None else min(size, count)
-        self._most = LEAST_READ
+        self.remaining = size if count is None else min(size, count)
+        self._most = MIN_READ_SIZE
         self._owned = owned
         self._reading: Future[bytes] | None = None
 
-    def sent(self, size: int) -> None:
+    def advance(self, size: int) -> None:
         """Octets are on their way.
 
         Raises:
@@ -62,12 +62,12 @@ class Stretch:
         """
         if not size:
             raise ApplicationError(
-                f"The file became shorter while it was sent: {self.left} octets are missing"
+                f"The file became shorter while it was sent: {self.remaining} octets are missing"
             )
         self.offset += size
-        self.left -= size
+        self.remaining -= size
 
-    async def read(self, loop: AbstractEventLoop, kept_up: bool) -> bytes | memoryview:
+    async def read(self, loop: AbstractEventLoop, peer_keeps_up: bool) -> bytes | memoryview:
         """The next octets; from the disk in a thread, from memory at once.
 
         Args:
@@ -76,8 +76,8 @@ class Stretch:
         Raises:
             ApplicationError: there are none: the file has become shorter, or cannot be read.
         """
-        self._most = min(2 * self._most, MOST_READ) if kept_up else LEAST_READ
-        size = min(self.left, self._most)
+        self._most = min(2 * self._most, MAX_READ_SIZE) if peer_keeps_up else MIN_READ_SIZE
+        size = min(self.remaining, self._most)
         try:
             octets: bytes | memoryview | None = self._read_at_once(size)
             if octets is None:
@@ -87,7 +87,7 @@ class Stretch:
                 octets = await shield(read)
         except OSError as problem:
             raise ApplicationError(f"The file could not be read: {problem.strerror}") from problem
-        self.sent(len(octets))
+        self.advance(len(octets))
         return octets
 
     def _read_at_once(self, size: int) -> memoryview | None:
@@ -133,7 +133,7 @@ def regular_size(descriptor: int) -> int:
     return status.st_size
 
 
-def open_file(path: str) -> Stretch:
+def open_file(path: str) -> FileRange:
     """A whole file, opened here; what is none of octets on a disk is neither waited for nor read.
 
     Raises:
@@ -144,7 +144,7 @@ def open_file(path: str) -> Stretch:
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
     descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0))
     try:
-        return Stretch(descriptor, owned=True)
+        return FileRange(descriptor, owned=True)
     except BaseException:
         os.close(descriptor)
         raise
@@ -162,7 +162,7 @@ def read_at(descriptor: int, size: int, offset: int) -> bytes:
         os.lseek(descriptor, before, os.SEEK_SET)
 
 
-def descriptor_of(file: Any) -> int:
+def find_descriptor(file: Any) -> int:
     """The descriptor of a file object, or of a descriptor.
 
     Raises:

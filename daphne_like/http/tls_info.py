@@ -13,7 +13,7 @@ from daphne_like.asgi.tls import tls_extension
 DER = 2  # _ssl.ENCODING_DER
 
 
-def find_tls(transport: Any) -> dict[str, Any] | None:
+def tls_extension_of(transport: Any) -> dict[str, Any] | None:
     """The `tls` extension of a connection; None where there is no TLS (ASGI T01)."""
     if not (ISSLTransport.providedBy(transport) and ISystemHandle.providedBy(transport)):
         return None

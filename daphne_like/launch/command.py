@@ -155,7 +155,7 @@ def options_from(parsed: argparse.Namespace) -> Options:
     return Options(**without_limits(values))
 
 
-def settings_of(options: Options) -> dict[str, Any]:
+def to_settings(options: Options) -> dict[str, Any]:
     """Options as keywords of a Server, by name, as a `server_class` made for Daphne takes them.
 
     Without `endpoints`: a Server is given all of them, those of other options too.
@@ -232,7 +232,7 @@ class CommandLineInterface:
             self.options = make_options()
             return self._serve(path, self.options)
         except ConfigurationError as error:
-            sys.stderr.write(sentence_of(error, self.name))
+            sys.stderr.write(to_sentence(error, self.name))
             return error.exit_status
 
     def load_asgi_app(self, path: str) -> Any:
@@ -241,7 +241,7 @@ class CommandLineInterface:
 
     def _serve(self, path: str, options: Options) -> int:
         start_logging(options)
-        keep_freed_memory()
+        tune_malloc()
         loop = reactors.install().loop
         loop.set_debug(options.verbosity >= 3)
         with loggers.kept_enabled():
@@ -253,7 +253,7 @@ class CommandLineInterface:
             endpoints=endpoint_strings(options),
             action_logger=actions,
             ready_callable=lambda *_server: self._ready(path),
-            **settings_of(options),
+            **to_settings(options),
         )
         try:
             self.server.run()
@@ -302,13 +302,13 @@ def import_from(path: str, options: Options) -> Any:
         return import_application(path, options.factory)
 
 
-def sentence_of(error: ConfigurationError, name: str) -> str:
+def to_sentence(error: ConfigurationError, name: str) -> str:
     """What standard error gets: the application's own traceback, if any, then the sentence."""
     detail = f"{error.detail}\n" if error.detail else ""
     return f"{detail}{name}: {error}\n"
 
 
-def keep_freed_memory() -> None:
+def tune_malloc() -> None:
     """Let malloc reuse what large reads have freed, instead of giving it back each time.
 
     glibc returns memory above 128 KiB to the system and takes it again for the next read; the

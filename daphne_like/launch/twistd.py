@@ -16,12 +16,12 @@ from daphne_like import reactor as reactors
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.launch.command import (
     LEVELS,
-    keep_freed_memory,
     make_parser,
     open_access_log,
     options_from,
     ready,
-    sentence_of,
+    to_sentence,
+    tune_malloc,
     with_dashes,
 )
 from daphne_like.observe import loggers
@@ -82,7 +82,7 @@ class Options(usage.Options):
             if self.log_format == "json" and self._of_twistd("syslog"):
                 raise ConfigurationError("--log-format: syslog takes text alone")
         except ConfigurationError as error:
-            sys.stderr.write(sentence_of(error, self.name))
+            sys.stderr.write(to_sentence(error, self.name))
             sys.exit(error.exit_status)
         self.postOptions()  # type: ignore[no-untyped-call] # not typed
 
@@ -145,7 +145,7 @@ class CommandService(ASGIService):
         self._or_end(super().privilegedStartService)
 
     def startService(self) -> None:
-        keep_freed_memory()
+        tune_malloc()
         self._or_end(super().startService)
         self._say("")
 
@@ -160,7 +160,7 @@ class CommandService(ASGIService):
         except ConfigurationError as error:
             if not self._command.of_twist:
                 log.critical("%s%s", error, error.detail and f"\n{error.detail}")
-            self._say(sentence_of(error, self._command.name))
+            self._say(to_sentence(error, self._command.name))
             raise NotStarted(error) from None
 
     def _say(self, text: str) -> None:

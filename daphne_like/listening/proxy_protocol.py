@@ -29,7 +29,7 @@ from zope.interface import alsoProvides, implementer
 
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.listening.https import IReloadable
-from daphne_like.listening.reactor_proxy import Listening
+from daphne_like.listening.reactor_proxy import ReactorProxy
 from daphne_like.runtime.trusted_proxies import TrustedProxies
 from daphne_like.wording import counted
 
@@ -45,13 +45,13 @@ LINE_1 = re.compile(
     rb"PROXY TCP[46] [0-9A-Fa-f.:]+ [0-9A-Fa-f.:]+ (?:0|[1-9][0-9]{0,4}) (?:0|[1-9][0-9]{0,4})\r\n"
 )
 """2.1: one space between the parts and none behind them, ports in decimal without leading zeros."""
-MOST_OCTETS_1 = 107
+MAX_V1_SIZE = 107
 """The longest line of version 1, with its CRLF (2.1)."""
 FIXED_OCTETS_2 = 16
-MOST_OCTETS_2 = 4096
+MAX_V2_SIZE = 4096
 """Of a header of version 2: addresses are at most 216; what else there is are the proxy's notes,
 the largest of them a client's certificate."""
-MOST_WARNED = 32
+MAX_WARNED_PEERS = 32
 """Addresses that are warned of; a flood from many more must not fill the log."""
 
 
@@ -70,13 +70,13 @@ def header_size(octets: bytes) -> int | None:
         if len(octets) < FIXED_OCTETS_2:
             return None
         size = FIXED_OCTETS_2 + int.from_bytes(octets[14:16], "big")
-        if size > MOST_OCTETS_2:
-            raise InvalidProxyHeader(f"{size} octets, at most {MOST_OCTETS_2} are taken")
+        if size > MAX_V2_SIZE:
+            raise InvalidProxyHeader(f"{size} octets, at most {MAX_V2_SIZE} are taken")
         return size if len(octets) >= size else None
     if octets[:6] == SIGNATURE_1:
-        end = octets.find(b"\r\n", 0, MOST_OCTETS_1)
-        if end < 0 and len(octets) >= MOST_OCTETS_1:
-            raise InvalidProxyHeader(f"no end of the line within {MOST_OCTETS_1} octets")
+        end = octets.find(b"\r\n", 0, MAX_V1_SIZE)
+        if end < 0 and len(octets) >= MAX_V1_SIZE:
+            raise InvalidProxyHeader(f"no end of the line within {MAX_V1_SIZE} octets")
         return end + 2 if end >= 0 else None
     if SIGNATURE_2.startswith(octets) or SIGNATURE_1.startswith(octets):
         return None
@@ -238,7 +238,7 @@ class ProxiedFactory(WrappingFactory):
 
     def _tell_of(self, peer: str) -> None:
         level = logging.DEBUG
-        if peer not in self._warned and len(self._warned) < MOST_WARNED:
+        if peer not in self._warned and len(self._warned) < MAX_WARNED_PEERS:
             self._warned.add(peer)
             level = logging.WARNING
         log.log(
@@ -251,7 +251,7 @@ class ProxiedFactory(WrappingFactory):
         )
 
 
-class ListeningForProxies(Listening):
+class ProxyProtocolReactor(ReactorProxy):
     """A reactor on whose stream ports a PROXY header stands in front of everything, TLS too.
 
     Args:
@@ -286,14 +286,14 @@ class ListeningForProxies(Listening):
 
 @implementer(IStreamServerEndpoint)
 class ProxiedEndpoint:
-    """An endpoint that was parsed with a ListeningForProxies; holds it to having listened by it.
+    """An endpoint that was parsed with a ProxyProtocolReactor; holds it to having listened by it.
 
     Args:
         endpoint: that listens.
         reactor: that it was given.
     """
 
-    def __init__(self, endpoint: Any, reactor: ListeningForProxies) -> None:
+    def __init__(self, endpoint: Any, reactor: ProxyProtocolReactor) -> None:
         self._endpoint = endpoint
         self._reactor = reactor
         if IReloadable.providedBy(endpoint):

@@ -16,7 +16,7 @@ TWISTED_BACKLOG = 50
 """The default of Twisted's endpoints, parsers and `listen...` calls (24.7 to 26.10)."""
 
 
-class Listening:
+class ReactorProxy:
     """A reactor whose `listen...` calls a subclass changes; everything else is the reactor's own.
 
     Args:
@@ -65,7 +65,7 @@ class Listening:
         return self.reactor.adoptStreamPort(descriptor, family, factory)
 
 
-class DefaultBacklog(Listening):
+class DefaultBacklog(ReactorProxy):
     """A reactor with another default backlog than Twisted's.
 
     Endpoints always pass a backlog on, their own default too, so Twisted's default counts as

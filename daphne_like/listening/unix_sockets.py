@@ -10,7 +10,7 @@ import sys
 from typing import Any, NamedTuple
 
 from daphne_like.exceptions import ConfigurationError
-from daphne_like.listening.reactor_proxy import Listening
+from daphne_like.listening.reactor_proxy import ReactorProxy
 
 KEEP = -1
 """For os.chown: this one stays."""
@@ -58,7 +58,7 @@ def is_abstract(address: str) -> bool:
     return address.startswith("@")
 
 
-class ListeningOnFiles(Listening):
+class UnixSocketReactor(ReactorProxy):
     """A reactor that knows `@name`, and gives the files of its UNIX sockets away.
 
     Args:

@@ -12,7 +12,7 @@ from daphne_like.observe.handlers import FileHandler
 
 log = logging.getLogger("daphne_like.access")
 
-MOST_HELD = 512
+MAX_BATCHED_LINES = 512
 HOLD_SECONDS = 0.25
 
 ACTIONS = {"connecting": "WSCONNECTING", "rejected": "WSREJECT", "connected": "WSCONNECT",
@@ -51,7 +51,7 @@ class AccessLog:
                 asyncio.get_running_loop().call_later(HOLD_SECONDS, self.flush)
             except RuntimeError:  # no loop runs: nothing to keep from waiting
                 self.flush()
-        elif len(held) >= MOST_HELD:
+        elif len(held) >= MAX_BATCHED_LINES:
             self.flush()
 
     def flush(self) -> None:

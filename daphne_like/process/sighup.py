@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("daphne_like.server")
 
 
-def heed_hangup(server: Server) -> Callable[[], None]:
+def install_sighup_reload(server: Server) -> Callable[[], None]:
     """Let SIGHUP reload certificates and reopen the access log, and SIGUSR1 do the latter.
 
     A server whose terminal has gone stops in order: that is what SIGHUP says there, unless it was

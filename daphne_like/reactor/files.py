@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet import error
 from twisted.python.failure import Failure
 
-from daphne_like.reactor.reading import Reads
+from daphne_like.reactor.reading import ReadingSide
 
 if TYPE_CHECKING:
-    from daphne_like.reactor.port import AcceptsNatively
+    from daphne_like.reactor.port import NativePortMixin
 
 OF_THE_SOCKET = frozenset((ECONNABORTED, ECONNRESET, ENOTCONN, EPIPE, ETIMEDOUT))
 """Errors of os.sendfile that say that the connection is gone; any other is the file's."""
@@ -20,8 +20,8 @@ OF_THE_SOCKET = frozenset((ECONNABORTED, ECONNRESET, ENOTCONN, EPIPE, ETIMEDOUT)
 can_send = hasattr(os, "sendfile")
 
 
-class SendsFiles(Reads):
-    """ISendsFiles, on the descriptor that the loop's transport reads from and writes to.
+class SendfileTransport(ReadingSide):
+    """ISendfileTransport, on the descriptor that the loop's transport reads from and writes to.
 
     uvloop has no `loop.sendfile` for its transports (0.23), and a loop lets nobody watch the
     descriptor of one of its transports. So the socket is written to only while the transport
@@ -31,13 +31,13 @@ class SendsFiles(Reads):
 
     __slots__ = ("_drains", "_watched")
 
-    def __init__(self, port: AcceptsNatively) -> None:
+    def __init__(self, port: NativePortMixin) -> None:
         super().__init__(port)
         self._drains = False  # the transport tells when it is empty, not when it is emptier
         self._watched: int | None = None  # the duplicate
 
     def send_file(self, descriptor: int, offset: int, count: int) -> int | None:
-        """See ISendsFiles."""
+        """See ISendfileTransport."""
         transport: Any = self._transport
         if not self.connected or self.disconnecting or self._watched is not None:
             return None

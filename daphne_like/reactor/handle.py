@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.python import log
 
 if TYPE_CHECKING:
-    from daphne_like.reactor.port import AcceptsNatively
+    from daphne_like.reactor.port import NativePortMixin
 
 AF_UNIX = getattr(socket, "AF_UNIX", None)
 
@@ -22,7 +22,7 @@ class Handle:
 
     __slots__ = ("__weakref__", "_peer", "_transport", "port")
 
-    def __init__(self, port: AcceptsNatively) -> None:
+    def __init__(self, port: NativePortMixin) -> None:
         self.port = port
         self._transport: Any = None
         self._peer: Any = None

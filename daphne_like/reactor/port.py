@@ -54,7 +54,7 @@ def run_to_end(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 @implementer(IDrainsQueue)
-class AcceptsNatively(tcp.Port):
+class NativePortMixin(tcp.Port):
     """What both kinds of port do instead of watching the listening socket."""
 
     factory: Any
@@ -124,7 +124,7 @@ class AcceptsNatively(tcp.Port):
         raise NotImplementedError
 
 
-class NativePort(AcceptsNatively):
+class NativePort(NativePortMixin):
     """A TCP port, IPv4 or IPv6."""
 
     def startReading(self) -> None:
@@ -144,7 +144,7 @@ class NativePort(AcceptsNatively):
 
 if os.name == "posix":
 
-    class NativeUNIXPort(AcceptsNatively, unix.Port):
+    class NativeUNIXPort(NativePortMixin, unix.Port):
         """A UNIX port; path, mode and lock are handled by Twisted's port.
 
         What Twisted's makes of the process number in a lock is not enough: unix_path.py says why.

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet import interfaces
 
-from daphne_like.reactor.writing import Writes, discard
+from daphne_like.reactor.writing import WritingSide, discard
 
 if TYPE_CHECKING:
-    from daphne_like.reactor.port import AcceptsNatively
+    from daphne_like.reactor.port import NativePortMixin
 
 
-class Reads(Writes):
+class ReadingSide(WritingSide):
     """The reading half of ITCPTransport: IPushProducer of the peer's octets.
 
     `data_received` is an instance attribute that holds the Twisted protocol's `dataReceived`.
@@ -20,7 +20,7 @@ class Reads(Writes):
 
     __slots__ = ("_held", "_input_ended", "_paused", "data_received")
 
-    def __init__(self, port: AcceptsNatively) -> None:
+    def __init__(self, port: NativePortMixin) -> None:
         super().__init__(port)
         self.data_received: Any = discard
         self._paused = False

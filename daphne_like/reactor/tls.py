@@ -28,7 +28,7 @@ class SecuredTransport(NativeTransport):
     __slots__ = ()
 
     def send_file(self, descriptor: int, offset: int, count: int) -> int | None:
-        """Whoever asks for ISendsFiles must look for ISSLTransport first."""
+        """Whoever asks for ISendfileTransport must look for ISSLTransport first."""
         raise OSError(errno.EOPNOTSUPP, "a file would go past the TLS layer")
 
     def writeSequence(self, iovec: Any) -> None:

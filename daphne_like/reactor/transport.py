@@ -9,15 +9,15 @@ from twisted.python import log
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from daphne_like.reactor.files import SendsFiles, can_send
+from daphne_like.reactor.files import SendfileTransport, can_send
 from daphne_like.reactor.writing import discard
-from daphne_like.transport_interfaces import ISendsFiles, ITakesViews
+from daphne_like.transport_interfaces import IMemoryviewTransport, ISendfileTransport
 
 # Made once, as Twisted's own are: they take longer than the rest of most ends.
 DONE = Failure(error.ConnectionDone())
 ABORTED = Failure(error.ConnectionAborted())
 
-SENDS = (ISendsFiles,) if can_send else ()
+SENDS = (ISendfileTransport,) if can_send else ()
 
 
 @implementer(
@@ -25,10 +25,10 @@ SENDS = (ISendsFiles,) if can_send else ()
     interfaces.ISystemHandle,
     interfaces.IConsumer,
     interfaces.IPushProducer,
-    ITakesViews,
+    IMemoryviewTransport,
     *SENDS,
 )
-class NativeTransport(SendsFiles):
+class NativeTransport(SendfileTransport):
     """One accepted connection: an asyncio protocol towards the loop, ITCPTransport to Twisted.
 
     `data_received` and `write` are the Twisted protocol's `dataReceived` and the loop's

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from daphne_like.reactor.handle import AF_UNIX, Handle
 
 if TYPE_CHECKING:
-    from daphne_like.reactor.port import AcceptsNatively
+    from daphne_like.reactor.port import NativePortMixin
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -33,7 +33,7 @@ def discard(_: object) -> None:
     """Stands for `write` and `data_received` when nobody is there any more."""
 
 
-class Writes(Handle):
+class WritingSide(Handle):
     """The writing half of ITCPTransport, and IConsumer.
 
     `write` is an instance attribute that holds the loop's transport's own `write`.
@@ -54,7 +54,7 @@ class Writes(Handle):
         "write",
     )
 
-    def __init__(self, port: AcceptsNatively) -> None:
+    def __init__(self, port: NativePortMixin) -> None:
         super().__init__(port)
         self.protocol: Any = None
         self.write: Any = discard

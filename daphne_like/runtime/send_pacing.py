@@ -6,54 +6,54 @@ from asyncio import Future
 from collections.abc import Awaitable, Generator
 from typing import TYPE_CHECKING, Any
 
-from daphne_like.runtime.timeouts import Wait, Waits
+from daphne_like.runtime.timeouts import Timeout, Timeouts
 
 if TYPE_CHECKING:
     from daphne_like.server import Server
 
 
-class Turn:
+class YieldToLoop:
     """Awaited, it lets the event loop come round once."""
 
     def __await__(self) -> Generator[None, None, None]:
         yield
 
 
-TURN = Turn()
+YIELD = YieldToLoop()
 
 
-class Paced(Waits):
+class SendPacing(Timeouts):
     """The producer that a transport pauses: `send` waits, and the peer has its time limit.
 
     Args:
         server: for its event loop and options.
     """
 
-    __slots__ = ("_paused", "_writers", "server", "transport")
+    __slots__ = ("_drain_waiters", "_paused", "server", "transport")
 
     transport: Any
 
     def __init__(self, server: Server) -> None:
-        super().__init__(server.deadlines)
+        super().__init__(server.timers)
         self.server = server
         self.transport = None
         self._paused = False
-        self._writers: list[Future[None]] | None = None
+        self._drain_waiters: list[Future[None]] | None = None
 
-    def _writer(self) -> Future[None]:
+    def _drain_waiter(self) -> Future[None]:
         """A future for one `send` that must wait until the peer has read."""
         writer: Future[None] = self.server.loop.create_future()
-        if self._writers is None:
-            self._writers = []
-        self._writers.append(writer)
+        if self._drain_waiters is None:
+            self._drain_waiters = []
+        self._drain_waiters.append(writer)
         return writer
 
-    def turn(self) -> Awaitable[None]:
+    def drain(self) -> Awaitable[None]:
         """What a `send` awaits that may come again and again: room, or one turn of the loop."""
-        return self._writer() if self._paused else TURN
+        return self._drain_waiter() if self._paused else YIELD
 
-    def _release_writers(self) -> None:
-        writers, self._writers = self._writers, None
+    def _wake_drain_waiters(self) -> None:
+        writers, self._drain_waiters = self._drain_waiters, None
         for writer in writers or ():
             if not writer.done():
                 writer.set_result(None)
@@ -67,13 +67,13 @@ class Paced(Waits):
         """
         if not self._paused:
             self._paused = True
-            self.wait(Wait.WRITE, self.server.options.write_timeout)
+            self.set_timeout(Timeout.WRITE_STALL, self.server.options.write_timeout)
 
     def resumeProducing(self) -> None:
         """The peer has read what the transport held."""
         self._paused = False
-        self.arrived(Wait.WRITE)
-        self._release_writers()
+        self.clear_timeout(Timeout.WRITE_STALL)
+        self._wake_drain_waiters()
 
     def stopProducing(self) -> None:
         """The connection is lost: connectionLost tells it."""

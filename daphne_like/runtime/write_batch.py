@@ -10,7 +10,7 @@ from typing import Any
 log = logging.getLogger("daphne_like.server")
 
 
-class Outbox:
+class WriteBatch:
     """The writes of answers, put off until the applications that have their turn now have had it.
 
     A write is a system call. Between two applications it drives the interpreter out of the
@@ -28,17 +28,17 @@ class Outbox:
         entries: transport, and octets or a list of such, in the order to be written.
     """
 
-    __slots__ = ("_instances", "_loop", "entries")
+    __slots__ = ("_instances", "_loop", "pending")
 
     def __init__(self, loop: AbstractEventLoop, instances: Sized) -> None:
         self._loop = loop
         self._instances = instances
-        self.entries: list[tuple[Any, bytes | list[bytes | memoryview]]] = []
+        self.pending: list[tuple[Any, bytes | list[bytes | memoryview]]] = []
 
-    def put(self, transport: Any, octets: bytes | list[bytes | memoryview]) -> None:
+    def write(self, transport: Any, octets: bytes | list[bytes | memoryview]) -> None:
         """Write, in this turn or at the beginning of the next."""
-        entries = self.entries
-        if not entries:
+        pending = self.pending
+        if not pending:
             if len(self._instances) < 2:
                 if octets.__class__ is list:
                     transport.writeSequence(octets)
@@ -46,15 +46,15 @@ class Outbox:
                     transport.write(octets)
                 return
             self._loop.call_soon(self.flush)
-        entries.append((transport, octets))
+        pending.append((transport, octets))
 
     def flush(self) -> None:
         """Write everything now. May be called at any time, twice too."""
-        entries = self.entries
-        if not entries:
+        pending = self.pending
+        if not pending:
             return
-        self.entries = []
-        for transport, octets in entries:
+        self.pending = []
+        for transport, octets in pending:
             try:
                 if octets.__class__ is list:
                     transport.writeSequence(octets)

@@ -17,7 +17,7 @@ from daphne_like.testing.stand_in import stand_in_for_daphne, stands_in
 LOOK_SECONDS = 0.1
 END_SECONDS = 5.0
 """For a process that was told to end; then it is killed."""
-MOST_OCTETS = 12_000
+MAX_OCTETS = 12_000
 """Of an error that goes to the parent: less than any system's pipe holds, so that the child never
 waits for a parent that does not read."""
 
@@ -184,13 +184,13 @@ def revive(stand_in: bool, everything: bytes) -> DaphneProcess:
 
 def portable(error: BaseException, text: str) -> tuple[BaseException, str]:
     """An error that can be pickled, unpickled and sent without waiting for a reader."""
-    text = text[-MOST_OCTETS // 4 :]  # at most four octets a character
+    text = text[-MAX_OCTETS // 4 :]  # at most four octets a character
     try:
         pickled = pickle.dumps(error)
         pickle.loads(pickled)  # noqa: S301 # it was written in the line before
-        fits = len(pickled) <= MOST_OCTETS // 2
+        fits = len(pickled) <= MAX_OCTETS // 2
     except Exception:  # noqa: BLE001 # exceptions of any kind have __reduce__ of any kind
         fits = False
     if fits:
         return error, text
-    return RuntimeError(f"{type(error).__name__}: {error}"[: MOST_OCTETS // 8]), text
+    return RuntimeError(f"{type(error).__name__}: {error}"[: MAX_OCTETS // 8]), text

@@ -26,7 +26,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from daphne_like.tls.names import shake_hands
-from daphne_like.transport_interfaces import ITakesViews
+from daphne_like.transport_interfaces import IMemoryviewTransport
 
 if TYPE_CHECKING:
     from daphne_like.tls.factory import SecureFactory
@@ -73,7 +73,7 @@ PLAIN_HTTP_ANSWER = (
     ISystemHandle,
     IConsumer,
     IPushProducer,
-    ITakesViews,
+    IMemoryviewTransport,
 )
 class SecureConnection:
     """TLS of one accepted connection.
@@ -133,7 +133,7 @@ class SecureConnection:
         self._is_lost = False
         self._peer_closed = False  # its close_notify is there
         self._untold_end = False  # and the protocol above, which is paused, does not know yet
-        self._producer: Paced | None = None
+        self._producer: PacedProducer | None = None
         self._ends_writing = False  # a half-close is asked for
         self._debt = FIRST_DEBT
         self._held: bytes | memoryview | None = (
@@ -465,7 +465,7 @@ class SecureConnection:
         # Enciphered octets are all in the transport below: its buffer is the one to pace.
         if self._producer is not None:
             self.transport.registerProducer(producer, streaming)  # which refuses it
-        self._producer = below = Paced(self, producer, is_push=streaming)
+        self._producer = below = PacedProducer(self, producer, is_push=streaming)
         self.transport.registerProducer(below, streaming)
 
     def unregisterProducer(self) -> None:
@@ -579,7 +579,7 @@ class SecureConnection:
         self.transport.setTcpKeepAlive(enabled)
 
 
-class Paced:
+class PacedProducer:
     """A producer above TLS, as the transport below knows it.
 
     Args:

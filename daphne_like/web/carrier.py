@@ -16,14 +16,21 @@ from twisted.web.server import Request
 from zope.interface import implementer
 
 from daphne_like.exceptions import ConnectionClosed, PeerError
-from daphne_like.http.exchange import BODILESS, EXPECTED, HELD, STREAMING, WRITING, Exchange
+from daphne_like.http.exchange import (
+    AWAITING_START,
+    BODILESS,
+    BODY_BLOCKED,
+    HEAD_BUFFERED,
+    SENDING_BODY,
+    Exchange,
+)
 from daphne_like.http.extensions import Supported
-from daphne_like.http.h1.request_line import find_addresses
-from daphne_like.http.h1.response_writer import LARGEST_WRITE, WRITTEN_ALONE
-from daphne_like.http.tls_info import find_tls
-from daphne_like.runtime.send_pacing import TURN, Paced
-from daphne_like.runtime.timeouts import Wait
-from daphne_like.web.scope import exchange_of
+from daphne_like.http.h1.request_line import describe_ends
+from daphne_like.http.h1.response_writer import MAX_WRITE_SIZE, WRITTEN_ALONE
+from daphne_like.http.tls_info import tls_extension_of
+from daphne_like.runtime.send_pacing import YIELD, SendPacing
+from daphne_like.runtime.timeouts import Timeout
+from daphne_like.web.scope import open_web_exchange
 
 if TYPE_CHECKING:
     from daphne_like.server import Server
@@ -33,7 +40,7 @@ NO_ERROR, INTERNAL_ERROR = 0, 2
 
 
 @implementer(IPushProducer)
-class WebCarrier(Paced):
+class WebCarrier(SendPacing):
     """One request of twisted.web; to the Server it is one of its connections.
 
     Args:
@@ -54,10 +61,10 @@ class WebCarrier(Paced):
         self.is_stream = not isinstance(channel, HTTPChannel)
         self.transport = channel if self.is_stream else channel.transport
         scheme = "https" if request.isSecure() else "http"
-        ends = find_addresses(channel)
+        ends = describe_ends(channel)
         # A stream of twisted.web's HTTP/2 (26.10) keeps its connection private.
         below = getattr(channel, "_conn", channel) if self.is_stream else channel
-        tls = find_tls(getattr(below, "transport", None))
+        tls = tls_extension_of(getattr(below, "transport", None))
         # twisted.web's requests carry none of the extensions of a response.
         extensions = {} if tls is None else {"tls": Supported(tls)}
         self.addresses = dataclasses.replace(ends, scheme=scheme, extensions=extensions)
@@ -76,7 +83,7 @@ class WebCarrier(Paced):
         try:
             if not has_room:
                 raise PeerError(503, "Too many connections; try again.")
-            self.exchange = exchange_of(self)
+            self.exchange = open_web_exchange(self)
             self._check_body()
         except PeerError as error:
             self.refuse(error)
@@ -94,7 +101,7 @@ class WebCarrier(Paced):
         # HTTPChannel.registerProducer passes on what comes, not what is).
         if getattr(self.channel, "_waitingForTransport", False):
             self.pauseProducing()
-        self.wait(Wait.ANSWER, exchange.time_limit)
+        self.set_timeout(Timeout.RESPONSE, exchange.time_limit)
         self._start(exchange)
 
     def _check_body(self) -> None:
@@ -103,13 +110,13 @@ class WebCarrier(Paced):
     def _start(self, exchange: Exchange) -> None:
         raise NotImplementedError
 
-    def input_wanted(self, exchange: Exchange) -> None:
+    def body_requested(self, exchange: Exchange) -> None:
         """See Carrier."""
 
-    def input_read(self) -> None:
+    def body_consumed(self) -> None:
         """See Carrier."""
 
-    def switch(self, exchange: Exchange, lines: list[bytes], protocol: Any) -> None:
+    def upgrade(self, exchange: Exchange, lines: list[bytes], protocol: Any) -> None:
         """See Carrier; no exchange of a request that twisted.web has read asks for it."""
         raise NotImplementedError
 
@@ -141,7 +148,7 @@ class WebCarrier(Paced):
         return not self.server.stopping
 
     def _check_length(self, exchange: Exchange, size: int, more: bool) -> None:
-        if exchange.length is not None and not _is_bodiless(exchange):
+        if exchange.content_length is not None and not _is_bodiless(exchange):
             exchange.check_length(size, more)
 
     def _set_head(self, exchange: Exchange, size: int, more: bool) -> None:
@@ -149,14 +156,14 @@ class WebCarrier(Paced):
         request = self.request
         status = exchange.status
         fields: dict[bytes, list[bytes]] = {}
-        for line in exchange.lines:
+        for line in exchange.field_lines:
             if line:
                 name, _, value = line[:-2].partition(b": ")
                 fields.setdefault(name.lower(), []).append(value)
         if status == 204:  # RFC 9110, 8.6
             fields.pop(b"content-length", None)
         elif (
-            exchange.length is None
+            exchange.content_length is None
             and not more
             and status not in BODILESS
             and (size or not exchange.head_only)  # an empty answer to HEAD says nothing of GET's
@@ -174,63 +181,63 @@ class WebCarrier(Paced):
     def _write(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
         if _is_bodiless(exchange):
             body = b""
-        exchange.written += len(body)
-        must_wait = self._paused and more and exchange.state is STREAMING
-        if must_wait or len(body) > LARGEST_WRITE:
-            exchange.state = WRITING
-            exchange.part_written = Event()
+        exchange.body_octets_sent += len(body)
+        must_wait = self._paused and more and exchange.state is SENDING_BODY
+        if must_wait or len(body) > MAX_WRITE_SIZE:
+            exchange.state = BODY_BLOCKED
+            exchange.body_unblocked = Event()
             return self._write_large(exchange, body, more)
         return self._write_part(exchange, body, more)
 
     def _write_part(self, exchange: Exchange, octets: bytes, more: bool) -> Awaitable[None] | None:
-        exchange.state = STREAMING
+        exchange.state = SENDING_BODY
         self.request.write(octets)
         if more:
             self._this_turn += len(octets) + 1
             if self._paused:
-                return self._writer()
+                return self._drain_waiter()
             if self._this_turn < WRITTEN_ALONE:
                 return None
             self._this_turn = 0
-            return TURN
+            return YIELD
         exchange.complete()
-        self.arrived(Wait.ANSWER)
+        self.clear_timeout(Timeout.RESPONSE)
         if self._paused:
             self._ending = True
-            return self._writer()
+            return self._drain_waiter()
         self._finish()
         return None
 
     async def _write_large(self, exchange: Exchange, body: bytes, more: bool) -> None:
         """Write a large part piece by piece, as the peer reads it: twisted.web buffers the rest."""
-        written = exchange.part_written
+        written = exchange.body_unblocked
         assert written is not None
-        last = max(0, len(body) - 1) // LARGEST_WRITE * LARGEST_WRITE
+        last = max(0, len(body) - 1) // MAX_WRITE_SIZE * MAX_WRITE_SIZE
         begun = not self._paused
         try:
             if self._paused:
-                await self._writer()
-            if exchange.state is not WRITING:
+                await self._drain_waiter()
+            if exchange.state is not BODY_BLOCKED:
                 raise ConnectionClosed("The connection was closed while a body was written")
             begun = True
-            for start in range(0, last, LARGEST_WRITE):
-                self.request.write(body[start : start + LARGEST_WRITE])
-                await (self._writer() if self._paused else TURN)
-                if exchange.state is not WRITING:
+            for start in range(0, last, MAX_WRITE_SIZE):
+                self.request.write(body[start : start + MAX_WRITE_SIZE])
+                await (self._drain_waiter() if self._paused else YIELD)
+                if exchange.state is not BODY_BLOCKED:
                     raise ConnectionClosed("The connection was closed while a body was written")
             waiting = self._write_part(exchange, body[last:], more)
         finally:
-            if exchange.state is WRITING:  # cancelled
+            if exchange.state is BODY_BLOCKED:  # cancelled
                 if begun:  # what is out can not be made whole
                     self.abort(exchange)
                 else:
-                    exchange.written -= len(body)
-                    exchange.state = STREAMING
+                    exchange.body_octets_sent -= len(body)
+                    exchange.state = SENDING_BODY
             written.set()
         if waiting is not None:
             await waiting
 
-    def answer(self, exchange: Exchange, error: PeerError) -> None:
+    def send_error(self, exchange: Exchange, error: PeerError) -> None:
         """See Carrier; the connection closes after it."""
         exchange.answered_with(error)
         exchange.keep_alive = False
@@ -300,13 +307,13 @@ class WebCarrier(Paced):
     def _over(self) -> None:
         self._answered = True
         self._ending = False
-        self.forget()
+        self.clear_timeouts()
         self.server.protocol_disconnected(self)
 
     def _finished(self, _: object) -> None:
         """The response is whole, and so is the request."""
         self._gone = True
-        self.forget()
+        self.clear_timeouts()
 
     def connection_lost(self, _reason: object) -> None:
         """The connection, or the stream, is gone."""
@@ -314,11 +321,11 @@ class WebCarrier(Paced):
         self._leave()
 
     def _leave(self) -> None:
-        self.forget()
+        self.clear_timeouts()
         if not self._answered:
             self._over()
             self._paused = False
-            self._release_writers()
+            self._wake_drain_waiters()
             if self.exchange is not None:
                 self.exchange.connection_lost()
                 self.server.disconnected(self.exchange)
@@ -340,9 +347,9 @@ class WebCarrier(Paced):
         if self.exchange is not None:
             self.exchange.end_input()
 
-    def waited_too_long(self, wait: Wait) -> None:
+    def timed_out(self, timeout: Timeout) -> None:
         exchange = self.exchange
-        if wait is Wait.ANSWER and exchange is not None:
+        if timeout is Timeout.RESPONSE and exchange is not None:
             self.server.application_too_slow(exchange)
             text = "Application failed to respond within time limit."
             self._give_up(exchange, PeerError(503, text))
@@ -356,8 +363,8 @@ class WebCarrier(Paced):
 
     def _give_up(self, exchange: Exchange, error: PeerError) -> None:
         """Answer, if that is possible still."""
-        if exchange.state is EXPECTED or exchange.state is HELD:
-            self.answer(exchange, error)
+        if exchange.state is AWAITING_START or exchange.state is HEAD_BUFFERED:
+            self.send_error(exchange, error)
         else:
             self.abort(exchange)
 

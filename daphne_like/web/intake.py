@@ -9,10 +9,10 @@ from twisted.internet.interfaces import ISSLTransport
 
 from daphne_like.exceptions import PeerError
 from daphne_like.http.exchange import COMPLETE, Exchange
-from daphne_like.http.h1.connection import LINGER_SECONDS, MOST_LINGER_SECONDS, MOST_LINGERING
-from daphne_like.http.h1.request_reader import MOST_DISCARDED
+from daphne_like.http.h1.connection import LINGER_SECONDS, MAX_LINGER_OCTETS, MAX_LINGER_SECONDS
+from daphne_like.http.h1.request_reader import MAX_DISCARDED_BODY
 from daphne_like.http.h1.status_lines import CONTINUE
-from daphne_like.runtime.timeouts import Wait
+from daphne_like.runtime.timeouts import Timeout
 from daphne_like.runtime.timer_wheel import NEVER
 from daphne_like.web.carrier import NO_ERROR, WebCarrier
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from daphne_like.server import Server
     from daphne_like.web.streaming import StreamingRequest
 
-LARGEST_EVENT = 32768
+MAX_EVENT_SIZE = 32768
 """Octets read at once from the file of a collected body."""
 
 TOO_LARGE = PeerError(413, "The body is too large.")
@@ -45,9 +45,9 @@ class CollectedBody(WebCarrier):
             return
         self._read(exchange)
         exchange.start()
-        self.input_read()
+        self.body_consumed()
 
-    def input_read(self) -> None:
+    def body_consumed(self) -> None:
         """See Carrier."""
         exchange = self.exchange
         assert exchange is not None
@@ -56,7 +56,7 @@ class CollectedBody(WebCarrier):
             exchange.flush_body()
 
     def _read(self, exchange: Exchange) -> None:
-        data: bytes = self._content.read(min(self._left, LARGEST_EVENT))
+        data: bytes = self._content.read(min(self._left, MAX_EVENT_SIZE))
         self._left -= len(data)
         if not self._left:
             exchange.request_complete = True
@@ -114,17 +114,17 @@ class ArrivingBody(WebCarrier):
         elif exchange.state is not COMPLETE:
             exchange.body_received(data)
             # The end follows when nothing is left, and makes this the last event. Chunks that one
-            # read has behind many others wait in one piece until the application reads.
+            # read has behind many others timeout in one piece until the application reads.
             if self._left != 0 and not exchange.has_many_events:
                 exchange.flush_body()
             if exchange.is_full:
                 self._pause_reading()
-            elif exchange.queue is not None and not self.waits_for(Wait.BODY):
+            elif exchange.queue is not None and not self.has_timeout(Timeout.REQUEST_BODY):
                 self._wait_for_body()
 
     def body_complete(self) -> None:
         """See BodyConsumer."""
-        self.arrived(Wait.BODY)
+        self.clear_timeout(Timeout.REQUEST_BODY)
         self._resume_reading()
         exchange = self.exchange
         if exchange is not None and not self._answered:
@@ -132,12 +132,12 @@ class ArrivingBody(WebCarrier):
             if exchange.queue is not None:
                 exchange.flush_body()
 
-    def input_wanted(self, exchange: Exchange) -> None:
+    def body_requested(self, exchange: Exchange) -> None:
         """See Carrier."""
         self.channel.write(CONTINUE)
         self._wait_for_body()
 
-    def input_read(self) -> None:
+    def body_consumed(self) -> None:
         """See Carrier."""
         if not self._reading:
             assert self.exchange is not None
@@ -171,7 +171,7 @@ class ArrivingBody(WebCarrier):
         exchange = self.exchange
         if exchange is not None and not self._body.body_is_whole:
             exchange.received_at_look = exchange.received
-            self.wait(Wait.BODY, self.server.options.body_timeout)
+            self.set_timeout(Timeout.REQUEST_BODY, self.server.options.body_timeout)
 
     def _look_at_body_rate(self) -> None:
         exchange, options = self.exchange, self.server.options
@@ -186,13 +186,13 @@ class ArrivingBody(WebCarrier):
             self.server.disconnected(exchange)
             self._refuse(exchange, PeerError(408, "The request body came too slowly."))
 
-    def waited_too_long(self, wait: Wait) -> None:
-        if wait is Wait.BODY:
+    def timed_out(self, timeout: Timeout) -> None:
+        if timeout is Timeout.REQUEST_BODY:
             self._look_at_body_rate()
-        elif wait is Wait.LINGER:
+        elif timeout is Timeout.LINGER:
             self._look_at_lingering()
         else:
-            super().waited_too_long(wait)
+            super().timed_out(timeout)
 
     # A body that nobody wants any more.
 
@@ -203,7 +203,7 @@ class ArrivingBody(WebCarrier):
             or (
                 not self.exchange.expects_continue
                 and self._left is not None
-                and self._left <= MOST_DISCARDED
+                and self._left <= MAX_DISCARDED_BODY
             )
         )
 
@@ -227,9 +227,9 @@ class ArrivingBody(WebCarrier):
         if self.exchange is not None:
             self.exchange.received += size
         self._dropped += size
-        if self._dropped > MOST_LINGERING:
+        if self._dropped > MAX_LINGER_OCTETS:
             self._abort()
-        elif self._dropped > MOST_DISCARDED:
+        elif self._dropped > MAX_DISCARDED_BODY:
             self._linger()
 
     def _linger(self) -> None:
@@ -240,9 +240,9 @@ class ArrivingBody(WebCarrier):
         """
         if self._linger_until != NEVER:
             return
-        self.arrived(Wait.BODY)
-        self._linger_until = self.server.clock() + MOST_LINGER_SECONDS
-        self.wait(Wait.LINGER, LINGER_SECONDS)
+        self.clear_timeout(Timeout.REQUEST_BODY)
+        self._linger_until = self.server.clock() + MAX_LINGER_SECONDS
+        self.set_timeout(Timeout.LINGER, LINGER_SECONDS)
         if self.is_stream:
             return
         self.channel.persistent = False
@@ -255,7 +255,7 @@ class ArrivingBody(WebCarrier):
         still_busy = self._dropped > self._dropped_at_look
         self._dropped_at_look = self._dropped
         if still_busy and self.server.clock() < self._linger_until:
-            self.wait(Wait.LINGER, LINGER_SECONDS)
+            self.set_timeout(Timeout.LINGER, LINGER_SECONDS)
         elif self.is_stream:
             self._abort(NO_ERROR)
         else:

@@ -9,7 +9,7 @@ from twisted.web.http_headers import Headers
 from daphne_like.exceptions import PeerError
 from daphne_like.http.exchange import Exchange
 from daphne_like.http.fields import Fields, check_fields, lower
-from daphne_like.http.h1.request_line import METHODS, RequestLine, exchange_for, split_target
+from daphne_like.http.h1.request_line import METHODS, RequestLine, open_exchange, split_target
 
 if TYPE_CHECKING:
     from daphne_like.web.carrier import WebCarrier
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 VERSIONS = {b"HTTP/1.0": "1.0", b"HTTP/1.1": "1.1", b"HTTP/2": "2"}
 
 
-def exchange_of(carrier: WebCarrier) -> Exchange:
+def open_web_exchange(carrier: WebCarrier) -> Exchange:
     """Check what twisted.web lets through, and make the exchange.
 
     `path` is the whole path and begins with `root_path` (ASGI H08): the place of the resource,
@@ -47,7 +47,9 @@ def exchange_of(carrier: WebCarrier) -> Exchange:
     line = RequestLine(name, name == "HEAD", target, path, raw_path, query_string)
     # It asks for no more of a connection than a carrier has.
     connection = cast(Any, carrier)
-    exchange: Exchange = exchange_for(connection, line, fields, VERSIONS[request.clientproto], True)
+    exchange: Exchange = open_exchange(
+        connection, line, fields, VERSIONS[request.clientproto], True
+    )
     exchange.__class__ = Exchange  # a plain one, as its scope says
     scope = exchange.scope
     scope["path"] = scope["root_path"] + path

@@ -52,7 +52,7 @@ class WebSocketFactory(WebSocketServerFactory):  # type: ignore[misc] # untyped 
         # autobahn (26.10) has no public way to give it a clock; with its own it would need the
         # process's reactor.
         self._batched_timer = Timers(server)
-        self.protocol = prepared(self)
+        self.protocol = make_protocol_class(self)
 
     def session_for(self, request: Exchange, *, has_body: bool) -> Session | None:
         """A session in the place of a request's exchange; None if it asks for no WebSocket.
@@ -88,7 +88,7 @@ class WebSocketFactory(WebSocketServerFactory):  # type: ignore[misc] # untyped 
         return protocol
 
 
-def prepared(factory: WebSocketFactory) -> type[WebSocketProtocol]:
+def make_protocol_class(factory: WebSocketFactory) -> type[WebSocketProtocol]:
     """A protocol class that has what autobahn sets for each connection as its own attributes.
 
     autobahn's set-up of one connection (`_connectionMade`, 26.10) copies the factory's options and

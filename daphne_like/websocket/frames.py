@@ -11,11 +11,11 @@ USUAL = (FINAL | TEXT, FINAL | BINARY)
 USUAL_COMPRESSED = (*USUAL, *(first | COMPRESSED for first in USUAL))
 CONTROL = range(FINAL | CLOSE, FINAL | 0x0B)
 """First octets of a close, ping or pong that is as it should be."""
-LONGEST_CONTROL = 125
+MAX_CONTROL_PAYLOAD = 125
 """Octets of a control frame's payload; longer lengths are extended ones."""
 
 SHORT_HEADS = {
-    first: [bytes((first, size)) for size in range(LONGEST_CONTROL + 1)]
+    first: [bytes((first, size)) for size in range(MAX_CONTROL_PAYLOAD + 1)]
     for first in USUAL_COMPRESSED
 }
 """Heads of short messages, by first octet and size."""
@@ -34,7 +34,7 @@ def frame_end(octets: bytes, start: int) -> int | None:
     second = octets[start + 1]
     head = start + (6 if second & MASKED else 2)
     length = second & 0x7F
-    if length > LONGEST_CONTROL:
+    if length > MAX_CONTROL_PAYLOAD:
         extended = 2 if length == 126 else 8
         if size - start < 2 + extended:
             return None
@@ -50,7 +50,7 @@ def frame_head(first: int, size: int) -> bytes:
         first: its first octet: FIN, RSV1, opcode.
         size: octets of payload.
     """
-    if size <= LONGEST_CONTROL:
+    if size <= MAX_CONTROL_PAYLOAD:
         return bytes((first, size))
     if size < 65536:
         return bytes((first, 126, size >> 8, size & 0xFF))

@@ -33,12 +33,12 @@ LOOKED_AT = frozenset(
         b"sec-websocket-version",
     )
 )
-MOST_SUBPROTOCOLS = 64
+MAX_SUBPROTOCOLS = 64
 
 Parameters = dict[str, list[str | bool]]
 
 
-class Opening(NamedTuple):
+class OpeningHandshake(NamedTuple):
     """What a valid opening handshake asks for."""
 
     key: bytes
@@ -77,7 +77,7 @@ def asks_for_websocket(fields: Fields) -> bool:
 
 def check_opening(
     method: str, http_version: str, fields: Fields, *, has_body: bool, origins: Collection[str]
-) -> Opening:
+) -> OpeningHandshake:
     """Check a request that asks for WebSocket (RFC 6455, 4.2.1); what it asks for.
 
     Args:
@@ -102,7 +102,7 @@ def check_opening(
     # Whoever sends no Origin is no browser, and could send any.
     if origins and origin and origin[0].decode("latin-1") not in origins:
         raise PeerError(403, "This origin is not served.")
-    return Opening(
+    return OpeningHandshake(
         key,
         offered_subprotocols(found.get(b"sec-websocket-protocol", ())),
         offered_extensions(found.get(b"sec-websocket-extensions", ())),
@@ -145,7 +145,7 @@ def offered_subprotocols(listed: Iterable[bytes]) -> list[str]:
     """
     names = members(listed)
     if (
-        len(names) > MOST_SUBPROTOCOLS
+        len(names) > MAX_SUBPROTOCOLS
         or len(set(names)) < len(names)
         or not all(map(TOKEN.fullmatch, names))
     ):

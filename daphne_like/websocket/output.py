@@ -14,15 +14,15 @@ from autobahn.websocket import protocol as autobahn
 
 from daphne_like.exceptions import ConnectionClosed
 from daphne_like.http.h1.response_writer import WRITTEN_ALONE
-from daphne_like.runtime.send_pacing import Paced
-from daphne_like.runtime.timeouts import Wait
-from daphne_like.runtime.timer_wheel import TICK
+from daphne_like.runtime.send_pacing import SendPacing
+from daphne_like.runtime.timeouts import Timeout
+from daphne_like.runtime.timer_wheel import TICK_SECONDS
 from daphne_like.websocket.deflate import Deflate
 from daphne_like.websocket.frames import (
     COMPRESSED,
     CONTINUATION,
     FINAL,
-    LONGEST_CONTROL,
+    MAX_CONTROL_PAYLOAD,
     SHORT_HEADS,
     frame_head,
 )
@@ -35,12 +35,12 @@ log = logging.getLogger("daphne_like.websocket")
 
 OPEN = autobahn.WebSocketProtocol.STATE_OPEN
 
-LARGEST_FRAME = 131072
+MAX_FRAGMENT_SIZE = 131072
 """Octets of a message in one frame and one write: progress of a slow peer can be seen, and control
 frames go out in between."""
 MESSAGE_COST = 64
 """Octets that a message counts beside its own towards the turn that others have: it takes time."""
-LONGEST_REASON = 123
+MAX_REASON_LENGTH = 123
 QUIET_SECONDS = 5
 """After which a compressor that has nothing to do is given up."""
 
@@ -56,7 +56,7 @@ class Log:
     info = warn = error = debug
 
 
-class WebSocketOutput(Paced, WebSocketServerProtocol):  # type: ignore[misc] # untyped base
+class WebSocketOutput(SendPacing, WebSocketServerProtocol):  # type: ignore[misc] # untyped base
     """Sends what autobahn and the session want to be sent.
 
     Args:
@@ -71,16 +71,16 @@ class WebSocketOutput(Paced, WebSocketServerProtocol):  # type: ignore[misc] # u
     """When a message was compressed last, in seconds of the wheel."""
 
     def __init__(self, server: Server, deflate: Deflate | None) -> None:
-        Paced.__init__(self, server)
+        SendPacing.__init__(self, server)
         self._perMessageCompress: Any = deflate
         # Senders that wait for their turn, the one that is sending first; None for none so far.
         self._senders: deque[Future[None]] | None = None
         self._owed_pong: bytes | None = None
-        self._since_turn = 0  # octets sent in a row, with something for each message
+        self._sent_since_yield = 0  # octets sent in a row, with something for each message
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
         # autobahn's formats its arguments for a log that nobody reads.
-        self.server.outbox.flush()
+        self.server.writes.flush()
         self.transport.write(data)
 
     def send_message(
@@ -103,26 +103,26 @@ class WebSocketOutput(Paced, WebSocketServerProtocol):  # type: ignore[misc] # u
         if (self._paused or self._senders) and not in_turn:
             return self._send_in_turn(payload, opcode, self._new_sender())
         first = FINAL | opcode
-        self._since_turn += len(payload) + MESSAGE_COST
+        self._sent_since_yield += len(payload) + MESSAGE_COST
         if self._perMessageCompress is not None:
             first |= COMPRESSED
             payload = self._compressed(payload)
         size = len(payload)
-        if size <= LONGEST_CONTROL:
-            self.server.outbox.put(self.transport, SHORT_HEADS[first][size] + payload)
-        elif size <= LARGEST_FRAME:
-            self.server.outbox.put(self.transport, frame_head(first, size) + payload)
+        if size <= MAX_CONTROL_PAYLOAD:
+            self.server.writes.write(self.transport, SHORT_HEADS[first][size] + payload)
+        elif size <= MAX_FRAGMENT_SIZE:
+            self.server.writes.write(self.transport, frame_head(first, size) + payload)
         else:
             return self._send_parts(
                 payload, first & ~FINAL, None if in_turn else self._new_sender()
             )
-        if self._since_turn < WRITTEN_ALONE:
-            return self._writer() if self._paused else None
+        if self._sent_since_yield < WRITTEN_ALONE:
+            return self._drain_waiter() if self._paused else None
         # An application that never waits would keep the loop from telling that the peer has
         # gone, and everybody else from their turn.
-        self._since_turn = 0
-        self.server.outbox.flush()  # and see whether the transport has room for more
-        return self.turn()
+        self._sent_since_yield = 0
+        self.server.writes.flush()  # and see whether the transport has room for more
+        return self.drain()
 
     async def _send_parts(self, payload: bytes, first: int, sender: Future[None] | None) -> None:
         """Send a large message in fragments, as the peer reads them.
@@ -132,22 +132,22 @@ class WebSocketOutput(Paced, WebSocketServerProtocol):  # type: ignore[misc] # u
             first: the first octet of the first frame.
             sender: to be removed in the end; None if the caller does that.
         """
-        last = (len(payload) - 1) // LARGEST_FRAME * LARGEST_FRAME
+        last = (len(payload) - 1) // MAX_FRAGMENT_SIZE * MAX_FRAGMENT_SIZE
         start = 0
         try:
-            self.server.outbox.flush()
+            self.server.writes.flush()
             if self._paused:
-                await self._writer()
-            for start in range(0, len(payload), LARGEST_FRAME):
+                await self._drain_waiter()
+            for start in range(0, len(payload), MAX_FRAGMENT_SIZE):
                 if self.state != OPEN:
                     raise ConnectionClosed("The WebSocket was closed while a message was sent")
-                part = payload[start : start + LARGEST_FRAME]
+                part = payload[start : start + MAX_FRAGMENT_SIZE]
                 opcode = (CONTINUATION if start else first) | (FINAL if start == last else 0)
                 self.transport.write(frame_head(opcode, len(part)) + part)
-                await self.turn()
+                await self.drain()
         except BaseException:
             if self.state == OPEN:  # cancelled: what is out cannot be made whole
-                self.session.begin_close(1011, "")
+                self.session.start_close(1011, "")
             raise
         finally:
             if sender is not None:
@@ -160,7 +160,7 @@ class WebSocketOutput(Paced, WebSocketServerProtocol):  # type: ignore[misc] # u
             if self._senders[0] is not sender:
                 await sender
             while self._paused and self.state == OPEN:
-                await self._writer()
+                await self._drain_waiter()
             waiting = self.send_message(payload, opcode, in_turn=True)
             if waiting is not None:
                 await waiting
@@ -188,7 +188,7 @@ class WebSocketOutput(Paced, WebSocketServerProtocol):  # type: ignore[misc] # u
         for sender in self._senders or ():
             if not sender.done():
                 sender.set_result(None)
-        self._release_writers()
+        self._wake_drain_waiters()
 
     def sendCloseFrame(
         self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False
@@ -198,18 +198,18 @@ class WebSocketOutput(Paced, WebSocketServerProtocol):  # type: ignore[misc] # u
 
     def _compressed(self, payload: bytes) -> bytes:
         deflate = self._perMessageCompress
-        self.compressed_at = self._deadlines.now
+        self.compressed_at = self._timers.now
         if not deflate.has_compressor:
-            self.wait(Wait.QUIET, QUIET_SECONDS)
+            self.set_timeout(Timeout.COMPRESSOR_IDLE, QUIET_SECONDS)
         octets: bytes = deflate.compress_message(payload)
         return octets
 
     def _give_up_compressor(self) -> None:
         """What it remembers is most of an idle connection's memory."""
-        if self._deadlines.now - self.compressed_at >= QUIET_SECONDS - TICK:
+        if self._timers.now - self.compressed_at >= QUIET_SECONDS - TICK_SECONDS:
             self._perMessageCompress.forget_compressor()
         else:
-            self.wait(Wait.QUIET, QUIET_SECONDS)
+            self.set_timeout(Timeout.COMPRESSOR_IDLE, QUIET_SECONDS)
 
     def close(self, code: int, reason: str) -> None:
         """Begin the closing handshake; nothing if it has begun.
@@ -218,7 +218,7 @@ class WebSocketOutput(Paced, WebSocketServerProtocol):  # type: ignore[misc] # u
             code: of the close frame.
             reason: of it; what is longer than 123 octets in UTF-8 is cut.
         """
-        self.sendCloseFrame(code, encode_truncate(reason, LONGEST_REASON) or None)
+        self.sendCloseFrame(code, encode_truncate(reason, MAX_REASON_LENGTH) or None)
 
     def onPing(self, payload: bytes) -> None:
         if self._paused:  # one answer to the last of them is enough (RFC 6455, 5.5.3)

@@ -20,15 +20,15 @@ from zope.interface import implementer
 
 from daphne_like.asgi.queue import HIGH_WATER
 from daphne_like.exceptions import FrameError
-from daphne_like.runtime.timeouts import Wait
+from daphne_like.runtime.timeouts import Timeout
 from daphne_like.websocket.deflate import Deflate
 from daphne_like.websocket.frames import (
     CLOSE,
     COMPRESSED,
     CONTROL,
     FINAL,
-    LONGEST_CONTROL,
     MASKED,
+    MAX_CONTROL_PAYLOAD,
     TEXT,
     USUAL,
     USUAL_COMPRESSED,
@@ -46,7 +46,7 @@ log = logging.getLogger("daphne_like.websocket")
 
 CLOSED = autobahn.WebSocketProtocol.STATE_CLOSED
 
-MOST_AT_ONCE = 256
+MAX_FRAMES_PER_TURN = 256
 """Frames that autobahn gets in one turn of the event loop: others have theirs, too."""
 MAX_SKIPPED = 1 << 24
 """Octets of a failed connection that are read on, so that the peer comes to our close frame."""
@@ -86,12 +86,12 @@ class WebSocketProtocol(WebSocketOutput):
         self.session = session
         self.usual = USUAL if deflate is None else USUAL_COMPRESSED
         self._queue: Any = session.queue
-        self._had_turn = False
-        self._frames_left = MOST_AT_ONCE  # for autobahn, until others have their turn
+        self._yielded = False
+        self._frames_left = MAX_FRAMES_PER_TURN  # for autobahn, until others have their turn
         self._skipped = 0  # octets that are to come of a frame that does not count
         self._may_skip = MAX_SKIPPED
         # What was read, and the application has no room for: reads, joined when there is room.
-        self._held: list[bytes] | None = None
+        self._unprocessed: list[bytes] | None = None
 
     # autobahn makes these for each connection; most need none.
 
@@ -109,7 +109,7 @@ class WebSocketProtocol(WebSocketOutput):
 
     def connectionMade(self) -> None:
         self.transport.registerProducer(self, True)
-        self.wait(Wait.LIFETIME, self.server.options.websocket_timeout)
+        self.set_timeout(Timeout.LIFETIME, self.server.options.websocket_timeout)
         if self.autoPingInterval:
             self._ping_later()
 
@@ -119,13 +119,13 @@ class WebSocketProtocol(WebSocketOutput):
 
     def connectionLost(self, reason: Failure) -> None:
         self.connected = 0
-        held, self._held = self._held, None
+        held, self._unprocessed = self._unprocessed, None
         if held:  # what came before the end is the application's to read
             self.dataReceived(b"".join(held))
         # Not that of autobahn's Twisted protocol, which formats its arguments to log nothing.
         autobahn.WebSocketProtocol._connectionLost(self, reason)
-        self.forget()
-        self._held = None
+        self.clear_timeouts()
+        self._unprocessed = None
         self._paused = False
         self.release_senders()
         self.server.protocol_disconnected(self)
@@ -139,11 +139,11 @@ class WebSocketProtocol(WebSocketOutput):
     @property
     def is_reading(self) -> bool:
         """Whether the peer is read."""
-        return self._held is None
+        return self._unprocessed is None
 
     def dataReceived(self, data: bytes) -> None:
-        if self._held is not None:
-            self._held.append(data)
+        if self._unprocessed is not None:
+            self._unprocessed.append(data)
             return
         if self.state != OPEN:
             if self.state == CLOSED:
@@ -195,12 +195,12 @@ class WebSocketProtocol(WebSocketOutput):
                     else:
                         event = {"type": "websocket.receive", "bytes": bytes(payload)}
                         queue.put_sized(event, len(payload))
-                    if queue.unread >= HIGH_WATER and self._hold(data[start:]):
+                    if queue.unread >= HIGH_WATER and self._pause_with(data[start:]):
                         return
                 if start == size:
                     return
-            if self._wants_a_turn(data[start]) and self._hold(data[start:]):
-                self.server.loop.call_soon(self._after_a_turn)
+            if self._should_yield(data[start]) and self._pause_with(data[start:]):
+                self.server.loop.call_soon(self._after_yield)
                 return
             start = self._read_frame(data, start)
             if self.state == CLOSED:
@@ -212,12 +212,12 @@ class WebSocketProtocol(WebSocketOutput):
                 return
             self._frames_left -= 1
             is_full = queue.unread >= HIGH_WATER and self.state == OPEN
-            if (is_full or self._frames_left <= 0) and self._hold(data[start:]):
+            if (is_full or self._frames_left <= 0) and self._pause_with(data[start:]):
                 if not is_full:
-                    self.server.loop.call_soon(self.read_on)
+                    self.server.loop.call_soon(self.resume_reading)
                 return
 
-    def _wants_a_turn(self, first: int) -> bool:
+    def _should_yield(self, first: int) -> bool:
         """Whether the application should have its turn before a frame that may break the rules.
 
         So its answer to the messages before, if it has one at once, goes before the close frame,
@@ -228,12 +228,12 @@ class WebSocketProtocol(WebSocketOutput):
         """
         if first in self.usual or first in CONTROL:
             return False
-        had_it, self._had_turn = self._had_turn, False
+        had_it, self._yielded = self._yielded, False
         return not had_it and self.current_frame is None and not self._queue.empty()
 
-    def _after_a_turn(self) -> None:
-        self._had_turn = True
-        self.read_on()
+    def _after_yield(self) -> None:
+        self._yielded = True
+        self.resume_reading()
 
     def _read_frame(self, data: bytes, start: int) -> int:
         """Let autobahn have one frame, or what there is of it; where it ends in `data`.
@@ -251,7 +251,7 @@ class WebSocketProtocol(WebSocketOutput):
                 end = frame_end(data, start)
                 if data[start] in CONTROL and end is not None and end <= len(data):
                     second = data[start + 1]
-                    is_short = second & MASKED and second & 0x7F <= LONGEST_CONTROL
+                    is_short = second & MASKED and second & 0x7F <= MAX_CONTROL_PAYLOAD
                     if is_short and (second != MASKED | 1 or data[start] != FINAL | CLOSE):
                         self._read_control(opcode, data[start + 2 : end])
                         return end
@@ -294,8 +294,8 @@ class WebSocketProtocol(WebSocketOutput):
             self.dropConnection()
         elif start < size:
             self._skipped = 0
-            if self._hold(data[start:]):
-                self.server.loop.call_soon(self.read_on)
+            if self._pause_with(data[start:]):
+                self.server.loop.call_soon(self.resume_reading)
         else:
             self._skipped = start - size
             if self._skipped > self._may_skip:
@@ -310,7 +310,7 @@ class WebSocketProtocol(WebSocketOutput):
             self.dropConnection()
         elif not self._has_ended_writing:
             self._has_ended_writing = True
-            self.server.outbox.flush()
+            self.server.writes.flush()
             transport.unregisterProducer()  # a transport lets its producer finish first
             transport.loseWriteConnection()
 
@@ -331,7 +331,7 @@ class WebSocketProtocol(WebSocketOutput):
             return None
         return octets
 
-    def _hold(self, data: bytes) -> bool:
+    def _pause_with(self, data: bytes) -> bool:
         """Keep what was read, and read no more, until the application has caught up.
 
         Returns:
@@ -343,19 +343,19 @@ class WebSocketProtocol(WebSocketOutput):
                 self._queue.unread >= MAX_UNREAD_AFTER_LOSS
                 or self._frames_left <= -MAX_FRAMES_AFTER_LOSS
             )
-        self._held = [data]
+        self._unprocessed = [data]
         self.transport.pauseProducing()
         return True
 
-    def read_on(self) -> None:
+    def resume_reading(self) -> None:
         """The application has caught up, or others have had their turn."""
-        held = self._held
+        held = self._unprocessed
         if held is None or self.state == CLOSED:
             return
-        self._held = None
-        self._frames_left = MOST_AT_ONCE
+        self._unprocessed = None
+        self._frames_left = MAX_FRAMES_PER_TURN
         self.dataReceived(b"".join(held))
-        if self._held is None and self.state != CLOSED:
+        if self._unprocessed is None and self.state != CLOSED:
             self.transport.resumeProducing()
 
     # What autobahn calls.
@@ -404,7 +404,7 @@ class WebSocketProtocol(WebSocketOutput):
         return stop
 
     def onAutoPingTimeout(self) -> None:
-        if self._held is None:
+        if self._unprocessed is None:
             super().onAutoPingTimeout()
         else:  # the answer may lie where nobody reads for now
             self.autoPingTimeoutCall = self.autoPingPending = None
@@ -427,21 +427,21 @@ class WebSocketProtocol(WebSocketOutput):
 
     def close(self, code: int, reason: str) -> None:
         super().close(code, reason)
-        self.read_on()  # as far as the peer's answer
+        self.resume_reading()  # as far as the peer's answer
 
     def dropConnection(self, abort: bool = False) -> None:
         if self.state == CLOSED:
             return
         self.state = CLOSED
         self.droppedByMe = True
-        self.server.outbox.flush()
+        self.server.writes.flush()
         self.transport.unregisterProducer()
         if abort and not self.wasClean:
             log.debug("x cut: %s", self.wasNotCleanReason)
             self.transport.abortConnection()
         else:  # autobahn would cut off a peer that has just said goodbye
             self.transport.loseConnection()
-            self.wait(Wait.WRITE, self.server.options.write_timeout)
+            self.set_timeout(Timeout.WRITE_STALL, self.server.options.write_timeout)
 
     def server_stops(self) -> None:
         """The server begins to stop: nobody waits for the end of a WebSocket."""
@@ -456,11 +456,11 @@ class WebSocketProtocol(WebSocketOutput):
         if self.state != OPEN:
             self.transport.abortConnection()
 
-    def waited_too_long(self, wait: Wait) -> None:
-        log.debug("%% waited too long for %s", wait.name)
-        if wait is Wait.QUIET:
+    def timed_out(self, timeout: Timeout) -> None:
+        log.debug("%% waited too long for %s", timeout.name)
+        if timeout is Timeout.COMPRESSOR_IDLE:
             self._give_up_compressor()
-        elif wait is Wait.LIFETIME:
-            self.session.begin_close(1001, "The time limit of the connection is over")
+        elif timeout is Timeout.LIFETIME:
+            self.session.start_close(1001, "The time limit of the connection is over")
         else:
             self.transport.abortConnection()

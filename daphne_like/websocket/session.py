@@ -12,12 +12,12 @@ from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from daphne_like.asgi.queue import MessageQueue
-from daphne_like.asgi.response_fields import DATE, PLAIN, SERVER, line_of
+from daphne_like.asgi.response_fields import DATE, PLAIN, SERVER, to_field_line
 from daphne_like.exceptions import ApplicationError, ConnectionClosed, PeerError
-from daphne_like.http.exchange import CLOSED, COMPLETE, EXPECTED, Exchange
+from daphne_like.http.exchange import AWAITING_START, CLOSED, COMPLETE, Exchange
 from daphne_like.websocket.deflate import Deflate, accept_offer
 from daphne_like.websocket.frames import BINARY, TEXT
-from daphne_like.websocket.handshake import Opening, accept_value
+from daphne_like.websocket.handshake import OpeningHandshake, accept_value
 from daphne_like.websocket.output import OPEN
 from daphne_like.websocket.protocol import WebSocketProtocol
 
@@ -29,7 +29,9 @@ log = logging.getLogger("daphne_like.websocket")
 ACCEPT, SEND, CLOSE = "websocket.accept", "websocket.send", "websocket.close"
 DENIAL = "websocket.http.response."
 SCHEMES = {"http": "ws", "https": "wss"}
-OURS = re.compile(rb"(?i:sec-websocket-(?:accept|extensions|key|protocol|version)|upgrade)")
+SERVER_FIELDS = re.compile(
+    rb"(?i:sec-websocket-(?:accept|extensions|key|protocol|version)|upgrade)"
+)
 FORBIDDEN_IN_REASON = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 CLOSE_CODES = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)))
 """What a close frame may carry (RFC 6455, 7.4, and the registry it opened)."""
@@ -49,14 +51,16 @@ class Session(Exchange):
         "code": 1006,
         "reason": "",
     }
-    logged_as = ("websocket", "rejected")
-    most_late = 1024  # what a full channel layer has for a consumer that does not know yet
+    action = ("websocket", "rejected")
+    max_dropped_sends = 1024  # what a full channel layer has for a consumer that does not know yet
     max_informed_late = 16  # Channels calls `disconnect`, which may send, when it has the event
     request_complete = True
-    takes_over = True
+    is_upgrade = True
     protocol: WebSocketProtocol | None = None
 
-    def __init__(self, factory: WebSocketFactory, request: Exchange, opening: Opening) -> None:
+    def __init__(
+        self, factory: WebSocketFactory, request: Exchange, opening: OpeningHandshake
+    ) -> None:
         scope = {
             **request.scope,
             "type": "websocket",
@@ -92,10 +96,10 @@ class Session(Exchange):
         self.queue.put_nowait({"type": "websocket.connect"})
         self._log("connecting")
 
-    def input_read(self) -> None:
+    def body_consumed(self) -> None:
         """The application has caught up with the messages."""
         if self.protocol is not None:
-            self.protocol.read_on()
+            self.protocol.resume_reading()
 
     # What the application sends.
 
@@ -130,10 +134,10 @@ class Session(Exchange):
                 f"{type(text).__name__} and {type(octets).__name__}"
             )
         if kind == CLOSE:
-            code, reason = close_of(message)
+            code, reason = parse_close(message)
             if protocol.state != OPEN:
                 raise ConnectionClosed("The WebSocket is closed")
-            self.begin_close(code, reason)
+            self.start_close(code, reason)
             return None
         if kind == ACCEPT:
             raise ApplicationError(f"{ACCEPT}: expected once, got a second one")
@@ -148,12 +152,12 @@ class Session(Exchange):
                 raise ApplicationError(str(error).replace("http.", "websocket.http.")) from None
         if self.state is CLOSED or self.state is COMPLETE:
             raise ConnectionClosed("The WebSocket was closed before it was open")
-        if self.state is not EXPECTED:
+        if self.state is not AWAITING_START:
             raise ApplicationError(f"send: expected {DENIAL}body, got {kind!r:.80}")
         if kind == ACCEPT:
             self._accept(message)
         elif kind == CLOSE:  # code and reason go nowhere, so FastAPI may give a list
-            self.carrier.answer(self, PeerError(403, "The application refused the WebSocket."))
+            self.carrier.send_error(self, PeerError(403, "The application refused the WebSocket."))
         else:
             raise ApplicationError(
                 f"send: expected {ACCEPT}, {CLOSE} or {DENIAL}start, got {kind!r:.80}"
@@ -163,7 +167,7 @@ class Session(Exchange):
     def _accept(self, message: dict[str, Any]) -> None:
         opening = self.opening
         options = self.server.options
-        lines, self.specials = accept_lines(message.get("headers", ()))
+        lines, self.own_defaults = accept_lines(message.get("headers", ()))
         subprotocol = message.get("subprotocol")
         if subprotocol is not None:
             if subprotocol not in opening.subprotocols:
@@ -191,11 +195,11 @@ class Session(Exchange):
         self.state = COMPLETE
         self.protocol = protocol = self.factory.open(self, deflate)
         self._log("connected")
-        self.carrier.switch(self, lines, protocol)
+        self.carrier.upgrade(self, lines, protocol)
 
     # How it ends.
 
-    def begin_close(self, code: int, reason: str) -> None:
+    def start_close(self, code: int, reason: str) -> None:
         """Close it from our side (RFC 6455, 7.1.2); nothing if it is closed."""
         if self.protocol is not None and self.protocol.state == OPEN:
             self.protocol.close(code, reason)
@@ -206,7 +210,7 @@ class Session(Exchange):
         queue, self.queue = self.queue, None
         if queue is not None:
             self.ended_queue = queue
-            self.disconnect_told = True
+            self.disconnect_sent = True
             # What the peer sent before stays to be read.
             queue.end(
                 {"type": "websocket.disconnect", "code": code, "reason": reason}, keep_unread=True
@@ -231,30 +235,30 @@ class Session(Exchange):
 
     def server_stops(self) -> None:
         """A client should come back to the server that follows (RFC 6455, 7.4.1)."""
-        if self.protocol is None and self.state is EXPECTED:
+        if self.protocol is None and self.state is AWAITING_START:
             error = PeerError(503, "The server is stopping; try again.")
             self.server.refused(self.client or self.carrier.client, error)
-            self.carrier.answer(self, error)
+            self.carrier.send_error(self, error)
         else:
-            self.begin_close(self.server.options.websocket_stop_code, "The server is stopping")
+            self.start_close(self.server.options.websocket_stop_code, "The server is stopping")
 
     def application_returned(self) -> None:
         """ASGI W09: the application's end is the WebSocket's."""
         if self.protocol is None:
             super().application_returned()
         else:
-            self.begin_close(1000, "")
+            self.start_close(1000, "")
 
     def application_failed(self, exception: BaseException) -> None:
         """C12; what was raised is for the log, not for the peer."""
         super().application_failed(exception)
-        self.begin_close(1011, "Internal error")
+        self.start_close(1011, "Internal error")
 
     def application_cancelled(self) -> None:
         if self.protocol is not None and self.protocol.state == OPEN:
             log.error("%s was cancelled before it was closed", self)
         super().application_cancelled()
-        self.begin_close(1011, "")
+        self.start_close(1011, "")
 
     # The access log.
 
@@ -282,26 +286,26 @@ def accept_lines(headers: Any) -> tuple[list[bytes], int]:
     """The field lines that an application adds to the answer (ASGI W23).
 
     Returns:
-        The lines, and which special fields are among them, as Exchange.specials.
+        The lines, and which special fields are among them, as Exchange.own_defaults.
     Raises:
         ApplicationError: one is no field, or says what the handshake alone may say.
     """
     if not isinstance(headers, Iterable):
         raise ApplicationError(f"{ACCEPT}: expected an iterable of headers, got {headers!r:.80}")
     lines: list[bytes] = []
-    specials = 0
+    own_defaults = 0
     for index, pair in enumerate(headers):
-        line = line_of(pair, index, ACCEPT)
+        line = to_field_line(pair, index, ACCEPT)
         name = line.octets.partition(b":")[0]
-        if OURS.fullmatch(name):
+        if SERVER_FIELDS.fullmatch(name):
             raise ApplicationError(f"{ACCEPT}: {name.decode()} is the server's to send")
         if line.kind in (PLAIN, DATE, SERVER):  # no framing in a 101 (RFC 9110, 8.6)
             lines.append(line.octets)
-            specials |= line.kind and 1 << line.kind
-    return lines, specials
+            own_defaults |= line.kind and 1 << line.kind
+    return lines, own_defaults
 
 
-def close_of(message: dict[str, Any]) -> tuple[int, str]:
+def parse_close(message: dict[str, Any]) -> tuple[int, str]:
     """Code and reason of a websocket.close (ASGI W32, W33).
 
     Raises:

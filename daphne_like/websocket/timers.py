@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 class Timer:
     """One call that autobahn wants later; it keeps the timer, the wheel does not."""
 
-    __slots__ = ("__weakref__", "_call", "deadline", "looked_at")
+    __slots__ = ("__weakref__", "_call", "deadline", "scheduled_at")
 
     def __init__(self, deadline: float, call: Callable[[], Any]) -> None:
         self.deadline = deadline
-        self.looked_at = NEVER
+        self.scheduled_at = NEVER
         self._call = call
 
     def deadline_passed(self) -> None:
-        """See deadlines.Waiting."""
+        """See timer_wheel.HasDeadline."""
         self._call()
 
     def cancel(self) -> None:
@@ -42,7 +42,7 @@ class Timers:
 
     def call_later(self, seconds: float, call: Callable[[], Any]) -> Timer:
         """Call something after so many seconds, or half a second later."""
-        deadlines = self._server.deadlines
+        deadlines = self._server.timers
         timer = Timer(deadlines.clock() + seconds, call)
         deadlines.add(timer)
         return timer

@@ -360,14 +360,14 @@ class TestCheckers:
             memory.server.timeout_checker()
             memory.connect()
         looked = 0
-        look = memory.server.deadlines._look
+        look = memory.server.timers._look
 
         def counted(*arguments: Any) -> None:
             nonlocal looked
             looked += 1
             look(*arguments)
 
-        memory.server.deadlines._look = counted  # type: ignore[method-assign]
+        memory.server.timers._look = counted  # type: ignore[method-assign]
         memory.now += 1
         memory.server.timeout_checker()
         memory.server.application_checker()

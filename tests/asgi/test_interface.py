@@ -12,7 +12,7 @@ from unittest.mock import AsyncMock, MagicMock, Mock
 import pytest
 from asgiref.sync import markcoroutinefunction
 
-from daphne_like.asgi.interface import INTERFACES, interface_of, single_callable
+from daphne_like.asgi.interface import INTERFACES, as_asgi3, interface_of
 from daphne_like.exceptions import ConfigurationError
 from tests import needed
 
@@ -241,7 +241,7 @@ class TestRefusals:
     def test_unknown_interface(self) -> None:
         """Only what INTERFACES names."""
         with pytest.raises(ConfigurationError, match=r"^--interface: expected one of auto, "):
-            single_callable(asgi3, "asgi4")
+            as_asgi3(asgi3, "asgi4")
 
 
 class TestAdapting:
@@ -250,30 +250,30 @@ class TestAdapting:
     @pytest.mark.parametrize("interface", ["auto", "asgi3"])
     def test_asgi_3_stays(self, interface: str) -> None:
         """C01: an ASGI 3 application is run as it is, with nothing in between."""
-        assert single_callable(asgi3, interface) is asgi3
+        assert as_asgi3(asgi3, interface) is asgi3
 
     @pytest.mark.parametrize("interface", ["auto", "asgi2"])
     @pytest.mark.parametrize("application", [asgi2, ASGI2Class])
     def test_asgi_2(self, application: Callable[..., Any], interface: str) -> None:
         """C02: an application in two calls is run as one in a single call."""
-        sent = run(single_callable(application, interface), {"type": "x"})
+        sent = run(as_asgi3(application, interface), {"type": "x"})
         assert sent == [{"type": "x"}]
 
     @pytest.mark.parametrize("application", [returns_coroutine, ASGI3Delegates(), ASGI3Awaitable])
     def test_coroutine_returned(self, application: Callable[..., Any]) -> None:
         """C01: a synchronous callable may return the awaitable."""
-        assert run(single_callable(application), {"type": "x"}) == [{"type": "x"}]
+        assert run(as_asgi3(application), {"type": "x"}) == [{"type": "x"}]
 
     def test_told_interface_counts(self) -> None:
         """C02: what is told is not found out."""
         anything = blindly_wrapped(asgi2)
-        assert run(single_callable(anything, "asgi2"), {"type": "x"}) == [{"type": "x"}]
+        assert run(as_asgi3(anything, "asgi2"), {"type": "x"}) == [{"type": "x"}]
 
     def test_twice(self) -> None:
         """C01: what is adapted already stays, of whatever interface it was."""
         for application in (asgi2, wsgi):
-            adapted = single_callable(application)
-            assert single_callable(adapted) is adapted
+            adapted = as_asgi3(application)
+            assert as_asgi3(adapted) is adapted
 
     def test_interfaces(self) -> None:
         """The names that the command line offers."""

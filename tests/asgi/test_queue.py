@@ -36,10 +36,10 @@ class Reader:
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def input_wanted(self) -> None:
+    def body_requested(self) -> None:
         self.told.append("wanted")
 
-    def input_read(self) -> None:
+    def body_consumed(self) -> None:
         self.told.append("read")
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daphne_like.asgi import response_fields as fields
-from daphne_like.asgi.response_fields import Line, line_of
+from daphne_like.asgi.response_fields import Line, to_field_line
 from daphne_like.exceptions import ApplicationError
 
 EVENT = "http.response.start"
@@ -31,7 +31,7 @@ def own_cache() -> Iterator[None]:
 
 def refused(pair: Any, index: int = 0) -> str:
     with pytest.raises(ApplicationError) as caught:
-        line_of(pair, index, EVENT)
+        to_field_line(pair, index, EVENT)
     assert fields.lines == {}
     return str(caught.value)
 
@@ -42,7 +42,7 @@ class TestLine:
     @pytest.mark.parametrize("pair", [(b"X-Id", b"1"), [b"X-Id", b"1"], iter((b"X-Id", b"1"))])
     def test_any_pair(self, pair: Any) -> None:
         """H20: an iterable of two byte strings, of whatever type; the name stays as it is."""
-        assert line_of(pair, 0, EVENT) == Line(b"X-Id: 1\r\n", fields.PLAIN, b"1")
+        assert to_field_line(pair, 0, EVENT) == Line(b"X-Id: 1\r\n", fields.PLAIN, b"1")
 
     @pytest.mark.parametrize(
         ("name", "kind"),
@@ -59,11 +59,11 @@ class TestLine:
     )
     def test_kinds(self, name: bytes, kind: int) -> None:
         """RFC 9110, 7.6.1: what the server alone may say is told from the rest by its name."""
-        assert line_of((name, b"a"), 0, EVENT) == Line(name + b": a\r\n", kind, b"a")
+        assert to_field_line((name, b"a"), 0, EVENT) == Line(name + b": a\r\n", kind, b"a")
 
     def test_content_length_is_a_number(self) -> None:
         """RFC 9110, 8.6: digits."""
-        line = line_of((b"Content-Length", b"013"), 0, EVENT)
+        line = to_field_line((b"Content-Length", b"013"), 0, EVENT)
         assert line == Line(b"Content-Length: 013\r\n", fields.CONTENT_LENGTH, 13)
 
     @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ class TestLine:
 
     def test_longest_content_length(self) -> None:
         """Eighteen digits are a number."""
-        assert line_of((b"content-length", b"9" * 18), 0, EVENT).value == 10**18 - 1
+        assert to_field_line((b"content-length", b"9" * 18), 0, EVENT).value == 10**18 - 1
 
     @pytest.mark.parametrize("name", [b"", b"a b", b"a:", b" a", b"a\n", "\u00e9".encode(), b"(a)"])
     def test_name_that_is_no_token(self, name: bytes) -> None:
@@ -95,12 +95,12 @@ class TestLine:
         """S05, S12: a control octet in a value is an error, wherever it stands."""
         value = rest + bytes([octet]) + rest
         with pytest.raises(ApplicationError, match="control character in the value of header 1"):
-            line_of((b"a", value), 1, EVENT)
+            to_field_line((b"a", value), 1, EVENT)
 
     @pytest.mark.parametrize("value", [b"", b" a ", b"a\tb", b"\x80\xff", "\u00e9".encode()])
     def test_other_octets_in_value(self, value: bytes) -> None:
         """RFC 9110, 5.5: tabs and obs-text may be there, and go out as they are."""
-        assert line_of((b"a", value), 0, EVENT).octets == b"a: " + value + b"\r\n"
+        assert to_field_line((b"a", value), 0, EVENT).octets == b"a: " + value + b"\r\n"
 
 
 class TestTypes:
@@ -146,19 +146,19 @@ class TestCache:
 
     def test_same_line_again(self) -> None:
         """The line of an equal pair is the same object."""
-        assert line_of((b"a", b"b"), 0, EVENT) is line_of([b"a", b"b"], 7, EVENT)
+        assert to_field_line((b"a", b"b"), 0, EVENT) is to_field_line([b"a", b"b"], 7, EVENT)
 
     def test_number_is_bounded(self) -> None:
-        """At most MOST_LINES lines are kept."""
-        for number in range(fields.MOST_LINES + 5):
-            line_of((b"a", b"%d" % number), 0, EVENT)
-            assert len(fields.lines) <= fields.MOST_LINES
+        """At most MAX_LINES lines are kept."""
+        for number in range(fields.MAX_LINES + 5):
+            to_field_line((b"a", b"%d" % number), 0, EVENT)
+            assert len(fields.lines) <= fields.MAX_LINES
         assert len(fields.lines) == 5
 
     @pytest.mark.parametrize(
-        ("octets", "kept"), [(fields.LONGEST_LINE, 1), (fields.LONGEST_LINE + 1, 0)]
+        ("octets", "kept"), [(fields.MAX_CACHED_LINE, 1), (fields.MAX_CACHED_LINE + 1, 0)]
     )
     def test_size_is_bounded(self, octets: int, kept: int) -> None:
         """A long line is not kept."""
-        assert len(line_of((b"a", b"x" * (octets - 5)), 0, EVENT).octets) == octets
+        assert len(to_field_line((b"a", b"x" * (octets - 5)), 0, EVENT).octets) == octets
         assert len(fields.lines) == kept

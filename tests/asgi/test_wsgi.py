@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from daphne_like.asgi import wsgi
-from daphne_like.asgi.interface import WSGI_THREADS, single_callable
+from daphne_like.asgi.interface import WSGI_THREADS, as_asgi3
 from daphne_like.asgi.wsgi import MAX_BUFFERED
 from daphne_like.exceptions import ConfigurationError, ConnectionClosed
 from tests import needed
@@ -91,7 +91,7 @@ def serve(
 
     async def story() -> Peer:
         peer = Peer(*events)
-        await single_callable(application, "wsgi")(request or scope(), peer.receive, peer.send)
+        await as_asgi3(application, "wsgi")(request or scope(), peer.receive, peer.send)
         return peer
 
     peer: Peer = play(story())
@@ -236,7 +236,7 @@ class TestInput:
 
         async def story() -> None:
             peer = Peer(part(b"a"))
-            await single_callable(hello)(uploads(), peer.receive, peer.send)
+            await as_asgi3(hello)(uploads(), peer.receive, peer.send)
             assert peer.events.qsize() == 1
 
         play(story())
@@ -376,7 +376,7 @@ def failing(application: Callable[..., Any], error: type[BaseException]) -> list
     async def story() -> list[dict[str, Any]]:
         peer = Peer()
         with pytest.raises(error):
-            await single_callable(application)(scope(), peer.receive, peer.send)
+            await as_asgi3(application)(scope(), peer.receive, peer.send)
         return peer.sent
 
     sent: list[dict[str, Any]] = play(story())
@@ -421,7 +421,7 @@ class TestEnds:
             said: list[Any] = []
             chunks = Closing(iter([b"a"]))
             chunks.close = lambda: said.append(peer.sent[-1])  # type: ignore[method-assign]
-            await single_callable(chunks, "wsgi")(scope(), peer.receive, peer.send)
+            await as_asgi3(chunks, "wsgi")(scope(), peer.receive, peer.send)
             assert said == [{"type": "http.response.body", "body": b""}]
 
         play(story())
@@ -461,7 +461,7 @@ class TestEnds:
             peer = Peer()
             peer.gone = True
             application = Closing(endless())
-            await single_callable(application, "wsgi", 1)(scope(), peer.receive, peer.send)
+            await as_asgi3(application, "wsgi", 1)(scope(), peer.receive, peer.send)
             assert application.closed.is_set()
 
         play(story())
@@ -479,7 +479,7 @@ class TestEnds:
                 yield b"b"
 
             loop = asyncio.get_running_loop()
-            await single_callable(application, "wsgi", 1)(scope(), peer.receive, peer.send)
+            await as_asgi3(application, "wsgi", 1)(scope(), peer.receive, peer.send)
             assert peer.body == b"ab"
             assert peer.sent[-1] == {"type": "http.response.body", "body": b""}
 
@@ -491,7 +491,7 @@ class TestEnds:
         async def story() -> None:
             peer = Peer()
             application = Closing(endless())
-            adapted = single_callable(application, "wsgi", 1)
+            adapted = as_asgi3(application, "wsgi", 1)
             task = asyncio.ensure_future(adapted(scope(), peer.receive, peer.send))
             await until(lambda: len(peer.sent) > 16)
             peer.gone = True
@@ -508,7 +508,7 @@ class TestEnds:
             peer = Peer()
             peer.reads.clear()
             application = Closing(endless())
-            adapted = single_callable(application, "wsgi", 1)
+            adapted = as_asgi3(application, "wsgi", 1)
             task = asyncio.ensure_future(adapted(scope(), peer.receive, peer.send))
             await until(lambda: application.taken >= MAX_BUFFERED // 1100)
             for _ in range(200):
@@ -527,7 +527,7 @@ class TestEnds:
 
         async def story() -> None:
             application = Closing(endless())
-            adapted = single_callable(application, "wsgi", 1)
+            adapted = as_asgi3(application, "wsgi", 1)
             peer = Peer()
             peer.reads.clear()
             await cancelled(adapted, scope(), peer, lambda: application.taken >= 1)
@@ -549,7 +549,7 @@ class TestEnds:
                     environ["wsgi.input"].read()
                 return hello(environ, start_response)
 
-            adapted = single_callable(application, "wsgi", 1)
+            adapted = as_asgi3(application, "wsgi", 1)
             await cancelled(adapted, uploads(), Peer(part(b"a")), begun.is_set)
             await free(adapted)
 
@@ -568,7 +568,7 @@ class TestEnds:
                 go_on.wait(SECONDS)
                 raise ValueError("on purpose")
 
-            adapted = single_callable(application, "wsgi", 1)
+            adapted = as_asgi3(application, "wsgi", 1)
             await cancelled(adapted, scope(), Peer(), begun.is_set)
             go_on.set()
             await free(adapted)
@@ -598,7 +598,7 @@ class TestSlowClients:
                     made.append(number)
                     yield b"x" * 1000
 
-            adapted = single_callable(application, "wsgi", 1)
+            adapted = as_asgi3(application, "wsgi", 1)
             task = asyncio.ensure_future(adapted(scope(path="/slow"), slow.receive, slow.send))
             await until(lambda: len(made) >= min(chunks, MAX_BUFFERED // 2000))
             await adapted(scope(), other.receive, other.send)
@@ -619,7 +619,7 @@ class TestSlowClients:
         async def story() -> None:
             slow, other = Peer(), Peer()
             slow.reads.clear()
-            adapted = single_callable(Closing(endless()), "wsgi", 1)
+            adapted = as_asgi3(Closing(endless()), "wsgi", 1)
             first = asyncio.ensure_future(adapted(scope(), slow.receive, slow.send))
             await until(lambda: adapted._slots.free.locked())
             second = asyncio.ensure_future(adapted(scope(), other.receive, other.send))
@@ -683,7 +683,7 @@ class TestThreads:
                     running.remove(threading.get_ident())
                 return hello(environ, start_response)
 
-            adapted = single_callable(application, "wsgi", 2)
+            adapted = as_asgi3(application, "wsgi", 2)
             peers = [Peer() for _ in range(5)]
             tasks = [
                 asyncio.ensure_future(adapted(scope(), peer.receive, peer.send)) for peer in peers
@@ -709,7 +709,7 @@ class TestThreads:
                 go_on.wait(SECONDS)
                 return hello(environ, start_response)
 
-            adapted = single_callable(application, "wsgi", 1)
+            adapted = as_asgi3(application, "wsgi", 1)
             first, second = Peer(), Peer(part(b"", False), DISCONNECT)
             running = asyncio.ensure_future(adapted(scope(path="/1"), first.receive, first.send))
             await until(lambda: paths == ["/1"])
@@ -725,7 +725,7 @@ class TestThreads:
 
     def test_default(self) -> None:
         """WSGI_THREADS where nothing is said."""
-        adapted: Any = single_callable(hello)
+        adapted: Any = as_asgi3(hello)
         assert adapted._slots.free._value == WSGI_THREADS
 
 
@@ -743,7 +743,7 @@ class TestOtherScopes:
         async def story() -> None:
             peer = Peer({"type": "lifespan.startup"})
             with pytest.raises(NotImplementedError):
-                await single_callable(hello)({"type": "lifespan"}, peer.receive, peer.send)
+                await as_asgi3(hello)({"type": "lifespan"}, peer.receive, peer.send)
             assert peer.events.qsize() == 1
 
         play(story())
@@ -752,4 +752,4 @@ class TestOtherScopes:
         """Without a2wsgi a sentence says what to install."""
         monkeypatch.setitem(sys.modules, "a2wsgi", None)
         with pytest.raises(ConfigurationError, match=r"pip install 'daphne-like\[wsgi\]'$"):
-            single_callable(hello)
+            as_asgi3(hello)

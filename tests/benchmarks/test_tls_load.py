@@ -66,7 +66,7 @@ def server_context(files: Credentials) -> ssl.SSLContext:
     return context
 
 
-class Listening(socketserver.ThreadingTCPServer):
+class ReactorProxy(socketserver.ThreadingTCPServer):
     """A backlog of 5 would lose some of the load's first connections for a second."""
 
     request_queue_size = 64
@@ -87,7 +87,7 @@ def answering(context: Callable[[], ssl.SSLContext], files: Credentials) -> Iter
                     own.sendall(HELLO_BODY)
                     own.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
 
-    with Listening((HOST, 0), Answering) as found:
+    with ReactorProxy((HOST, 0), Answering) as found:
         thread = threading.Thread(target=partial(found.serve_forever, poll_interval=0.05))
         thread.start()
         try:

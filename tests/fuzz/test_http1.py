@@ -204,7 +204,7 @@ class TestGarbage:
                     memory.settle()
             memory.settle()
             # The connection of HTTP/1.1 waits for nothing once HTTP/2's preface has made another.
-            speaking = wire.protocol._successor or wire.protocol
+            speaking = wire.protocol.upgraded_to or wire.protocol
             if not wire.lost:
                 assert speaking.deadline != NEVER
                 if end == 1:

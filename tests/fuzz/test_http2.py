@@ -158,11 +158,11 @@ class TestSequences:
         )
         peer = H2Peer(memory, {4: room})
         wire = peer.wire
-        connection = weakref.ref(wire.protocol._successor)
+        connection = weakref.ref(wire.protocol.upgraded_to)
         live: Any = None
         errors: list[Any] = []
         memory.loop.set_exception_handler(lambda loop, context: errors.append(context))
-        memory.server.deadlines.tick()
+        memory.server.timers.tick()
         for kind, value in steps:
             if wire.lost:
                 break
@@ -184,7 +184,7 @@ class TestSequences:
             elif kind == "fin":
                 wire.fin()
             live = connection()
-            if live is not None and not live._lost:
+            if live is not None and not live._closing:
                 self.holds_together(live)
             if live is not None and not wire.lost:
                 self.waits_for_something(live)
@@ -205,18 +205,18 @@ class TestSequences:
     def holds_together(connection: Any) -> None:
         """What one part of a connection knows is what the other does."""
         streams = set(connection.streams.values())
-        assert set(connection._ring) <= streams
-        assert set(connection._stalled) <= streams
-        assert not connection._touched or connection._held is not None
+        assert set(connection._send_queue) <= streams
+        assert set(connection._window_blocked) <= streams
+        assert not connection._with_new_data or connection._held is not None
         assert not connection._pumping
-        known = {*connection.streams, *connection._answered}
+        known = {*connection.streams, *connection._draining}
         assert {number for number, s in connection._h2.streams.items() if s.open} == known
-        assert connection._widened == sum(stream.window - 65536 for stream in streams)
+        assert connection._extra_window == sum(stream.window - 65536 for stream in streams)
         for stream in streams:
             assert (
                 stream.pending is None
-                or stream in connection._ring
-                or stream in connection._stalled
+                or stream in connection._send_queue
+                or stream in connection._window_blocked
             )
 
     @staticmethod

@@ -438,7 +438,7 @@ class TestGarbage:
                 frames = FrameReader().feed(wire.take())
                 codes = [one.code for one in frames if one.opcode == CLOSE]
                 assert wire.closing or wire.producer is not None
-                assert wire.lost or wire.protocol._successor.deadline != NEVER
+                assert wire.lost or wire.protocol.upgraded_to.deadline != NEVER
                 seen.append((application.received, codes))
             finally:
                 world.close()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from daphne_like.http.h1.connection import CLOSED, LINGER_SECONDS, MOST_LINGER_SECONDS
+from daphne_like.http.h1.connection import CLOSED, LINGER_SECONDS, MAX_LINGER_SECONDS
 from daphne_like.runtime.timer_wheel import NEVER
 from tests.memory import Memory, Wire
 from tests.peers import (
@@ -195,7 +195,7 @@ class TestEveryState:
         memory, wire = reach(serve, state)
         wire.vanishes()
         assert wire.protocol.deadline == NEVER
-        assert wire.protocol._input is CLOSED
+        assert wire.protocol._read_state is CLOSED
         assert not memory.server.connections
         memory.passes(11)
         assert not memory.server.instances
@@ -561,7 +561,7 @@ class TestLingering:
         """One that still sends is let finish, for a bounded time."""
         memory = serve(Recorder())
         wire = memory.connect().sends(NO_HOST)
-        for _ in range(int(MOST_LINGER_SECONDS) - 2):
+        for _ in range(int(MAX_LINGER_SECONDS) - 2):
             wire.gets(b"a" * 1000)
             memory.passes(1)
             assert not wire.lost

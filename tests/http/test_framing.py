@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ApplicationError
-from daphne_like.http.h1.response_writer import LARGEST_WRITE, WRITTEN_ALONE
+from daphne_like.http.h1.response_writer import MAX_WRITE_SIZE, WRITTEN_ALONE
 from tests.acting import (
     DATE,
     ERROR_500,
@@ -31,7 +31,14 @@ Serve = Callable[..., Memory]
 GET_10_KEPT = b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
 CHUNKED = b"Transfer-Encoding: chunked"
 CLOSE = b"Connection: close"
-SIZES = [1, WRITTEN_ALONE - 1, WRITTEN_ALONE, LARGEST_WRITE, LARGEST_WRITE + 1, 5 * LARGEST_WRITE]
+SIZES = [
+    1,
+    WRITTEN_ALONE - 1,
+    WRITTEN_ALONE,
+    MAX_WRITE_SIZE,
+    MAX_WRITE_SIZE + 1,
+    5 * MAX_WRITE_SIZE,
+]
 
 
 @pytest.fixture(autouse=True)
@@ -229,8 +236,8 @@ class TestNoBody:
         (body(b"p1", True), body(b"p2", True), body(b"p3")),
         (body(b"p1p2p3"),),
         (body(),),
-        (body(b"x" * WRITTEN_ALONE, True), body(b"x" * (LARGEST_WRITE + 1))),
-        (body(b"x" * (3 * LARGEST_WRITE)),),
+        (body(b"x" * WRITTEN_ALONE, True), body(b"x" * (MAX_WRITE_SIZE + 1))),
+        (body(b"x" * (3 * MAX_WRITE_SIZE)),),
     ]
 
     @pytest.mark.parametrize("messages", PARTS)
@@ -248,7 +255,7 @@ class TestNoBody:
             (PARTS[1], [length(6)]),
             (PARTS[2], []),
             (PARTS[3], []),
-            (PARTS[4], [length(3 * LARGEST_WRITE)]),
+            (PARTS[4], [length(3 * MAX_WRITE_SIZE)]),
         ],
     )
     def test_head_without_length(self, serve: Serve, messages: Any, lines: Any) -> None:

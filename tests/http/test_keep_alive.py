@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from daphne_like.http.h1.connection import MOST_DISCARDED
+from daphne_like.http.h1.connection import MAX_DISCARDED_BODY
 from tests.memory import Memory
 from tests.peers import answer_at_once, chunked, get, post, read_answers, respond
 
@@ -91,7 +91,7 @@ class TestUnreadBody:
         assert [answer.body for answer in read_answers(wire.written)] == [b"/", b"/2"]
 
     @pytest.mark.parametrize(
-        ("size", "kept"), [(MOST_DISCARDED, True), (MOST_DISCARDED + 1, False)]
+        ("size", "kept"), [(MAX_DISCARDED_BODY, True), (MAX_DISCARDED_BODY + 1, False)]
     )
     def test_bound(self, serve: Serve, size: int, kept: bool) -> None:
         """What is still to come is read and dropped if it is short enough; else the answer says

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from daphne_like.http.h1.chunked import MAX_OVERHEAD
-from daphne_like.http.h1.connection import MOST_LINGERING
+from daphne_like.http.h1.connection import MAX_LINGER_OCTETS
 from tests.memory import Memory
 from tests.peers import Recorder, answer_at_once, chunked, get, never_answer, post, read_answers
 
@@ -21,7 +21,7 @@ def pieces(octets: bytes, size: int) -> list[bytes]:
     return [octets[i : i + size] for i in range(0, len(octets), size)]
 
 
-def line_of(target: int) -> bytes:
+def to_field_line(target: int) -> bytes:
     """A request whose target has so many octets."""
     return get(b"/" + b"a" * (target - 1))
 
@@ -42,7 +42,7 @@ class TestHead:
     @pytest.mark.parametrize(("target", "status"), [(16384, 200), (16385, 414), (70000, 414)])
     def test_request_line(self, serve: Serve, size: int, target: int, status: int) -> None:
         """A target may have 16384 octets."""
-        wire = serve(Recorder()).connect().gets(*pieces(line_of(target), size))
+        wire = serve(Recorder()).connect().gets(*pieces(to_field_line(target), size))
         assert [answer.status for answer in read_answers(wire.written)] == [status]
 
     def test_request_line_over_everything(self, serve: Serve, size: int) -> None:
@@ -75,8 +75,8 @@ class TestHead:
         """Each limit is an option."""
         memory = serve(Recorder(), max_request_line=128, max_field_section=256, max_fields=2)
         for request, status in (
-            (line_of(128), 200),
-            (line_of(129), 414),
+            (to_field_line(128), 200),
+            (to_field_line(129), 414),
             (section_of(256), 200),
             (section_of(257), 431),
             (get(b"/", b"a: 1"), 200),
@@ -88,13 +88,13 @@ class TestHead:
 
     def test_line_over_the_limit_with_known_fields(self, serve: Serve) -> None:
         """Fields that came again do not let a long request line through."""
-        wire = serve(Recorder()).connect().sends(get(), line_of(16384), line_of(16385))
+        wire = serve(Recorder()).connect().sends(get(), to_field_line(16384), to_field_line(16385))
         assert [answer.status for answer in read_answers(wire.written)] == [200, 200, 414]
 
     def test_line_that_another_server_allows(self, serve: Serve) -> None:
         """What one server of the process has let through is not let through by all."""
-        wire = serve(Recorder()).connect().sends(line_of(200))
-        strict = serve(Recorder(), max_request_line=128).connect().sends(line_of(200))
+        wire = serve(Recorder()).connect().sends(to_field_line(200))
+        strict = serve(Recorder(), max_request_line=128).connect().sends(to_field_line(200))
         assert read_answers(wire.written)[0].status == 200
         assert read_answers(strict.written)[0].status == 414
 
@@ -233,8 +233,8 @@ class TestMemory:
         wire.gets(data)
         assert time.perf_counter() - started < 1
         assert wire.paused
-        assert len(wire.protocol._ahead or ()) == 16
-        assert wire.protocol._kept is data
+        assert len(wire.protocol._pipelined or ()) == 16
+        assert wire.protocol._unparsed is data
 
     def test_pipelined_flood_is_answered(self, serve: Serve) -> None:
         """A large piece is worked off in linear time."""
@@ -244,7 +244,7 @@ class TestMemory:
         padding = b"X: " + b"a" * 2000
         started = time.perf_counter()
         wire.gets(get(b"/", padding) * requests)
-        while wire.protocol._kept:
+        while wire.protocol._unparsed:
             memory.settle()
         memory.settle()
         assert time.perf_counter() - started < 5
@@ -253,7 +253,7 @@ class TestMemory:
     def test_lingering_is_bounded(self, serve: Serve) -> None:
         """What is dropped after the last answer is bounded in octets."""
         wire = serve(Recorder()).connect().sends(b"GET / HTTP/1.1\r\n\r\n")
-        for _ in range(MOST_LINGERING // 1_000_000):
+        for _ in range(MAX_LINGER_OCTETS // 1_000_000):
             wire.gets(bytes(1_000_000))
         assert not wire.aborted
         wire.gets(bytes(1_000_000))
@@ -277,7 +277,7 @@ class TestMemory:
         assert len(wire.written) == written
         assert not memory.server.instances
         wire.reads_on()
-        while wire.protocol._kept:
+        while wire.protocol._unparsed:
             memory.settle()
         assert wire.written.count(b"HTTP/1.1 200 OK\r\n") == 41
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ConnectionClosed
-from daphne_like.http.h1.response_writer import LARGEST_WRITE, WRITTEN_ALONE
+from daphne_like.http.h1.response_writer import MAX_WRITE_SIZE, WRITTEN_ALONE
 from tests.acting import DATE, GET, HEAD, Script, body, head, sending, start
 from tests.memory import Memory, Wire
 
@@ -80,7 +80,7 @@ class TestCoalescing:
         assert max(held) <= WRITTEN_ALONE
         assert wire.written == STREAM + 400 * (b"3e8\r\n" + b"x" * 1000 + b"\r\n") + b"0\r\n\r\n"
 
-    @pytest.mark.parametrize("size", [100, WRITTEN_ALONE, LARGEST_WRITE + 1])
+    @pytest.mark.parametrize("size", [100, WRITTEN_ALONE, MAX_WRITE_SIZE + 1])
     def test_never_waiting_gives_others_their_turn(self, serve: Serve, size: int) -> None:
         """One that sends without end and never waits learns of the end, and blocks nobody."""
         raised: list[OSError] = []
@@ -99,7 +99,7 @@ class TestCoalescing:
         wire.sends(GET)
         assert [type(error) for error in raised] == [ConnectionClosed]
 
-    @pytest.mark.parametrize("size", [1, WRITTEN_ALONE, LARGEST_WRITE, LARGEST_WRITE + 1])
+    @pytest.mark.parametrize("size", [1, WRITTEN_ALONE, MAX_WRITE_SIZE, MAX_WRITE_SIZE + 1])
     def test_order(self, serve: Serve, size: int) -> None:
         """Parts of all sizes come out in the order of their `send`."""
         parts = [b"a", b"b" * size, b"c", b"d" * size, b"e" * (size - 1)]
@@ -142,7 +142,7 @@ class TestCoalescing:
 class TestLarge:
     """C09: one part of megabytes goes out as the peer reads it."""
 
-    SIZE = 5 * LARGEST_WRITE + 1
+    SIZE = 5 * MAX_WRITE_SIZE + 1
 
     @pytest.mark.parametrize("declared", [True, False])
     def test_piece_by_piece(self, serve: Serve, declared: bool) -> None:
@@ -166,7 +166,7 @@ class TestLarge:
             wire.stops_reading()
             memory.settle()
             piece = wire.take()
-            assert 0 < len(piece) <= LARGEST_WRITE
+            assert 0 < len(piece) <= MAX_WRITE_SIZE
             received += piece
         wire.reads_on()
         received += wire.take()
@@ -189,7 +189,7 @@ class TestLarge:
             memory.loop.run_until_complete(script.send(message))
         assert wire.take() == head(b"200 OK", b"Content-Length: %d" % self.SIZE)
 
-    @pytest.mark.parametrize("size", [1, LARGEST_WRITE + 1])
+    @pytest.mark.parametrize("size", [1, MAX_WRITE_SIZE + 1])
     @pytest.mark.parametrize("last", [True, False])
     def test_nothing_comes_in_between(self, serve: Serve, size: int, last: bool) -> None:
         """What another task sends meanwhile waits for the end of a large part."""

@@ -178,7 +178,7 @@ class TestAhead:
         memory = serve(gate)
         requests = [get(b"/%d" % n) for n in range(1 + ahead)]
         wire = memory.connect().gets(*([b"".join(requests)] if together else requests))
-        assert len(wire.protocol._ahead) == min(ahead, 16)
+        assert len(wire.protocol._pipelined) == min(ahead, 16)
         assert wire.paused == paused
 
     @pytest.mark.parametrize("together", [True, False])
@@ -192,7 +192,7 @@ class TestAhead:
             assert wire.paused
             gate.open(memory)
         assert not wire.paused
-        assert len(wire.protocol._ahead) == 11
+        assert len(wire.protocol._pipelined) == 11
         wire.gets(get(b"/last"))
         for _ in range(13):
             gate.open(memory)

@@ -12,7 +12,7 @@ from daphne_like.exceptions import PeerError
 from daphne_like.http import fields
 from daphne_like.http.h1 import request_line as request
 from daphne_like.http.h1.request_line import Target, split_target
-from daphne_like.http.h1.request_reader import LONGEST_FIRST, MOST_SECTIONS
+from daphne_like.http.h1.request_reader import MAX_CACHED_REQUEST, MAX_SECTIONS
 from tests.acting import EXTENSIONS
 from tests.memory import Memory, Wire
 from tests.peers import Answer, Recorder, get, post, read_answers
@@ -193,11 +193,11 @@ class TestTarget:
     def test_cache_is_bounded(self, serve: Serve) -> None:
         """No table that peers fill grows for ever."""
         wire = serve(Recorder()).connect()
-        for n in range(request.MOST_LINES + 10):
+        for n in range(request.MAX_LINES + 10):
             wire.gets(get(b"/%d" % n, b"X-%d: 1" % n, b"Y-%d: 1" % n, host=b"x%d" % n))
-        assert len(request.request_lines) <= request.MOST_LINES
-        assert len(fields.names) <= fields.MOST_NAMES
-        assert len(fields.hosts) <= fields.MOST_HOSTS
+        assert len(request.request_lines) <= request.MAX_LINES
+        assert len(fields.names) <= fields.MAX_NAMES
+        assert len(fields.hosts) <= fields.MAX_HOSTS
 
 
 FIELDS = b"\r\nHost: x\r\nA: 1\r\nX_Y: 2\r\nB: 3  \r\n\r\n"
@@ -249,7 +249,7 @@ class TestFieldsAgain:
         again.take()
         application.scopes = []
         again.sends(line + fields)
-        assert again.protocol._known is not None
+        assert again.protocol._last_section is not None
         assert application.scopes == scopes
         assert read_answers(again.written, methods) == read_answers(fresh.written, methods)
         assert (again.half_closed, again.lost) == (fresh.half_closed, fresh.lost)
@@ -388,11 +388,11 @@ class TestFieldsOfOthers:
         """In number and in size; what frames a body is not among them."""
         memory = serve(Recorder())
         known = memory.server.field_sections
-        for n in range(MOST_SECTIONS + 10):
+        for n in range(MAX_SECTIONS + 10):
             memory.connect().sends(get(b"/", b"X: %d" % n))
-        assert 0 < len(known) <= MOST_SECTIONS
+        assert 0 < len(known) <= MAX_SECTIONS
         known.clear()
-        memory.connect().sends(get(b"/", b"X: " + b"x" * LONGEST_FIRST))
+        memory.connect().sends(get(b"/", b"X: " + b"x" * MAX_CACHED_REQUEST))
         memory.connect().sends(post(b"abc"))
         memory.connect().sends(get(b"/", b"Connection: close"))
         assert known == {}

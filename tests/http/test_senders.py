@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ConnectionClosed
-from daphne_like.http.h1.response_writer import LARGEST_WRITE
+from daphne_like.http.h1.response_writer import MAX_WRITE_SIZE
 from tests.acting import GET, Script, body, start
 from tests.h2_peer import H2Peer
 from tests.memory import Memory, Wire
@@ -52,21 +52,21 @@ class Rules:
         """The peer reads what there is."""
         self.wire.reads_on()
 
-    @pytest.mark.parametrize("size", [1000, PART, LARGEST_WRITE + 1])
+    @pytest.mark.parametrize("size", [1000, PART, MAX_WRITE_SIZE + 1])
     def test_wait_first(self, size: int) -> None:
         """200 tasks that send to a paused transport put next to nothing into it."""
         self.sends(start(), body(b"-", True))
         self.wire.stops_reading()
         before = len(self.octets)
         tasks = self.sends(*[body(b"x" * size, True)] * 200)
-        assert len(self.octets) - before <= LARGEST_WRITE
+        assert len(self.octets) - before <= MAX_WRITE_SIZE
         assert not any(task.done() for task in tasks)
 
     def test_order(self) -> None:
         """Messages go out in the order in which they were sent, and no sender is left behind."""
         self.sends(start(), body(b"-", True))
         self.wire.stops_reading()
-        sizes = (10, 20_000, LARGEST_WRITE + 10, 1)
+        sizes = (10, 20_000, MAX_WRITE_SIZE + 10, 1)
         messages = [body(b"<%03d>" % n + b"." * sizes[n % 4], True) for n in range(40)]
         tasks = self.sends(*messages, body(b"<end>"))
         for _ in range(300):
@@ -126,7 +126,7 @@ class Rules:
 class CancelledFirst(Rules):
     """Where a part that waits for room is not yet the connection's."""
 
-    @pytest.mark.parametrize("size", [1000, LARGEST_WRITE + 1])
+    @pytest.mark.parametrize("size", [1000, MAX_WRITE_SIZE + 1])
     def test_cancelled_before_its_part(self, size: int) -> None:
         """A sender that is cancelled while it waits for room sends nothing; others go on."""
         length = b"%d" % (size + 1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from daphne_like.http.h1.request_reader import MOST_AHEAD
+from daphne_like.http.h1.request_reader import MAX_PIPELINED
 from tests.acting import Script, body, start
 from tests.h2_peer import NO_ERROR, H2Peer
 from tests.memory import Memory
@@ -80,7 +80,7 @@ class TestHTTP1:
         """Requests that have been read are answered, also those that are not parsed yet."""
         application = Gated()
         memory = serve(application)
-        count = 3 * MOST_AHEAD
+        count = 3 * MAX_PIPELINED
         paths = [b"/%d" % index for index in range(count)]
         wire = memory.connect().sends(b"".join(map(get, paths)))
         begin(memory)
@@ -98,13 +98,13 @@ class TestHTTP1:
         """What comes behind requests that were read is ignored once the grace is over."""
         application = Gated()
         memory = serve(application)
-        count = 3 * MOST_AHEAD
+        count = 3 * MAX_PIPELINED
         wire = memory.connect().sends(get() * count)
         begin(memory)
         end_grace(memory)
         application.gate.set()
         memory.settle()
-        wire.sends(get() * MOST_AHEAD)
+        wire.sends(get() * MAX_PIPELINED)
         assert len(read_answers(wire.written)) == count
 
 

@@ -19,14 +19,14 @@ from twisted.internet.testing import MemoryReactorClock
 from daphne_like.endpoints import endpoints_from
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.listening.proxy_protocol import (
-    MOST_OCTETS_1,
-    MOST_OCTETS_2,
-    MOST_WARNED,
+    MAX_V1_SIZE,
+    MAX_V2_SIZE,
+    MAX_WARNED_PEERS,
     SIGNATURE_2,
     InvalidProxyHeader,
-    ListeningForProxies,
     ProxiedEndpoint,
     ProxiedFactory,
+    ProxyProtocolReactor,
     header_size,
 )
 from daphne_like.observe import refusals
@@ -207,14 +207,14 @@ BAD = {
     "two spaces": b"PROXY TCP4 198.51.100.7  203.0.113.8 40000 443\r\n",
     "a tab for a port": b"PROXY TCP4 198.51.100.7 203.0.113.8 40000 \t443\r\n",
     "a zone": b"PROXY TCP6 fe80::1%lo 2001:db8::8 40000 443\r\n",
-    "no end": b"PROXY TCP4 ".ljust(MOST_OCTETS_1, b"x"),
-    "an end too late": b"PROXY UNKNOWN ".ljust(MOST_OCTETS_1 - 1, b"x") + b"\r\n",
+    "no end": b"PROXY TCP4 ".ljust(MAX_V1_SIZE, b"x"),
+    "an end too late": b"PROXY UNKNOWN ".ljust(MAX_V1_SIZE - 1, b"x") + b"\r\n",
     "version 3": SIGNATURE_2 + b"\x31",
     "no such command": version_2(INET, IPV4, command=0x22),
     "no such family": version_2(0x41, IPV4),
     "short addresses": version_2(INET, IPV4[:-1]),
     "short paths": version_2(UNIX, PATHS[:-1]),
-    "too long": SIGNATURE_2 + struct.pack("!BBH", 0x21, INET, MOST_OCTETS_2 - 15),
+    "too long": SIGNATURE_2 + struct.pack("!BBH", 0x21, INET, MAX_V2_SIZE - 15),
     "a signature that goes on wrongly": SIGNATURE_2[:-1] + b"\r",
 }
 
@@ -250,14 +250,14 @@ class TestRefusals:
 
     def test_longest_headers(self) -> None:
         """Both sides of both limits."""
-        line = b"PROXY UNKNOWN ".ljust(MOST_OCTETS_1 - 2, b"x") + b"\r\n"
-        assert header_size(line) == MOST_OCTETS_1
+        line = b"PROXY UNKNOWN ".ljust(MAX_V1_SIZE - 2, b"x") + b"\r\n"
+        assert header_size(line) == MAX_V1_SIZE
         assert header_size(line[:-1]) is None
         with pytest.raises(InvalidProxyHeader):
             header_size(line[:-2] + b"x\r\n")
-        notes = bytes(MOST_OCTETS_2 - 16 - len(IPV4))
+        notes = bytes(MAX_V2_SIZE - 16 - len(IPV4))
         longest = version_2(INET, IPV4, notes)
-        assert header_size(longest) == MOST_OCTETS_2
+        assert header_size(longest) == MAX_V2_SIZE
         assert header_size(longest[:-1]) is None
         with pytest.raises(InvalidProxyHeader):
             header_size(version_2(INET, IPV4, notes + b"\0")[:16])
@@ -348,11 +348,11 @@ class TestTrust:
     ) -> None:
         """Once for each of the first addresses; everything else is at DEBUG."""
         caplog.set_level(logging.DEBUG, "daphne_like.server")
-        peers = [IPv4Address("TCP", f"198.51.100.{n}", n) for n in range(MOST_WARNED + 5)]
+        peers = [IPv4Address("TCP", f"198.51.100.{n}", n) for n in range(MAX_WARNED_PEERS + 5)]
         for peer in peers * 2:
             assert world.factory.buildProtocol(peer) is None
         levels = [record.levelname for record in caplog.records]
-        assert levels == ["WARNING"] * MOST_WARNED + ["DEBUG"] * (5 + len(peers))
+        assert levels == ["WARNING"] * MAX_WARNED_PEERS + ["DEBUG"] * (5 + len(peers))
 
     def test_the_options_say_who(self) -> None:
         """endpoints_from: by default 127.0.0.1, ::1 and peers on a UNIX socket."""
@@ -468,7 +468,7 @@ class TestEndpoint:
 
                 return succeed(Port())
 
-        reactor = ListeningForProxies(MemoryReactorClock(), TrustedProxies("*"), 1, "haproxy:own")
+        reactor = ProxyProtocolReactor(MemoryReactorClock(), TrustedProxies("*"), 1, "haproxy:own")
         failures: list[Any] = []
         ProxiedEndpoint(Own(), reactor).listen(Factory()).addErrback(failures.append)
         assert failures[0].check(ConfigurationError)

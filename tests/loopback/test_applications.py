@@ -18,7 +18,7 @@ httpx = needed.module("httpx")
 needed.module("a2wsgi")
 
 Start = Callable[..., Running]
-MOST_GROWTH = 40.0  # MiB; the transport's and the kernel's buffers, and the allocator's slack
+MAX_GROWTH = 40.0  # MiB; the transport's and the kernel's buffers, and the allocator's slack
 
 
 def got(running: Running, path: str = "/", **options: Any) -> Any:
@@ -123,7 +123,7 @@ class TestWSGI:
         # Both threads are taken: this one waits behind them, longer than it takes to fill memory.
         with pytest.raises(httpx.ReadTimeout):
             httpx.get(running.url, timeout=1, trust_env=False)
-        assert resident(running) - before < MOST_GROWTH
+        assert resident(running) - before < MAX_GROWTH
         for connection in connections:
             connection.close()
         needed.until(lambda: running.log.count("flood: closed") == closed + 2)

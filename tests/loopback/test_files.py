@@ -14,7 +14,7 @@ import pytest
 
 from tests import needed
 from tests.loopback.conftest import DEADLINE, Running
-from tests.loopback.test_memory import MOST_GROWTH, resident
+from tests.loopback.test_memory import MAX_GROWTH, resident
 from tests.loopback.test_websocket_carriers import REACTORS, make_certificate
 
 Start = Callable[..., Running]
@@ -190,7 +190,7 @@ class TestCurl:
         for _ in range(2):
             octets = curl(VERSIONS[version], running.url + "/path")
             assert hashlib.sha256(octets).digest() == hashlib.sha256(large.read_bytes()).digest()
-        assert resident(running) - before < MOST_GROWTH
+        assert resident(running) - before < MAX_GROWTH
 
 
 @pytest.mark.usefixtures("with_file")
@@ -210,7 +210,7 @@ class TestSlowReader:
             got += connection.recv(FEW - len(got))
         for _ in range(10):
             assert curl(running.url + "/parts") == ENDS
-        assert resident(running) - before < MOST_GROWTH
+        assert resident(running) - before < MAX_GROWTH
         whole = hashlib.sha256(got.partition(b"\r\n\r\n")[2])
         while octets := connection.recv(1 << 20):
             whole.update(octets)

@@ -15,7 +15,7 @@ from tests.loopback.conftest import Running
 
 Start = Callable[..., Running]
 AUTHORITY = Authority()
-MOST_GROWTH = 8.0
+MAX_GROWTH = 8.0
 TRANSFER = 200_000_000
 PAUSE = 2.0
 """Seconds in which a server without back-pressure would take or make hundreds of megabytes."""
@@ -57,7 +57,7 @@ class TestFlat:
             assert connection.recv(65536)
         with pytest.raises(AssertionError, match="no 'never'"):
             running.wait_for("never", PAUSE)
-        assert resident(running) - before < MOST_GROWTH
+        assert resident(running) - before < MAX_GROWTH
         assert connection.recv(65536)
 
     def test_slow_application_under_a_gigabyte(self, server: Start) -> None:
@@ -68,7 +68,7 @@ class TestFlat:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n")
         sent = send_until_refused(connection)
         running.wait_for("asleep")
-        assert resident(running) - before < MOST_GROWTH
+        assert resident(running) - before < MAX_GROWTH
         assert sent < 50_000_000
 
 
@@ -107,7 +107,7 @@ class TestFlatOverTLS:
             while octets := connection.recv(262144):
                 left -= len(octets)
         assert left == 0
-        assert resident(running, "VmHWM") - before < MOST_GROWTH
+        assert resident(running, "VmHWM") - before < MAX_GROWTH
 
     def test_upload(self, running: Running, connection: ssl.SSLSocket) -> None:
         """What is deciphered waits for the application, and the socket for that."""
@@ -118,4 +118,4 @@ class TestFlatOverTLS:
                 connection.sendall(b"x" * 1_000_000)
             answer = b"".join(iter(lambda: connection.recv(65536), b""))
         assert answer.endswith(b"\r\n%d" % TRANSFER)
-        assert resident(running, "VmHWM") - before < MOST_GROWTH
+        assert resident(running, "VmHWM") - before < MAX_GROWTH

@@ -22,7 +22,7 @@ from twisted.internet.testing import MemoryReactorClock
 
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.listening import unix_sockets as unix_files
-from daphne_like.listening.unix_sockets import ListeningOnFiles, Ownership
+from daphne_like.listening.unix_sockets import Ownership, UnixSocketReactor
 from tests import needed
 from tests.loopback.conftest import DEADLINE, Running
 from tests.loopback.endpoints import free_port
@@ -140,7 +140,7 @@ class TestFile:
         monkeypatch.setattr(reactor, "listenUNIX", lambda *_, **__: Port())
         monkeypatch.setattr(unix_files.os, "chown", refuse)
         with pytest.raises(ConfigurationError, match="/s cannot be given away: Operation not per"):
-            ListeningOnFiles(reactor, Ownership(0, 0)).listenUNIX("/s", Factory())
+            UnixSocketReactor(reactor, Ownership(0, 0)).listenUNIX("/s", Factory())
         assert stopped == [True]
 
 

@@ -39,7 +39,7 @@ Start = Callable[..., Running]
 Connect = Callable[[Running], Peer]
 
 MEBIBYTE = 1048576
-MOST_GROWTH = 8.0
+MAX_GROWTH = 8.0
 """MiB by which the server's memory may grow under a peer or an application that is slow."""
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 DEFLATED = {"compression": "deflate"}
@@ -597,7 +597,7 @@ class TestPace:
 
         assert needed.until(is_over) == [1006, ""]
         assert served >= 100
-        assert most - before < MOST_GROWTH
+        assert most - before < MAX_GROWTH
         assert ask(running)[name]["ended"] == "ConnectionClosed"
         with pytest.raises(ConnectionResetError):
             read_to_end(peer)
@@ -681,4 +681,4 @@ class TestPace:
             sender.join(0.01)
         assert seen(running, name, "disconnect") == [1000, ""]
         assert ask(running)[name]["octets"] == count * max(1, 1_000_000 // size) * size
-        assert most - before < MOST_GROWTH
+        assert most - before < MAX_GROWTH

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from daphne_like.observe.access import HOLD_SECONDS, MOST_HELD, AccessLog
+from daphne_like.observe.access import HOLD_SECONDS, MAX_BATCHED_LINES, AccessLog
 
 DETAILS: dict[str, Any] = {
     "path": "/a?b=%0a",
@@ -112,8 +112,8 @@ class TestAccessLog:
         log, written = lines
 
         async def requests() -> None:
-            for _ in range(MOST_HELD):
+            for _ in range(MAX_BATCHED_LINES):
                 log("http", "complete", DETAILS)
 
         asyncio.run(requests())
-        assert len(written) == MOST_HELD
+        assert len(written) == MAX_BATCHED_LINES

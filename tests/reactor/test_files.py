@@ -1,4 +1,4 @@
-"""What ISendsFiles promises, kept by the native transport on both event loops."""
+"""What ISendfileTransport promises, kept by the native transport on both event loops."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from daphne_like.reactor.tls import SecuredTransport
-from daphne_like.transport_interfaces import ISendsFiles
+from daphne_like.transport_interfaces import ISendfileTransport
 from tests.reactor.carriers import Carried, Recorder, World, native_asyncio, native_uvloop, reset
 from tests.reactor.test_writing import LARGE
 
@@ -72,7 +72,7 @@ def descriptors() -> int:
 
 
 class FileRules(Carried):
-    """daphne_like.transport_interfaces.ISendsFiles."""
+    """daphne_like.transport_interfaces.ISendfileTransport."""
 
     @pytest.fixture
     def file(self, tmp_path: Path) -> Iterator[int]:
@@ -221,5 +221,5 @@ class TestTLS:
 
     def test_wrappers(self) -> None:
         """What only claims what the transport below it provides is not asked."""
-        assert not ISendsFiles.implementedBy(TLSMemoryBIOProtocol)
-        assert not ISendsFiles.implementedBy(ProtocolWrapper)
+        assert not ISendfileTransport.implementedBy(TLSMemoryBIOProtocol)
+        assert not ISendfileTransport.implementedBy(ProtocolWrapper)

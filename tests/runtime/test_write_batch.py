@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from daphne_like.http.h1.response_writer import WRITTEN_ALONE
-from daphne_like.websocket.output import LARGEST_FRAME
+from daphne_like.websocket.output import MAX_FRAGMENT_SIZE
 from tests.acting import GET, GET_10, body, sending, start
 from tests.memory import Memory, Wire
 from tests.websocket_peer import FrameReader, opening
@@ -120,7 +120,7 @@ class TestTogether:
         memory.settle()
         assert gone.written == b""
         assert other.written.endswith(b"\r\n\r\nx")
-        assert not memory.server.outbox.entries
+        assert not memory.server.writes.pending
 
 
 class TestOrder:
@@ -197,7 +197,7 @@ class TestWebSocket:
         frames = FrameReader().feed(wire.written.partition(b"\r\n\r\n")[2])
         return [(frame.opcode, frame.payload[:5]) for frame in frames]
 
-    @pytest.mark.parametrize("size", [1, 200, WRITTEN_ALONE, LARGEST_FRAME + 1])
+    @pytest.mark.parametrize("size", [1, 200, WRITTEN_ALONE, MAX_FRAGMENT_SIZE + 1])
     def test_messages(self, serve: Serve, size: int) -> None:
         """Messages of all sizes come in the order of their `send`, the close frame last."""
         texts = ["a", "b" * size, "c", "d" * size, "e"]
@@ -250,4 +250,4 @@ class TestWebSocket:
         wire.sends(opening())
         assert sent <= (20000 + WRITTEN_ALONE) // 1000
         assert len(wire.written) <= 1_100_000
-        assert not wire.memory.server.outbox.entries
+        assert not wire.memory.server.writes.pending

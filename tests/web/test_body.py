@@ -10,7 +10,7 @@ import pytest
 from twisted.web.resource import Resource
 
 from daphne_like.asgi.queue import HIGH_WATER, MAX_EVENTS
-from daphne_like.http.h1.request_reader import MOST_DISCARDED
+from daphne_like.http.h1.request_reader import MAX_DISCARDED_BODY
 from tests.acting import Script, body, start
 from tests.peers import Recorder, answer_at_once, chunked, get, post, read_answers
 
@@ -293,20 +293,20 @@ class TestAnsweredEarly:
         memory = stream(answer_at_once)
         memory.add(b"other", recorder)
         memory.run()
-        wire = memory.connect().sends(head(MOST_DISCARDED))
+        wire = memory.connect().sends(head(MAX_DISCARDED_BODY))
         (one,) = read_answers(wire.take())
         assert not one.closes
-        wire.sends(bytes(MOST_DISCARDED), get(b"/other"))
+        wire.sends(bytes(MAX_DISCARDED_BODY), get(b"/other"))
         assert read_answers(wire.take())[0].body == b"/other"
 
     def test_long_rest(self, stream: Start) -> None:
         """The peer reads the answer and that the connection closes, though it still sends."""
         memory = stream(answer_at_once)
-        wire = memory.connect().sends(head(MOST_DISCARDED + 1))
+        wire = memory.connect().sends(head(MAX_DISCARDED_BODY + 1))
         (one,) = read_answers(wire.take())
         assert one.closes
         assert (wire.half_closed, wire.lost) == (True, False)
-        wire.sends(bytes(MOST_DISCARDED + 1))
+        wire.sends(bytes(MAX_DISCARDED_BODY + 1))
         assert wire.lost
 
     def test_rest_turns_out_long(self, stream: Start) -> None:
@@ -317,11 +317,11 @@ class TestAnsweredEarly:
         for message in (start(), body(b"a", True), body(b"b")):
             memory.loop.run_until_complete(script.send(message))
         assert not read_answers(wire.take())[0].closes
-        wire.sends(bytes(MOST_DISCARDED))
+        wire.sends(bytes(MAX_DISCARDED_BODY))
         assert not wire.half_closed
         wire.sends(b"x")
         assert wire.half_closed
-        wire.sends(bytes(10**6 - MOST_DISCARDED - 1))
+        wire.sends(bytes(10**6 - MAX_DISCARDED_BODY - 1))
         assert wire.lost
 
     def test_chunked(self, stream: Start) -> None:

@@ -14,7 +14,7 @@ from autobahn.websocket import protocol as autobahn
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 
 from daphne_like.asgi.queue import MessageQueue
-from daphne_like.runtime.send_pacing import Paced
+from daphne_like.runtime.send_pacing import SendPacing
 from daphne_like.websocket.factory import WebSocketFactory
 from daphne_like.websocket.protocol import WebSocketProtocol
 from tests.acting import Script
@@ -84,7 +84,7 @@ class TestPrepared:
     def test_shared_objects_stay_as_they_are(self, serve: Serve) -> None:
         """Nothing goes through the queue for chopped writes."""
         socket = Socket(serve)
-        protocol = socket.wire.protocol._successor
+        protocol = socket.wire.protocol.upgraded_to
         socket.wire.sends(text("a") * 3 + frame(PING, b"p"), close())
         assert list(protocol.send_queue) == []
         assert protocol.triggered is False
@@ -127,7 +127,7 @@ class TestFactory:
         assert isinstance(factory, WebSocketServerFactory)
         assert issubclass(factory.protocol, WebSocketProtocol)
         assert issubclass(factory.protocol, WebSocketServerProtocol)
-        assert issubclass(factory.protocol, Paced)
+        assert issubclass(factory.protocol, SendPacing)
         assert factory.isServer is True
 
     def test_each_server_has_its_own(self, serve: Serve) -> None:

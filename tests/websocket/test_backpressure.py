@@ -10,7 +10,7 @@ import pytest
 
 from daphne_like.asgi.queue import EVENT_OVERHEAD, HIGH_WATER, LOW_WATER
 from daphne_like.exceptions import ConnectionClosed
-from daphne_like.websocket.output import LARGEST_FRAME
+from daphne_like.websocket.output import MAX_FRAGMENT_SIZE
 from tests.memory import Memory
 from tests.websocket.frames import (
     BINARY,
@@ -185,7 +185,7 @@ class TestApplicationThatDoesNotRead:
 class TestPeerThatDoesNotRead:
     """ASGI, "Applications": `send` returns once the send has been completed (C09)."""
 
-    @pytest.mark.parametrize("size", [1, 200, 70000, LARGEST_FRAME])
+    @pytest.mark.parametrize("size", [1, 200, 70000, MAX_FRAGMENT_SIZE])
     def test_send_waits(self, serve: Serve, size: int) -> None:
         """C09: while the transport is full `send` waits, and goes on when it is not."""
         socket = Socket(serve)
@@ -262,7 +262,7 @@ class TestPeerThatDoesNotRead:
             before = len(socket.wire.written)
             socket.wire.reads_on()
             written.append(len(socket.wire.written) - before)
-        assert max(written) <= LARGEST_FRAME + 10
+        assert max(written) <= MAX_FRAGMENT_SIZE + 10
         payloads = [b""]
         inflate = zlib.decompressobj(-15)
         for each in socket.frames():

@@ -232,4 +232,4 @@ class TestSlots:
             memory.loop.run_until_complete(socket.script.send(ACCEPTS))
             wire.vanishes()
         memory.passes(30)
-        assert memory.server.connections == {socket.wire.protocol._successor}
+        assert memory.server.connections == {socket.wire.protocol.upgraded_to}

@@ -142,7 +142,7 @@ class TestApplicationEnds:
         socket.memory.settle()
         socket.wire.sends(close())
         socket.memory.passes(60)
-        assert (server.connections, server.instances, server._leaving) == (set(), {}, {})
+        assert (server.connections, server.instances, server._disconnected) == (set(), {}, {})
 
 
 class TestServerStops:

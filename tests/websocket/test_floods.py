@@ -13,9 +13,9 @@ import pytest
 from daphne_like.asgi.queue import EVENT_OVERHEAD, HIGH_WATER
 from daphne_like.websocket.protocol import (
     MAX_FRAMES_AFTER_LOSS,
+    MAX_FRAMES_PER_TURN,
     MAX_SKIPPED,
     MAX_UNREAD_AFTER_LOSS,
-    MOST_AT_ONCE,
     SKIPPED_FRAME_COST,
 )
 from tests.acting import Script
@@ -184,7 +184,7 @@ class TestFloods:
         wire = memory.connect().sends(OPENING)
         while not wire.paused:
             wire.sends(binary(bytes(1000)))
-        assert len(wire.protocol._kept) < 70000
+        assert len(wire.protocol._unparsed) < 70000
 
 
 class TestTime:
@@ -192,7 +192,7 @@ class TestTime:
 
     def test_turns(self, serve: Serve) -> None:
         """Many small frames in one read are handled in several turns of the event loop."""
-        assert MOST_AT_ONCE == 256
+        assert MAX_FRAMES_PER_TURN == 256
         socket = Socket(serve)
         socket.wire.protocol.dataReceived(frame(PING, b"x") * 1000)
         assert len(socket.frames()) == 256
@@ -268,9 +268,9 @@ class TestTime:
         socket = Socket(serve)
         data = frame(TEXT, b"", fin=False) + frame(CONTINUATION, b"a", fin=False) * 30000
         socket.wire.protocol.dataReceived(data)
-        protocol = socket.wire.protocol._successor
+        protocol = socket.wire.protocol.upgraded_to
         socket.wire.vanishes()
-        assert len(protocol.message_data) < MOST_AT_ONCE + MAX_FRAMES_AFTER_LOSS + 2
+        assert len(protocol.message_data) < MAX_FRAMES_PER_TURN + MAX_FRAMES_AFTER_LOSS + 2
         assert socket.events() == [disconnected(1006)]
 
     @pytest.mark.parametrize("shape", ["one frame", "fragments", "compressed", "tiny reads"])

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from daphne_like.exceptions import ConnectionClosed
-from daphne_like.websocket.output import LARGEST_FRAME
+from daphne_like.websocket.output import MAX_FRAGMENT_SIZE
 from tests.memory import Memory
 from tests.websocket.frames import (
     BINARY,
@@ -59,15 +59,15 @@ class TestLargeMessages:
     @pytest.mark.parametrize(
         ("size", "parts"),
         [
-            (LARGEST_FRAME, [LARGEST_FRAME]),
-            (LARGEST_FRAME + 1, [LARGEST_FRAME, 1]),
-            (2 * LARGEST_FRAME, [LARGEST_FRAME, LARGEST_FRAME]),
-            (2 * LARGEST_FRAME + 5, [LARGEST_FRAME, LARGEST_FRAME, 5]),
+            (MAX_FRAGMENT_SIZE, [MAX_FRAGMENT_SIZE]),
+            (MAX_FRAGMENT_SIZE + 1, [MAX_FRAGMENT_SIZE, 1]),
+            (2 * MAX_FRAGMENT_SIZE, [MAX_FRAGMENT_SIZE, MAX_FRAGMENT_SIZE]),
+            (2 * MAX_FRAGMENT_SIZE + 5, [MAX_FRAGMENT_SIZE, MAX_FRAGMENT_SIZE, 5]),
         ],
     )
     def test_fragments(self, serve: Serve, size: int, parts: list[int]) -> None:
-        """5.4: both sides of LARGEST_FRAME; only the last is final."""
-        assert LARGEST_FRAME == 131072
+        """5.4: both sides of MAX_FRAGMENT_SIZE; only the last is final."""
+        assert MAX_FRAGMENT_SIZE == 131072
         socket = Socket(serve)
         octets = b"%0*d" % (size, 1)
         socket.sends(sends_bytes(octets))
@@ -81,11 +81,11 @@ class TestLargeMessages:
         """C09: the next fragment is written when the one before is read: no buffer of all of it."""
         socket = Socket(serve)
         full_after_each_write(socket)
-        task = socket.starts(sends_bytes(bytes(3 * LARGEST_FRAME)))
+        task = socket.starts(sends_bytes(bytes(3 * MAX_FRAGMENT_SIZE)))
         for part in range(3):
             assert not task.done()
             (found,) = socket.frames()
-            assert (len(found.payload), found.fin) == (LARGEST_FRAME, part == 2)
+            assert (len(found.payload), found.fin) == (MAX_FRAGMENT_SIZE, part == 2)
             socket.wire.reads_on()
         assert task.result() is None
 
@@ -93,7 +93,7 @@ class TestLargeMessages:
         """5.4: control frames go out between the fragments."""
         socket = Socket(serve)
         fills_up(socket)
-        socket.starts(sends_bytes(bytes(2 * LARGEST_FRAME)))
+        socket.starts(sends_bytes(bytes(2 * MAX_FRAGMENT_SIZE)))
         socket.wire.protocol.dataReceived(frame(PING, b"p"))
         socket.wire.reads_on()
         assert [each.opcode for each in socket.frames()] == [BINARY, PONG, CONTINUATION]
@@ -103,9 +103,9 @@ class TestLargeMessages:
         socket = Socket(serve)
         fills_up(socket)
         tasks = [
-            socket.starts(sends_bytes(b"a" * (LARGEST_FRAME + 1))),
+            socket.starts(sends_bytes(b"a" * (MAX_FRAGMENT_SIZE + 1))),
             socket.starts(sends_text("b")),
-            socket.starts(sends_bytes(b"c" * (LARGEST_FRAME + 1))),
+            socket.starts(sends_bytes(b"c" * (MAX_FRAGMENT_SIZE + 1))),
             socket.starts(sends_text("d")),
         ]
         socket.wire.reads_on()
@@ -124,7 +124,7 @@ class TestLargeMessages:
         """What is out of a message cannot be made whole: the WebSocket closes with 1011."""
         socket = Socket(serve, application_close_timeout=0)
         fills_up(socket)
-        task = socket.starts(sends_bytes(bytes(2 * LARGEST_FRAME)))
+        task = socket.starts(sends_bytes(bytes(2 * MAX_FRAGMENT_SIZE)))
         waiting = socket.starts(sends_text("b"))
         task.cancel()
         socket.memory.settle()
@@ -139,7 +139,7 @@ class TestLargeMessages:
         """W30: the application has its last event at once, as after every close of ours."""
         socket = Socket(serve)
         fills_up(socket)
-        socket.starts(sends_bytes(bytes(2 * LARGEST_FRAME))).cancel()
+        socket.starts(sends_bytes(bytes(2 * MAX_FRAGMENT_SIZE))).cancel()
         socket.memory.settle()
         assert socket.events() == [disconnected(1011)]
 
@@ -147,7 +147,7 @@ class TestLargeMessages:
         """One that was cancelled before its first octet was out harms nobody."""
         socket = Socket(serve)
         fills_up(socket)
-        first = socket.starts(sends_bytes(bytes(LARGEST_FRAME + 1)))
+        first = socket.starts(sends_bytes(bytes(MAX_FRAGMENT_SIZE + 1)))
         second = socket.starts(sends_text("b"))
         third = socket.starts(sends_text("c"))
         second.cancel()
@@ -162,7 +162,7 @@ class TestLargeMessages:
         """W40: the `send` raises, and so do those behind it; nothing follows the close frame."""
         socket = Socket(serve, application_close_timeout=0)
         fills_up(socket)
-        tasks = [socket.starts(sends_bytes(bytes(2 * LARGEST_FRAME))) for _ in range(2)]
+        tasks = [socket.starts(sends_bytes(bytes(2 * MAX_FRAGMENT_SIZE))) for _ in range(2)]
         if end == "close":
             socket.sends(closes(4000))
         elif end == "peer":

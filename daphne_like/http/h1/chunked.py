@@ -42,14 +42,22 @@ class ChunkedDecoder:
         is_done: the last chunk and the trailers have been read.
     """
 
-    __slots__ = ("_in_trailers", "_left", "_line", "_overhead", "chunks", "is_done", "trailers")
+    __slots__ = (
+        "_chunk_overhead",
+        "_in_trailers",
+        "_left",
+        "_line",
+        "chunks",
+        "is_done",
+        "trailers",
+    )
 
     def __init__(self) -> None:
         self.chunks = 0
         self.is_done = False
         self.trailers: list[tuple[bytes, bytes]] = []
         self._left = 0  # octets of the chunk, and of the CRLF behind it, that are to come
-        self._overhead = 0
+        self._chunk_overhead = 0
         self._line: bytearray | None = None  # the beginning of a line
         self._in_trailers = False
 
@@ -87,7 +95,7 @@ class ChunkedDecoder:
                 self.chunks += 1
                 begin = found.end()
                 length = int(found[1], 16)
-                if begin - start > FREE_OVERHEAD or self._overhead:
+                if begin - start > FREE_OVERHEAD or self._chunk_overhead:
                     self._charge(begin - start, length)
                 end = begin + length
                 if length and data[end : end + 2] == CRLF:
@@ -111,8 +119,8 @@ class ChunkedDecoder:
         Without that, a peer would send a small body in front of which stand any number of
         octets that are parsed for nothing.
         """
-        self._overhead = max(0, self._overhead + octets - FREE_OVERHEAD - length)
-        if self._overhead > MAX_OVERHEAD:
+        self._chunk_overhead = max(0, self._chunk_overhead + octets - FREE_OVERHEAD - length)
+        if self._chunk_overhead > MAX_OVERHEAD:
             raise PeerError(400, TOO_MUCH)
 
     def _read_data(self, data: bytes, start: int, parts: list[bytes]) -> int:

@@ -20,25 +20,25 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from daphne_like.exceptions import PeerError
-from daphne_like.http.exchange import EXPECTED, HELD, Exchange
+from daphne_like.http.exchange import AWAITING_START, HEAD_BUFFERED, Exchange
 from daphne_like.http.h1.request_reader import (
+    BUFFERING,
     CLOSED,
-    DROPPED,
-    FINISHED,
-    IGNORED,
-    KEPT,
+    DISCARDING,
     LARGE_READ,
-    MOST_AHEAD,
-    MOST_DISCARDED,
-    PARSED,
-    SWITCHED,
-    SWITCHING,
-    HTTP1Input,
-    Input,
+    LINGERING,
+    MAX_DISCARDED_BODY,
+    MAX_PIPELINED,
+    PARSING,
+    PEER_CLOSED,
+    UPGRADE_PENDING,
+    UPGRADED,
+    ReadState,
+    RequestReader,
 )
-from daphne_like.http.h1.status_lines import short_answer
+from daphne_like.http.h1.status_lines import error_response
 from daphne_like.http.h2.connection import HTTP2Connection
-from daphne_like.runtime.timeouts import Wait
+from daphne_like.runtime.timeouts import Timeout
 from daphne_like.runtime.timer_wheel import NEVER
 
 if TYPE_CHECKING:
@@ -48,16 +48,16 @@ log = logging.getLogger("daphne_like.http")
 
 SWITCHING_PROTOCOLS = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
 
-MOST_LINGERING = 16777216
+MAX_LINGER_OCTETS = 16777216
 """Octets dropped after the last answer, so that the peer can read it (RFC 9112, 9.6)."""
 LINGER_SECONDS = 2.0
 """For a peer that has stopped sending to close its side."""
-MOST_LINGER_SECONDS = 30.0
+MAX_LINGER_SECONDS = 30.0
 """For one that still sends what nobody reads."""
 
 
 @implementer(IProtocol, IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
-class HTTP1Connection(HTTP1Input):
+class HTTP1Connection(RequestReader):
     """A connection; a Twisted protocol below, a carrier of exchanges above.
 
     Args:
@@ -66,20 +66,20 @@ class HTTP1Connection(HTTP1Input):
 
     __slots__ = (
         "__weakref__",
+        "_drained",
+        "_drained_at_check",
+        "_error_response",
         "_keep_alive_timeout",
         "_linger_until",
-        "_octets",
-        "_octets_at_look",
-        "_refusal",
     )
 
     def __init__(self, server: Server) -> None:
         super().__init__(server)
         self._keep_alive_timeout = server.options.keep_alive_timeout
-        self._octets = 0  # dropped
-        self._octets_at_look = 0
+        self._drained = 0  # dropped
+        self._drained_at_check = 0
         self._linger_until = NEVER
-        self._refusal: bytes | None = None
+        self._error_response: bytes | None = None
 
     # What Twisted calls.
 
@@ -89,14 +89,14 @@ class HTTP1Connection(HTTP1Input):
         if isinstance(transport, TLSMemoryBIOProtocol):
             # Twisted's own TLS calls before the handshake, and has no deadline for it (S35).
             self.server.protocol_connected(self)
-            self.wait(Wait.HANDSHAKE, self.server.options.tls_handshake_timeout)
+            self.set_timeout(Timeout.TLS_HANDSHAKE, self.server.options.tls_handshake_timeout)
         else:
             self._begin()
 
     def handshakeCompleted(self) -> None:
         """The peer has come through the TLS handshake."""
-        if self.waits_for(Wait.HANDSHAKE):
-            self.arrived(Wait.HANDSHAKE)
+        if self.has_timeout(Timeout.TLS_HANDSHAKE):
+            self.clear_timeout(Timeout.TLS_HANDSHAKE)
             self._begin()
 
     def _begin(self) -> None:
@@ -104,7 +104,7 @@ class HTTP1Connection(HTTP1Input):
         if self._negotiated() == b"h2" and self._serves_http2:
             self._become_http2()  # which sends its settings before it has seen the preface
             if self.server.idle_grace_over:
-                self._successor.close_when_idle()
+                self.upgraded_to.close_when_idle()
         elif self.server.protocol_connected(self):
             self._become_idle()
         else:
@@ -117,49 +117,49 @@ class HTTP1Connection(HTTP1Input):
 
     def readConnectionLost(self) -> None:
         """The peer's FIN: no more requests; what is owed is answered as long as it reads."""
-        if self._input is SWITCHED:
-            self._successor.readConnectionLost()
+        if self._read_state is UPGRADED:
+            self.upgraded_to.readConnectionLost()
             return
-        exchange = self._exchange
+        exchange = self._responding
         receiving, self._receiving = self._receiving, None
-        if self._input is CLOSED:
+        if self._read_state is CLOSED:
             return
         if exchange is None:
             self._lose_connection()  # nothing is owed
             return
-        switching = self._input is SWITCHING
-        if exchange is receiving or (switching and not self._ahead):
+        switching = self._read_state is UPGRADE_PENDING
+        if exchange is receiving or (switching and not self._pipelined):
             # Its body will never be whole; or it is a WebSocket, which has no use for one side.
             exchange.connection_lost()
             self.server.disconnected(exchange)
             self._lose_connection()
             return
-        if self._ahead and (receiving is not None or switching):
-            self._ahead.pop()
-        self._read_no_more(FINISHED)
-        exchange.end_input(peer_is_done=True)
+        if self._pipelined and (receiving is not None or switching):
+            self._pipelined.pop()
+        self._read_no_more(PEER_CLOSED)
+        exchange.end_input(peer_half_closed=True)
         self.server.disconnected(exchange)
 
     def writeConnectionLost(self) -> None:
         """Our own half-close of a lingering connection is out, and all octets before it."""
         self._paused = False
-        self.arrived(Wait.WRITE)
-        self._release_writers()
+        self.clear_timeout(Timeout.WRITE_STALL)
+        self._wake_drain_waiters()
 
     def connectionLost(self, reason: Failure) -> None:
-        if self._input is SWITCHED:
-            successor, self._successor = self._successor, None
+        if self._read_state is UPGRADED:
+            successor, self.upgraded_to = self.upgraded_to, None
             successor.connectionLost(reason)
             return
-        exchange, self._exchange = self._exchange, None
+        exchange, self._responding = self._responding, None
         self._read_no_more(CLOSED)
         self.parser = None  # its callbacks are bound to this object
-        self.forget()
-        self._ahead = None
-        self._refusal = None
+        self.clear_timeouts()
+        self._pipelined = None
+        self._error_response = None
         self._out = None
         self._paused = False
-        self._release_writers()
+        self._wake_drain_waiters()
         self.server.protocol_disconnected(self)
         if exchange is not None:
             exchange.connection_lost()
@@ -169,21 +169,23 @@ class HTTP1Connection(HTTP1Input):
 
     def _not_parsed(self, data: bytes) -> None:
         super()._not_parsed(data)
-        if self._input is DROPPED:
-            self._octets += len(data)
-            if self._octets > MOST_LINGERING:
+        if self._read_state is LINGERING:
+            self._drained += len(data)
+            if self._drained > MAX_LINGER_OCTETS:
                 self.transport.abortConnection()
                 return
-        if len(data) >= LARGE_READ and (self._input is DROPPED or self._input is IGNORED):
+        if len(data) >= LARGE_READ and (
+            self._read_state is LINGERING or self._read_state is DISCARDING
+        ):
             self._drop_in_turns()
 
     # The order of exchanges.
 
     def _start(self, exchange: Exchange) -> None:
-        self.wait(Wait.ANSWER, exchange.time_limit)
+        self.set_timeout(Timeout.RESPONSE, exchange.time_limit)
         exchange.start()
-        if self._input is FINISHED:
-            exchange.end_input(peer_is_done=True)
+        if self._read_state is PEER_CLOSED:
+            exchange.end_input(peer_half_closed=True)
             self.server.disconnected(exchange)
 
     def _become_idle(self) -> None:
@@ -191,44 +193,44 @@ class HTTP1Connection(HTTP1Input):
             self._lose_connection()
         else:
             self._idle = True
-            self.wait_for_next(self._keep_alive_timeout)
+            self.start_keep_alive(self._keep_alive_timeout)
 
     def may_keep_alive(self, exchange: Exchange) -> bool:
         if self.server.stopping:
             # What has been read is answered, and what is known to be on its way.
-            return bool(self._ahead or self._head or self._input is KEPT)
+            return bool(self._pipelined or self._partial_head or self._read_state is BUFFERING)
         # What is left of the body is read and dropped, if it is short and on its way already.
         return exchange.request_complete or (
             not exchange.expects_continue
             and self._body_left is not None
-            and self._body_left <= MOST_DISCARDED
+            and self._body_left <= MAX_DISCARDED_BODY
         )
 
-    def exchange_over(self, exchange: Exchange) -> None:
-        self._exchange = None
+    def response_complete(self, exchange: Exchange) -> None:
+        self._responding = None
         if (
             exchange.keep_alive
             and exchange.request_complete
-            and self._input is PARSED
+            and self._read_state is PARSING
             and self._due is None
-            and self._ahead is None
-            and not self._head
+            and self._pipelined is None
+            and not self._partial_head
             and self.server.action_logger is None
         ):
             # The usual end, flat: the connection is idle again.
             self._idle = True
-            self.deadline = deadline = self._deadlines.now + self._keep_alive_timeout
-            if deadline < self.looked_at:
-                self._deadlines.add(self)
+            self.deadline = deadline = self._timers.now + self._keep_alive_timeout
+            if deadline < self.scheduled_at:
+                self._timers.add(self)
             return
         if self._due is not None:
-            self.arrived(Wait.ANSWER)
+            self.clear_timeout(Timeout.RESPONSE)
         if self.server.action_logger is not None:
             self.server.log_exchange(exchange)
         if not exchange.keep_alive:
             self._finish()
         elif exchange.request_complete:
-            self._go_on()
+            self._serve_next()
         elif exchange.expects_continue:
             # Whether what comes next is the body, only the peer knows (RFC 9110, 10.1.1).
             self._linger()
@@ -237,74 +239,74 @@ class HTTP1Connection(HTTP1Input):
             self._resume_reading()
             self._wait_for_body()
 
-    def _go_on(self) -> None:
+    def _serve_next(self) -> None:
         """Nothing is being answered: on to what comes next on the connection."""
-        if self._exchange is None and self._ahead:
-            self._exchange = self._ahead.popleft()
-        if not self._ahead:
-            self._ahead = None
+        if self._responding is None and self._pipelined:
+            self._responding = self._pipelined.popleft()
+        if not self._pipelined:
+            self._pipelined = None
         if self._paused:
             # The peer does not read its answers; resumeProducing goes on.
             self._pause_reading()
             return
-        if self._input is not KEPT:
+        if self._read_state is not BUFFERING:
             self._resume_reading()
-        elif len(self._ahead or ()) <= MOST_AHEAD // 2:
+        elif len(self._pipelined or ()) <= MAX_PIPELINED // 2:
             self._parse_kept()
-        following = self._exchange
+        following = self._responding
         if following is not None:
             self._start(following)
-        elif self._refusal is not None:
-            self._write_refusal(self._refusal)
-        elif self._input is IGNORED or self._input is FINISHED:
+        elif self._error_response is not None:
+            self._write_refusal(self._error_response)
+        elif self._read_state is DISCARDING or self._read_state is PEER_CLOSED:
             self._finish()
-        elif self._input is PARSED and self._receiving is None and not self._head:
+        elif self._read_state is PARSING and self._receiving is None and not self._partial_head:
             self._become_idle()
             return
-        if self._receiving is not None or self._head:
+        if self._receiving is not None or self._partial_head:
             self._wait_for_rest()
 
     def _parse_kept(self) -> None:
-        kept, start = self._kept, self._kept_from
-        self._kept, self._kept_from = b"", 0
-        self._input = PARSED
+        kept, start = self._unparsed, self._unparsed_from
+        self._unparsed, self._unparsed_from = b"", 0
+        self._read_state = PARSING
         self._parse_in_pieces(kept, start)
-        if self._input is PARSED and self._receiving is None and self.server.idle_grace_over:
-            self._read_no_more(IGNORED)
-        if self._input is not KEPT:
+        if self._read_state is PARSING and self._receiving is None and self.server.idle_grace_over:
+            self._read_no_more(DISCARDING)
+        if self._read_state is not BUFFERING:
             self._resume_reading()
 
     def _refuse(self, error: PeerError) -> None:
         """Answer what is no request, in its turn, and close: never two answers to one request."""
         receiving = self._receiving
         self.server.refused((receiving and receiving.client) or self.client, error)
-        request_line = (self._head or self.whole_head).partition(b"\r\n")[0]
-        answer = short_answer(
+        request_line = (self._partial_head or self.head).partition(b"\r\n")[0]
+        answer = error_response(
             error,
             self.server.default_fields[0],
             head_only=request_line.startswith(b"HEAD "),
             http_10=request_line.endswith(b" HTTP/1.0"),
         )
-        self._read_no_more(IGNORED)
+        self._read_no_more(DISCARDING)
         self._resume_reading()  # and drop
         if receiving is None:
             self._refuse_next(answer)
-        elif receiving is self._exchange:
+        elif receiving is self._responding:
             state = receiving.state
             self.server.disconnected(receiving)
-            if state is EXPECTED or state is HELD:
-                self.answer(receiving, error)
+            if state is AWAITING_START or state is HEAD_BUFFERED:
+                self.send_error(receiving, error)
             else:
                 self.abort(receiving)
-        elif self._ahead and receiving is self._ahead[-1]:
-            self._ahead.pop()
+        elif self._pipelined and receiving is self._pipelined[-1]:
+            self._pipelined.pop()
             self._refuse_next(answer)
         else:  # answered already, and its body goes on wrongly
             self._linger()
 
     def _refuse_next(self, answer: bytes) -> None:
-        self._refusal = answer
-        if self._exchange is None:
+        self._error_response = answer
+        if self._responding is None:
             self._write_refusal(answer)
 
     def _write_refusal(self, answer: bytes) -> None:
@@ -313,21 +315,21 @@ class HTTP1Connection(HTTP1Input):
 
     # Closing.
 
-    def _read_no_more(self, now: Input) -> None:
+    def _read_no_more(self, now: ReadState) -> None:
         """Forget what is half read, and the waits for the rest of it."""
-        self._input = now
+        self._read_state = now
         self._idle = False
         self._receiving = None
-        self._head = b""
-        self._kept = b""
-        self._kept_from = 0
+        self._partial_head = b""
+        self._unparsed = b""
+        self._unparsed_from = 0
         if self._due is not None:
-            self.arrived(Wait.HEAD)
-            self.arrived(Wait.BODY)
+            self.clear_timeout(Timeout.REQUEST_HEAD)
+            self.clear_timeout(Timeout.REQUEST_BODY)
 
     def _finish(self) -> None:
         """Close after the last answer."""
-        if self._input is FINISHED or (self._peer_is_done and self._receiving is None):
+        if self._read_state is PEER_CLOSED or (self._peer_closes and self._receiving is None):
             self._lose_connection()
         else:
             self._linger()
@@ -336,13 +338,13 @@ class HTTP1Connection(HTTP1Input):
         self._drop()
         self.transport.unregisterProducer()
         self.transport.loseConnection()
-        self.wait(Wait.WRITE, self.server.options.write_timeout)
+        self.set_timeout(Timeout.WRITE_STALL, self.server.options.write_timeout)
 
     def _linger(self) -> None:
         """Close so that the peer can read the answer though it still sends (RFC 9112, 9.6)."""
-        if self._input is DROPPED or self._input is CLOSED:
+        if self._read_state is LINGERING or self._read_state is CLOSED:
             return
-        if self._input is FINISHED:
+        if self._read_state is PEER_CLOSED:
             self._lose_connection()
             return
         self._drop()
@@ -351,61 +353,61 @@ class HTTP1Connection(HTTP1Input):
             # A transport lets its producer finish first.
             self.transport.unregisterProducer()
             self.transport.loseWriteConnection()
-        self._linger_until = self._deadlines.clock() + MOST_LINGER_SECONDS
-        self.wait(Wait.LINGER, LINGER_SECONDS)
+        self._linger_until = self._timers.clock() + MAX_LINGER_SECONDS
+        self.set_timeout(Timeout.LINGER, LINGER_SECONDS)
 
     def _drop(self) -> None:
         """All answers are out: whatever is or was read counts for nothing."""
-        self.server.outbox.flush()
-        self._read_no_more(DROPPED)
-        self._ahead = None
-        self._refusal = None
-        self.arrived(Wait.ANSWER)
+        self.server.writes.flush()
+        self._read_no_more(LINGERING)
+        self._pipelined = None
+        self._error_response = None
+        self.clear_timeout(Timeout.RESPONSE)
 
     def _look_at_lingering(self) -> None:
-        still_busy = self._paused or self._octets > self._octets_at_look
-        self._octets_at_look = self._octets
-        if still_busy and self._deadlines.clock() < self._linger_until:
-            self.wait(Wait.LINGER, LINGER_SECONDS)
+        still_busy = self._paused or self._drained > self._drained_at_check
+        self._drained_at_check = self._drained
+        if still_busy and self._timers.clock() < self._linger_until:
+            self.set_timeout(Timeout.LINGER, LINGER_SECONDS)
         else:
             self._lose_connection()
 
     def server_stops(self) -> None:
         """The server begins to stop: requests on their way are answered, with `close`."""
-        if self._exchange is not None:
-            self._exchange.server_stops()
+        if self._responding is not None:
+            self._responding.server_stops()
 
     def close_when_idle(self) -> None:
         """The grace of a stop is over: what has been read is answered, nothing more is read."""
-        exchange = self._ahead[-1] if self._ahead else self._exchange
-        if self._input is KEPT:
+        exchange = self._pipelined[-1] if self._pipelined else self._responding
+        if self._read_state is BUFFERING:
             return  # there are requests to parse; `_parse_kept` reads no more behind them
         if exchange is not None:
             exchange.keep_alive = False
-            if exchange.request_complete and self._input is PARSED:
-                self._read_no_more(IGNORED)
-            if exchange is self._exchange:
+            if exchange.request_complete and self._read_state is PARSING:
+                self._read_no_more(DISCARDING)
+            if exchange is self._responding:
                 exchange.server_stops()
-        elif self._input is PARSED and not self._head:
+        elif self._read_state is PARSING and not self._partial_head:
             if self._receiving is None:
                 self._lose_connection()
             else:
                 self._linger()
 
-    def switch(self, exchange: Exchange, lines: list[bytes], protocol: Any) -> None:
+    def upgrade(self, exchange: Exchange, lines: list[bytes], protocol: Any) -> None:
         """See Carrier (RFC 9110, 7.8).
 
         This object stays the transport's protocol and passes on what it is told: that holds on
         every transport and wrapper, whatever it calls the protocol it carries.
         """
-        defaults = self.server.default_fields[exchange.specials]
+        defaults = self.server.default_fields[exchange.own_defaults]
         self._write_now(b"".join((SWITCHING_PROTOCOLS, defaults, *lines, b"\r\n")))
-        kept, self._kept = self._kept, b""
-        self._input = SWITCHED
-        self._exchange = None
+        kept, self._unparsed = self._unparsed, b""
+        self._read_state = UPGRADED
+        self._responding = None
         self.parser = None
-        self.forget()
-        self._successor = protocol
+        self.clear_timeouts()
+        self.upgraded_to = protocol
         self.transport.unregisterProducer()
         self.server.connection_switched(self, protocol)
         protocol.makeConnection(self.transport)
@@ -417,11 +419,11 @@ class HTTP1Connection(HTTP1Input):
             self.transport.resumeProducing()
 
     def _become_http2(self, read: bytes = b"") -> None:
-        """See HTTP1Input."""
-        self._input = SWITCHED
+        """See RequestReader."""
+        self._read_state = UPGRADED
         self.parser = None
-        self.forget()
-        self._successor = protocol = HTTP2Connection(self.server)
+        self.clear_timeouts()
+        self.upgraded_to = protocol = HTTP2Connection(self.server)
         self.transport.unregisterProducer()
         self.server.connection_switched(self, protocol)
         protocol.makeConnection(self.transport)
@@ -431,40 +433,40 @@ class HTTP1Connection(HTTP1Input):
 
     def disconnect_application(self) -> None:
         """The server stops and has waited long enough: tell the application."""
-        exchange = self._exchange
+        exchange = self._responding
         if exchange is None:
             return
-        self._ahead = None
+        self._pipelined = None
         if self._receiving is not exchange:
             self._receiving = None
         exchange.keep_alive = False
         exchange.end_input()
 
-    def waited_too_long(self, wait: Wait) -> None:
-        log.debug("%% waited too long for %s", wait.name)
-        if wait is Wait.NEXT:
+    def timed_out(self, timeout: Timeout) -> None:
+        log.debug("%% waited too long for %s", timeout.name)
+        if timeout is Timeout.KEEP_ALIVE:
             self._lose_connection()
-        elif wait is Wait.HEAD:
+        elif timeout is Timeout.REQUEST_HEAD:
             self._refuse(PeerError(408, "The request head took too long."))
-        elif wait is Wait.BODY:
+        elif timeout is Timeout.REQUEST_BODY:
             self._look_at_body_rate()
-        elif wait is Wait.ANSWER:
-            exchange = self._exchange
+        elif timeout is Timeout.RESPONSE:
+            exchange = self._responding
             if exchange is not None:
                 self._application_too_slow(exchange)
-        elif wait is Wait.LINGER:
+        elif timeout is Timeout.LINGER:
             self._look_at_lingering()
         else:
-            if wait is Wait.HANDSHAKE:
+            if timeout is Timeout.TLS_HANDSHAKE:
                 self.server.refused_handshake(self.client, "it took too long")
             self.transport.abortConnection()
 
     def _application_too_slow(self, exchange: Exchange) -> None:
         state = exchange.state
         self.server.application_too_slow(exchange)
-        if state is EXPECTED or state is HELD:
+        if state is AWAITING_START or state is HEAD_BUFFERED:
             text = "Application failed to respond within time limit."
-            self.answer(exchange, PeerError(503, text))
+            self.send_error(exchange, PeerError(503, text))
         else:
             self.abort(exchange)
 
@@ -478,8 +480,8 @@ class HTTP1Connection(HTTP1Input):
 
     def resumeProducing(self) -> None:
         super().resumeProducing()
-        if self._input is DROPPED or self._input is CLOSED:
+        if self._read_state is LINGERING or self._read_state is CLOSED:
             return
-        exchange = self._exchange
-        if exchange is None or (exchange.queue is None and exchange.state is EXPECTED):
-            self._go_on()
+        exchange = self._responding
+        if exchange is None or (exchange.queue is None and exchange.state is AWAITING_START):
+            self._serve_next()

@@ -20,10 +20,10 @@ from daphne_like.exceptions import PeerError
 from daphne_like.http.exchange import Exchange
 from daphne_like.http.extensions import EXTENSIONS, NOT_OF_HTTP_10, ExtendedExchange, Supported
 from daphne_like.http.fields import HOST, Fields, FieldSection
-from daphne_like.http.tls_info import find_tls
+from daphne_like.http.tls_info import tls_extension_of
 
 if TYPE_CHECKING:
-    from daphne_like.http.h1.request_reader import HTTP1Input
+    from daphne_like.http.h1.request_reader import RequestReader
     from daphne_like.http.h2.stream import HTTP2Stream
 
 log = logging.getLogger("daphne_like.http")
@@ -58,7 +58,7 @@ LINE_BEGINS = re.compile(rb"(?:\r\n)*(\r\Z|[!#$%&'*+\-.^_`|~0-9A-Za-z]*)")
 
 # Slots, not named tuples: the interpreter specialises how it reads those alone.
 @dataclass(slots=True)
-class Addresses:
+class ConnectionEnds:
     """What every scope of one connection says about its ends, and what may be done with it."""
 
     scheme: str
@@ -89,8 +89,8 @@ class Target(NamedTuple):
     authority: bytes | None
 
 
-MOST_LINES = 512
-LONGEST_TARGET = 128  # the least that --max-request-line can be
+MAX_LINES = 512
+MAX_CACHED_TARGET = 128  # the least that --max-request-line can be
 request_lines: dict[bytes, RequestLine] = {}
 """Request lines of HTTP/1.1 in origin form parsed lately; bounded in number and size."""
 
@@ -134,7 +134,7 @@ def decoded(raw_path: bytes) -> str:
     return raw_path.decode("ascii")
 
 
-def find_addresses(transport: Any) -> Addresses:
+def describe_ends(transport: Any) -> ConnectionEnds:
     """Scheme, client and server of a connection (ASGI H04, H12, H13).
 
     Asked for at the first request, not earlier: behind a PROXY protocol wrapper the transport
@@ -157,8 +157,8 @@ def find_addresses(transport: Any) -> Addresses:
         else:
             ends.append(None)
     if not ISSLTransport.providedBy(transport):
-        return Addresses("http", ends[0], ends[1], EXTENSIONS)
-    return Addresses("https", ends[0], ends[1], with_tls(find_tls(transport)))
+        return ConnectionEnds("http", ends[0], ends[1], EXTENSIONS)
+    return ConnectionEnds("https", ends[0], ends[1], with_tls(tls_extension_of(transport)))
 
 
 def with_tls(tls: dict[str, Any] | None) -> dict[str, Any]:
@@ -177,7 +177,7 @@ def with_known_method(head: bytes) -> bytes | None:
     """Put a method that httptools knows in place of any other one.
 
     Its list of methods is closed, and it refuses some of them for versions of HTTP. The request
-    keeps its own method: `make_exchange` reads it from the head as it came.
+    keeps its own method: `check_request` reads it from the head as it came.
 
     Args:
         head: the beginning of a head, or all of it; with empty lines before it or without.
@@ -214,7 +214,7 @@ def name_of(method: bytes) -> str:
     return method.decode("ascii")
 
 
-def version_of(head: bytes, line_start: int) -> str:
+def parse_version(head: bytes, line_start: int) -> str:
     """The version, where it is not 1.1 or the request line is not as RFC 9112, 3, has it.
 
     httptools lets through more than one space between the parts, a bare CR or LF before the
@@ -233,7 +233,7 @@ def version_of(head: bytes, line_start: int) -> str:
     raise PeerError(400, "The request line is not valid HTTP/1.1.")
 
 
-def make_exchange(connection: HTTP1Input, known: FieldSection, target: bytes) -> Exchange:
+def check_request(connection: RequestReader, known: FieldSection, target: bytes) -> Exchange:
     """Check a request line that httptools has parsed, and make the exchange.
 
     Args:
@@ -244,7 +244,7 @@ def make_exchange(connection: HTTP1Input, known: FieldSection, target: bytes) ->
         PeerError: the request is not to be served.
     """
     parser: Any = connection.parser
-    head = connection.whole_head
+    head = connection.head
     method = head[: head.find(b" ")]
     name = METHODS.get(method) or name_of(method)
     line_end = len(method) + 1 + len(target)
@@ -256,7 +256,7 @@ def make_exchange(connection: HTTP1Input, known: FieldSection, target: bytes) ->
             raise PeerError(400, "A request in HTTP/1.1 has a Host field.")
         keep_alive = known.length is not None
     else:
-        version = version_of(head, line_end)
+        version = parse_version(head, line_end)
         # Where the length is known, a Connection field says keep-alive and nothing else.
         keep_alive = known.length is not None and b"connection" in known.by_name
         if keep_alive:
@@ -270,11 +270,11 @@ def make_exchange(connection: HTTP1Input, known: FieldSection, target: bytes) ->
     fields = known.fields
     if authority is not None:
         fields = [(n, authority if n == b"host" else v) for n, v in fields]
-    elif version == "1.1" and len(target) <= LONGEST_TARGET and name != "OPTIONS":
-        if len(request_lines) >= MOST_LINES:
+    elif version == "1.1" and len(target) <= MAX_CACHED_TARGET and name != "OPTIONS":
+        if len(request_lines) >= MAX_LINES:
             request_lines.clear()
         request_lines[head[: line_end + 9]] = line
-    exchange = exchange_for(
+    exchange = open_exchange(
         connection, line, fields, version, keep_alive or parser.should_keep_alive()
     )
     if version == "1.0":
@@ -284,8 +284,8 @@ def make_exchange(connection: HTTP1Input, known: FieldSection, target: bytes) ->
     return exchange
 
 
-def exchange_for(
-    connection: HTTP1Input | HTTP2Stream,
+def open_exchange(
+    connection: RequestReader | HTTP2Stream,
     line: RequestLine,
     fields: Fields,
     version: str,
@@ -301,7 +301,7 @@ def exchange_for(
         keep_alive: the peer allows another request.
     """
     server = connection.server
-    addresses = connection.addresses or connection.find_addresses()
+    addresses = connection.addresses or connection.describe_ends()
     client, own = addresses.client, addresses.server
     scope: dict[str, Any] = {
         "type": "http",

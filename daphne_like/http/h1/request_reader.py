@@ -16,13 +16,13 @@ from twisted.internet.interfaces import INegotiated
 from daphne_like.asgi.queue import HIGH_WATER
 from daphne_like.exceptions import PeerError
 from daphne_like.http import fields
-from daphne_like.http.exchange import COMPLETE, EXPECTED, Exchange
+from daphne_like.http.exchange import AWAITING_START, COMPLETE, Exchange
 from daphne_like.http.h1 import request_line as request
 from daphne_like.http.h1.chunked import ChunkedDecoder
-from daphne_like.http.h1.request_line import exchange_for, request_lines
-from daphne_like.http.h1.response_writer import HTTP1Output
+from daphne_like.http.h1.request_line import open_exchange, request_lines
+from daphne_like.http.h1.response_writer import ResponseWriter
 from daphne_like.http.h2.frame_reader import PREFACE
-from daphne_like.runtime.timeouts import Wait
+from daphne_like.runtime.timeouts import Timeout
 from daphne_like.runtime.timer_wheel import NEVER
 
 if TYPE_CHECKING:
@@ -32,43 +32,45 @@ known_line = request_lines.get
 """Bound once: the interpreter takes no short cut to a method of something imported."""
 
 END_OF_HEAD = b"\r\n\r\n"
-USUAL_HEAD = 16384
-MOST_SECTIONS = 128
+FAST_PATH_HEAD = 16384
+MAX_SECTIONS = 128
 """Field sections of connections' first requests that are known to other connections."""
-LONGEST_FIRST = 1024
+MAX_CACHED_REQUEST = 1024
 """Octets of a first request whose fields are looked up, or kept."""
 SECRETS = frozenset((b"cookie", b"authorization", b"proxy-authorization"))
 """Fields that are kept no longer than their connection."""
 PREFACE_FOUND = ("Pause on PRI/Upgrade",)
 """How httptools says that it has read the connection preface of HTTP/2, from here or from there."""
-MOST_AHEAD = 16
+MAX_PIPELINED = 16
 """Requests parsed ahead of the one that is answered; then the peer is read no further."""
-MOST_EMPTY = 64
+MAX_EMPTY_LINES = 64
 """Octets of empty lines before a request line."""
 LARGE_READ = 65536
 """Octets that are dropped from which the next read waits for the next turn. An event loop reads up
 to 8 MiB of one connection in a turn, which takes as long as hundreds of requests."""
-MOST_DISCARDED = 262144
+MAX_DISCARDED_BODY = 262144
 """Octets of an unread request body that are read and dropped to keep a connection."""
 MAX_CHUNKS_A_TURN = 512
 """Chunks of one connection that are decoded in one turn of the event loop: half a millisecond's
 work. A peer can send a million of them in the time of one turn."""
 
 
-class Input(enum.Enum):
+class ReadState(enum.Enum):
     """What happens to what the peer sends."""
 
-    PARSED = enum.auto()
-    KEPT = enum.auto()  # parsed when the requests before it are answered
-    SWITCHING = enum.auto()  # kept for another protocol, if the application wants it
-    SWITCHED = enum.auto()  # the other protocol's
-    IGNORED = enum.auto()  # the connection ends with the answers that are owed
-    FINISHED = enum.auto()  # likewise, and the peer has closed its side
-    DROPPED = enum.auto()  # all answers are out, the connection lingers
+    PARSING = enum.auto()
+    BUFFERING = enum.auto()  # parsed when the requests before it are answered
+    UPGRADE_PENDING = enum.auto()  # kept for another protocol, if the application wants it
+    UPGRADED = enum.auto()  # the other protocol's
+    DISCARDING = enum.auto()  # the connection ends with the answers that are owed
+    PEER_CLOSED = enum.auto()  # likewise, and the peer has closed its side
+    LINGERING = enum.auto()  # all answers are out, the connection lingers
     CLOSED = enum.auto()
 
 
-PARSED, KEPT, SWITCHING, SWITCHED, IGNORED, FINISHED, DROPPED, CLOSED = Input
+PARSING, BUFFERING, UPGRADE_PENDING, UPGRADED, DISCARDING, PEER_CLOSED, LINGERING, CLOSED = (
+    ReadState
+)
 
 
 def end_of_section(before: bytes, data: bytes, start: int) -> int:
@@ -87,7 +89,7 @@ def end_of_section(before: bytes, data: bytes, start: int) -> int:
     return found + 4 if found >= 0 else -1
 
 
-class HTTP1Input(HTTP1Output):
+class RequestReader(ResponseWriter):
     """Parses what the peer sends into exchanges, as far as they may be read ahead.
 
     Args:
@@ -95,66 +97,66 @@ class HTTP1Input(HTTP1Output):
     """
 
     __slots__ = (
-        "_again",
-        "_ahead",
         "_body_left",
         "_chunks",
         "_decoder",
-        "_exchange",
         "_fields",
-        "_head",
         "_http_timeout",
         "_idle",
-        "_input",
-        "_kept",
-        "_kept_from",
-        "_known",
+        "_last_section",
         "_line_begun",
         "_max_requests",
-        "_peer_is_done",
+        "_partial_head",
+        "_peer_closes",
+        "_pipelined",
+        "_read_state",
         "_reading",
         "_receiving",
         "_requests",
+        "_responding",
+        "_section_reused",
         "_serves_http2",
-        "_successor",
         "_target",
         "_turn_is_due",
+        "_unparsed",
+        "_unparsed_from",
         "_upgrading",
         "addresses",
+        "head",
         "parser",
-        "whole_head",
+        "upgraded_to",
     )
 
     def __init__(self, server: Server) -> None:
         super().__init__(server)
-        self.addresses: request.Addresses | None = None
+        self.addresses: request.ConnectionEnds | None = None
         self._http_timeout = server.options.http_timeout
         self._max_requests = server.options.max_requests_per_connection
         self._requests = 0
         self._serves_http2 = server.options.http != "1"
         self._reading = True
         self.parser: Any = None
-        self._input = PARSED
-        self._exchange: Exchange | None = None  # the one that is answered
+        self._read_state = PARSING
+        self._responding: Exchange | None = None  # the one that is answered
         self._receiving: Exchange | None = None  # the one whose body arrives
-        self._ahead: deque[Exchange] | None = None
+        self._pipelined: deque[Exchange] | None = None
         self._fields: fields.Fields = []
         self._target = b""
-        self._head: bytes | bytearray = b""  # as far as it came, until it is whole
-        self.whole_head = b""  # its octets, without empty lines before it
+        self._partial_head: bytes | bytearray = b""  # as far as it came, until it is whole
+        self.head = b""  # its octets, without empty lines before it
         self._body_left: int | None = 0  # of a Content-Length; None in a chunked body
         self._line_begun = False  # httptools has been fed the method of the request line
         self._decoder: ChunkedDecoder | None = None
         self._chunks = 0  # decoded in this turn of the event loop
         self._turn_is_due = False  # `_begin_turn` is scheduled
-        self._kept = b""  # what is to be parsed of it begins at _kept_from
-        self._kept_from = 0
-        self._peer_is_done = False  # it said that it sends no further request
+        self._unparsed = b""  # what is to be parsed of it begins at _unparsed_from
+        self._unparsed_from = 0
+        self._peer_closes = False  # it said that it sends no further request
         self._idle = False  # between two requests, and nothing owed
-        self._known: fields.FieldSection | None = None  # of the last request, if repeatable
-        self._again = False  # the request that is parsed has the same
+        self._last_section: fields.FieldSection | None = None  # of the last request, if repeatable
+        self._section_reused = False  # the request that is parsed has the same
         self._upgrading = False  # the parser has stopped for another protocol
-        self._successor: Any = None  # that protocol, once it has the connection
+        self.upgraded_to: Any = None  # that protocol, once it has the connection
 
     # What the order of exchanges does about it.
 
@@ -162,7 +164,7 @@ class HTTP1Input(HTTP1Output):
         """Run the application of an exchange whose turn it is."""
         raise NotImplementedError
 
-    def _go_on(self) -> None:
+    def _serve_next(self) -> None:
         """Nothing is being answered: on to what comes next."""
         raise NotImplementedError
 
@@ -170,7 +172,7 @@ class HTTP1Input(HTTP1Output):
         """What came is no request."""
         raise NotImplementedError
 
-    def switch(self, exchange: Exchange, lines: list[bytes], protocol: Any) -> None:
+    def upgrade(self, exchange: Exchange, lines: list[bytes], protocol: Any) -> None:
         """See Carrier."""
         raise NotImplementedError
 
@@ -189,9 +191,9 @@ class HTTP1Input(HTTP1Output):
     # Octets.
 
     def dataReceived(self, data: bytes) -> None:
-        if self._input is not PARSED:
-            if self._successor is not None:
-                self._successor.dataReceived(data)
+        if self._read_state is not PARSING:
+            if self.upgraded_to is not None:
+                self.upgraded_to.dataReceived(data)
             else:
                 self._not_parsed(data)
             return
@@ -201,60 +203,60 @@ class HTTP1Input(HTTP1Output):
             self._idle = False
             self.deadline = NEVER
             line_end = data.find(b"\r\n")
-            known = self._known
-            if self.addresses is None and line_end > 0 and len(data) <= LONGEST_FIRST:
-                self._known = known = self._known_of_others(data[line_end:])
+            known = self._last_section
+            if self.addresses is None and line_end > 0 and len(data) <= MAX_CACHED_REQUEST:
+                self._last_section = known = self._find_section(data[line_end:])
             if known is not None and data.startswith(known.octets, line_end):
                 line = known_line(data[:line_end])
                 if line is not None and known.has_host:
                     # The fields of the last request, octet for octet, behind a request
                     # line seen lately: what httptools and the checks said of both holds.
-                    exchange = exchange_for(self, line, known.fields, "1.1", True)
+                    exchange = open_exchange(self, line, known.fields, "1.1", True)
                     if self._max_requests:
                         self._count_request(exchange)
-                    self._exchange = exchange
+                    self._responding = exchange
                     section_end = line_end + len(known.octets)
                     if known.length or section_end != len(data):
                         self._take_body(exchange, known.length or 0, data, section_end)
                     else:
                         exchange.request_complete = True
                     if self._http_timeout:
-                        self.wait(Wait.ANSWER, self._http_timeout)
+                        self.set_timeout(Timeout.RESPONSE, self._http_timeout)
                     exchange.start()
-                    if self._receiving is not None or self._head:
+                    if self._receiving is not None or self._partial_head:
                         self._wait_for_rest()
                     return
                 self._parse_request_line(data, line_end, line_end + len(known.octets))
-                self._settle()
+                self._after_feed()
                 return
             head_end = data.find(END_OF_HEAD) + 4
-            if 4 < head_end <= self.server.usual_head and data[0] > 32:
+            if 4 < head_end <= self.server.fast_path_head and data[0] > 32:
                 # One head as it came, and nothing before it.
-                self.whole_head = head = data[:head_end]
+                self.head = head = data[:head_end]
                 self._feed_head(head)
                 if head_end < len(data):
                     self._parse_in_pieces(data, head_end)
             else:
                 self._parse_in_pieces(data)
-        self._settle()
+        self._after_feed()
 
-    def _known_of_others(self, section: bytes) -> fields.FieldSection | None:
+    def _find_section(self, section: bytes) -> fields.FieldSection | None:
         """The fields of a connection's first request, if another's first one had the same."""
         known = self.server.field_sections.get(section)
         if known is not None:
             try:
-                self.find_addresses()
+                self.describe_ends()
             except PeerError:
                 return None  # it is refused when it is parsed
         return known
 
-    def _remember(self, known: fields.FieldSection) -> None:
+    def _store_section(self, known: fields.FieldSection) -> None:
         """Keep the fields of a first request, short and without a body, for other connections."""
-        line = self.whole_head.removesuffix(known.octets)
+        line = self.head.removesuffix(known.octets)
         if (
             not known.octets
             or known.length != 0
-            or len(self.whole_head) > LONGEST_FIRST
+            or len(self.head) > MAX_CACHED_REQUEST
             or not SECRETS.isdisjoint(known.by_name)
             # The line is checked by now; that it ends where the fields begin must never rest on
             # what a parser takes for the end of a line: they would be put into others' requests.
@@ -263,17 +265,17 @@ class HTTP1Input(HTTP1Output):
         ):
             return
         sections = self.server.field_sections
-        if len(sections) >= MOST_SECTIONS:
+        if len(sections) >= MAX_SECTIONS:
             sections.clear()
         sections[known.octets] = known
 
     def _parse_request_line(self, data: bytes, line_end: int, section_end: int) -> None:
         """Feed a head whose fields are known, without them."""
-        self._again = True
-        self.whole_head = data[:section_end]
+        self._section_reused = True
+        self.head = data[:section_end]
         self._feed_head(data[:line_end] + END_OF_HEAD)
-        self._again = False
-        if self._exchange is None and self._input is PARSED:  # there was no request line
+        self._section_reused = False
+        if self._responding is None and self._read_state is PARSING:  # there was no request line
             self._refuse(PeerError(400, request.NOT_HTTP))
         elif section_end < len(data):
             self._parse_in_pieces(data, section_end)
@@ -321,21 +323,21 @@ class HTTP1Input(HTTP1Output):
             ):
                 # The connection's first octets were HTTP/2's preface.
                 self._become_http2(PREFACE)
-            elif self._input is PARSED:  # else `Connection: close` came before it
+            elif self._read_state is PARSING:  # else `Connection: close` came before it
                 self._refuse(request.refusal(error, octets))
 
     def _parse_in_pieces(self, data: bytes, start: int = 0) -> None:
         """Feed one head, or what belongs to one body, at a time: parsing can stop after each."""
-        if self._kept:  # the octets before these wait for the next turn
-            self._kept = self._kept[self._kept_from :] + data[start:]
-            self._kept_from = 0
+        if self._unparsed:  # the octets before these wait for the next turn
+            self._unparsed = self._unparsed[self._unparsed_from :] + data[start:]
+            self._unparsed_from = 0
             return
         size = len(data)
         view = memoryview(data)
-        while start < size and self._input is PARSED:
-            if self._ahead is not None and len(self._ahead) >= MOST_AHEAD:
-                self._input = KEPT
-                self._kept, self._kept_from = data, start
+        while start < size and self._read_state is PARSING:
+            if self._pipelined is not None and len(self._pipelined) >= MAX_PIPELINED:
+                self._read_state = BUFFERING
+                self._unparsed, self._unparsed_from = data, start
                 self._pause_reading()
                 return
             if self._body_left:
@@ -343,17 +345,17 @@ class HTTP1Input(HTTP1Output):
                 self._count_body(data if end - start == size else data[start:end])
             elif self._body_left is None:
                 if self._chunks >= MAX_CHUNKS_A_TURN:
-                    self._kept, self._kept_from = data, start
+                    self._unparsed, self._unparsed_from = data, start
                     self._pause_reading()
                     return
                 end = self._parse_chunks(data, start)
             else:
                 end = self._parse_head(data, view, start)
             start = end
-        if self._input is SWITCHING and start < size:
-            self._kept, self._kept_from = data[start:], 0
-        elif self._input is SWITCHED and start < size:  # HTTP/2, just now
-            self._successor.dataReceived(data[start:])
+        if self._read_state is UPGRADE_PENDING and start < size:
+            self._unparsed, self._unparsed_from = data[start:], 0
+        elif self._read_state is UPGRADED and start < size:  # HTTP/2, just now
+            self.upgraded_to.dataReceived(data[start:])
 
     def _count_body(self, octets: bytes) -> None:
         """A part of a body with Content-Length: nothing is to be parsed in it."""
@@ -372,7 +374,7 @@ class HTTP1Input(HTTP1Output):
             Where it ends in `data`.
         """
         options = self.server.options
-        head = self._head
+        head = self._partial_head
         end = end_of_section(bytes(head[-3:]), data, start)
         is_whole = end >= 0
         if not is_whole:
@@ -389,23 +391,23 @@ class HTTP1Input(HTTP1Output):
         else:
             head = bytearray(view[start:end])
         if is_whole and not head.isspace():
-            self._head = b""
-            self.whole_head = request.without_empty_lines(bytes(head))
+            self._partial_head = b""
+            self.head = request.without_empty_lines(bytes(head))
         else:
-            self._head = head if type(head) is bytearray else bytearray(head)
-            self.whole_head = b""
+            self._partial_head = head if type(head) is bytearray else bytearray(head)
+            self.head = b""
         if self._line_begun:
             self._parse(view[start:end])
         else:
-            self._line_begun = self._feed_head(self.whole_head or bytes(self._head))
-        if self.whole_head:
+            self._line_begun = self._feed_head(self.head or bytes(self._partial_head))
+        if self.head:
             self._line_begun = False
-        if self._input is PARSED:
-            if is_whole and len(self._head) > MOST_EMPTY:
+        if self._read_state is PARSING:
+            if is_whole and len(self._partial_head) > MAX_EMPTY_LINES:
                 self._refuse(PeerError(400, "Too many empty lines."))
             elif len(self._target) > options.max_request_line:
                 self._refuse(PeerError(414, "The request line is too long."))
-            elif len(self._head) > options.max_head:
+            elif len(self._partial_head) > options.max_head:
                 self._refuse(PeerError(431, "The header section is too large."))
         return end
 
@@ -449,26 +451,26 @@ class HTTP1Input(HTTP1Output):
         """Go on with what was too much for the turn before."""
         self._turn_is_due = False
         self._chunks = 0
-        if self._input is DROPPED or (self._input is IGNORED and not self._paused):
+        if self._read_state is LINGERING or (self._read_state is DISCARDING and not self._paused):
             self._resume_reading()
             return
         receiving = self._receiving
-        if not self._kept or self._input is not PARSED:
+        if not self._unparsed or self._read_state is not PARSING:
             return
         if receiving is not None and receiving.is_full:
-            return  # `input_read` goes on
-        kept, start = self._kept, self._kept_from
-        self._kept, self._kept_from = b"", 0
+            return  # `body_consumed` goes on
+        kept, start = self._unparsed, self._unparsed_from
+        self._unparsed, self._unparsed_from = b"", 0
         self._parse_in_pieces(kept, start)
-        if self._input is not KEPT:
+        if self._read_state is not BUFFERING:
             self._resume_reading()
-        self._settle()
+        self._after_feed()
 
     def _not_parsed(self, data: bytes) -> None:
-        if self._input is KEPT or self._input is SWITCHING:
-            self._kept = self._kept[self._kept_from :] + data
-            self._kept_from = 0
-            if len(self._kept) >= HIGH_WATER:
+        if self._read_state is BUFFERING or self._read_state is UPGRADE_PENDING:
+            self._unparsed = self._unparsed[self._unparsed_from :] + data
+            self._unparsed_from = 0
+            if len(self._unparsed) >= HIGH_WATER:
                 self._pause_reading()
 
     def _ignore_upgrade(self, rest: bytes | memoryview) -> None:
@@ -477,16 +479,16 @@ class HTTP1Input(HTTP1Output):
         self._upgrading = False
         assert not rest  # a head is fed alone
 
-    def _settle(self) -> None:
+    def _after_feed(self) -> None:
         """What came is parsed: start what can start, and wait for what is missing."""
-        exchange = self._exchange
+        exchange = self._responding
         if exchange is None:
-            if self._input is PARSED and not self._idle:
-                self._go_on()
+            if self._read_state is PARSING and not self._idle:
+                self._serve_next()
             return
-        if exchange.queue is None and exchange.state is EXPECTED and not self._paused:
+        if exchange.queue is None and exchange.state is AWAITING_START and not self._paused:
             self._start(exchange)
-        if self._receiving is not None or self._head:
+        if self._receiving is not None or self._partial_head:
             self._wait_for_rest()
 
     def _wait_for_rest(self) -> None:
@@ -496,10 +498,10 @@ class HTTP1Input(HTTP1Output):
             receiving.flush_body()
             if receiving.is_full:
                 self._pause_reading()
-            elif not self.waits_for(Wait.BODY):
+            elif not self.has_timeout(Timeout.REQUEST_BODY):
                 self._wait_for_body()
-        elif not self.waits_for(Wait.HEAD):
-            self.wait(Wait.HEAD, self.server.options.header_timeout)
+        elif not self.has_timeout(Timeout.REQUEST_HEAD):
+            self.set_timeout(Timeout.REQUEST_HEAD, self.server.options.header_timeout)
 
     # What httptools calls.
 
@@ -517,40 +519,40 @@ class HTTP1Input(HTTP1Output):
     def on_headers_complete(self) -> None:
         """The head is whole: check it, and make its exchange."""
         target, self._target = self._target, b""
-        known = self._known
-        if known is None or not self._again:
+        known = self._last_section
+        if known is None or not self._section_reused:
             parsed, self._fields = self._fields, []
-            known = fields.check_fields(parsed, self.whole_head, self.server.options)
-            self._known = known if known.octets else None
+            known = fields.check_fields(parsed, self.head, self.server.options)
+            self._last_section = known if known.octets else None
         is_first = self.addresses is None
-        exchange = request.make_exchange(self, known, target)
+        exchange = request.check_request(self, known, target)
         if is_first:
-            self._remember(known)
+            self._store_section(known)
         if known.length != 0:
-            exchange = self._frame(exchange, known.by_name)
+            exchange = self._determine_framing(exchange, known.by_name)
         else:
             exchange.request_complete = True
-        if not exchange.keep_alive and self._input is not SWITCHING:
-            self._peer_is_done = True
+        if not exchange.keep_alive and self._read_state is not UPGRADE_PENDING:
+            self._peer_closes = True
             if exchange.request_complete:
-                self._input = IGNORED
+                self._read_state = DISCARDING
         if self._due is not None:
-            self.arrived(Wait.HEAD)
+            self.clear_timeout(Timeout.REQUEST_HEAD)
         if self._max_requests:
             self._count_request(exchange)
-        if self._exchange is None:
-            self._exchange = exchange
-        elif self._ahead is None:
-            self._ahead = deque((exchange,))
+        if self._responding is None:
+            self._responding = exchange
+        elif self._pipelined is None:
+            self._pipelined = deque((exchange,))
         else:
-            self._ahead.append(exchange)
+            self._pipelined.append(exchange)
 
     def _count_request(self, exchange: Exchange) -> None:
         self._requests += 1
         if self._requests == self._max_requests:
             exchange.keep_alive = False
 
-    def _frame(self, exchange: Exchange, known: dict[bytes, bytes]) -> Exchange:
+    def _determine_framing(self, exchange: Exchange, known: dict[bytes, bytes]) -> Exchange:
         """Find out about the body, from fields that say something about it.
 
         Returns:
@@ -562,7 +564,7 @@ class HTTP1Input(HTTP1Output):
             has_body = self._body_left != 0
             session = self.server.ws_factory.session_for(exchange, has_body=has_body)
             if session is not None:
-                self._input = SWITCHING
+                self._read_state = UPGRADE_PENDING
                 self._upgrading = upgrading
                 return session
         if self._body_left == 0:
@@ -597,7 +599,7 @@ class HTTP1Input(HTTP1Output):
         exchange.received += len(data)
         exchange.expects_continue = False  # it did not wait for us
         if exchange.state is COMPLETE:
-            if exchange.received - exchange.received_at_end > MOST_DISCARDED:
+            if exchange.received - exchange.received_at_end > MAX_DISCARDED_BODY:
                 self._linger()
         else:
             most = self.server.options.max_body_size
@@ -608,14 +610,14 @@ class HTTP1Input(HTTP1Output):
     def on_message_complete(self) -> None:
         """The request is whole."""
         exchange = self._receiving
-        if exchange is None or self._again or (self._upgrading and self._body_left != 0):
+        if exchange is None or self._section_reused or (self._upgrading and self._body_left != 0):
             return
         self._receiving = None
         self._body_left = 0
-        self.arrived(Wait.BODY)
+        self.clear_timeout(Timeout.REQUEST_BODY)
         exchange.request_complete = True
         if not exchange.keep_alive:
-            self._input = IGNORED
+            self._read_state = DISCARDING
         self._resume_reading()
         if exchange.queue is not None:
             exchange.flush_body()
@@ -626,7 +628,7 @@ class HTTP1Input(HTTP1Output):
         receiving = self._receiving
         if receiving is not None:
             receiving.received_at_look = receiving.received
-            self.wait(Wait.BODY, self.server.options.body_timeout)
+            self.set_timeout(Timeout.REQUEST_BODY, self.server.options.body_timeout)
 
     def _look_at_body_rate(self) -> None:
         receiving = self._receiving
@@ -640,14 +642,14 @@ class HTTP1Input(HTTP1Output):
         else:
             self._refuse(PeerError(408, "The request body came too slowly."))
 
-    def input_wanted(self, exchange: Exchange) -> None:
+    def body_requested(self, exchange: Exchange) -> None:
         """See Carrier."""
-        super().input_wanted(exchange)
+        super().body_requested(exchange)
         self._wait_for_body()  # which it sends from now on
 
-    def input_read(self) -> None:
+    def body_consumed(self) -> None:
         """See Carrier."""
-        if not self._reading and self._input is not KEPT:
+        if not self._reading and self._read_state is not BUFFERING:
             self._resume_reading()
             self._wait_for_body()
 
@@ -657,19 +659,21 @@ class HTTP1Input(HTTP1Output):
             self.transport.pauseProducing()
 
     def _resume_reading(self) -> None:
-        if self._kept and self._input is PARSED:
+        if self._unparsed and self._read_state is PARSING:
             self._begin_turn_soon()  # first what has been read already
             return
-        if not self._reading and (self._input is not SWITCHING or len(self._kept) < HIGH_WATER):
+        if not self._reading and (
+            self._read_state is not UPGRADE_PENDING or len(self._unparsed) < HIGH_WATER
+        ):
             self._reading = True
             self.transport.resumeProducing()
 
     @property
     def client(self) -> list[Any] | None:
         """See Carrier; it may be asked for before the first request."""
-        return (self.addresses or request.find_addresses(self.transport)).client
+        return (self.addresses or request.describe_ends(self.transport)).client
 
-    def find_addresses(self) -> request.Addresses:
+    def describe_ends(self) -> request.ConnectionEnds:
         """Both ends, from the first request on.
 
         Raises:
@@ -678,7 +682,7 @@ class HTTP1Input(HTTP1Output):
         """
         if self._negotiated() == b"h2":
             raise PeerError(400, "TLS has settled on HTTP/2, and this is HTTP/1.1.")
-        self.addresses = request.find_addresses(self.transport)
+        self.addresses = request.describe_ends(self.transport)
         return self.addresses
 
     def _negotiated(self) -> bytes | None:

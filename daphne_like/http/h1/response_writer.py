@@ -10,19 +10,26 @@ from typing import TYPE_CHECKING
 from twisted.internet.interfaces import ISSLTransport
 
 from daphne_like.exceptions import ConnectionClosed, PeerError
-from daphne_like.http.exchange import BODILESS, EXPECTED, HELD, STREAMING, WRITING, Exchange
-from daphne_like.http.file_range import MOST_SENT, Stretch
+from daphne_like.http.exchange import (
+    AWAITING_START,
+    BODILESS,
+    BODY_BLOCKED,
+    HEAD_BUFFERED,
+    SENDING_BODY,
+    Exchange,
+)
+from daphne_like.http.file_range import MAX_SENDFILE_SIZE, FileRange
 from daphne_like.http.h1.status_lines import (
     CHUNKED,
     CLOSE,
     CONTINUE,
     KEEP_ALIVE,
     STATUS_LINES,
-    short_answer,
+    error_response,
     status_line,
 )
-from daphne_like.runtime.send_pacing import TURN, Paced
-from daphne_like.transport_interfaces import ISendsFiles, ITakesViews
+from daphne_like.runtime.send_pacing import YIELD, SendPacing
+from daphne_like.transport_interfaces import IMemoryviewTransport, ISendfileTransport
 
 if TYPE_CHECKING:
     from daphne_like.server import Server
@@ -34,12 +41,12 @@ known_status_line = STATUS_LINES.get
 LAST_CHUNK = b"0\r\n\r\n"
 WRITTEN_ALONE = 16384
 """From this size on a body is handed over beside its head instead of copied behind it."""
-LARGEST_WRITE = 131072
+MAX_WRITE_SIZE = 131072
 """Octets of body handed to the transport at once; it would buffer all it is given."""
 
 
-class HTTP1Output(Paced):
-    """What an exchange calls to be written; `exchange_over` tells the reading half.
+class ResponseWriter(SendPacing):
+    """What an exchange calls to be written; `response_complete` tells the reading half.
 
     Args:
         server: for the default fields and options.
@@ -52,7 +59,7 @@ class HTTP1Output(Paced):
         self._out: list[bytes | memoryview] | None = None
         self._out_size = 0
 
-    def exchange_over(self, exchange: Exchange) -> None:
+    def response_complete(self, exchange: Exchange) -> None:
         """The response is whole."""
         raise NotImplementedError
 
@@ -69,18 +76,18 @@ class HTTP1Output(Paced):
             ApplicationError: the body is longer or shorter than its Content-Length.
         """
         status = exchange.status
-        length = exchange.length
+        length = exchange.content_length
         size = len(body)
         if size >= WRITTEN_ALONE:
             return self._respond_large(exchange, body, more)
-        lines = exchange.lines
+        lines = exchange.field_lines
         server = self.server
         if server.stopping or not (more or exchange.request_complete):
             exchange.keep_alive = exchange.keep_alive and self.may_keep_alive(exchange)
         framing = b""
         if exchange.head_only or status in BODILESS:
             framing = self._frame_nothing(exchange, size, more)
-            lines = exchange.lines
+            lines = exchange.field_lines
             body = b""
             size = 0
         elif length is None:
@@ -101,32 +108,32 @@ class HTTP1Output(Paced):
         octets = b"".join(
             (
                 known_status_line(status) or status_line(status),
-                server.default_fields[exchange.specials],
+                server.default_fields[exchange.own_defaults],
                 *lines,
                 framing,
                 b"\r\n",
                 body,
             )
         )
-        exchange.written = size
+        exchange.body_octets_sent = size
         if more:
-            exchange.state = STREAMING
+            exchange.state = SENDING_BODY
             if server.action_logger is not None:
                 exchange.head_sent = server.clock()
             return self._write_soon(octets)
-        server.outbox.put(self.transport, octets)
+        server.writes.write(self.transport, octets)
         exchange.complete()
-        self.exchange_over(exchange)
-        return self._writer() if self._paused else None
+        self.response_complete(exchange)
+        return self._drain_waiter() if self._paused else None
 
     def _respond_large(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
         """The head alone, and then the body as a further part of it."""
-        if exchange.length is not None:
+        if exchange.content_length is not None:
             if not self._is_bodiless(exchange):
                 exchange.check_length(len(body), more)
         elif not more and exchange.status not in BODILESS:
-            exchange.length = len(body)
-            exchange.lines.append(b"Content-Length: %d\r\n" % exchange.length)
+            exchange.content_length = len(body)
+            exchange.field_lines.append(b"Content-Length: %d\r\n" % exchange.content_length)
         if not more:
             exchange.keep_alive = exchange.keep_alive and self.may_keep_alive(exchange)
         self.respond(exchange, b"", True)
@@ -148,17 +155,17 @@ class HTTP1Output(Paced):
                 before, after = b"%x\r\n" % size, b"\r\n"
             if not more:
                 after += LAST_CHUNK
-        elif exchange.length is not None:
+        elif exchange.content_length is not None:
             exchange.check_length(size, more)
-        exchange.written += size
-        if size > LARGEST_WRITE:
-            exchange.state = WRITING
-            exchange.part_written = Event()
+        exchange.body_octets_sent += size
+        if size > MAX_WRITE_SIZE:
+            exchange.state = BODY_BLOCKED
+            exchange.body_unblocked = Event()
             return self._write_large(exchange, before, body, after, more)
         octets = b"%b%b%b" % (before, body, after) if before or after else body
         if more and self._paused:
-            exchange.state = WRITING
-            exchange.part_written = Event()
+            exchange.state = BODY_BLOCKED
+            exchange.body_unblocked = Event()
             return self._write_when_room(exchange, octets, size)
         return self._write_part(exchange, octets, more)
 
@@ -172,16 +179,16 @@ class HTTP1Output(Paced):
             octets: with framing.
             size: octets of body among them.
         """
-        written = exchange.part_written
+        written = exchange.body_unblocked
         assert written is not None
         try:
             await self._room_for(exchange)
         except BaseException:
-            exchange.written -= size
+            exchange.body_octets_sent -= size
             raise
         finally:
-            if exchange.state is WRITING:
-                exchange.state = STREAMING
+            if exchange.state is BODY_BLOCKED:
+                exchange.state = SENDING_BODY
             written.set()
         waiting = self._write_soon(octets)
         if waiting is not None:
@@ -194,8 +201,8 @@ class HTTP1Output(Paced):
             ConnectionClosed: the connection is gone.
         """
         if self._paused:
-            await self._writer()
-        if exchange.state is not WRITING:
+            await self._drain_waiter()
+        if exchange.state is not BODY_BLOCKED:
             raise ConnectionClosed("The connection was closed while a body was written")
 
     def _write_part(self, exchange: Exchange, octets: bytes, more: bool) -> Awaitable[None] | None:
@@ -203,99 +210,101 @@ class HTTP1Output(Paced):
             return self._write_soon(octets)
         self._write_last(octets)
         exchange.complete()
-        self.exchange_over(exchange)
-        return self._writer() if self._paused else None
+        self.response_complete(exchange)
+        return self._drain_waiter() if self._paused else None
 
     async def _write_large(
         self, exchange: Exchange, before: bytes, body: bytes, after: bytes, more: bool
     ) -> None:
         """Write a large part piece by piece, as the peer reads it: its progress can be seen."""
-        written = exchange.part_written
+        written = exchange.body_unblocked
         assert written is not None
         begun = False
         try:
             await self._room_for(exchange)
             begun = True
             self._write_now(before)
-            for start in range(0, len(body), LARGEST_WRITE):
-                self._write_now(body[start : start + LARGEST_WRITE])
-                await self._next_turn(exchange)
-            exchange.state = STREAMING
+            for start in range(0, len(body), MAX_WRITE_SIZE):
+                self._write_now(body[start : start + MAX_WRITE_SIZE])
+                await self._drain(exchange)
+            exchange.state = SENDING_BODY
             waiting = self._write_part(exchange, after, more)
         finally:
-            if exchange.state is WRITING:  # cancelled
+            if exchange.state is BODY_BLOCKED:  # cancelled
                 if begun:  # what is out can not be made whole
                     self.abort(exchange)
                 else:
-                    exchange.written -= len(body)
-                    exchange.state = STREAMING
+                    exchange.body_octets_sent -= len(body)
+                    exchange.state = SENDING_BODY
             written.set()
         if waiting is not None:
             await waiting
 
-    def write_file(self, exchange: Exchange, part: Stretch, more: bool) -> Awaitable[None]:
+    def write_file(self, exchange: Exchange, part: FileRange, more: bool) -> Awaitable[None]:
         """See Carrier; a part of a chunked body is one chunk."""
-        if exchange.state is HELD:
+        if exchange.state is HEAD_BUFFERED:
             if not more:
                 exchange.keep_alive = exchange.keep_alive and self.may_keep_alive(exchange)
             self.respond(exchange, b"", True)
         before = after = b""
         if exchange.chunked:
-            before, after = b"%x\r\n" % part.left, b"\r\n" if more else b"\r\n" + LAST_CHUNK
-        exchange.written += part.left
-        exchange.state = WRITING
-        exchange.part_written = Event()
+            before, after = b"%x\r\n" % part.remaining, b"\r\n" if more else b"\r\n" + LAST_CHUNK
+        exchange.body_octets_sent += part.remaining
+        exchange.state = BODY_BLOCKED
+        exchange.body_unblocked = Event()
         return self._write_file(exchange, before, part, after, more)
 
     async def _write_file(
-        self, exchange: Exchange, before: bytes, part: Stretch, after: bytes, more: bool
+        self, exchange: Exchange, before: bytes, part: FileRange, after: bytes, more: bool
     ) -> None:
-        written = exchange.part_written
+        written = exchange.body_unblocked
         assert written is not None
         try:
             self._write_now(before)
-            if ISendsFiles.implementedBy(type(self.transport)):
+            if ISendfileTransport.implementedBy(type(self.transport)):
                 await self._send_stretch(exchange, part)
-            takes_views = ITakesViews.implementedBy(type(self.transport))
-            kept_up = True
-            while part.left:
-                octets = await part.read(self.server.loop, kept_up)
-                if exchange.state is not WRITING:
+            takes_views = IMemoryviewTransport.implementedBy(type(self.transport))
+            peer_keeps_up = True
+            while part.remaining:
+                octets = await part.read(self.server.loop, peer_keeps_up)
+                if exchange.state is not BODY_BLOCKED:
                     raise ConnectionClosed("The connection was closed while a file was sent")
                 self._write_now(octets if takes_views else bytes(octets))
-                kept_up = not self._paused
-                await self._next_turn(exchange)
-            exchange.state = STREAMING
+                peer_keeps_up = not self._paused
+                await self._drain(exchange)
+            exchange.state = SENDING_BODY
             waiting = self._write_part(exchange, after, more)
         finally:
             part.close()
-            if exchange.state is WRITING:  # what is out can not be made whole
+            if exchange.state is BODY_BLOCKED:  # what is out can not be made whole
                 self.abort(exchange)
             written.set()
         if waiting is not None:
             await waiting
 
-    async def _send_stretch(self, exchange: Exchange, part: Stretch) -> None:
+    async def _send_stretch(self, exchange: Exchange, part: FileRange) -> None:
         """Let the kernel send a stretch; what is left of it after that must be read."""
         transport = self.transport
         if ISSLTransport.providedBy(transport):
             return
-        while part.left:
+        while part.remaining:
             if self._paused:
-                await self._next_turn(exchange)
+                await self._drain(exchange)
             try:
-                sent = transport.send_file(part.descriptor, part.offset, min(part.left, MOST_SENT))
+                sent = transport.send_file(
+                    part.descriptor, part.offset, min(part.remaining, MAX_SENDFILE_SIZE)
+                )
             except OSError as problem:  # a file system that has no way from it to a socket
                 log.debug("= a file is read, not sent: %s", problem)
                 return
             if sent is not None:
-                part.sent(sent)
-            await self._next_turn(exchange)
+                part.advance(sent)
+            await self._drain(exchange)
 
-    async def _next_turn(self, exchange: Exchange) -> None:
+    async def _drain(self, exchange: Exchange) -> None:
         """Go on when the peer has read; everybody else has a turn in between."""
-        await self.turn()
-        if exchange.state is not WRITING:
+        await self.drain()
+        if exchange.state is not BODY_BLOCKED:
             raise ConnectionClosed("The connection was closed while a body was written")
 
     def write_informational(
@@ -306,13 +315,15 @@ class HTTP1Output(Paced):
         if self._paused:
             return self._inform_when_room(exchange, octets)
         self._write_now(octets)
-        return self.turn()
+        return self.drain()
 
     async def _inform_when_room(self, exchange: Exchange, octets: bytes) -> None:
         """Write a head that is not the final one when the transport has room."""
         while self._paused:
-            await self._writer()
-        if exchange.state is EXPECTED or exchange.state is HELD:  # the final head is not out
+            await self._drain_waiter()
+        if (
+            exchange.state is AWAITING_START or exchange.state is HEAD_BUFFERED
+        ):  # the final head is not out
             self._write_now(octets)
 
     def write_trailers(self, exchange: Exchange, lines: list[bytes]) -> Awaitable[None] | None:
@@ -320,15 +331,15 @@ class HTTP1Output(Paced):
         octets = b"".join((b"0\r\n", *lines, b"\r\n")) if exchange.chunked else b""
         return self._write_part(exchange, octets, False)
 
-    def answer(self, exchange: Exchange, error: PeerError) -> None:
+    def send_error(self, exchange: Exchange, error: PeerError) -> None:
         """Answer in the application's place, and close after it."""
         exchange.answered_with(error)
         self._out = None
         exchange.keep_alive = False
         defaults = self.server.default_fields[0]
         head_only, http_10 = exchange.head_only, exchange.http_10
-        self._write_now(short_answer(error, defaults, head_only=head_only, http_10=http_10))
-        self.exchange_over(exchange)
+        self._write_now(error_response(error, defaults, head_only=head_only, http_10=http_10))
+        self.response_complete(exchange)
 
     def abort(self, exchange: Exchange) -> None:
         """Cut the connection: no end of a body goes out that a peer could take for one."""
@@ -336,13 +347,13 @@ class HTTP1Output(Paced):
         self._flush()  # what the application has sent before is out
         self.transport.abortConnection()
 
-    def leave(self, exchange: Exchange) -> None:
+    def close_without_response(self, exchange: Exchange) -> None:
         """See Carrier; answers to the requests before it still go out."""
         exchange.close()
         exchange.keep_alive = False
-        self.exchange_over(exchange)
+        self.response_complete(exchange)
 
-    def input_wanted(self, exchange: Exchange) -> None:
+    def body_requested(self, exchange: Exchange) -> None:
         """100 (Continue), when the application first asks for the body (RFC 9110, 10.1.1)."""
         self._write_now(CONTINUE)
 
@@ -354,10 +365,10 @@ class HTTP1Output(Paced):
     def _frame_nothing(self, exchange: Exchange, size: int, more: bool) -> bytes:
         """HEAD, 204 and 304: no octet of body, whatever the application sends (ASGI H32)."""
         if exchange.status == 204:  # RFC 9110, 8.6: no Content-Length either
-            exchange.lines = [
-                line for line in exchange.lines if line[:15].lower() != b"content-length:"
+            exchange.field_lines = [
+                line for line in exchange.field_lines if line[:15].lower() != b"content-length:"
             ]
-        elif exchange.head_only and exchange.length is None and size and not more:
+        elif exchange.head_only and exchange.content_length is None and size and not more:
             return b"Content-Length: %d\r\n" % size
         return b""
 
@@ -391,23 +402,23 @@ class HTTP1Output(Paced):
             self._out_size = size
             self.server.loop.call_soon(self._flush)
         if self._paused:
-            return self._writer()
-        return TURN if enough else None
+            return self._drain_waiter()
+        return YIELD if enough else None
 
     def _write_last(self, octets: bytes) -> None:
         """Write the last part of a body, behind what waits."""
         out = self._out
         if out is None:
             if octets:
-                self.server.outbox.put(self.transport, octets)
+                self.server.writes.write(self.transport, octets)
             return
         self._out = None
         out.append(octets)
         is_large = len(octets) >= WRITTEN_ALONE
-        self.server.outbox.put(self.transport, out if is_large else b"".join(out))
+        self.server.writes.write(self.transport, out if is_large else b"".join(out))
 
     def _write_now(self, octets: bytes | memoryview) -> None:
-        self.server.outbox.flush()
+        self.server.writes.flush()
         out = self._out
         if out is not None:
             self._out = None
@@ -420,7 +431,7 @@ class HTTP1Output(Paced):
             self.transport.write(octets)
 
     def _flush(self) -> None:
-        self.server.outbox.flush()
+        self.server.writes.flush()
         out = self._out
         if out is not None:
             self._out = None

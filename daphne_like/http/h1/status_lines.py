@@ -35,7 +35,7 @@ def date_line(seconds: float) -> bytes:
     ).encode()
 
 
-def short_answer(
+def error_response(
     error: PeerError, default_fields: bytes, *, head_only: bool = False, http_10: bool = False
 ) -> bytes:
     """A whole answer that the server makes itself, after which the connection closes (S11).

@@ -31,27 +31,26 @@ from daphne_like.exceptions import PeerError
 from daphne_like.http.exchange import Exchange
 from daphne_like.http.extensions import PUSH, PUSHES
 from daphne_like.http.fields import EXPECTATION, Fields, check_size
-from daphne_like.http.h1.request_line import Addresses, exchange_for, find_addresses
+from daphne_like.http.h1.request_line import ConnectionEnds, describe_ends, open_exchange
 from daphne_like.http.h2.flood_budget import (
     DATA_COST,
     FRAME_COST,
-    LEAST_INCREMENT,
     MAX_TURN_COST,
     MIN_DATA,
+    MIN_INCREMENT,
     READ_COST,
     REQUEST_COST,
     SMALL_CHANGE,
     small_data_cost,
 )
-from daphne_like.http.h2.flood_budget import FRAME as ONE_FRAME
 from daphne_like.http.h2.frame_reader import PREFACE as PREFACE
 from daphne_like.http.h2.hpack_cache import MalformedError, check_trailers
-from daphne_like.http.h2.priority import Priority, priority_of
-from daphne_like.http.h2.push import push, without_what_promises_have_not
-from daphne_like.http.h2.request import Head, Request, request_from, request_of
-from daphne_like.http.h2.send_scheduler import HTTP2Output
+from daphne_like.http.h2.priority import Priority, parse_priority
+from daphne_like.http.h2.push import push, remove_unsupported_on_push
+from daphne_like.http.h2.request import Head, Request, request_from, to_request
+from daphne_like.http.h2.send_scheduler import SendScheduler
 from daphne_like.http.h2.stream import HTTP2Stream
-from daphne_like.runtime.timeouts import Wait
+from daphne_like.runtime.timeouts import Timeout
 
 if TYPE_CHECKING:
     from daphne_like.server import Server
@@ -62,7 +61,7 @@ CONNECTION_WINDOW = 1048576
 """Octets of bodies on all streams that are on their way."""
 PRIORITY_UPDATE = 0x10
 """A frame's type (RFC 9218, 7.1)."""
-MOST_DROPPED = 1048576
+MAX_DISCARDED_AFTER_ERROR = 1048576
 """Octets dropped after a connection error, so that the peer can read what it did wrong."""
 LINGER_SECONDS = 2.0
 """For a peer to close its side, after that."""
@@ -76,7 +75,7 @@ LIGHT_COST = MAX_TURN_COST // 32
 
 
 @implementer(IProtocol, IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
-class HTTP2Connection(HTTP2Output):
+class HTTP2Connection(SendScheduler):
     """A connection; a Twisted protocol below, streams with exchanges above.
 
     Args:
@@ -85,38 +84,40 @@ class HTTP2Connection(HTTP2Output):
 
     __slots__ = (
         "__weakref__",
-        "_begun",
         "_dropped",
-        "_goes",
+        "_goaway_sent",
         "_hard_limit",
-        "_heard",
         "_input_ended",
         "_leaving",
         "_peer_closed",
         "_priorities",
+        "_push_opted_in",
         "_pushes",
-        "_pushes_said",
+        "_received_since_ping",
         "_requests",
-        "_touched",
+        "_settings_sent",
         "_turn_due",
         "_turn_left",
+        "_with_new_data",
         "addresses",
     )
 
     def __init__(self, server: Server) -> None:
         super().__init__(server)
-        self.addresses: Addresses | None = None
-        self._begun = False  # our settings are out
-        self._touched: dict[HTTP2Stream, None] = {}  # those that had octets of a body just now
+        self.addresses: ConnectionEnds | None = None
+        self._settings_sent = False  # our settings are out
+        self._with_new_data: dict[
+            HTTP2Stream, None
+        ] = {}  # those that had octets of a body just now
         self._priorities: dict[int, Priority] = {}  # of requests that are to come
         self._leaving: set[Exchange] = set()  # their peer has reset them, and they may still run
         self._pushes = (
             True  # the peer takes promises: so it is as long as it does not say otherwise
         )
-        self._pushes_said = False  # and it has said so itself
-        self._goes = False  # GOAWAY is out
+        self._push_opted_in = False  # and it has said so itself
+        self._goaway_sent = False  # GOAWAY is out
         self._peer_closed = False  # the peer has closed its side
-        self._heard = False  # from the peer, since it was last asked
+        self._received_since_ping = False  # from the peer, since it was last asked
         self._dropped = 0
         self._requests = 0
         most = server.options.max_requests_per_connection
@@ -134,7 +135,7 @@ class HTTP2Connection(HTTP2Output):
         has_room = self.server.protocol_connected(self)
         if has_room and isinstance(transport, TLSMemoryBIOProtocol):
             # Twisted's own TLS calls before the handshake: nothing can be said yet (S35).
-            self.wait(Wait.HANDSHAKE, self.server.options.tls_handshake_timeout)
+            self.set_timeout(Timeout.TLS_HANDSHAKE, self.server.options.tls_handshake_timeout)
             return
         self._begin()
         if not has_room:
@@ -145,26 +146,28 @@ class HTTP2Connection(HTTP2Output):
 
     def handshakeCompleted(self) -> None:
         """The peer has come through the TLS handshake."""
-        if not self._begun:
-            self.arrived(Wait.HANDSHAKE)
+        if not self._settings_sent:
+            self.clear_timeout(Timeout.TLS_HANDSHAKE)
             self._begin()
 
     def _begin(self) -> None:
-        self._begun = True
+        self._settings_sent = True
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(CONNECTION_WINDOW - 65535)
         if self.server.stopping:
             self._announce_end()
         self._flush_soon()
         options = self.server.options
-        self.wait(Wait.HEAD, options.header_timeout)  # for the preface and settings
-        self.wait(Wait.SILENCE, options.h2_ping_interval)
+        self.set_timeout(
+            Timeout.REQUEST_HEAD, options.header_timeout
+        )  # for the preface and settings
+        self.set_timeout(Timeout.PEER_SILENT, options.h2_ping_interval)
 
     def connectionMade(self) -> None:
         """Part of IProtocol; makeConnection has done it all."""
 
     def dataReceived(self, data: bytes) -> None:
-        if self._lost:
+        if self._closing:
             self._drop(data)
             return
         if self._held is not None:
@@ -185,17 +188,17 @@ class HTTP2Connection(HTTP2Output):
         Args:
             waited: the rest of a frame or field section was waited for before.
         """
-        self._heard = True
+        self._received_since_ping = True
         conn = self._h2
         frames, decoder = conn.frames, conn.decoder
         left = self._turn_left - READ_COST
         came = False
-        if self._touched:
+        if self._with_new_data:
             left -= self._hand_on(left)
         try:
             # One frame at a time: what h2 knows, and what streams do, is the same at each.
-            while left > 0 and not self._lost:
-                whole = conn.whole_request()
+            while left > 0 and not self._closing:
+                whole = conn.take_request()
                 if whole is not None:
                     came = True
                     number, fields = whole  # not with a star: such a call is a slow one
@@ -205,7 +208,7 @@ class HTTP2Connection(HTTP2Output):
                         left -= decoder.cost
                         decoder.cost, decoder.charged = 0, 0.0
                     continue
-                part = conn.part_of_body()
+                part = conn.take_data()
                 if part is not None:
                     came = True
                     while part is not None:  # mostly more of the same
@@ -214,7 +217,7 @@ class HTTP2Connection(HTTP2Output):
                         self._body_received(number, octets, size, ends)
                         if ends:
                             self._body_complete(number)
-                        part = None if self._lost or left <= 0 else conn.part_of_body()
+                        part = None if self._closing or left <= 0 else conn.take_data()
                     continue
                 events = conn.receive_data(b"")
                 frame = frames.last
@@ -237,15 +240,15 @@ class HTTP2Connection(HTTP2Output):
             self.server.refused_connection(self.client, code.name, error)
             self._fail(code)
             return
-        if self._lost:
+        if self._closing:
             return
-        if self._touched:
+        if self._with_new_data:
             left -= self._hand_on(left)
-        holds = left <= 0 and (frames.has_more or bool(self._touched))
+        holds = left <= 0 and (frames.has_more or bool(self._with_new_data))
         self._held = [] if holds else None
         if holds:
-            if frames.settled:
-                self.arrived(Wait.HEAD)  # it is not the peer that is waited for
+            if frames.settings_received:
+                self.clear_timeout(Timeout.REQUEST_HEAD)  # it is not the peer that is waited for
         else:
             self._wait_for_rest(waited and not came)
         self._turn_left = left
@@ -259,7 +262,7 @@ class HTTP2Connection(HTTP2Output):
         Args:
             left: what it may cost. What is left over has its turn first, in the next one.
         """
-        touched = self._touched
+        touched = self._with_new_data
         cost = 0
         while touched and cost <= left:
             stream = next(iter(touched))
@@ -274,8 +277,8 @@ class HTTP2Connection(HTTP2Output):
             # In no application's context.
             self.server.loop.call_soon(self._next_turn, context=Context())
 
-    def read_on(self) -> None:
-        """See HTTP2Output."""
+    def resume_reading(self) -> None:
+        """See SendScheduler."""
         self._ask_for_turn()
 
     def _next_turn(self) -> None:
@@ -288,20 +291,20 @@ class HTTP2Connection(HTTP2Output):
             return
         held = self._held
         # Whoever does not read has no answers to frames that ask for some piled up (S13).
-        if held is None or (self._paused and self._h2.frames.settled):
+        if held is None or (self._paused and self._h2.frames.settings_received):
             return
         self._held = []
         if held:
             self._h2.frames.add_data(b"".join(held))
         self._read(False)
-        if self._held is not None or self._lost:
+        if self._held is not None or self._closing:
             return
         if self._input_ended:
             self.readConnectionLost()
             return
         if self.is_reading:
             self.transport.resumeProducing()
-        if self._goes and not self.streams:
+        if self._goaway_sent and not self.streams:
             self._close_when_done()
 
     def _wait_for_rest(self, still: bool) -> None:
@@ -311,26 +314,26 @@ class HTTP2Connection(HTTP2Output):
             still: what is waited for is what was waited for before.
         """
         frames = self._h2.frames
-        if not frames.settled:
+        if not frames.settings_received:
             return
         if not frames.waits_for_head:
-            self.arrived(Wait.HEAD)
-        elif not (still and self.waits_for(Wait.HEAD)):
-            self.wait(Wait.HEAD, self.server.options.header_timeout)
+            self.clear_timeout(Timeout.REQUEST_HEAD)
+        elif not (still and self.has_timeout(Timeout.REQUEST_HEAD)):
+            self.set_timeout(Timeout.REQUEST_HEAD, self.server.options.header_timeout)
 
     def readConnectionLost(self) -> None:
         """The peer's FIN: what it has asked for is answered, as far as its windows have room."""
-        if self._lost:
+        if self._closing:
             self._lose_connection()
             return
         if self._held is not None:
             self._input_ended = True
             return
         self._peer_closed = True
-        self._answered.clear()  # the rest of those bodies does not come any more
+        self._draining.clear()  # the rest of those bodies does not come any more
         for stream in list(self.streams.values()):
             if stream.half_closed and stream.tunnel is None and not self.is_stuck(stream):
-                stream.exchange.end_input(peer_is_done=True)
+                stream.exchange.end_input(peer_half_closed=True)
                 self.server.disconnected(stream.exchange)
             else:
                 self._forget_stream(stream)
@@ -339,20 +342,20 @@ class HTTP2Connection(HTTP2Output):
 
     def writeConnectionLost(self) -> None:
         """Our own half-close after a connection error is out, and all octets before it."""
-        self.arrived(Wait.WRITE)
+        self.clear_timeout(Timeout.WRITE_STALL)
 
     def connectionLost(self, reason: Failure) -> None:
-        self._lost = True
+        self._closing = True
         self._held = None
         self._lose_streams()
-        self.forget()
+        self.clear_timeouts()
         self._paused = False
-        self._release_writers()
+        self._wake_drain_waiters()
         self.server.protocol_disconnected(self)
 
-    def find_addresses(self) -> Addresses:
+    def describe_ends(self) -> ConnectionEnds:
         """Both ends, from the first request on."""
-        self.addresses = find_addresses(self.transport)
+        self.addresses = describe_ends(self.transport)
         return self.addresses
 
     # What applications promise.
@@ -374,8 +377,8 @@ class HTTP2Connection(HTTP2Output):
         if refusal is not None:
             raise refusal
         if (
-            self._lost
-            or self._goes
+            self._closing
+            or self._goaway_sent
             or not self._pushes
             or self.streams.get(stream.number) is not stream
             or not self._has_room_for_promise()
@@ -385,10 +388,10 @@ class HTTP2Connection(HTTP2Output):
             promised.number = number = self._h2.promise(stream.number, fields)
         except ProtocolError:
             return False  # the peer has not seen to it that there can be one
-        without_what_promises_have_not(promised.exchange.scope["extensions"])
+        remove_unsupported_on_push(promised.exchange.scope["extensions"])
         self.streams[number] = promised
         self._promised.add(number)
-        self.budget.earn(ONE_FRAME)  # a reset of what nobody has asked for is no attack
+        self.budget.earn(FRAME_COST)  # a reset of what nobody has asked for is no attack
         self._flush_soon()
         # Not from inside of another application, and with nothing of its context.
         self.server.loop.call_soon(self._serve_promised, promised, context=Context())
@@ -414,12 +417,14 @@ class HTTP2Connection(HTTP2Output):
     def _request_received(self, number: int, fields: Fields, ended: bool) -> None:
         priority = self._priorities.pop(number, None) if self._priorities else None
         most = self.server.options.h2_max_streams  # promises apart: mostly enough to know
-        if self._goes or (len(self.streams) + len(self._leaving) >= most and not self._has_room()):
+        if self._goaway_sent or (
+            len(self.streams) + len(self._leaving) >= most and not self._has_room()
+        ):
             self._reset(number, ErrorCodes.REFUSED_STREAM)
             self.spend()
             return
         try:
-            request = request_of(fields, self.server.options)
+            request = to_request(fields, self.server.options)
             if ended and request.length:
                 raise MalformedError("a content-length without content")
         except MalformedError as error:
@@ -430,7 +435,7 @@ class HTTP2Connection(HTTP2Output):
         if priority is not None:
             stream.urgency, stream.incremental = priority
         if not self.streams:
-            self.arrived(Wait.NEXT)
+            self.clear_timeout(Timeout.KEEP_ALIVE)
         self.streams[number] = stream
         self._requests += 1
         if self._requests == self._hard_limit:
@@ -474,7 +479,7 @@ class HTTP2Connection(HTTP2Output):
         """
         line, fields, length, protocol, _, expectation, refusal = request
         stream = HTTP2Stream(self, number, length, ended)
-        exchange = exchange_for(stream, line, fields, "2", True)
+        exchange = open_exchange(stream, line, fields, "2", True)
         exchange.request_complete = ended
         if expectation is not None and not ended:
             if expectation.lower() != b"100-continue":
@@ -482,7 +487,7 @@ class HTTP2Connection(HTTP2Output):
             exchange.expects_continue = True
         if self._pushes and received is not None and protocol is None:
             exchange.pusher = partial(push, stream, received)
-            if self._pushes_said:
+            if self._push_opted_in:
                 # Only where the client asks for promises: to most others they are a surprise.
                 exchange.scope["extensions"][PUSH] = PUSHES
         stream.exchange = exchange
@@ -505,25 +510,25 @@ class HTTP2Connection(HTTP2Output):
 
     def _body_received(self, number: int, data: bytes, size: int, ends: bool) -> None:
         """A part of a body; `size` is what it counts in the windows."""
-        self._given_back += size
-        if self._given_back >= CONNECTION_WINDOW // 4:
+        self._window_credit += size
+        if self._window_credit >= CONNECTION_WINDOW // 4:
             # At once: an application that does not read holds up its own stream alone.
-            self.open_window(self._given_back)
-            self._given_back = 0
+            self.open_window(self._window_credit)
+            self._window_credit = 0
         if len(data) < MIN_DATA and not ends:
-            self.spend(small_data_cost(len(data)) if data else ONE_FRAME)
-            if self._lost:
+            self.spend(small_data_cost(len(data)) if data else FRAME_COST)
+            if self._closing:
                 return
         stream = self.streams.get(number)
         if stream is None:
-            answered = self._answered.get(number)
+            answered = self._draining.get(number)
             if answered is not None and not ends:
                 try:
                     answered.drop(len(data), size)
                 except MalformedError as error:
                     self._malformed(number, error)
             return
-        self._touched[stream] = None
+        self._with_new_data[stream] = None
         try:
             stream.body_received(data, size, ends)
         except PeerError as error:
@@ -536,11 +541,11 @@ class HTTP2Connection(HTTP2Output):
         self._body_complete(event.stream_id)
 
     def _body_complete(self, number: int) -> None:
-        if self._answered.pop(number, None) is not None:
+        if self._draining.pop(number, None) is not None:
             self.stream_is_over()
         stream = self.streams.get(number)
         if stream is not None and not stream.half_closed:
-            self._touched.pop(stream, None)
+            self._with_new_data.pop(stream, None)
             stream.body_complete()
 
     def _stream_reset(self, event: h2_events.StreamReset) -> None:
@@ -549,7 +554,7 @@ class HTTP2Connection(HTTP2Output):
         self._lose_stream(event.stream_id)
 
     def _lose_stream(self, number: int) -> None:
-        if self._answered.pop(number, None) is not None:
+        if self._draining.pop(number, None) is not None:
             self.stream_is_over()
         stream = self.streams.get(number)
         if stream is not None:
@@ -584,16 +589,16 @@ class HTTP2Connection(HTTP2Output):
             stream.refuse(error)
 
     def _window_updated(self, event: h2_events.WindowUpdated) -> None:
-        self.spend(SMALL_CHANGE if (event.delta or 0) >= LEAST_INCREMENT else ONE_FRAME)
+        self.spend(SMALL_CHANGE if (event.delta or 0) >= MIN_INCREMENT else FRAME_COST)
         self._window_opened(event.stream_id or 0)
 
     def _settings_changed(self, event: h2_events.RemoteSettingsChanged) -> None:
         self.spend()
-        self.arrived(Wait.HEAD)
+        self.clear_timeout(Timeout.REQUEST_HEAD)
         pushes = event.changed_settings.get(SettingCodes.ENABLE_PUSH)
         if pushes is not None:
-            self._pushes = self._pushes_said = bool(pushes.new_value)
-        if not self.streams and not self.waits_for(Wait.NEXT):
+            self._pushes = self._push_opted_in = bool(pushes.new_value)
+        if not self.streams and not self.has_timeout(Timeout.KEEP_ALIVE):
             self._wait_idle()
         self._windows_changed()
 
@@ -611,7 +616,7 @@ class HTTP2Connection(HTTP2Output):
         if len(frame.body) < 4:
             raise FrameDataMissingError("PRIORITY_UPDATE for no stream")
         number = int.from_bytes(frame.body[:4], "big") & 0x7FFFFFFF
-        priority = priority_of(frame.body[4:])
+        priority = parse_priority(frame.body[4:])
         stream = self.streams.get(number)
         if not number & 1 and (not number or number > self._h2.frames.promised):
             raise ProtocolError("PRIORITY_UPDATE for a stream that can not be")
@@ -634,7 +639,7 @@ class HTTP2Connection(HTTP2Output):
             self.spend()
 
     def spend(self, cost: float = 1.0) -> None:
-        if not self.budget.spend(cost) and not self._lost:
+        if not self.budget.spend(cost) and not self._closing:
             code = ErrorCodes.ENHANCE_YOUR_CALM
             reason = "it sends frames that ask for nothing, or carry next to nothing"
             self.server.refused_connection(self.client, code.name, reason)
@@ -643,12 +648,12 @@ class HTTP2Connection(HTTP2Output):
     # Waiting.
 
     def stream_is_over(self) -> None:
-        if self.streams or self._lost:
+        if self.streams or self._closing:
             return
         if self._leaving:
             self._forget_ended()
         most = self.server.options.max_requests_per_connection
-        if self._goes:
+        if self._goaway_sent:
             self._close_when_done()
         elif most is not None and self._requests >= most and not self._reads_bodies_on():
             # Behind the last response, not before: clients built on h2 (httpx among them) read
@@ -658,43 +663,45 @@ class HTTP2Connection(HTTP2Output):
             self._wait_idle()
 
     def _wait_idle(self) -> None:
-        self.wait(Wait.NEXT, self.server.options.keep_alive_timeout)
+        self.set_timeout(Timeout.KEEP_ALIVE, self.server.options.keep_alive_timeout)
 
-    def waited_too_long(self, wait: Wait) -> None:
-        log.debug("%% waited too long for %s", wait.name)
-        if wait is Wait.NEXT and self._held is not None:
+    def timed_out(self, timeout: Timeout) -> None:
+        log.debug("%% waited too long for %s", timeout.name)
+        if timeout is Timeout.KEEP_ALIVE and self._held is not None:
             self._wait_idle()  # the next request may be held
-        elif wait is Wait.NEXT:
+        elif timeout is Timeout.KEEP_ALIVE:
             self._go_away(ErrorCodes.NO_ERROR)
-        elif wait is Wait.HEAD:
-            settled = self._h2.frames.settled
-            self._fail(ErrorCodes.ENHANCE_YOUR_CALM if settled else ErrorCodes.SETTINGS_TIMEOUT)
-        elif wait is Wait.SILENCE:
+        elif timeout is Timeout.REQUEST_HEAD:
+            settings_received = self._h2.frames.settings_received
+            self._fail(
+                ErrorCodes.ENHANCE_YOUR_CALM if settings_received else ErrorCodes.SETTINGS_TIMEOUT
+            )
+        elif timeout is Timeout.PEER_SILENT:
             self._ask_whether_it_is_there()
-        elif wait is Wait.PONG:
+        elif timeout is Timeout.PONG:
             self._look_for_an_answer()
-        elif wait is Wait.LINGER:
-            if self._lost:
+        elif timeout is Timeout.LINGER:
+            if self._closing:
                 self._lose_connection()
             else:
                 self._close()
         else:
-            if wait is Wait.HANDSHAKE:
+            if timeout is Timeout.TLS_HANDSHAKE:
                 self.server.refused_handshake(self.client, "it took too long")
             self.transport.abortConnection()
 
     def _ask_whether_it_is_there(self) -> None:
-        heard, self._heard = self._heard, False
+        heard, self._received_since_ping = self._received_since_ping, False
         options = self.server.options
         if self.streams and not heard and not self._paused:
             self._h2.ping(PING)
             self._flush()
-            self.wait(Wait.PONG, options.ping_timeout)
-        self.wait(Wait.SILENCE, options.h2_ping_interval)
+            self.set_timeout(Timeout.PONG, options.ping_timeout)
+        self.set_timeout(Timeout.PEER_SILENT, options.h2_ping_interval)
 
     def _look_for_an_answer(self) -> None:
         """Whoever sends anything is there; who is not read (WRITE waits for that) may be."""
-        if not self._heard and not self._paused and self.streams:
+        if not self._received_since_ping and not self._paused and self.streams:
             log.info("! %s does not answer a ping: closing", self._peer())
             self.transport.abortConnection()
 
@@ -704,7 +711,7 @@ class HTTP2Connection(HTTP2Output):
         """The server begins to stop: streams on their way are served, the peer opens no more."""
         for stream in list(self.streams.values()):
             stream.exchange.server_stops()
-        if self._begun and not self._goes and not self._lost:
+        if self._settings_sent and not self._goaway_sent and not self._closing:
             self._announce_end()
 
     def _announce_end(self) -> None:
@@ -715,9 +722,9 @@ class HTTP2Connection(HTTP2Output):
         """The grace of a stop is over: what was asked for is answered, and nothing more."""
         for stream in list(self.streams.values()):
             stream.exchange.server_stops()
-        is_idle = not self.streams and not self._lost
+        is_idle = not self.streams and not self._closing
         self._go_away(ErrorCodes.NO_ERROR)
-        if is_idle and self._lost:
+        if is_idle and self._closing:
             # Nothing is on its way, and the peer has known of the end for a while: a stop does not
             # wait for its side.
             self._lose_connection()
@@ -732,25 +739,25 @@ class HTTP2Connection(HTTP2Output):
 
         Not h2's close_connection, after which it sends nothing more at all.
         """
-        if self._lost:
+        if self._closing:
             return
-        if self._begun and not self._goes:
+        if self._settings_sent and not self._goaway_sent:
             self._say_goodbye(code)
         if not self.streams:
             self._close_when_done()
 
     def _say_goodbye(self, code: ErrorCodes) -> None:
-        self._goes = True
+        self._goaway_sent = True
         frame = GoAwayFrame(last_stream_id=self._h2.frames.highest, error_code=int(code))
         self._flush()
         self.transport.write(frame.serialize())
 
     def _fail(self, code: ErrorCodes) -> None:
         """Close at once, so that the peer can read why though it still sends."""
-        if self._lost:
+        if self._closing:
             return
         self._say_goodbye(code)
-        self._lost = True
+        self._closing = True
         self._lose_streams()
         self._linger()
 
@@ -760,7 +767,7 @@ class HTTP2Connection(HTTP2Output):
         A connection that is closed with unread octets is reset by TCP, and the peer may lose what
         it has not read yet: the last responses, and GOAWAY.
         """
-        self.forget()
+        self.clear_timeouts()
         self.transport.unregisterProducer()
         # Twisted's TLS waits for the peer's close_notify by itself.
         if self._peer_closed or isinstance(self.transport, TLSMemoryBIOProtocol):
@@ -768,21 +775,21 @@ class HTTP2Connection(HTTP2Output):
             return
         self._read_to_the_end()
         self.transport.loseWriteConnection()
-        self.wait(Wait.LINGER, LINGER_SECONDS)
-        self.wait(Wait.WRITE, self.server.options.write_timeout)
+        self.set_timeout(Timeout.LINGER, LINGER_SECONDS)
+        self.set_timeout(Timeout.WRITE_STALL, self.server.options.write_timeout)
 
     def _drop(self, data: bytes) -> None:
         self._dropped += len(data)
-        if self._dropped > MOST_DROPPED:
+        if self._dropped > MAX_DISCARDED_AFTER_ERROR:
             self.transport.abortConnection()
 
     def _lose_streams(self) -> None:
         streams, self.streams = self.streams, {}
-        self._ring.clear()
-        self._stalled.clear()
-        self._touched.clear()
+        self._send_queue.clear()
+        self._window_blocked.clear()
+        self._with_new_data.clear()
         self._leaving.clear()
-        self._answered.clear()
+        self._draining.clear()
         self._promised.clear()
         for stream in streams.values():
             stream.lost()
@@ -790,33 +797,33 @@ class HTTP2Connection(HTTP2Output):
     def _close_when_done(self) -> None:
         """No request is under way: close, when no body is that nobody reads any more.
 
-        Those are discarded for a limited time. See HTTP2Output.stream_over.
+        Those are discarded for a limited time. See SendScheduler.stream_over.
         """
         if self._held is not None:
             return  # until it is worked through
         if not self._reads_bodies_on():
             self._close()
-        elif not self.waits_for(Wait.LINGER):
-            self.wait(Wait.LINGER, MAX_BODY_LINGER_SECONDS)
+        elif not self.has_timeout(Timeout.LINGER):
+            self.set_timeout(Timeout.LINGER, MAX_BODY_LINGER_SECONDS)
 
     def _reads_bodies_on(self) -> bool:
         """Whether the peer still sends the body of a request whose response is out.
 
         A WebSocket's stream is not one: after the closing handshake nothing is to come.
         """
-        return any(stream.tunnel is None for stream in self._answered.values())
+        return any(stream.tunnel is None for stream in self._draining.values())
 
     def _close(self) -> None:
         """All is answered."""
         self._flush()
-        self._lost = True
+        self._closing = True
         self._lose_streams()
         self._linger()
 
     def _lose_connection(self) -> None:
         self._read_to_the_end()
         self.transport.loseConnection()
-        self.wait(Wait.WRITE, self.server.options.write_timeout)
+        self.set_timeout(Timeout.WRITE_STALL, self.server.options.write_timeout)
 
     def _read_to_the_end(self) -> None:
         """Read, if reading was paused, so that the peer's end is seen."""
@@ -827,7 +834,7 @@ class HTTP2Connection(HTTP2Output):
     @property
     def client(self) -> list[Any] | None:
         """The peer's host and port; None on a UNIX socket."""
-        return (self.addresses or self.find_addresses()).client
+        return (self.addresses or self.describe_ends()).client
 
     def _peer(self) -> str:
         client = self.client

@@ -13,13 +13,13 @@ BURST = 400.0
 REFILL = 40.0
 """The same, in each second."""
 
-FRAME = 1.0
+FRAME_COST = 1.0
 """Costs one: a reset from either side, a ping, settings, an empty frame, one that is unknown."""
 SMALL_CHANGE = 0.1
 """Costs a tenth: what a careful receiver of a large body sends with every few frames of it."""
-LEAST_INCREMENT = 1024
+MIN_INCREMENT = 1024
 """Octets of a WINDOW_UPDATE from which it is small change; those who dribble pay in full."""
-ANSWERED = 1.0
+RESPONSE_CREDIT = 1.0
 """An answered request earns one."""
 FRAME_SENT = 4.0
 """A DATA frame earns four, or as many KiB as it has where the peer's window cut it short: a client
@@ -81,7 +81,7 @@ class Budget:
         left = self.left + amount
         self.left = left if left < BURST else BURST
 
-    def spend(self, cost: float = FRAME) -> bool:
+    def spend(self, cost: float = FRAME_COST) -> bool:
         """Pay for a frame; False when there is nothing left to pay it with."""
         self.left -= cost
         if self.left >= 0:

@@ -27,10 +27,10 @@ from hyperframe.frame import (
 )
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-FRAME = 16384
+MAX_FRAME_SIZE = 16384
 """Octets of the largest frame, either way: the least that a peer must be allowed (4.2)."""
 FRAME_HEAD = 9
-MOST_CONTINUATIONS = 64
+MAX_CONTINUATIONS = 64
 """CONTINUATION frames of one field section: large ones fill its limit long before (S16)."""
 DATA, HEADERS, WINDOW_UPDATE, CONTINUATION = 0x0, 0x1, 0x8, 0x9
 ACK = END_STREAM = 0x1
@@ -59,13 +59,13 @@ class FrameReader:
         settled: the peer's first SETTINGS have come.
     """
 
-    max_frame_size = FRAME  # h2 sets it
+    max_frame_size = MAX_FRAME_SIZE  # h2 sets it
 
     def __init__(self, most_block: int) -> None:
         self.last: Frame | None = None
         self.highest = 0
         self.promised = 0
-        self.settled = False
+        self.settings_received = False
         self._most_block = most_block
         self._preface = PREFACE  # what is to come of it
         self._data = b""
@@ -87,7 +87,7 @@ class FrameReader:
         left = len(data) - at
         return bool(self._block) or (left > 0 and (left < FRAME_HEAD or data[at + 3] != DATA))
 
-    def whole_request(self) -> tuple[int, bytes] | None:
+    def take_request(self) -> tuple[int, bytes] | None:
         """The next frame, if it is all of a request: HEADERS that end a new stream of theirs.
 
         Returns:
@@ -111,11 +111,11 @@ class FrameReader:
         if (
             not start < end <= len(data)
             or upper
-            or size > FRAME
+            or size > MAX_FRAME_SIZE
             or not self.highest < number <= HIGHEST
             or not number & 1
             or self._block
-            or not self.settled
+            or not self.settings_received
         ):
             return None
         self._at = end
@@ -140,10 +140,10 @@ class FrameReader:
             kind != DATA
             or flags & ~(END_STREAM | PADDED)
             or upper
-            or not 0 < size <= FRAME
+            or not 0 < size <= MAX_FRAME_SIZE
             or len(data) < end
             or self._block
-            or not self.settled
+            or not self.settings_received
         ):
             return None
         if flags & PADDED:
@@ -208,14 +208,14 @@ class FrameReader:
         """Refuse a frame by its first octets, whether or not the others are there."""
         if size > self.max_frame_size:
             raise FrameTooLargeError(f"A frame of {size} octets")
-        if not self.settled and (kind != SettingsFrame.type or flags & ACK):
+        if not self.settings_received and (kind != SettingsFrame.type or flags & ACK):
             raise ProtocolError("The first frame is not SETTINGS")
         if kind == SettingsFrame.type and flags & ACK and size:
             raise FrameDataMissingError("An acknowledgement of settings that says something")
         if self._block:
             if kind != CONTINUATION:
                 raise ProtocolError("Another frame inside of a field section")
-            if len(self._block) > MOST_CONTINUATIONS or self._block_size + size > self._most_block:
+            if len(self._block) > MAX_CONTINUATIONS or self._block_size + size > self._most_block:
                 raise DenialOfServiceError("A field section without end")
         elif kind == CONTINUATION:
             raise ProtocolError("CONTINUATION continues nothing")
@@ -255,7 +255,7 @@ class FrameReader:
             if frame.stream_id & 1 and frame.stream_id > self.highest:
                 self.highest = frame.stream_id
         elif kind is SettingsFrame:
-            self.settled = True
+            self.settings_received = True
             # h2 keeps values of all 65536 there could be.
             frame.settings = {
                 name: value for name, value in frame.settings.items() if name in KNOWN_SETTINGS

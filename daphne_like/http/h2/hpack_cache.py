@@ -27,11 +27,11 @@ FORBIDDEN_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 OF_CONNECTIONS = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
 )
-MOST_BLOCKS = 64
-LONGEST_BLOCK = 128
-MOST_LINES = 4096
-LONGEST_LINE = 512
-MOST_DEFAULTS = 16
+MAX_BLOCKS = 64
+MAX_CACHED_BLOCK = 128
+MAX_LINES = 4096
+MAX_CACHED_LINE = 512
+MAX_DEFAULT_BLOCKS = 16
 
 
 class Section(list[tuple[bytes, bytes]]):
@@ -130,8 +130,8 @@ class CachedDecoder(Decoder):
         # that no other one has its place in memory.
         if now[:2] != (size, count) or now[2] is not newest:
             self._known.clear()
-        elif len(data) <= LONGEST_BLOCK:  # not so many fields that keeping them counts
-            if len(self._known) >= MOST_BLOCKS:
+        elif len(data) <= MAX_CACHED_BLOCK:  # not so many fields that keeping them counts
+            if len(self._known) >= MAX_BLOCKS:
                 self._known.clear()
             self._known[data] = decoded = Section(decoded)
         return decoded
@@ -183,8 +183,8 @@ def encoded_section(fields: Fields) -> bytes:
 def encoded_field(field: tuple[bytes, bytes]) -> bytes:
     """A field in HPACK; from now on in `encoded_fields`."""
     octets = encoded(field)
-    if len(field[0]) + len(field[1]) <= LONGEST_LINE:
-        if len(encoded_fields) >= MOST_LINES:
+    if len(field[0]) + len(field[1]) <= MAX_CACHED_LINE:
+        if len(encoded_fields) >= MAX_LINES:
             encoded_fields.clear()
         encoded_fields[field] = octets
     return octets
@@ -219,16 +219,16 @@ def encoded(field: tuple[bytes, bytes], *, huffman: bool = False) -> bytes:
     return octets
 
 
-def fields_of(lines: Iterable[bytes]) -> Fields:
+def to_fields(lines: Iterable[bytes]) -> Fields:
     """The fields of lines `Name: value CRLF`, as HTTP/2 has them: names in lower case.
 
     What is about a connection of HTTP/1.1 is left out: a client of HTTP/2 would take the answer
     for malformed (RFC 9113, 8.2.2).
     """
-    return [field for line in lines if (field := field_of(line)) is not None]
+    return [field for line in lines if (field := to_field(line)) is not None]
 
 
-def field_of(line: bytes) -> tuple[bytes, bytes] | None:
+def to_field(line: bytes) -> tuple[bytes, bytes] | None:
     """The field of a line; None for one that is about a connection of HTTP/1.1."""
     name, _, value = line[:-2].partition(b": ")
     name = name.lower()
@@ -236,7 +236,7 @@ def field_of(line: bytes) -> tuple[bytes, bytes] | None:
 
 
 def encoded_lines(lines: Iterable[bytes]) -> bytes:
-    """The fields of lines as in `fields_of`, in HPACK."""
+    """The fields of lines as in `to_fields`, in HPACK."""
     try:
         return b"".join(map(known_line, lines))
     except KeyError:
@@ -247,10 +247,10 @@ def encoded_line(line: bytes) -> bytes:
     """The field of a line in HPACK, from now on in `encoded_by_line`."""
     octets = encoded_by_line.get(line)
     if octets is None:
-        field = field_of(line)
+        field = to_field(line)
         octets = b"" if field is None else encoded(field)
-        if len(line) <= LONGEST_LINE:
-            if len(encoded_by_line) >= MOST_LINES:
+        if len(line) <= MAX_CACHED_LINE:
+            if len(encoded_by_line) >= MAX_LINES:
                 encoded_by_line.clear()
             encoded_by_line[line] = octets
     return octets
@@ -265,10 +265,10 @@ def encoded_defaults(lines: bytes) -> bytes:
     """The fields of Date and Server lines in HPACK; they are the same for a second."""
     known = default_blocks.get(lines)
     if known is None:
-        if len(default_blocks) > MOST_DEFAULTS:
+        if len(default_blocks) > MAX_DEFAULT_BLOCKS:
             default_blocks.clear()
         default_blocks[lines] = known = b"".join(
-            [encoded(field, huffman=True) for field in default_fields_of(lines)]
+            [encoded(field, huffman=True) for field in to_default_fields(lines)]
         )
     return known
 
@@ -277,6 +277,6 @@ default_blocks: dict[bytes, bytes] = {}
 """Those of the last few seconds; four of each, for what applications set themselves."""
 
 
-def default_fields_of(lines: bytes) -> Fields:
+def to_default_fields(lines: bytes) -> Fields:
     """The fields of Date and Server lines, one by one."""
-    return fields_of(lines.splitlines(keepends=True))
+    return to_fields(lines.splitlines(keepends=True))

@@ -20,7 +20,7 @@ UNSAID = Priority(3, True)
 """Of a request that says nothing: fair shares are of use to a client of which nothing is known."""
 
 
-def priority_of(value: bytes) -> Priority:
+def parse_priority(value: bytes) -> Priority:
     """The priority that a field, or a PRIORITY_UPDATE frame, gives (RFC 9218, 4).
 
     A member that is not as the specification has it counts as left out.

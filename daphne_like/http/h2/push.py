@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from daphne_like.exceptions import ApplicationError, PeerError
 from daphne_like.http.extensions import EARLY_HINT, PUSH
 from daphne_like.http.fields import Fields
-from daphne_like.http.h2.frame_reader import FRAME
+from daphne_like.http.h2.frame_reader import MAX_FRAME_SIZE
 from daphne_like.http.h2.hpack_cache import MalformedError, encoded_section
 from daphne_like.http.h2.request import Head, check_head
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from daphne_like.http.h2.connection import HTTP2Connection
     from daphne_like.http.h2.stream import HTTP2Stream
 
-LARGEST_PROMISE = FRAME - 64
+MAX_PROMISE_SIZE = MAX_FRAME_SIZE - 64
 """Octets of a promise's fields, encoded: they go into one frame."""
 
 
@@ -48,7 +48,7 @@ def push(
         raise ApplicationError(f"{PUSH}: not a request to be served: {error}") from error
     if promised:
         stream.promises_left -= 1
-    return connection.turn()
+    return connection.drain()
 
 
 def promised_request(received: Fields, path: bytes, fields: Fields) -> Fields:
@@ -77,12 +77,12 @@ def checked(request: Fields) -> Head:
         raise ApplicationError(f"{PUSH}: not a request: {error}") from error
     if head.refusal is not None or head.length:
         raise ApplicationError(f"{PUSH}: a promised request has no content, and asks for none")
-    if len(encoded_section(request)) > LARGEST_PROMISE:
-        raise ApplicationError(f"{PUSH}: the fields are larger than {LARGEST_PROMISE} octets")
+    if len(encoded_section(request)) > MAX_PROMISE_SIZE:
+        raise ApplicationError(f"{PUSH}: the fields are larger than {MAX_PROMISE_SIZE} octets")
     return head
 
 
-def without_what_promises_have_not(extensions: dict[str, object]) -> None:
+def remove_unsupported_on_push(extensions: dict[str, object]) -> None:
     """Take from a promised request's scope what does not work on its stream.
 
     h2 (4.4) sends no informational answers there; further promises are of clients' streams only

@@ -9,7 +9,7 @@ from daphne_like.exceptions import PeerError
 from daphne_like.http.fields import EXPECTATION, Fields, check_host, check_nel, check_size, hosts
 from daphne_like.http.h1.request_line import METHODS, RequestLine, Target, split_target
 from daphne_like.http.h2.hpack_cache import MalformedError, Section, check_names_and_values
-from daphne_like.http.h2.priority import Priority, priority_of
+from daphne_like.http.h2.priority import Priority, parse_priority
 
 if TYPE_CHECKING:
     from daphne_like.options import Options
@@ -51,7 +51,7 @@ class Request(NamedTuple):
     """What the peer is owed instead of the application's answer."""
 
 
-def request_of(received: Fields, options: Options) -> Request:
+def to_request(received: Fields, options: Options) -> Request:
     """Check a request's field section; once for all requests whose section is the same.
 
     Args:
@@ -97,7 +97,7 @@ def request_from(head: Head, options: Options) -> Request:
     if not options.keep_underscores and any(b"_" in name for name, _ in fields):
         fields = [field for field in fields if b"_" not in field[0]]  # S03
     expectation = next((value for name, value in fields if name == b"expect"), None)
-    priority = None if head.priority is None else priority_of(head.priority)
+    priority = None if head.priority is None else parse_priority(head.priority)
     return Request(line, fields, head.length, head.protocol, priority, expectation, refusal)
 
 
@@ -156,11 +156,11 @@ def check_head(received: list[tuple[bytes, bytes]]) -> Head:
             check_host(host)
         except PeerError as error:
             refusal = refusal or error
-    length = length_of(by_name.get(b"content-length"))
+    length = parse_content_length(by_name.get(b"content-length"))
     return Head(method, path, protocol, fields, length, by_name.get(b"priority"), refusal)
 
 
-def length_of(value: bytes | None) -> int | None:
+def parse_content_length(value: bytes | None) -> int | None:
     """The number in Content-Length; None without one.
 
     Raises:

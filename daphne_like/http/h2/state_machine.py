@@ -31,8 +31,8 @@ from daphne_like.http.h2.frame_reader import (
     DATA,
     END_HEADERS,
     END_STREAM,
-    FRAME,
     HEADERS,
+    MAX_FRAME_SIZE,
     WINDOW_UPDATE,
     FrameReader,
     frame_head,
@@ -48,11 +48,11 @@ NO_RFC7540_PRIORITIES = 9
 """The setting that says so (RFC 9218, 2.1)."""
 SENT_END = StreamClosedBy.SEND_END_STREAM
 OPEN, CLOSED = StreamState.OPEN, StreamState.CLOSED
-HALF_CLOSED, ANSWERED = StreamState.HALF_CLOSED_REMOTE, StreamState.HALF_CLOSED_LOCAL
+HALF_CLOSED, HALF_CLOSED_LOCAL = StreamState.HALF_CLOSED_REMOTE, StreamState.HALF_CLOSED_LOCAL
 PROMISED = StreamState.RESERVED_LOCAL
 SENDING = (HALF_CLOSED, OPEN)
 """Our side is open."""
-RECEIVING = (OPEN, ANSWERED)
+RECEIVING = (OPEN, HALF_CLOSED_LOCAL)
 """The peer's is."""
 SERVER_OPEN = ConnectionState.SERVER_OPEN
 remember = OrderedDict.__setitem__
@@ -83,7 +83,7 @@ class Stream(H2Stream):
         pass
 
 
-class WholeRequest(Stream):
+class ReusableStream(Stream):
     """A stream that began with all of its request: it is fit to be used again when it is over."""
 
 
@@ -105,13 +105,13 @@ class StateMachine(H2Connection):
         super().__init__(CONFIG)
         self._out: list[bytes | memoryview] = []
         self._first_window = self.remote_settings.initial_window_size
-        self._spare: list[WholeRequest] = []
+        self._stream_pool: list[ReusableStream] = []
         self._resets_sent: dict[int, None] = {}  # numbers of streams, the latest ones
         self.encoder = StatelessEncoder()
         # Twice: a section between one and two times the limit is answered with 431.
         most_decoded = 2 * options.max_head
         self.decoder = CachedDecoder(most_decoded, budget)
-        self.frames = FrameReader(max(most_decoded, 2 * FRAME))
+        self.frames = FrameReader(max(most_decoded, 2 * MAX_FRAME_SIZE))
         self.incoming_buffer = self.frames  # type: ignore[assignment] # has what h2 calls
         self._many_streams = 2 * options.h2_max_streams
         self.local_settings = Settings(
@@ -119,7 +119,7 @@ class StateMachine(H2Connection):
             initial_values={
                 SettingCodes.MAX_CONCURRENT_STREAMS: options.h2_max_streams,
                 SettingCodes.INITIAL_WINDOW_SIZE: FIRST_WINDOW,
-                SettingCodes.MAX_FRAME_SIZE: FRAME,
+                SettingCodes.MAX_FRAME_SIZE: MAX_FRAME_SIZE,
                 SettingCodes.MAX_HEADER_LIST_SIZE: options.max_head,
                 SettingCodes.ENABLE_CONNECT_PROTOCOL: 1,
                 NO_RFC7540_PRIORITIES: 1,  # type: ignore[dict-item] # h2 takes any number
@@ -177,7 +177,7 @@ class StateMachine(H2Connection):
 
     # The short path.
 
-    def whole_request(self) -> tuple[int, Fields] | None:
+    def take_request(self) -> tuple[int, Fields] | None:
         """Take the next frame, if it is all of a request.
 
         Returns:
@@ -187,7 +187,7 @@ class StateMachine(H2Connection):
         """
         if self.state_machine.state is not SERVER_OPEN:  # as it is after the first one
             return None
-        found = self.frames.whole_request()
+        found = self.frames.take_request()
         if found is None:
             return None
         number, block = found
@@ -199,13 +199,13 @@ class StateMachine(H2Connection):
             raise ProtocolError(f"A field section that cannot be decoded: {error}") from error
         if len(self.streams) > self._many_streams:
             self._open_streams(1)  # forgets those that ended on h2's own way
-        if self._spare:
-            stream = self._spare.pop()
+        if self._stream_pool:
+            stream = self._stream_pool.pop()
             machine = stream.state_machine
             machine.stream_id = stream.stream_id = number
             machine.headers_sent = machine.stream_closed_by = None
         else:
-            stream = WholeRequest(
+            stream = ReusableStream(
                 number,
                 config=CONFIG,
                 inbound_window_size=self.local_settings.initial_window_size,
@@ -221,7 +221,7 @@ class StateMachine(H2Connection):
         self.highest_inbound_stream_id = number
         return number, fields
 
-    def part_of_body(self) -> tuple[int, bytes, bool, int] | None:
+    def take_data(self) -> tuple[int, bytes, bool, int] | None:
         """Take the next frame, if it is DATA with octets that its stream and both windows allow.
 
         Returns:
@@ -301,18 +301,18 @@ class StateMachine(H2Connection):
         block = self.encoder.first + block
         self.encoder.first = b""
         flags = END_STREAM if ends else 0
-        if len(block) <= FRAME:
+        if len(block) <= MAX_FRAME_SIZE:
             self._send(HEADERS, END_HEADERS | flags, number, block)
         else:
-            self._send(HEADERS, flags, number, block[:FRAME])
-            for start in range(FRAME, len(block), FRAME):
-                last = END_HEADERS if start + FRAME >= len(block) else 0
-                self._send(CONTINUATION, last, number, block[start : start + FRAME])
+            self._send(HEADERS, flags, number, block[:MAX_FRAME_SIZE])
+            for start in range(MAX_FRAME_SIZE, len(block), MAX_FRAME_SIZE):
+                last = END_HEADERS if start + MAX_FRAME_SIZE >= len(block) else 0
+                self._send(CONTINUATION, last, number, block[start : start + MAX_FRAME_SIZE])
         machine.headers_sent = True
         if machine.state is PROMISED:
             machine.state = HALF_CLOSED
         if ends:
-            self._end(stream, ANSWERED, SENT_END)
+            self._end(stream, HALF_CLOSED_LOCAL, SENT_END)
 
     def send_answer(self, number: int, block: bytes, body: bytes) -> bool:
         """A whole answer to a whole request, if it is short and the peer's windows have room.
@@ -331,8 +331,8 @@ class StateMachine(H2Connection):
             or stream.state_machine.state is not HALF_CLOSED
             or self._data_to_send
             or self.encoder.first
-            or len(block) > FRAME
-            or size > FRAME
+            or len(block) > MAX_FRAME_SIZE
+            or size > MAX_FRAME_SIZE
             or size > stream.outbound_flow_control_window
             or size > window
         ):
@@ -350,7 +350,7 @@ class StateMachine(H2Connection):
                 frame_head(0, len(block), HEADERS, END_HEADERS | END_STREAM, number),
                 block,
             )
-        self._let_go(stream, SENT_END)
+        self._release(stream, SENT_END)
         return True
 
     def local_flow_control_window(self, stream_id: int) -> int:
@@ -364,7 +364,9 @@ class StateMachine(H2Connection):
     ) -> None:
         stream = self.streams.get(stream_id)
         size = len(data)
-        last = max(0, size - 1) // FRAME * FRAME  # where the last of its frames begins
+        last = (
+            max(0, size - 1) // MAX_FRAME_SIZE * MAX_FRAME_SIZE
+        )  # where the last of its frames begins
         if (
             stream is None
             or stream.state_machine.state not in SENDING
@@ -374,17 +376,17 @@ class StateMachine(H2Connection):
             or pad_length is not None
             or self.state_machine.state is not SERVER_OPEN
         ):
-            for start in range(0, last, FRAME):
-                super().send_data(stream_id, bytes(data[start : start + FRAME]))
+            for start in range(0, last, MAX_FRAME_SIZE):
+                super().send_data(stream_id, bytes(data[start : start + MAX_FRAME_SIZE]))
             super().send_data(stream_id, bytes(data[last:]), end_stream, pad_length)
             return
-        for start in range(0, last, FRAME):
-            self._send(DATA, 0, stream_id, data[start : start + FRAME])
+        for start in range(0, last, MAX_FRAME_SIZE):
+            self._send(DATA, 0, stream_id, data[start : start + MAX_FRAME_SIZE])
         self._send(DATA, END_STREAM if end_stream else 0, stream_id, data[last:])
         stream.outbound_flow_control_window -= size
         self.outbound_flow_control_window -= size
         if end_stream:
-            self._end(stream, ANSWERED, SENT_END)
+            self._end(stream, HALF_CLOSED_LOCAL, SENT_END)
 
     def promise(self, number: int, fields: Fields) -> int:
         """Promise a request to the peer, on the stream of one of its own; h2's own way.
@@ -405,9 +407,9 @@ class StateMachine(H2Connection):
         if machine.state is OPEN:
             machine.state = half_closed
             return
-        self._let_go(stream, by)
+        self._release(stream, by)
 
-    def _let_go(self, stream: H2Stream, by: StreamClosedBy) -> None:
+    def _release(self, stream: H2Stream, by: StreamClosedBy) -> None:
         """Both sides have ended; later h2 is to know no more than how."""
         number = stream.stream_id
         del self.streams[number]
@@ -415,8 +417,8 @@ class StateMachine(H2Connection):
         remember(closed, number, by)
         if len(closed) > self.MAX_CLOSED_STREAMS:
             closed.popitem(last=False)
-        if stream.__class__ is WholeRequest:
-            self._spare.append(stream)
+        if stream.__class__ is ReusableStream:
+            self._stream_pool.append(stream)
 
     def _send(self, kind: int, flags: int, number: int, payload: Any) -> None:
         out = self._out

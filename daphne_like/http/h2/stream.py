@@ -11,12 +11,12 @@ from h2.errors import ErrorCodes
 
 from daphne_like.exceptions import ConnectionClosed, PeerError
 from daphne_like.http.exchange import (
+    AWAITING_START,
     BODILESS,
+    BODY_BLOCKED,
     COMPLETE,
-    EXPECTED,
-    HELD,
-    STREAMING,
-    WRITING,
+    HEAD_BUFFERED,
+    SENDING_BODY,
     Exchange,
 )
 from daphne_like.http.h2.hpack_cache import (
@@ -26,18 +26,18 @@ from daphne_like.http.h2.hpack_cache import (
     encoded_lines,
     encoded_section,
     encoded_status,
-    fields_of,
     status_blocks,
+    to_fields,
 )
 from daphne_like.http.h2.priority import UNSAID
 from daphne_like.http.h2.state_machine import FIRST_WINDOW
 from daphne_like.http.h2.tunnel import Tunnel
-from daphne_like.runtime.send_pacing import TURN
-from daphne_like.runtime.timeouts import Wait, Waits
+from daphne_like.runtime.send_pacing import YIELD
+from daphne_like.runtime.timeouts import Timeout, Timeouts
 
 if TYPE_CHECKING:
-    from daphne_like.http.file_range import Stretch
-    from daphne_like.http.h1.request_line import Addresses
+    from daphne_like.http.file_range import FileRange
+    from daphne_like.http.h1.request_line import ConnectionEnds
     from daphne_like.http.h2.connection import HTTP2Connection
 
 log = logging.getLogger("daphne_like.http")
@@ -46,17 +46,17 @@ MIN_WAIT = 0.001
 """Seconds of a deadline that is due at once."""
 STOP_SECONDS = 1.0
 """For a client that has its whole answer to stop sending by itself, or to go on."""
-MOST_DROPPED = 16777216
+MAX_DISCARDED_BODY = 16777216
 """Octets of a body that nobody reads; as on HTTP/1.1."""
-MOST_PROMISES = 16
+MAX_PROMISES = 16
 """For one request: a page's first style sheets, and not an application's endless loop."""
 PAUSED_COST = 2000
 """Of octets after which a protocol wants no more for now: its own bound of a turn; h2/flood_budget.py."""
-MOST_WINDOW = 1048576
+MAX_WINDOW = 1048576
 """Octets of a body on their way, at most, to an application that reads as fast as they come."""
 
 
-class HTTP2Stream(Waits):
+class HTTP2Stream(Timeouts):
     """A stream; the Carrier of its exchange.
 
     Args:
@@ -76,7 +76,7 @@ class HTTP2Stream(Waits):
     """
 
     exchange: Exchange
-    promises_left = MOST_PROMISES
+    promises_left = MAX_PROMISES
     pending: memoryview | None = None
     ends = False
     urgency, incremental = UNSAID
@@ -101,17 +101,17 @@ class HTTP2Stream(Waits):
         self, connection: HTTP2Connection, number: int, length: int | None, half_closed: bool
     ) -> None:
         self.server = server = connection.server
-        super().__init__(server.deadlines)
+        super().__init__(server.timers)
         self.connection = connection
         self.number = number
         self.length = length
         self.half_closed = half_closed
 
-    # What a connection of HTTP/1.1 has, for `request.exchange_for`.
+    # What a connection of HTTP/1.1 has, for `request.open_exchange`.
 
     @property
-    def addresses(self) -> Addresses | None:
-        """See HTTP1Input."""
+    def addresses(self) -> ConnectionEnds | None:
+        """See RequestReader."""
         return self.connection.addresses
 
     @property
@@ -119,9 +119,9 @@ class HTTP2Stream(Waits):
         """See Carrier."""
         return self.connection.client
 
-    def find_addresses(self) -> Addresses:
-        """See HTTP1Input."""
-        return self.connection.find_addresses()
+    def describe_ends(self) -> ConnectionEnds:
+        """See RequestReader."""
+        return self.connection.describe_ends()
 
     # The request's body.
 
@@ -130,7 +130,7 @@ class HTTP2Stream(Waits):
         exchange = self.exchange
         limit = exchange.time_limit
         if limit:
-            self.wait(Wait.ANSWER, limit)
+            self.set_timeout(Timeout.RESPONSE, limit)
         if not exchange.request_complete:
             self._wait_for_body()
         exchange.start()
@@ -148,7 +148,7 @@ class HTTP2Stream(Waits):
         """
         exchange = self.exchange
         self._unread += size
-        if exchange.takes_over:
+        if exchange.is_upgrade:
             self._to_tunnel(data)
             return
         exchange.received += len(data)
@@ -198,7 +198,7 @@ class HTTP2Stream(Waits):
                 raise MalformedError(f"{-self._content_left} octets of content too many")
         self._unread += size
         self._dropped += size
-        if self._dropped > MOST_DROPPED:
+        if self._dropped > MAX_DISCARDED_BODY:
             self.connection.stop_sending(self.number)
         elif self._unread >= FIRST_WINDOW // 4:
             self.connection.open_window(self._unread, self.number)
@@ -211,7 +211,7 @@ class HTTP2Stream(Waits):
             What it has cost, beside the frames; see h2/flood_budget.py.
         """
         exchange = self.exchange
-        if exchange.takes_over:
+        if exchange.is_upgrade:
             return self._to_protocol()
         exchange.flush_body()
         if self._padded:
@@ -224,23 +224,23 @@ class HTTP2Stream(Waits):
         """The peer has ended its side."""
         exchange = self.exchange
         self.half_closed = True
-        if exchange.takes_over:
+        if exchange.is_upgrade:
             if self.tunnel is not None:
                 self._to_protocol()
                 self.tunnel.ended()
             return
-        self.arrived(Wait.BODY)
+        self.clear_timeout(Timeout.REQUEST_BODY)
         self._unkeep()
         exchange.request_complete = True
         if exchange.queue is not None:
             exchange.flush_body()
 
-    def input_wanted(self, exchange: Exchange) -> None:
+    def body_requested(self, exchange: Exchange) -> None:
         """See Carrier."""
         self.connection.send_headers(self.number, [(b":status", b"100")])
         self._wait_for_body()
 
-    def input_read(self) -> None:
+    def body_consumed(self) -> None:
         """See Carrier."""
         if self._kept is not None:
             self._unkeep()
@@ -256,14 +256,14 @@ class HTTP2Stream(Waits):
         """Open the window by what the application has taken; wider, if it keeps up."""
         exchange = self.exchange
         # An application that does not read has no more than one window in memory.
-        waiting = 0 if exchange.takes_over else exchange.unread + len(self._kept or b"")
+        waiting = 0 if exchange.is_upgrade else exchange.unread + len(self._kept or b"")
         size = self._unread - waiting
         done = self.half_closed or (exchange.state is COMPLETE and self.tunnel is None)
         if done or size < self.window // 2 or self.connection.streams.get(self.number) is not self:
             return
         self._unread = waiting
         self._consumed += size
-        if self._consumed >= 2 * self.window and self.window < MOST_WINDOW:
+        if self._consumed >= 2 * self.window and self.window < MAX_WINDOW:
             wider = self.connection.widen(self.window)
             self.window += wider
             size += wider
@@ -272,7 +272,7 @@ class HTTP2Stream(Waits):
 
     def _wait_for_body(self) -> None:
         self.exchange.received_at_look = self.exchange.received
-        self.wait(Wait.BODY, self.server.options.body_timeout)
+        self.set_timeout(Timeout.REQUEST_BODY, self.server.options.body_timeout)
 
     def _look_at_body_rate(self) -> None:
         exchange = self.exchange
@@ -294,21 +294,21 @@ class HTTP2Stream(Waits):
     def respond(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
         """See Carrier."""
         status, size = exchange.status, len(body)
-        lines = exchange.lines
+        lines = exchange.field_lines
         length: bytes | None = None
         if exchange.head_only or status in BODILESS:
             if status == 204:
                 lines = [line for line in lines if line[:15].lower() != b"content-length:"]
-            elif exchange.head_only and exchange.length is None and size and not more:
+            elif exchange.head_only and exchange.content_length is None and size and not more:
                 length = b"%d" % size
             body, size = b"", 0
-        elif exchange.length is None:
+        elif exchange.content_length is None:
             if not more:
                 length = b"%d" % size
-        elif exchange.length != size or more:
+        elif exchange.content_length != size or more:
             exchange.check_length(size, more)
         connection, server = self.connection, self.server
-        defaults = server.default_fields[exchange.specials]
+        defaults = server.default_fields[exchange.own_defaults]
         block = (
             (status_blocks.get(status) or encoded_status(status))
             + (default_blocks.get(defaults) or encoded_defaults(defaults))
@@ -316,11 +316,11 @@ class HTTP2Stream(Waits):
         )
         if length is not None:
             block += encoded_section([(b"content-length", length)])
-        exchange.written = size
+        exchange.body_octets_sent = size
         if not more and self.half_closed and connection.send_answer(self, block, body):
             exchange.complete()
             if self._due is not None:
-                self.forget()
+                self.clear_timeouts()
             if server.action_logger is not None:
                 server.log_exchange(exchange)
             if not connection.streams:
@@ -331,7 +331,7 @@ class HTTP2Stream(Waits):
         if ends:
             self._let_rest_come()
         connection.send_head(self.number, block, ends)
-        exchange.state = STREAMING
+        exchange.state = SENDING_BODY
         if server.action_logger is not None:
             exchange.head_sent = server.clock()
         if ends:
@@ -344,9 +344,9 @@ class HTTP2Stream(Waits):
         size = len(body)
         if exchange.head_only or exchange.status in BODILESS:
             body, size = b"", 0
-        elif exchange.length is not None:
+        elif exchange.content_length is not None:
             exchange.check_length(size, more)
-        exchange.written += size
+        exchange.body_octets_sent += size
         if not body and more:
             return None
         return self._write(exchange, body, more)
@@ -363,16 +363,16 @@ class HTTP2Stream(Waits):
             if not more:
                 self._complete(exchange)
                 return None
-            return self.connection.turn_if_due()
+            return self.connection.yield_if_due()
         self.pending = memoryview(body)
         self.ends = not more
         self.connection.wants_to_send(self)
         if self.pending is None:  # it is all on its way
             if not more:
                 self._complete(exchange)
-            return TURN
-        exchange.state = WRITING
-        exchange.part_written = Event()
+            return YIELD
+        exchange.state = BODY_BLOCKED
+        exchange.body_unblocked = Event()
         self._room = self.server.loop.create_future()
         self._wait_for_peer()
         return self._written(exchange, more)
@@ -380,56 +380,56 @@ class HTTP2Stream(Waits):
     async def _written(self, exchange: Exchange, more: bool) -> None:
         """Wait until the peer has taken the part that is pending (ASGI C09)."""
         assert self._room is not None
-        assert exchange.part_written is not None
+        assert exchange.body_unblocked is not None
         try:
             await self._room
             self._check_writing(exchange)
-            exchange.state = STREAMING
+            exchange.state = SENDING_BODY
         finally:
-            if exchange.state is WRITING:  # cancelled: what is out can not be made whole
+            if exchange.state is BODY_BLOCKED:  # cancelled: what is out can not be made whole
                 self.abort(exchange)
-            exchange.part_written.set()
+            exchange.body_unblocked.set()
         if not more:
             self._complete(exchange)
 
-    def write_file(self, exchange: Exchange, part: Stretch, more: bool) -> Awaitable[None]:
+    def write_file(self, exchange: Exchange, part: FileRange, more: bool) -> Awaitable[None]:
         """See Carrier."""
-        if exchange.state is HELD:
+        if exchange.state is HEAD_BUFFERED:
             self.respond(exchange, b"", True)
-        exchange.written += part.left
-        exchange.state = WRITING
-        exchange.part_written = Event()
+        exchange.body_octets_sent += part.remaining
+        exchange.state = BODY_BLOCKED
+        exchange.body_unblocked = Event()
         return self._write_file(exchange, part, more)
 
-    async def _write_file(self, exchange: Exchange, part: Stretch, more: bool) -> None:
-        assert exchange.part_written is not None
+    async def _write_file(self, exchange: Exchange, part: FileRange, more: bool) -> None:
+        assert exchange.body_unblocked is not None
         try:
-            kept_up = True
-            while part.left:
-                octets = await part.read(self.server.loop, kept_up)
+            peer_keeps_up = True
+            while part.remaining:
+                octets = await part.read(self.server.loop, peer_keeps_up)
                 self._check_writing(exchange)
                 self.pending = memoryview(octets)
-                self.ends = not more and not part.left
+                self.ends = not more and not part.remaining
                 self._room = self.server.loop.create_future()
                 self.connection.wants_to_send(self)
-                kept_up = self.pending is None
-                if kept_up:
-                    await TURN
+                peer_keeps_up = self.pending is None
+                if peer_keeps_up:
+                    await YIELD
                 else:
                     self._wait_for_peer()
                     await self._room
                 self._check_writing(exchange)
-            exchange.state = STREAMING
+            exchange.state = SENDING_BODY
         finally:
             part.close()
-            if exchange.state is WRITING:  # what is out can not be made whole
+            if exchange.state is BODY_BLOCKED:  # what is out can not be made whole
                 self.abort(exchange)
-            exchange.part_written.set()
+            exchange.body_unblocked.set()
         if not more:
             self._complete(exchange)
 
     def _check_writing(self, exchange: Exchange) -> None:
-        if exchange.state is not WRITING:
+        if exchange.state is not BODY_BLOCKED:
             raise ConnectionClosed("The stream was closed while a body was written")
 
     def write_informational(
@@ -438,15 +438,15 @@ class HTTP2Stream(Waits):
         """See Carrier."""
         if not self.number & 1:
             return None  # h2 (4.4) lets nothing but the final head follow a promise
-        fields = [(b":status", b"%d" % status), *fields_of(lines)]
+        fields = [(b":status", b"%d" % status), *to_fields(lines)]
         self.connection.send_headers(self.number, fields)
-        return self.connection.turn()
+        return self.connection.drain()
 
     def write_trailers(self, exchange: Exchange, lines: list[bytes]) -> Awaitable[None] | None:
         """See Carrier: a second field section (RFC 9113, 8.1)."""
         self._let_rest_come()
         if lines:
-            self.connection.send_headers(self.number, fields_of(lines), True)
+            self.connection.send_headers(self.number, to_fields(lines), True)
         else:
             self.connection.end_stream(self.number)
         self._complete(exchange)
@@ -458,9 +458,9 @@ class HTTP2Stream(Waits):
         A client may look at nothing that follows the end: curl (7.88) sends on, and reads no
         WINDOW_UPDATE any more, nor a reset. What comes is dropped, and no more of it than ever.
         """
-        if self.half_closed or self.exchange.takes_over:
+        if self.half_closed or self.exchange.is_upgrade:
             return
-        rest = MOST_DROPPED
+        rest = MAX_DISCARDED_BODY
         if self.length is not None:
             rest = min(rest, self.length - self.exchange.received)
         self._unread -= self.connection.open_for_rest(self.number, rest)
@@ -488,7 +488,7 @@ class HTTP2Stream(Waits):
         if self.tunnel is not None:
             self.tunnel.sent()
         elif room is not None and not room.done():
-            self.arrived(Wait.WRITE)
+            self.clear_timeout(Timeout.WRITE_STALL)
             self._blocked += self.server.clock() - self._blocked_at
             room.set_result(None)
 
@@ -499,7 +499,9 @@ class HTTP2Stream(Waits):
         cannot win time by letting each part of a body through at the last moment.
         """
         self._blocked_at = self.server.clock()
-        self.wait(Wait.WRITE, max(self.server.options.write_timeout - self._blocked, MIN_WAIT))
+        self.set_timeout(
+            Timeout.WRITE_STALL, max(self.server.options.write_timeout - self._blocked, MIN_WAIT)
+        )
 
     def _look_at_write_rate(self) -> None:
         """Go on if the peer takes the response at the least rate, as a request's body comes at."""
@@ -518,7 +520,7 @@ class HTTP2Stream(Waits):
         self.server.disconnected(self.exchange)
         self._over(self.exchange, ErrorCodes.CANCEL)
 
-    def answer(self, exchange: Exchange, error: PeerError) -> None:
+    def send_error(self, exchange: Exchange, error: PeerError) -> None:
         """See Carrier."""
         exchange.answered_with(error)
         body = error.text.encode("ascii") + b"\n"
@@ -526,7 +528,7 @@ class HTTP2Stream(Waits):
             (b":status", b"%d" % error.status),
             (b"content-type", b"text/plain; charset=utf-8"),
             (b"content-length", b"%d" % len(body)),
-            *fields_of(error.lines.splitlines(keepends=True)),
+            *to_fields(error.lines.splitlines(keepends=True)),
             *self.connection.default_fields(0),
         ]
         if error.status == 503:
@@ -543,18 +545,18 @@ class HTTP2Stream(Waits):
         exchange.close()
         self._over(exchange, ErrorCodes.INTERNAL_ERROR)
 
-    def leave(self, exchange: Exchange) -> None:
+    def close_without_response(self, exchange: Exchange) -> None:
         """See Carrier."""
         exchange.close()
         self._over(exchange, ErrorCodes.CANCEL)
 
-    def switch(self, exchange: Exchange, lines: list[bytes], protocol: Any) -> None:
+    def upgrade(self, exchange: Exchange, lines: list[bytes], protocol: Any) -> None:
         """See Carrier (RFC 8441, 5): 200 in the place of 101."""
-        self.arrived(Wait.ANSWER)
+        self.clear_timeout(Timeout.RESPONSE)
         fields = [
             (b":status", b"200"),
-            *self.connection.default_fields(exchange.specials),
-            *fields_of(lines),
+            *self.connection.default_fields(exchange.own_defaults),
+            *to_fields(lines),
         ]
         self.connection.send_headers(self.number, fields)
         early, self._early = self._early, None
@@ -610,8 +612,8 @@ class HTTP2Stream(Waits):
         exchange = self.exchange
         self.server.refused(exchange.client or self.client, error)
         self.server.disconnected(exchange)
-        if exchange.state is EXPECTED or exchange.state is HELD:
-            self.answer(exchange, error)
+        if exchange.state is AWAITING_START or exchange.state is HEAD_BUFFERED:
+            self.send_error(exchange, error)
         else:
             self.abort(exchange)
 
@@ -619,7 +621,7 @@ class HTTP2Stream(Waits):
         """The answer is whole, and the peer still sends."""
         if self.length is not None:
             self._content_left = self.length - self.exchange.received
-        self.wait(Wait.LINGER, STOP_SECONDS)
+        self.set_timeout(Timeout.LINGER, STOP_SECONDS)
         if self._unread > 0:
             self.connection.open_window(self._unread, self.number)
             self._unread = 0
@@ -638,23 +640,23 @@ class HTTP2Stream(Waits):
                 self.server.log_exchange(exchange)
         self._forget()
 
-    def waited_too_long(self, wait: Wait) -> None:
-        log.debug("%% stream %d waited too long for %s", self.number, wait.name)
-        if wait is Wait.LINGER:
+    def timed_out(self, timeout: Timeout) -> None:
+        log.debug("%% stream %d waited too long for %s", self.number, timeout.name)
+        if timeout is Timeout.LINGER:
             if self._dropped > self._dropped_at_look or not self.connection.is_reading:
                 self._dropped_at_look = self._dropped
-                self.wait(Wait.LINGER, STOP_SECONDS)
+                self.set_timeout(Timeout.LINGER, STOP_SECONDS)
             else:
                 self.connection.stop_sending(self.number)
             return
         exchange = self.exchange
-        if wait is Wait.BODY:
+        if timeout is Timeout.REQUEST_BODY:
             self._look_at_body_rate()
-        elif wait is Wait.ANSWER:
+        elif timeout is Timeout.RESPONSE:
             state = exchange.state
             self.server.application_too_slow(exchange)
-            if state is EXPECTED or state is HELD:
-                self.answer(
+            if state is AWAITING_START or state is HEAD_BUFFERED:
+                self.send_error(
                     exchange, PeerError(503, "Application failed to respond within time limit.")
                 )
             else:
@@ -678,7 +680,7 @@ class HTTP2Stream(Waits):
 
     def _forget(self) -> None:
         """Wait for nothing any more, and hold on to no octets."""
-        self.forget()
+        self.clear_timeouts()
         self.pending = self._kept = self._early = None
         if self._room is not None and not self._room.done():
             self._room.set_result(None)

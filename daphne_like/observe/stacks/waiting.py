@@ -14,7 +14,7 @@ from daphne_like.observe.stacks.python_frames import function, is_own, local
 from daphne_like.observe.stacks.python_frames import place as place
 
 DEEPEST = 64
-MOST_LINKS = 256
+MAX_LINKS = 256
 """Objects looked at on the way down; between two frames stand one or two that have none."""
 
 FOLLOWED = (CoroutineType, GeneratorType, AsyncGeneratorType)
@@ -88,7 +88,7 @@ def _chain(
     """The frames on the way to what a task waits for, and the call of a thread behind them."""
     frames: list[FrameType] = []
     current: Any = task.get_coro()
-    for _ in range(MOST_LINKS):
+    for _ in range(MAX_LINKS):
         if current is None or len(frames) >= DEEPEST:
             break
         if isinstance(current, concurrent.futures.Future):

@@ -94,7 +94,7 @@ class AskedOfHTTP1(Asked):
             self.octets = rest
             line, *lines = head.split(b"\r\n")
             assert line.startswith(b"HTTP/1.1 ")
-            status, fields = int(line[9:12]), fields_of(lines)
+            status, fields = int(line[9:12]), to_fields(lines)
             if status < 200:
                 self.informational.append((status, fields))
             else:
@@ -119,7 +119,7 @@ class AskedOfHTTP1(Asked):
                 assert end
                 assert not rest
                 self.whole = True
-                self.trailers = fields_of(section.split(b"\r\n")[1:]) or None
+                self.trailers = to_fields(section.split(b"\r\n")[1:]) or None
             elif len(rest) < size + 2:
                 return
             else:
@@ -187,7 +187,7 @@ def plain(fields: Any) -> Fields:
     return [(bytes(name), bytes(value)) for name, value in fields]
 
 
-def fields_of(lines: list[bytes]) -> Fields:
+def to_fields(lines: list[bytes]) -> Fields:
     """Field lines, taken apart."""
     found = []
     for line in lines:

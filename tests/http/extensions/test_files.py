@@ -13,7 +13,7 @@ import pytest
 
 from daphne_like.exceptions import ApplicationError
 from daphne_like.http import file_range as files
-from daphne_like.http.file_range import LEAST_READ, MOST_READ, Stretch, open_file
+from daphne_like.http.file_range import MAX_READ_SIZE, MIN_READ_SIZE, FileRange, open_file
 from tests.memory import Loop
 
 OCTETS = bytes(range(251)) * 4000
@@ -33,9 +33,9 @@ def run() -> Iterator[Callable[[Any], Any]]:
     loop.close()
 
 
-async def whole(stretch: Stretch) -> list[bytes]:
+async def whole(stretch: FileRange) -> list[bytes]:
     parts = []
-    while stretch.left:
+    while stretch.remaining:
         parts.append(await stretch.read(asyncio.get_running_loop(), True))
     return parts
 
@@ -45,14 +45,14 @@ class TestReading:
 
     @pytest.mark.parametrize("at_once", [True, False])
     def test_parts(self, run: Any, path: str, at_once: bool, monkeypatch: Any) -> None:
-        """K4: no more than MOST_READ at a time, whichever way; octet for octet."""
+        """K4: no more than MAX_READ_SIZE at a time, whichever way; octet for octet."""
         if not at_once:
             monkeypatch.setattr(files, "_NOWAIT", None)
         stretch = open_file(path)
         parts = run(whole(stretch))
         stretch.close()
         assert b"".join(parts) == OCTETS
-        assert max(map(len, parts)) <= MOST_READ
+        assert max(map(len, parts)) <= MAX_READ_SIZE
 
     def test_sizes(self, run: Any, path: str) -> None:
         """Little for a slow peer, which memory holds; more for one that keeps up, and no longer."""
@@ -104,7 +104,7 @@ class TestReading:
         parts = run(both())
         one.close()
         other.close()
-        assert parts == (OCTETS[:LEAST_READ], [b"x" * 1000])
+        assert parts == (OCTETS[:MIN_READ_SIZE], [b"x" * 1000])
 
     def test_error(self, run: Any, path: str) -> None:
         """What the disk says is told as the application's error; the peer hears nothing of it."""
@@ -152,7 +152,7 @@ class TestClosing:
             os.fstat(stretch.descriptor)  # it is open
             inner: Any = stretch._reading
             go_on.set()
-            assert await inner == OCTETS[:LEAST_READ]
+            assert await inner == OCTETS[:MIN_READ_SIZE]
             await asyncio.sleep(0)
             with pytest.raises(OSError, match="Bad file descriptor"):
                 os.fstat(stretch.descriptor)

@@ -16,7 +16,7 @@ from h2.settings import SettingCodes
 from hyperframe.frame import PushPromiseFrame
 
 from daphne_like.exceptions import ApplicationError
-from daphne_like.http.h2.stream import MOST_PROMISES
+from daphne_like.http.h2.stream import MAX_PROMISES
 from tests import needed
 from tests.acting import EXTENSIONS, Script, body, start
 from tests.h2_peer import H2Peer, goaway, settings
@@ -399,10 +399,10 @@ class TestPeers:
 
     def test_most_of_one_request(self, serve: Serve) -> None:
         """An application's endless loop is not the client's."""
-        pushes = [push(f"/{number}") for number in range(MOST_PROMISES + 5)]
+        pushes = [push(f"/{number}") for number in range(MAX_PROMISES + 5)]
         site = Site(start(), *pushes, body(b"a"))
         client = Client(serve(site)).asks()
-        assert len(client.promises) == MOST_PROMISES
+        assert len(client.promises) == MAX_PROMISES
         assert set(site.errors) == {None}
 
     def test_client_streams_are_not_fewer(self, serve: Serve) -> None:

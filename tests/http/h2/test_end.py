@@ -48,7 +48,7 @@ class TestStop:
         """An idle connection is closed at once, with GOAWAY."""
         peer = H2Peer(serve(answer_at_once))
         peer.asks()
-        peer.wire.protocol._successor.close_when_idle()
+        peer.wire.protocol.upgraded_to.close_when_idle()
         peer.read()
         assert (peer.gone, peer.wire.closing) == ([(NO_ERROR, 1)], True)
 
@@ -58,7 +58,7 @@ class TestStop:
         memory = serve(script)
         peer = H2Peer(memory)
         peer.asks()
-        peer.wire.protocol._successor.close_when_idle()
+        peer.wire.protocol.upgraded_to.close_when_idle()
         peer.read()
         assert (peer.gone, peer.wire.closing) == ([(NO_ERROR, 1)], False)
         refused = peer.asks()
@@ -78,8 +78,8 @@ class TestStop:
         memory = serve(script)
         peer = H2Peer(memory)
         peer.asks(b"POST", body=b"a", ends=False)
-        peer.wire.protocol._successor.close_when_idle()
-        peer.wire.protocol._successor.disconnect_application()
+        peer.wire.protocol.upgraded_to.close_when_idle()
+        peer.wire.protocol.upgraded_to.disconnect_application()
         run = memory.loop.run_until_complete
         assert run(script.receive())["body"] == b"a"
         assert run(script.receive())["type"] == "http.disconnect"
@@ -433,7 +433,7 @@ class TestPeerGoes:
         peer = H2Peer(memory, {4: 0})
         for _ in range(5):
             peer.asks()
-        protocol = weakref.ref(peer.wire.protocol._successor)
+        protocol = weakref.ref(peer.wire.protocol.upgraded_to)
         peer.wire.vanishes()
         peer.wire.protocol = peer.wire.producer = None
         memory.settle()
@@ -453,7 +453,7 @@ class TestPeerGoes:
         assert not peer.wire.lost
         memory.passes(3)
         assert peer.wire.lost or peer.wire.closing
-        assert peer.wire.protocol._successor is None
+        assert peer.wire.protocol.upgraded_to is None
 
     def test_lingers_for_so_much(self, serve: Serve) -> None:
         """And not for more than a MiB."""
@@ -489,7 +489,7 @@ class TestStopUnderAttack:
                 (b"sec-websocket-version", b"13"),
             ]
             peer.sends(peer.head(number, section, ends=False))
-        connection = peer.wire.protocol._successor
+        connection = peer.wire.protocol.upgraded_to
         assert len(connection.streams) == 3
         connection.budget.left = 0.5
         connection.close_when_idle()
@@ -521,7 +521,7 @@ class TestNothingStays:
         gc.disable()
         try:
             number = peer.asks(method, body=None if method == b"GET" else b"abc", ends=False)
-            exchange = peer.wire.protocol._successor.streams[number].exchange
+            exchange = peer.wire.protocol.upgraded_to.streams[number].exchange
             gone += [weakref.ref(exchange), weakref.ref(exchange.carrier)]
             del exchange
             peer.sends(data(number, b"", ends=True))

@@ -11,10 +11,10 @@ import pytest
 
 from daphne_like.asgi.queue import MAX_EVENTS
 from daphne_like.http.h2.connection import CONNECTION_WINDOW
-from daphne_like.http.h2.priority import Priority, priority_of
-from daphne_like.http.h2.send_scheduler import MOST_AHEAD, MOST_WIDENED, WRITTEN_IN_A_TURN
+from daphne_like.http.h2.priority import Priority, parse_priority
+from daphne_like.http.h2.send_scheduler import MAX_DRAIN_WINDOW, MAX_EXTRA_WINDOW, WRITTEN_IN_A_TURN
 from daphne_like.http.h2.state_machine import FIRST_WINDOW
-from daphne_like.http.h2.stream import MOST_DROPPED
+from daphne_like.http.h2.stream import MAX_DISCARDED_BODY
 from tests.acting import Script, body, sending, start
 from tests.h2_peer import (
     CANCEL,
@@ -31,8 +31,8 @@ from tests.memory import Memory
 from tests.peers import never_answer
 
 Serve = Callable[..., Memory]
-FRAME = 16384
-WINDOW, MOST_FRAME = 4, 5
+MAX_FRAME_SIZE = 16384
+WINDOW, MAX_FRAME = 4, 5
 
 
 def large(size: int) -> Any:
@@ -136,9 +136,9 @@ class TestOut:
 
     def test_larger_frames(self, serve: Serve) -> None:
         """4.2: a peer may allow them, and need not get them."""
-        peer = H2Peer(serve(large(60_000)), {MOST_FRAME: 2**24 - 1})
+        peer = H2Peer(serve(large(60_000)), {MAX_FRAME: 2**24 - 1})
         peer.asks()
-        assert peer.answer(1).parts == [FRAME] * 3 + [60_000 - 3 * FRAME]
+        assert peer.answer(1).parts == [MAX_FRAME_SIZE] * 3 + [60_000 - 3 * MAX_FRAME_SIZE]
 
     def test_no_window_at_all(self, serve: Serve, caplog: Any) -> None:
         """S13: who never opens it is reset after `--write-timeout`; the connection goes on."""
@@ -231,8 +231,8 @@ class TestIn:
         peer = H2Peer(memory)
         peer.asks(b"POST", body=b"", ends=False)
         for _ in range(4):
-            assert peer.all_sent(1, FRAME)
-            peer.sends(data(1, b"x" * FRAME))
+            assert peer.all_sent(1, MAX_FRAME_SIZE)
+            peer.sends(data(1, b"x" * MAX_FRAME_SIZE))
         assert not peer.all_sent(1, 1)
         assert peer.windows[0] >= CONNECTION_WINDOW // 2
         (exchange,) = memory.server.instances
@@ -240,8 +240,8 @@ class TestIn:
         run = memory.loop.run_until_complete
         got = sum(len(run(script.receive())["body"]) for _ in range(4))
         peer.read()
-        assert got == 4 * FRAME
-        assert peer.all_sent(1, FRAME)
+        assert got == 4 * MAX_FRAME_SIZE
+        assert peer.all_sent(1, MAX_FRAME_SIZE)
 
     def test_connection_window_is_shared_fairly(self, serve: Serve) -> None:
         """Twenty streams that nobody reads do not shut out another one."""
@@ -259,9 +259,9 @@ class TestIn:
         for _ in range(20):
             number = peer.asks(b"POST", body=b"", ends=False)
             for _ in range(4):
-                assert peer.all_sent(number, FRAME)
-                peer.sends(data(number, b"x" * FRAME))
-        number = peer.asks(b"POST", b"/read", body=b"y" * FRAME)
+                assert peer.all_sent(number, MAX_FRAME_SIZE)
+                peer.sends(data(number, b"x" * MAX_FRAME_SIZE))
+        number = peer.asks(b"POST", b"/read", body=b"y" * MAX_FRAME_SIZE)
         assert peer.answer(number).body == b"read"
 
     def test_beyond_the_window(self, serve: Serve) -> None:
@@ -269,7 +269,7 @@ class TestIn:
         memory = serve(Script())
         peer = H2Peer(memory)
         peer.asks(b"POST", body=b"", ends=False)
-        peer.sends(*[data(1, b"x" * FRAME)] * 4)
+        peer.sends(*[data(1, b"x" * MAX_FRAME_SIZE)] * 4)
         peer.sends(data(1, b"x"))
         assert peer.gone == [(3, 1)]
 
@@ -291,11 +291,11 @@ class TestIn:
         peer.asks(b"POST", body=b"", ends=False)
         widest = 0
         for _ in range(400):
-            assert peer.all_sent(1, FRAME)
+            assert peer.all_sent(1, MAX_FRAME_SIZE)
             widest = max(widest, peer.window_of(1))
-            peer.sends(data(1, b"x" * FRAME))
+            peer.sends(data(1, b"x" * MAX_FRAME_SIZE))
         peer.sends(data(1, b"", ends=True))
-        assert (total, peer.answer(1).status) == (400 * FRAME, 200)
+        assert (total, peer.answer(1).status) == (400 * MAX_FRAME_SIZE, 200)
         assert 700_000 < widest <= 1048576
         updates = [f for f in peer.frames if type(f).__name__ == "WindowUpdateFrame"]
         assert len(updates) < 150
@@ -314,11 +314,11 @@ class TestIn:
         for _ in range(8):
             number = peer.asks(b"POST", body=b"", ends=False)
             for _ in range(100):
-                assert peer.all_sent(number, FRAME)
-                peer.sends(data(number, b"x" * FRAME))
+                assert peer.all_sent(number, MAX_FRAME_SIZE)
+                peer.sends(data(number, b"x" * MAX_FRAME_SIZE))
             assert peer.window_of(number) > 200_000
             peer.sends(data(number, b"", ends=True))
-        assert MOST_WIDENED < 8 * (1048576 - 65536)
+        assert MAX_EXTRA_WINDOW < 8 * (1048576 - 65536)
 
     def test_padding_counts(self, serve: Serve) -> None:
         """6.1: padding is under flow control, and is given back."""
@@ -380,10 +380,10 @@ class TestIn:
         peer = H2Peer(serve(application))
         peer.asks(b"POST", body=b"", ends=False)
         for _ in range(60):
-            count = min(peer.windows[0], peer.window_of(1)) // FRAME
-            assert peer.all_sent(1, count * FRAME)
+            count = min(peer.windows[0], peer.window_of(1)) // MAX_FRAME_SIZE
+            assert peer.all_sent(1, count * MAX_FRAME_SIZE)
             assert count
-            peer.sends(data(1, b"x" * FRAME) * count)
+            peer.sends(data(1, b"x" * MAX_FRAME_SIZE) * count)
         assert total > 4_000_000
         peer.sends(data(1, b"", ends=True))
         assert peer.answer(1).status == 200
@@ -434,7 +434,7 @@ class TestIn:
         memory.passes(2)
         peer.read()
         assert answer.reset == 0
-        peer.sends(*[data(number, b"x" * FRAME)] * 3)  # it was on its way
+        peer.sends(*[data(number, b"x" * MAX_FRAME_SIZE)] * 3)  # it was on its way
         assert peer.gone == []
         resets = [frame for frame in peer.frames if type(frame).__name__ == "RstStreamFrame"]
         assert len(resets) == 1
@@ -501,8 +501,8 @@ class TestIn:
         peer = H2Peer(serve(sending(start(), body(b"no"))))
         for _ in range(60):
             peer.asks(b"POST", b"/", (b"content-length", b"9" * 15), body=b"x", ends=False)
-        assert peer.window_of(1) <= MOST_DROPPED + FIRST_WINDOW
-        assert peer.windows[0] <= MOST_AHEAD + CONNECTION_WINDOW
+        assert peer.window_of(1) <= MAX_DISCARDED_BODY + FIRST_WINDOW
+        assert peer.windows[0] <= MAX_DRAIN_WINDOW + CONNECTION_WINDOW
         assert peer.gone == []
 
 
@@ -513,7 +513,9 @@ class TestTurns:
     def order(peer: H2Peer) -> list[int]:
         return [frame.stream_id for frame in peer.frames if type(frame).__name__ == "DataFrame"]
 
-    def open(self, serve: Serve, *priorities: bytes | None, size: int = 10 * FRAME) -> H2Peer:
+    def open(
+        self, serve: Serve, *priorities: bytes | None, size: int = 10 * MAX_FRAME_SIZE
+    ) -> H2Peer:
         """Requests whose answers wait for the connection's window, which is used up."""
         peer = H2Peer(serve(large(size)), {WINDOW: 2**31 - 1})
         peer.asks(b"GET", b"/?65535")
@@ -525,7 +527,7 @@ class TestTurns:
     def test_fair_shares(self, serve: Serve) -> None:
         """Without a word about it each stream has a frame in turn."""
         peer = self.open(serve, None, None, None)
-        peer.sends(window(0, 6 * FRAME))
+        peer.sends(window(0, 6 * MAX_FRAME_SIZE))
         assert self.order(peer) == [3, 5, 7, 3, 5, 7]
 
     def test_large_and_small(self, serve: Serve) -> None:
@@ -533,11 +535,11 @@ class TestTurns:
         peer = H2Peer(serve(large(0)), {WINDOW: 2**31 - 1})
         peer.asks(b"GET", b"/?100000000")
         peer.asks(b"GET", b"/?20000")
-        peer.sends(window(0, 4 * FRAME))
+        peer.sends(window(0, 4 * MAX_FRAME_SIZE))
         assert peer.answer(3).ended
         peer.sends(window(0, 10))
         peer.asks(b"GET", b"/?20")
-        peer.sends(window(0, 2 * FRAME))
+        peer.sends(window(0, 2 * MAX_FRAME_SIZE))
         assert peer.answer(5).ended
         assert not peer.answer(1).ended
 
@@ -562,36 +564,36 @@ class TestTurns:
 
     def test_urgency(self, serve: Serve) -> None:
         """9218, 4.1: the lower number first."""
-        peer = self.open(serve, b"u=5, i", None, b"u=1, i", size=2 * FRAME)
-        peer.sends(window(0, 6 * FRAME))
+        peer = self.open(serve, b"u=5, i", None, b"u=1, i", size=2 * MAX_FRAME_SIZE)
+        peer.sends(window(0, 6 * MAX_FRAME_SIZE))
         assert self.order(peer) == [7, 7, 5, 5, 3, 3]
 
     def test_one_after_the_other(self, serve: Serve) -> None:
         """9218, 4.2 and 10: those that are of no use in parts, in the order of their numbers."""
-        peer = self.open(serve, b"u=3", b"u=3", size=2 * FRAME)
-        peer.sends(window(0, 4 * FRAME))
+        peer = self.open(serve, b"u=3", b"u=3", size=2 * MAX_FRAME_SIZE)
+        peer.sends(window(0, 4 * MAX_FRAME_SIZE))
         assert self.order(peer) == [3, 3, 5, 5]
 
     def test_mixed(self, serve: Serve) -> None:
         """The one sort does not starve the other."""
-        peer = self.open(serve, b"u=3", b"u=3, i", b"u=3", size=2 * FRAME)
-        peer.sends(window(0, 6 * FRAME))
+        peer = self.open(serve, b"u=3", b"u=3, i", b"u=3", size=2 * MAX_FRAME_SIZE)
+        peer.sends(window(0, 6 * MAX_FRAME_SIZE))
         assert self.order(peer) == [3, 5, 3, 7, 5, 7]
 
     def test_update(self, serve: Serve) -> None:
         """9218, 7: PRIORITY_UPDATE for an open stream counts at once."""
-        peer = self.open(serve, None, None, size=2 * FRAME)
+        peer = self.open(serve, None, None, size=2 * MAX_FRAME_SIZE)
         peer.sends(priority_update(5, b"u=0"))
-        peer.sends(window(0, 4 * FRAME))
+        peer.sends(window(0, 4 * MAX_FRAME_SIZE))
         assert self.order(peer) == [5, 5, 3, 3]
 
     def test_update_before(self, serve: Serve) -> None:
         """9218, 7: and for a request that is to come, before its field."""
-        peer = self.open(serve, size=2 * FRAME)
+        peer = self.open(serve, size=2 * MAX_FRAME_SIZE)
         peer.sends(priority_update(5, b"u=0"))
         peer.asks(b"GET", b"/")
         peer.asks(b"GET", b"/", (b"priority", b"u=7"))
-        peer.sends(window(0, 4 * FRAME))
+        peer.sends(window(0, 4 * MAX_FRAME_SIZE))
         assert self.order(peer) == [5, 5, 3, 3]
 
     def test_updates_are_bounded(self, serve: Serve) -> None:
@@ -601,7 +603,7 @@ class TestTurns:
         for number in range(1, 700, 2):
             peer.sends(priority_update(number, b"u=0"))
         assert peer.gone == []
-        assert len(peer.wire.protocol._successor._priorities) <= 128
+        assert len(peer.wire.protocol.upgraded_to._priorities) <= 128
 
     @pytest.mark.parametrize(
         ("value", "priority"),
@@ -615,7 +617,7 @@ class TestTurns:
     )  # fmt: skip
     def test_field(self, value: bytes, priority: Any) -> None:
         """9218, 4: what is not as it should be counts as left out."""
-        assert priority_of(value) == Priority(*priority)
+        assert parse_priority(value) == Priority(*priority)
 
 
 class TestLeastRate:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from daphne_like.http.h2.send_scheduler import HTTP2Output
+from daphne_like.http.h2.send_scheduler import SendScheduler
 from daphne_like.observe import refusals
 from tests.acting import Script, body, sending, start
 from tests.h2_peer import (
@@ -281,7 +281,7 @@ class TestFieldSections:
         """What is kept of blocks that were decoded is little, whatever they are."""
         peer = H2Peer(serve(answer_at_once))
         peer.asks()
-        connection = peer.wire.protocol._successor
+        connection = peer.wire.protocol.upgraded_to
         for number in range(3, 603, 2):
             peer.sends(
                 request(
@@ -302,7 +302,7 @@ class TestFrames:
         peer = H2Peer(memory)
         peer.sends(raw(kind, 0, 1, b"", 16385))
         assert len(peer.gone) == 1
-        connection = peer.wire.protocol._successor
+        connection = peer.wire.protocol.upgraded_to
         peer.wire.protocol.dataReceived(b"x" * 100_000)
         assert len(connection._h2.frames._data) <= 9
 
@@ -314,7 +314,7 @@ class TestFrames:
             values = (name.to_bytes(2, "big") + b"\0\0\0\1" for name in names)
             peer.sends(raw(4, 0, 0, b"".join(values)))
         assert peer.gone == []
-        assert len(peer.wire.protocol._successor._h2.remote_settings) <= 8
+        assert len(peer.wire.protocol.upgraded_to._h2.remote_settings) <= 8
 
     def test_streams_that_are_over(self, serve: Serve) -> None:
         """Nothing is kept of them."""
@@ -322,7 +322,7 @@ class TestFrames:
         peer = H2Peer(memory)
         for _ in range(300):
             assert peer.answer(peer.asks()).status == 200
-        connection = peer.wire.protocol._successor
+        connection = peer.wire.protocol.upgraded_to
         assert not connection.streams
         assert len(connection._h2.streams) <= 21
 
@@ -347,7 +347,7 @@ class TestFrames:
             peer.wire.gets(octets + reset(number) if ending == "reset" else octets)
             memory.passes(0.5)  # for the budget
         assert not peer.wire.closing
-        conn = peer.wire.protocol._successor._h2
+        conn = peer.wire.protocol.upgraded_to._h2
         assert len(conn.streams) <= 41
         assert len(conn._closed_streams) <= conn.MAX_CLOSED_STREAMS
 
@@ -355,7 +355,7 @@ class TestFrames:
     def test_what_an_answer_earns(self, serve: Serve, octets: bytes, earned: int) -> None:
         """One for itself, and four for a DATA frame, if there is one."""
         peer = H2Peer(serve(sending(start(), body(octets))))
-        budget = peer.wire.protocol._successor.budget
+        budget = peer.wire.protocol.upgraded_to.budget
         peer.asks()
         budget.left = 100.0
         peer.asks()
@@ -373,10 +373,10 @@ class TestFrames:
         for _ in range(200):
             peer.asks()
         assert len(memory.server.instances) == 128
-        connection = peer.wire.protocol._successor
+        connection = peer.wire.protocol.upgraded_to
         looks: list[int] = []
         with monkeypatch.context() as patched:
-            patched.setattr(HTTP2Output, "_next", lambda output: looks.append(1))
+            patched.setattr(SendScheduler, "_next", lambda output: looks.append(1))
             for _ in range(100):
                 peer.sends(window(0, 1))
         assert not looks, "a window that helps nobody makes no work"

@@ -11,17 +11,17 @@ from hyperframe.frame import HeadersFrame
 
 from daphne_like.http.h2.flood_budget import Budget
 from daphne_like.http.h2.hpack_cache import (
-    LONGEST_LINE,
-    MOST_LINES,
+    MAX_CACHED_LINE,
+    MAX_LINES,
     OF_CONNECTIONS,
     CachedDecoder,
-    default_fields_of,
     encoded_by_line,
     encoded_defaults,
     encoded_fields,
     encoded_lines,
     encoded_section,
-    fields_of,
+    to_default_fields,
+    to_fields,
 )
 from daphne_like.http.h2.state_machine import StateMachine
 from daphne_like.options import Options
@@ -88,7 +88,7 @@ class Played:
     def _play(self, short: bool) -> None:
         machine = self.machine
         while True:
-            part = machine.part_of_body() if short else None
+            part = machine.take_data() if short else None
             if part is not None:
                 self.shortened += 1
                 self.bodies.append(part[:3])
@@ -231,7 +231,7 @@ class Asked:
         machine.frames.add_data(octets)
         while True:
             try:
-                if self.short and machine.whole_request() is not None:
+                if self.short and machine.take_request() is not None:
                     continue
                 machine.receive_data(b"")
             except ProtocolError as error:
@@ -334,7 +334,7 @@ class TestWholeRequests:
             asked.answers(number, b"")
         assert not machine.streams
         assert len(machine._closed_streams) <= machine.MAX_CLOSED_STREAMS
-        assert len(machine._spare) == 1
+        assert len(machine._stream_pool) == 1
 
 
 def seen(stream: Any) -> dict[str, Any]:
@@ -431,22 +431,22 @@ class TestLines:
         """Twice the same: what a decoder makes of it are the fields."""
         for _ in range(2):
             decoded = Decoder(1 << 20).decode(encoded_lines(lines), raw=True)
-            assert list(decoded) == fields_of(lines)
-        names = [name for name, _ in fields_of(lines)]
+            assert list(decoded) == to_fields(lines)
+        names = [name for name, _ in to_fields(lines)]
         assert all(name == name.lower() and name not in OF_CONNECTIONS for name in names)
 
     def test_bounded(self) -> None:
         """What applications write fills no memory."""
-        for number in range(MOST_LINES + 10):
+        for number in range(MAX_LINES + 10):
             encoded_lines([b"X: %d\r\n" % number])
-        encoded_lines([b"Y: " + b"y" * LONGEST_LINE + b"\r\n"])
-        assert len(encoded_by_line) <= MOST_LINES
-        assert len(encoded_fields) <= MOST_LINES
-        assert max(map(len, encoded_by_line)) <= LONGEST_LINE
+        encoded_lines([b"Y: " + b"y" * MAX_CACHED_LINE + b"\r\n"])
+        assert len(encoded_by_line) <= MAX_LINES
+        assert len(encoded_fields) <= MAX_LINES
+        assert max(map(len, encoded_by_line)) <= MAX_CACHED_LINE
 
     def test_compressed(self) -> None:
         """What comes with every answer is."""
         lines = b"Date: Wed, 25 Nov 2026 23:14:14 GMT\r\nServer: daphne-like\r\n"
         compressed = encoded_defaults(lines)
         assert len(compressed) < len(encoded_lines(lines.splitlines(keepends=True)))
-        assert list(Decoder().decode(compressed, raw=True)) == default_fields_of(lines)
+        assert list(Decoder().decode(compressed, raw=True)) == to_default_fields(lines)

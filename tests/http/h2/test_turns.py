@@ -80,7 +80,7 @@ class Flooding:
         self.memory = memory
         self.peer = H2Peer(memory)
         self.wire = self.peer.wire
-        self.connection: Any = self.wire.protocol._successor
+        self.connection: Any = self.wire.protocol.upgraded_to
         self.peer.asks(b"POST", body=b"", ends=False)
         self.wire.protocol.dataReceived(part * count)
         assert self.connection._held is not None
@@ -103,12 +103,12 @@ class TestTurns:
         memory = serve(answer_at_once)
         other, flooding = H2Peer(memory), H2Peer(memory)
         flooding.asks(b"POST", body=b"", ends=False)
-        connection = flooding.wire.protocol._successor
+        connection = flooding.wire.protocol.upgraded_to
         flooding.wire.protocol.dataReceived(self.FLOODS[name])
         assert flooding.wire.paused, "it is read no further"
         other.wire.protocol.dataReceived(other.head(1, GET))
         assert connection._held is not None
-        assert other.wire.protocol._successor.streams
+        assert other.wire.protocol.upgraded_to.streams
         memory.settle()
         assert connection._held is None
         assert not flooding.wire.paused
@@ -121,7 +121,7 @@ class TestTurns:
         peer = H2Peer(memory)
         octets = b"".join(sectioned(number, SECTIONS[name]) for number in (1, 3, 5))
         peer.wire.protocol.dataReceived(octets)
-        connection = peer.wire.protocol._successor
+        connection = peer.wire.protocol.upgraded_to
         seen = [connection._h2.frames.highest]
         for _ in range(12):
             memory.loop.run_once()
@@ -218,7 +218,7 @@ class TestTurns:
         """A protocol is called once for what came in one turn, and not for each octet."""
         memory = serve(Echo())
         opened = Opened(H2Peer(memory))
-        tunnel = opened.peer.wire.protocol._successor.streams[opened.number].tunnel
+        tunnel = opened.peer.wire.protocol.upgraded_to.streams[opened.number].tunnel
         calls: list[int] = []
         received = tunnel.protocol.dataReceived
         monkeypatch.setattr(
@@ -408,7 +408,7 @@ class TestHeld:
         peer = H2Peer(memory)
         number = peer.asks(b"POST", body=b"x", ends=False)
         peer.wire.protocol.dataReceived(data(number, b"x") * MANY + data(number, ends=True))
-        assert peer.wire.protocol._successor._held is not None
+        assert peer.wire.protocol.upgraded_to._held is not None
         peer.wire.stops_reading()
         memory.passes(2)
         memory.passes(2)
@@ -464,7 +464,7 @@ class TestCharges:
         memory = serve(never_answer)
         peer = H2Peer(memory)
         number = peer.asks(b"POST", body=b"", ends=False)
-        budget = peer.wire.protocol._successor.budget
+        budget = peer.wire.protocol.upgraded_to.budget
         before = budget.left
         peer.wire.sends(data(number, b"x" * MIN_DATA) * 1000)
         assert budget.left == before
@@ -521,7 +521,7 @@ class TestCharges:
         """Nothing is decoded for a peer that cannot pay for its size."""
         memory = serve(answer_at_once)
         peer = H2Peer(memory)
-        connection = peer.wire.protocol._successor
+        connection = peer.wire.protocol.upgraded_to
         connection.budget.left = 1.0
         decoded: list[int] = []
         monkeypatch.setattr(
@@ -540,14 +540,14 @@ class TestCharges:
         peer.read()
         assert peer.gone == []
         assert peer.answer(199).status == 200
-        assert peer.wire.protocol._successor.budget.left == BURST
+        assert peer.wire.protocol.upgraded_to.budget.left == BURST
 
     def test_what_is_given_back(self, serve: Serve) -> None:
         """A small request gives nothing back of what a refused section before it has cost."""
         memory = serve(never_answer)
         peer = H2Peer(memory)
         peer.asks()
-        budget = peer.wire.protocol._successor.budget
+        budget = peer.wire.protocol.upgraded_to.budget
         peer.wire.sends(sectioned(3, CODED))
         left = budget.left
         assert left < BURST - 20
@@ -559,6 +559,6 @@ class TestCharges:
         caplog.set_level("INFO", "daphne_like")
         memory = serve(answer_at_once)
         peer = H2Peer(memory)
-        peer.wire.protocol._successor.budget.left = 1.0
+        peer.wire.protocol.upgraded_to.budget.left = 1.0
         peer.wire.sends(sectioned(1, CODED))
         assert "ENHANCE_YOUR_CALM: field sections that take long to decode" in caplog.text

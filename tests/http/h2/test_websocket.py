@@ -406,7 +406,7 @@ class TestEnds:
 
         peer = H2Peer(serve(application))
         socket = Opened(peer)
-        stream = peer.wire.protocol._successor.streams[socket.number]
+        stream = peer.wire.protocol.upgraded_to.streams[socket.number]
         peer.sends(data(socket.number, b"x" * 16384), data(socket.number, b"x", ends=True))
         assert stream._early
         peer.sends(reset(socket.number))
@@ -472,7 +472,7 @@ class TestEnds:
         memory = serve(echo)
         peer = H2Peer(memory)
         sockets = [Opened(peer) for _ in range(3)]
-        peer.wire.protocol._successor.close_when_idle()
+        peer.wire.protocol.upgraded_to.close_when_idle()
         assert [[one.code for one in socket.frames()] for socket in sockets] == [[1012]] * 3
         assert peer.gone == [(NO_ERROR, 5)]
         for socket in sockets:
