@@ -28,16 +28,17 @@ from daphne_like.asgi.instance import run_instance
 from daphne_like.asgi.interface import as_asgi3, wants_server
 from daphne_like.asgi.lifespan import Lifespan
 from daphne_like.asgi.queue import InputQueue
-from daphne_like.endpoints import cannot_listen, endpoints_from
 from daphne_like.exceptions import ConfigurationError, ConnectionClosed, PeerError
 from daphne_like.http.exchange import Exchange
 from daphne_like.http.factory import HTTPFactory
 from daphne_like.http.fields import FieldSection
 from daphne_like.http.h1.request_reader import FAST_PATH_HEAD
 from daphne_like.http.h1.status_lines import date_line
-from daphne_like.launch.banner import speaks_tls
+from daphne_like.listening.errors import cannot_listen
 from daphne_like.listening.https import IReloadable
 from daphne_like.listening.https_redirect import RedirectToHTTPS
+from daphne_like.listening.parse import endpoints_from
+from daphne_like.listening.strings import speaks_tls
 from daphne_like.observe import access, loggers, refusals
 from daphne_like.observe.descriptors import descriptors
 from daphne_like.observe.stacks import threads

@@ -11,10 +11,10 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
 
 from daphne_like import reactor as reactors
-from daphne_like.endpoints import check_trusted_proxies, endpoint_strings
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.launch.command import LEVELS, access_log_of_file
 from daphne_like.launch.embedding import application_of
+from daphne_like.listening.strings import check_trusted_proxies, endpoint_strings
 from daphne_like.observe.access import AccessLog
 from daphne_like.observe.twisted_log import to_twisted_log
 from daphne_like.options import Options

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from daphne_like.endpoints import endpoint_strings
 from daphne_like.exceptions import ConfigurationError
+from daphne_like.listening.strings import endpoint_strings
 from daphne_like.options import Options
 
 ROOT = Path(__file__).parents[1]

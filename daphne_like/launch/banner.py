@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from daphne_like import __version__
-from daphne_like.endpoints import behind_proxies, split_kind
+from daphne_like.listening.strings import behind_proxies, speaks_tls
 
 if TYPE_CHECKING:
     from daphne_like.server import Server
@@ -20,11 +20,6 @@ def url_of(host: str, port: int | None, *, tls: bool = False) -> str:
     every = " (every address)" if host in ("0.0.0.0", "::") else ""  # noqa: S104 # compared
     host = f"[{host}]" if ":" in host else host
     return f"http{'s' if tls else ''}://{host}:{port}/{every}"
-
-
-def speaks_tls(endpoint: str) -> bool:
-    """Whether peers of an endpoint string speak TLS: ours, or one of Twisted's two kinds."""
-    return split_kind(behind_proxies(endpoint))[0] in ("https", "ssl", "tls")
 
 
 def banner(server: Server, application: str) -> str:

@@ -18,10 +18,10 @@ from twisted.python import log as twisted_log
 from daphne_like import __version__
 from daphne_like import reactor as reactors
 from daphne_like.asgi.application import import_application
-from daphne_like.endpoints import endpoint_strings
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.launch import spellings
 from daphne_like.launch.banner import banner
+from daphne_like.listening.strings import endpoint_strings
 from daphne_like.observe import access, loggers
 from daphne_like.observe.escaping import SafeFormatter
 from daphne_like.observe.handlers import FileHandler, handler_for

@@ -9,9 +9,9 @@ from types import FunctionType, TracebackType
 from typing import Any
 
 from daphne_like import reactor as reactors
-from daphne_like.endpoints import endpoint_strings
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.launch.command import CommandLineInterface, access_log_of_file, import_from
+from daphne_like.listening.strings import endpoint_strings
 from daphne_like.observe.access import AccessLog
 from daphne_like.options import Options
 from daphne_like.reactor.core import AdoptedReactor

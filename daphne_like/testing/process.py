@@ -110,7 +110,7 @@ class DaphneProcess(multiprocessing.Process):
         from daphne_like.testing import child
 
         try:
-            from daphne_like.endpoints import build_endpoint_description_strings
+            from daphne_like.listening.strings import build_endpoint_description_strings
 
             child.prepare()
             child.serve(

@@ -160,7 +160,7 @@ def run(stand_in: bool, application: Any, options: Any, path: str, connection: C
         stand_in_for_daphne()
     write_to(path, options.verbosity)
     from daphne_like.asgi.application import import_application
-    from daphne_like.endpoints import endpoint_strings
+    from daphne_like.listening.strings import endpoint_strings
     from daphne_like.observe.access import AccessLog
     from daphne_like.testing import child
 

@@ -16,6 +16,7 @@ from twisted.web.server import Request
 from zope.interface import implementer
 
 from daphne_like.exceptions import ConnectionClosed, PeerError
+from daphne_like.http.addresses import describe_ends
 from daphne_like.http.exchange import (
     AWAITING_START,
     BODILESS,
@@ -25,7 +26,6 @@ from daphne_like.http.exchange import (
     Exchange,
 )
 from daphne_like.http.extensions import Supported
-from daphne_like.http.h1.request_line import describe_ends
 from daphne_like.http.h1.response_writer import MAX_WRITE_SIZE, WRITTEN_ALONE
 from daphne_like.http.tls_info import tls_extension_of
 from daphne_like.runtime.send_pacing import YIELD, SendPacing

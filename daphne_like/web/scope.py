@@ -9,7 +9,8 @@ from twisted.web.http_headers import Headers
 from daphne_like.exceptions import PeerError
 from daphne_like.http.exchange import Exchange
 from daphne_like.http.fields import Fields, check_fields, lower
-from daphne_like.http.h1.request_line import METHODS, RequestLine, open_exchange, split_target
+from daphne_like.http.scope import open_exchange
+from daphne_like.http.target import METHODS, RequestLine, split_target
 
 if TYPE_CHECKING:
     from daphne_like.web.carrier import WebCarrier

@@ -14,9 +14,9 @@ from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from zope.interface.verify import verifyObject
 
-from daphne_like.endpoints import endpoints_from
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.listening.https import IReloadable, SecureParser
+from daphne_like.listening.parse import endpoints_from
 from daphne_like.tls.certificates import Certificates, Settings
 from daphne_like.tls.factory import LOOK_SECONDS, SecureFactory
 from tests.certificates import Authority

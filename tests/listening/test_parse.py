@@ -17,15 +17,11 @@ from twisted.internet.ssl import CertificateOptions
 from twisted.internet.testing import MemoryReactorClock
 
 import twisted
-from daphne_like.endpoints import (
-    build_endpoint_description_strings as build,
-)
-from daphne_like.endpoints import (
-    cannot_listen,
-    endpoint_strings,
-    endpoints_from,
-)
 from daphne_like.exceptions import ConfigurationError
+from daphne_like.listening.errors import cannot_listen
+from daphne_like.listening.parse import endpoints_from
+from daphne_like.listening.strings import build_endpoint_description_strings as build
+from daphne_like.listening.strings import endpoint_strings
 from daphne_like.options import Options
 from tests.certificates import Authority
 

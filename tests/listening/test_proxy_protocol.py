@@ -16,8 +16,8 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 
-from daphne_like.endpoints import endpoints_from
 from daphne_like.exceptions import ConfigurationError
+from daphne_like.listening.parse import endpoints_from
 from daphne_like.listening.proxy_protocol import (
     MAX_V1_SIZE,
     MAX_V2_SIZE,

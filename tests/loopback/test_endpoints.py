@@ -16,8 +16,8 @@ import pytest
 from twisted.internet.testing import MemoryReactorClock
 
 import twisted
-from daphne_like.endpoints import endpoints_from
 from daphne_like.exceptions import ConfigurationError
+from daphne_like.listening.parse import endpoints_from
 from tests.loopback.conftest import DEADLINE, TRACEBACK
 from tests.loopback.endpoints import (
     EVERYWHERE,

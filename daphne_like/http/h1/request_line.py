@@ -7,28 +7,22 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import unquote_to_bytes
+from typing import TYPE_CHECKING, Any
 
 import httptools
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.interfaces import ISSLTransport
 
 from daphne_like.asgi.response_fields import TOKEN
 from daphne_like.exceptions import PeerError
 from daphne_like.http.exchange import Exchange
-from daphne_like.http.extensions import EXTENSIONS, NOT_OF_HTTP_10, ExtendedExchange, Supported
-from daphne_like.http.fields import HOST, Fields, FieldSection
-from daphne_like.http.tls_info import tls_extension_of
+from daphne_like.http.extensions import NOT_OF_HTTP_10
+from daphne_like.http.fields import FieldSection
 
 if TYPE_CHECKING:
     from daphne_like.http.h1.request_reader import RequestReader
-    from daphne_like.http.h2.stream import HTTP2Stream
+from daphne_like.http.scope import open_exchange
+from daphne_like.http.target import METHODS, RequestLine, split_target
 
 log = logging.getLogger("daphne_like.http")
-
-ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]*)(/[^?#]*)?(\?[^#]*)?")
 
 TLS_RECORD = b"\x16\x03"
 """How a TLS handshake begins, in every version (RFC 8446, 5.1)."""
@@ -37,11 +31,6 @@ NOT_TLS = "This port speaks plain HTTP, not TLS: use http:// (ws:// for WebSocke
 NOT_HTTP = "The request is not valid HTTP/1.1."
 
 EMPTY_LINES = re.compile(rb"(?:\r\n)*")
-
-METHODS = {
-    method: method.decode()
-    for method in (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS")
-}
 
 AS_THEY_ARE = frozenset((*METHODS, b"CONNECT", b"PRI"))
 """Methods that httptools is fed: those that it knows in HTTP, and those that are refused or begin
@@ -56,114 +45,10 @@ LINE_BEGINS = re.compile(rb"(?:\r\n)*(\r\Z|[!#$%&'*+\-.^_`|~0-9A-Za-z]*)")
 """Empty lines, and the method as far as it came."""
 
 
-# Slots, not named tuples: the interpreter specialises how it reads those alone.
-@dataclass(slots=True)
-class ConnectionEnds:
-    """What every scope of one connection says about its ends, and what may be done with it."""
-
-    scheme: str
-    client: list[Any] | None
-    server: list[Any] | None
-    extensions: dict[str, Any]
-    """To be copied: none of its values is written into."""
-
-
-@dataclass(slots=True)
-class RequestLine:
-    """A request line, parsed and checked."""
-
-    method: str
-    is_head: bool
-    target: bytes
-    path: str
-    raw_path: bytes
-    query_string: bytes
-
-
-class Target(NamedTuple):
-    """A request target, split."""
-
-    path: str
-    raw_path: bytes
-    query_string: bytes
-    authority: bytes | None
-
-
 MAX_LINES = 512
 MAX_CACHED_TARGET = 128  # the least that --max-request-line can be
 request_lines: dict[bytes, RequestLine] = {}
 """Request lines of HTTP/1.1 in origin form parsed lately; bounded in number and size."""
-
-
-def split_target(method: bytes, target: bytes) -> Target:
-    """Split a request target (RFC 9112, 3.2) into what the scope wants.
-
-    Escapes in the path are decoded as UTF-8, what is none is replaced (ASGI H05); the query
-    stays as received. Dot segments stay: resolving them is the application's business.
-
-    Args:
-        method: for `OPTIONS *` and CONNECT.
-        target: octets between the two spaces of the request line, as httptools let them through.
-    Returns:
-        `authority` is None for the origin form; in absolute form it takes the place of Host
-        (RFC 9112, 3.2.2). The path of `*` is "*".
-    Raises:
-        PeerError: 400 for a fragment, a foreign scheme, an authority with a user; 501 for
-            CONNECT, which an origin server does not have to serve.
-    """
-    if method == b"CONNECT":
-        raise PeerError(501, "CONNECT is not served here.")
-    if b"#" in target:
-        raise PeerError(400, "A request target has no fragment.")
-    if target[:1] == b"/":
-        raw_path, _, query_string = target.partition(b"?")
-        return Target(decoded(raw_path), raw_path, query_string, None)
-    if target == b"*" and method == b"OPTIONS":
-        return Target("*", b"*", b"", None)
-    absolute = ABSOLUTE.fullmatch(target)
-    if absolute is None or not absolute[1] or HOST.fullmatch(absolute[1]) is None:
-        raise PeerError(400, "The request target has no valid form.")
-    raw_path = absolute[2] or b"/"
-    return Target(decoded(raw_path), raw_path, (absolute[3] or b"?")[1:], absolute[1])
-
-
-def decoded(raw_path: bytes) -> str:
-    """The path with its escapes decoded; octets that are no UTF-8 become U+FFFD."""
-    if b"%" in raw_path:
-        return unquote_to_bytes(raw_path).decode("utf-8", "replace")
-    return raw_path.decode("ascii")
-
-
-def describe_ends(transport: Any) -> ConnectionEnds:
-    """Scheme, client and server of a connection (ASGI H04, H12, H13).
-
-    Asked for at the first request, not earlier: behind a PROXY protocol wrapper the transport
-    learns the client's address with the first octets.
-    """
-    ends: list[list[Any] | None] = []
-    peer, host = transport.getPeer(), transport.getHost()
-    for address in (peer, host):
-        if address.__class__ is IPv4Address or address.__class__ is IPv6Address:
-            ends.append([address.host, address.port])
-        elif (  # somebody else's
-            getattr(address, "host", None) is not None
-            and getattr(address, "port", None) is not None
-        ):
-            ends.append([str(address.host), int(address.port)])
-        elif address is host and isinstance(address, UNIXAddress) and address.name:
-            name = address.name.decode("utf-8", "surrogateescape")
-            # An abstract name, in its usual spelling: a NUL in a path surprises who reads it.
-            ends.append(["@" + name[1:] if name[0] == "\0" else name, None])
-        else:
-            ends.append(None)
-    if not ISSLTransport.providedBy(transport):
-        return ConnectionEnds("http", ends[0], ends[1], EXTENSIONS)
-    return ConnectionEnds("https", ends[0], ends[1], with_tls(tls_extension_of(transport)))
-
-
-def with_tls(tls: dict[str, Any] | None) -> dict[str, Any]:
-    """The extensions of a connection, with what is known of its TLS (ASGI T01)."""
-    return EXTENSIONS if tls is None else {**EXTENSIONS, "tls": Supported(tls)}
 
 
 def without_empty_lines(head: bytes) -> bytes:
@@ -281,55 +166,6 @@ def check_request(connection: RequestReader, known: FieldSection, target: bytes)
         exchange.http_10 = True
         for name in NOT_OF_HTTP_10:
             del exchange.scope["extensions"][name]
-    return exchange
-
-
-def open_exchange(
-    connection: RequestReader | HTTP2Stream,
-    line: RequestLine,
-    fields: Fields,
-    version: str,
-    keep_alive: bool,
-) -> ExtendedExchange:
-    """The exchange of a request that is to be served; flat because it runs for every one.
-
-    Args:
-        connection: the request came on, or the stream of one.
-        line: its request line.
-        fields: all of its fields that the application is to see; copied.
-        version: "1.1" or "1.0".
-        keep_alive: the peer allows another request.
-    """
-    server = connection.server
-    addresses = connection.addresses or connection.describe_ends()
-    client, own = addresses.client, addresses.server
-    scope: dict[str, Any] = {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.5"},
-        "http_version": version,
-        "method": line.method,
-        "scheme": addresses.scheme,
-        "path": line.path,
-        "raw_path": line.raw_path,
-        "query_string": line.query_string,
-        "root_path": server.options.root_path,
-        "headers": fields.copy(),
-        "client": client and client.copy(),
-        "server": own and own.copy(),
-        "state": server.lifespan_state.copy(),
-        "extensions": addresses.extensions.copy(),
-    }
-    if server.proxies is not None:
-        server.proxies.apply(scope)
-    exchange = ExtendedExchange(server, connection, scope, keep_alive)
-    if line.is_head:
-        exchange.head_only = True
-    if server.action_logger is not None:
-        # Not from the scope, which is the application's to change.
-        exchange.method = line.method
-        exchange.client = scope["client"] and tuple(scope["client"])
-        exchange.target = line.target
-        exchange.started = server.clock()
     return exchange
 
 

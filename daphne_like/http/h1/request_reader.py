@@ -16,12 +16,14 @@ from twisted.internet.interfaces import INegotiated
 from daphne_like.asgi.queue import HIGH_WATER
 from daphne_like.exceptions import PeerError
 from daphne_like.http import fields
+from daphne_like.http.addresses import ConnectionEnds, describe_ends
 from daphne_like.http.exchange import AWAITING_START, COMPLETE, Exchange
 from daphne_like.http.h1 import request_line as request
 from daphne_like.http.h1.chunked import ChunkedDecoder
-from daphne_like.http.h1.request_line import open_exchange, request_lines
+from daphne_like.http.h1.request_line import request_lines
 from daphne_like.http.h1.response_writer import ResponseWriter
 from daphne_like.http.h2.frame_reader import PREFACE
+from daphne_like.http.scope import open_exchange
 from daphne_like.runtime.timeouts import Timeout
 from daphne_like.runtime.timer_wheel import NEVER
 
@@ -129,7 +131,7 @@ class RequestReader(ResponseWriter):
 
     def __init__(self, server: Server) -> None:
         super().__init__(server)
-        self.addresses: request.ConnectionEnds | None = None
+        self.addresses: ConnectionEnds | None = None
         self._http_timeout = server.options.http_timeout
         self._max_requests = server.options.max_requests_per_connection
         self._requests = 0
@@ -671,9 +673,9 @@ class RequestReader(ResponseWriter):
     @property
     def client(self) -> list[Any] | None:
         """See Carrier; it may be asked for before the first request."""
-        return (self.addresses or request.describe_ends(self.transport)).client
+        return (self.addresses or describe_ends(self.transport)).client
 
-    def describe_ends(self) -> request.ConnectionEnds:
+    def describe_ends(self) -> ConnectionEnds:
         """Both ends, from the first request on.
 
         Raises:
@@ -682,7 +684,7 @@ class RequestReader(ResponseWriter):
         """
         if self._negotiated() == b"h2":
             raise PeerError(400, "TLS has settled on HTTP/2, and this is HTTP/1.1.")
-        self.addresses = request.describe_ends(self.transport)
+        self.addresses = describe_ends(self.transport)
         return self.addresses
 
     def _negotiated(self) -> bytes | None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from daphne_like.exceptions import PeerError
 from daphne_like.http.fields import EXPECTATION, Fields, check_host, check_nel, check_size, hosts
-from daphne_like.http.h1.request_line import METHODS, RequestLine, Target, split_target
 from daphne_like.http.h2.hpack_cache import MalformedError, Section, check_names_and_values
 from daphne_like.http.h2.priority import Priority, parse_priority
+from daphne_like.http.target import METHODS, RequestLine, Target, split_target
 
 if TYPE_CHECKING:
     from daphne_like.options import Options

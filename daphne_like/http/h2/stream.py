@@ -36,8 +36,8 @@ from daphne_like.runtime.send_pacing import YIELD
 from daphne_like.runtime.timeouts import Timeout, Timeouts
 
 if TYPE_CHECKING:
+    from daphne_like.http.addresses import ConnectionEnds
     from daphne_like.http.file_range import FileRange
-    from daphne_like.http.h1.request_line import ConnectionEnds
     from daphne_like.http.h2.connection import HTTP2Connection
 
 log = logging.getLogger("daphne_like.http")

@@ -1,0 +1,62 @@
+"""A checked request becomes a scope and an exchange."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from daphne_like.http.extensions import ExtendedExchange
+from daphne_like.http.fields import Fields
+
+if TYPE_CHECKING:
+    from daphne_like.http.h1.request_reader import RequestReader
+    from daphne_like.http.h2.stream import HTTP2Stream
+from daphne_like.http.target import RequestLine
+
+
+def open_exchange(
+    connection: RequestReader | HTTP2Stream,
+    line: RequestLine,
+    fields: Fields,
+    version: str,
+    keep_alive: bool,
+) -> ExtendedExchange:
+    """The exchange of a request that is to be served; flat because it runs for every one.
+
+    Args:
+        connection: the request came on, or the stream of one.
+        line: its request line.
+        fields: all of its fields that the application is to see; copied.
+        version: "1.1" or "1.0".
+        keep_alive: the peer allows another request.
+    """
+    server = connection.server
+    addresses = connection.addresses or connection.describe_ends()
+    client, own = addresses.client, addresses.server
+    scope: dict[str, Any] = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.5"},
+        "http_version": version,
+        "method": line.method,
+        "scheme": addresses.scheme,
+        "path": line.path,
+        "raw_path": line.raw_path,
+        "query_string": line.query_string,
+        "root_path": server.options.root_path,
+        "headers": fields.copy(),
+        "client": client and client.copy(),
+        "server": own and own.copy(),
+        "state": server.lifespan_state.copy(),
+        "extensions": addresses.extensions.copy(),
+    }
+    if server.proxies is not None:
+        server.proxies.apply(scope)
+    exchange = ExtendedExchange(server, connection, scope, keep_alive)
+    if line.is_head:
+        exchange.head_only = True
+    if server.action_logger is not None:
+        # Not from the scope, which is the application's to change.
+        exchange.method = line.method
+        exchange.client = scope["client"] and tuple(scope["client"])
+        exchange.target = line.target
+        exchange.started = server.clock()
+    return exchange

@@ -1,0 +1,81 @@
+"""Request lines and request targets, split and checked (RFC 9112, 3)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from daphne_like.exceptions import PeerError
+from daphne_like.http.fields import HOST
+
+if TYPE_CHECKING:
+    pass
+
+ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]*)(/[^?#]*)?(\?[^#]*)?")
+
+METHODS = {
+    method: method.decode()
+    for method in (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS")
+}
+
+
+@dataclass(slots=True)
+class RequestLine:
+    """A request line, parsed and checked."""
+
+    method: str
+    is_head: bool
+    target: bytes
+    path: str
+    raw_path: bytes
+    query_string: bytes
+
+
+class Target(NamedTuple):
+    """A request target, split."""
+
+    path: str
+    raw_path: bytes
+    query_string: bytes
+    authority: bytes | None
+
+
+def split_target(method: bytes, target: bytes) -> Target:
+    """Split a request target (RFC 9112, 3.2) into what the scope wants.
+
+    Escapes in the path are decoded as UTF-8, what is none is replaced (ASGI H05); the query
+    stays as received. Dot segments stay: resolving them is the application's business.
+
+    Args:
+        method: for `OPTIONS *` and CONNECT.
+        target: octets between the two spaces of the request line, as httptools let them through.
+    Returns:
+        `authority` is None for the origin form; in absolute form it takes the place of Host
+        (RFC 9112, 3.2.2). The path of `*` is "*".
+    Raises:
+        PeerError: 400 for a fragment, a foreign scheme, an authority with a user; 501 for
+            CONNECT, which an origin server does not have to serve.
+    """
+    if method == b"CONNECT":
+        raise PeerError(501, "CONNECT is not served here.")
+    if b"#" in target:
+        raise PeerError(400, "A request target has no fragment.")
+    if target[:1] == b"/":
+        raw_path, _, query_string = target.partition(b"?")
+        return Target(decoded(raw_path), raw_path, query_string, None)
+    if target == b"*" and method == b"OPTIONS":
+        return Target("*", b"*", b"", None)
+    absolute = ABSOLUTE.fullmatch(target)
+    if absolute is None or not absolute[1] or HOST.fullmatch(absolute[1]) is None:
+        raise PeerError(400, "The request target has no valid form.")
+    raw_path = absolute[2] or b"/"
+    return Target(decoded(raw_path), raw_path, (absolute[3] or b"?")[1:], absolute[1])
+
+
+def decoded(raw_path: bytes) -> str:
+    """The path with its escapes decoded; octets that are no UTF-8 become U+FFFD."""
+    if b"%" in raw_path:
+        return unquote_to_bytes(raw_path).decode("utf-8", "replace")
+    return raw_path.decode("ascii")

@@ -1,0 +1,172 @@
+"""From options to endpoint strings, and what such a string says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from twisted.internet.endpoints import quoteStringArgument
+
+from daphne_like.exceptions import ConfigurationError
+from daphne_like.listening.unix_sockets import is_abstract
+from daphne_like.options import DEFAULT_HOST, DEFAULT_PORT, Options
+
+PASSWORD = re.compile(r"(:keyPassword=pass\\:)(?:\\.|[^:\\])*")
+
+
+def build_endpoint_description_strings(
+    host: str | None = None,
+    port: int | None = None,
+    unix_socket: str | None = None,
+    file_descriptor: int | None = None,
+    backlog: int | None = None,
+    tls: str | None = None,
+) -> list[str]:
+    """The endpoint strings for what is given, Daphne's function under Daphne's name.
+
+    Args:
+        host: with `port`; brackets around an IPv6 address are taken off.
+        port: with `host`.
+        unix_socket: a path.
+        file_descriptor: of a listening socket.
+        backlog: for the kinds that take one.
+        tls: arguments of `https:`, quoted; then all that is given is for TLS.
+    Raises:
+        ValueError: one of host and port without the other.
+    """
+    strings = []
+    waiting = f":backlog={backlog}" if backlog else ""
+    if host is not None and port is not None:
+        interface = quoteStringArgument(host.strip("[]"))
+        strings.append(f"tcp:port={port}:interface={interface}{waiting}")
+    elif host is not None or port is not None:
+        raise ValueError("TCP binding requires both port and host")
+    if unix_socket is not None:
+        strings.append(f"unix:{quoteStringArgument(unix_socket)}{waiting}")
+    if file_descriptor is not None:
+        strings.append(f"fd:fileno={file_descriptor}")
+    if tls is not None:
+        return [f"https:{string}:{tls}" for string in strings]
+    return strings
+
+
+def tls_arguments(options: Options) -> str | None:
+    """The options for TLS as arguments of `https:`; None without a certificate."""
+    if not options.tls_certificate:
+        return None
+    arguments = {
+        "certificate": ",".join(options.tls_certificate),
+        "key": ",".join(options.tls_key),
+        "keyPassword": options.tls_key_password,
+        "minimumVersion": options.tls_minimum_version,
+        "ciphers": options.tls_ciphers,
+        "clientCA": options.tls_client_ca,
+        "clientVerify": options.tls_client_verify,
+        "handshakeTimeout": str(options.tls_handshake_timeout),
+    }
+    return ":".join(
+        f"{name}={quoteStringArgument(value)}" for name, value in arguments.items() if value
+    )
+
+
+def endpoint_strings(options: Options, beside: Iterable[str] = ()) -> list[str]:
+    """All endpoint strings of a set of options; Daphne's defaults where little is given.
+
+    Args:
+        options: that say where to listen.
+        beside: endpoint strings that are given elsewhere, for what is checked.
+    Raises:
+        ConfigurationError: a TLS certificate, or how a socket's file is to be, and nothing that
+            it could be for.
+    """
+    host, port = options.host, options.port
+    anything = options.unix_socket, options.file_descriptor, options.endpoints or None
+    if host is None and port is None and anything == (None, None, None):
+        host = DEFAULT_HOST
+    if host is not None and port is None:
+        port = DEFAULT_PORT
+    elif port is not None and host is None:
+        host = DEFAULT_HOST
+    tls = tls_arguments(options)
+    if tls is not None and host is None and anything[:2] == (None, None):
+        raise ConfigurationError(
+            "--tls-certificate is for -b, -p, -u and --fd; an endpoint string names its own "
+            "(https:tcp:443:certificate=crt.pem:key=key.pem)"
+        )
+    built = build_endpoint_description_strings(
+        host,
+        port,
+        options.unix_socket,
+        options.file_descriptor,
+        options.backlog,
+        tls,
+    )
+    strings = sorted([*options.endpoints, *built])
+    _check_unix_options(options, strings)
+    check_trusted_proxies(options, [*beside, *strings])
+    return strings
+
+
+def check_trusted_proxies(options: Options, strings: Iterable[str]) -> None:
+    """Refuse --trusted-proxies where nothing asks which proxies are trusted.
+
+    Raises:
+        ConfigurationError: neither --proxy-headers nor a haproxy: endpoint.
+    """
+    default = Options.__dataclass_fields__["trusted_proxies"].default
+    if options.trusted_proxies == default or any(options.forwarded_fields):
+        return
+    if not any(behind_proxies(string) != string for string in map(without_tls, strings)):
+        raise ConfigurationError(
+            "--trusted-proxies needs --proxy-headers, or a haproxy: endpoint whose proxies it names"
+        )
+
+
+def without_tls(string: str) -> str:
+    """An endpoint string without `https:` in front."""
+    kind, rest = split_kind(string)
+    return without_tls(rest) if kind == "https" else string
+
+
+def _check_unix_options(options: Options, strings: list[str]) -> None:
+    if (options.unix_mode, options.unix_owner, options.unix_group) == (None, None, None):
+        return
+    names = "--unix-mode, --unix-owner and --unix-group are for -u and unix: strings"
+    unix = [
+        rest for kind, rest in map(split_kind, map(behind_everything, strings)) if kind == "unix"
+    ]
+    if not unix:
+        raise ConfigurationError(f"{names}; there is none")
+    abstract = next(filter(is_abstract, unix), None)
+    if abstract is not None:
+        raise ConfigurationError(
+            f"{names} that name a file: everybody on this machine may connect to {abstract}"
+        )
+
+
+def split_kind(string: str) -> tuple[str, str]:
+    """The kind of an endpoint string, in lower case as Twisted compares it, and what follows."""
+    kind, _, rest = string.partition(":")
+    return kind.lower(), rest
+
+
+def behind_proxies(string: str) -> str:
+    """An endpoint string without `haproxy:` in front."""
+    kind, rest = split_kind(string)
+    return behind_proxies(rest) if kind == "haproxy" else string
+
+
+def without_password(string: str) -> str:
+    """An endpoint string as it may be shown."""
+    return PASSWORD.sub(r"\1***", string)
+
+
+def behind_everything(string: str) -> str:
+    """An endpoint string without `haproxy:` and `https:` in front, in whatever order."""
+    kind, rest = split_kind(string)
+    return behind_everything(rest) if kind in ("haproxy", "https") else string
+
+
+def speaks_tls(endpoint: str) -> bool:
+    """Whether peers of an endpoint string speak TLS: ours, or one of Twisted's two kinds."""
+    return split_kind(behind_proxies(endpoint))[0] in ("https", "ssl", "tls")
