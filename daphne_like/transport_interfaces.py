@@ -11,8 +11,8 @@ from zope.interface import Attribute, Interface
 class IMemoryviewTransport(ITransport):
     """A transport whose `write` and `writeSequence` take views of octets, uncopied where it can.
 
-    What they show must not change any more. Asked for as ISendfileTransport is: Twisted's own transports
-    take nothing but bytes, and join them.
+    The buffer behind a view must stay unchanged after the call. Test with `implementedBy`, as for
+    ISendfileTransport: Twisted's own transports take only bytes, and join them.
     """
 
 

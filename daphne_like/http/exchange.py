@@ -22,7 +22,7 @@ from daphne_like.exceptions import ApplicationError, ConnectionClosed, PeerError
 
 if TYPE_CHECKING:
     from daphne_like.http.file_range import FileRange
-    from daphne_like.server import Server
+    from daphne_like.runtime.context import ServerContext
 
 log = logging.getLogger("daphne_like.http")
 
@@ -118,15 +118,15 @@ class Exchange:
     """One request, one response, one application instance.
 
     Args:
-        server: runs the application.
+        context: runs the application.
         carrier: the connection.
         scope: of the request.
         keep_alive: the peer allows another request on the connection.
 
     Attributes:
-        status, field_lines, own_defaults, content_length: the response's head, from HELD on: checked field lines
-            without Content-Length's relatives; which special fields the application set; the
-            declared length, or None.
+        status, field_lines, own_defaults, content_length: the response's head, from HEAD_BUFFERED
+            on: checked field lines without those of framing; which default fields the application
+            sets itself; the declared length, or None.
         body_octets_sent: octets of body written so far.
         request_complete: the whole request body has arrived.
         trailers: field lines for behind the body; None unless they were promised.
@@ -145,7 +145,7 @@ class Exchange:
         disconnect: the event that ends the application's input.
         action: protocol and action in the access log.
         is_upgrade: what the peer sends is another protocol's.
-        max_dropped_sends: messages that are dropped, without an error, after the connection is gone.
+        max_dropped_sends: messages that are dropped, without an error, once the connection is gone.
         max_informed_late: the same, once the application has received the disconnect event.
         ended_queue: the application's input, after the connection is gone.
     """
@@ -183,9 +183,9 @@ class Exchange:
     field_lines: list[bytes]
 
     def __init__(
-        self, server: Server, carrier: Carrier, scope: dict[str, Any], keep_alive: bool
+        self, context: ServerContext, carrier: Carrier, scope: dict[str, Any], keep_alive: bool
     ) -> None:
-        self.server = server
+        self.context = context
         self.carrier = carrier
         self.scope = scope
         self.keep_alive = keep_alive
@@ -200,7 +200,7 @@ class Exchange:
 
     def start(self) -> None:
         """Run the application; what has arrived of the body is its first event."""
-        self.queue = queue = self.server.create_application(self, self.scope)
+        self.queue = queue = self.context.create_application(self, self.scope)
         if not self.request_complete:
             queue.reader = self
             self.flush_body()
@@ -231,7 +231,7 @@ class Exchange:
         body: Any = b"" if parts is None else parts[0] if len(parts) == 1 else b"".join(parts)
         self._parts = None
         self._parts_size = 0
-        size = self.server.options.request_buffer_size
+        size = self.context.options.request_buffer_size
         if size and len(body) > size:
             last = (len(body) - 1) // size * size
             for start in range(0, last, size):
@@ -515,7 +515,7 @@ class Exchange:
     @property
     def time_limit(self) -> float | None:
         """Seconds for the application to complete the response."""
-        return self.server.options.http_timeout
+        return self.context.options.http_timeout
 
     # How the application instance ended.
 
@@ -557,7 +557,7 @@ class Exchange:
     def _ends_anywhere(self) -> bool:
         """Whether the response is whole wherever it ends: a stream of events at a stop."""
         return (
-            self.server.stopping
+            self.context.draining
             and self.state is SENDING_BODY
             and self.disconnect_sent
             and self.content_length is None

@@ -12,7 +12,7 @@ from daphne_like.http.h1.connection import HTTP1Connection
 from daphne_like.http.h2.connection import HTTP2Connection
 
 if TYPE_CHECKING:
-    from daphne_like.server import Server
+    from daphne_like.runtime.context import ServerContext
 
 
 @implementer(IProtocolFactory, IProtocolNegotiationFactory)
@@ -20,24 +20,25 @@ class HTTPFactory(Factory):
     """Builds one connection object for each accepted connection.
 
     Args:
-        server: whose application the connections serve.
+        context: whose application the connections serve.
     """
 
     noisy = False
 
-    def __init__(self, server: Server) -> None:
-        self.server = server
-        self._http2_alone = server.options.http == "2"
+    def __init__(self, context: ServerContext) -> None:
+        self.context = context
+        context.http2 = HTTP2Connection
+        self._http2_alone = context.options.http == "2"
 
     def acceptableProtocols(self) -> list[bytes]:
         """Protocols that TLS may settle on (RFC 7301); without one Twisted refuses who asks."""
         return {"auto": [b"h2", b"http/1.1"], "1": [b"http/1.1"], "2": [b"h2"]}[
-            self.server.options.http
+            self.context.options.http
         ]
 
     def buildProtocol(self, addr: Any) -> Any:
         # Ports of third parties may accept while the application starts.
-        if not self.server.accepting:
+        if not self.context.accepting:
             return None
         # HTTP/1.1 finds the preface of HTTP/2, if it comes.
-        return HTTP2Connection(self.server) if self._http2_alone else HTTP1Connection(self.server)
+        return HTTP2Connection(self.context) if self._http2_alone else HTTP1Connection(self.context)

@@ -72,7 +72,7 @@ class FileRange:
 
         Args:
             loop: that runs.
-            kept_up: the peer has taken the last ones already.
+            peer_keeps_up: the peer has taken the last ones already.
         Raises:
             ApplicationError: there are none: the file has become shorter, or cannot be read.
         """

@@ -29,7 +29,7 @@ def open_exchange(
         version: "1.1" or "1.0".
         keep_alive: the peer allows another request.
     """
-    server = connection.server
+    context = connection.context
     addresses = connection.addresses or connection.describe_ends()
     client, own = addresses.client, addresses.server
     scope: dict[str, Any] = {
@@ -41,22 +41,22 @@ def open_exchange(
         "path": line.path,
         "raw_path": line.raw_path,
         "query_string": line.query_string,
-        "root_path": server.options.root_path,
+        "root_path": context.options.root_path,
         "headers": fields.copy(),
         "client": client and client.copy(),
         "server": own and own.copy(),
-        "state": server.lifespan_state.copy(),
+        "state": context.lifespan_state.copy(),
         "extensions": addresses.extensions.copy(),
     }
-    if server.proxies is not None:
-        server.proxies.apply(scope)
-    exchange = ExtendedExchange(server, connection, scope, keep_alive)
+    if context.trusted_proxies is not None:
+        context.trusted_proxies.apply(scope)
+    exchange = ExtendedExchange(context, connection, scope, keep_alive)
     if line.is_head:
         exchange.head_only = True
-    if server.action_logger is not None:
+    if context.actions is not None:
         # Not from the scope, which is the application's to change.
         exchange.method = line.method
         exchange.client = scope["client"] and tuple(scope["client"])
         exchange.target = line.target
-        exchange.started = server.clock()
+        exchange.started = context.clock()
     return exchange

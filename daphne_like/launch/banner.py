@@ -32,8 +32,8 @@ def banner(server: Server, application: str) -> str:
         + (" (for proxies, with a PROXY header)" if behind_proxies(endpoint) != endpoint else "")
         for endpoint, address in zip(server.endpoints, server.listening_addresses, strict=True)
     )
-    if server.redirecting is not None:
-        redirected = ", ".join(url_of(*a) for a in server.redirecting.listening_addresses)
+    if server.redirect_addresses:
+        redirected = ", ".join(url_of(*a) for a in server.redirect_addresses)
         # Who ends TLS may be a proxy.
         ours = any(map(speaks_tls, server.endpoints))
         where += (

@@ -26,8 +26,8 @@ from daphne_like.observe import access, loggers
 from daphne_like.observe.escaping import SafeFormatter
 from daphne_like.observe.handlers import FileHandler, handler_for
 from daphne_like.options import Options, seconds, without_limits
+from daphne_like.process.exit import wait_for_threads
 from daphne_like.server import Server
-from daphne_like.stopping import leave_threads
 
 LEVELS = {0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG, 3: logging.DEBUG}
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
@@ -203,7 +203,7 @@ class CommandLineInterface:
         """The console script."""
         open_standard_descriptors()
         status = cls().run(sys.argv[1:])
-        if not leave_threads():
+        if not wait_for_threads():
             logging.shutdown()
             sys.stdout.flush()
             os._exit(status)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
+
+from daphne_like.options import Options
 
 HTTPS_PORT = 443
 STATUS = 308  # RFC 9110, 15.4.9: the method and the body stay
@@ -53,3 +56,8 @@ class RedirectToHTTPS:
         query = scope["query_string"]
         path = scope["raw_path"] if scope["raw_path"] != b"*" else b"/"
         return b"https://" + host + path + (b"?" + query if query else b"")
+
+
+def redirect_options(options: Options) -> Options:
+    """Return the options of the ports that redirect: no mode or owner of a UNIX socket's file."""
+    return dataclasses.replace(options, unix_mode=None, unix_owner=None, unix_group=None)

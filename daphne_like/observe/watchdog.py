@@ -13,7 +13,12 @@ from daphne_like.observe.stacks.waiting import place
 log = logging.getLogger("daphne_like.server")
 
 DEEPEST = 16
-OWN = (__name__, "daphne_like.stopping", "daphne_like.observe.stacks.waiting")
+OWN = (
+    __name__,
+    "daphne_like.process.signals",
+    "daphne_like.process.exit",
+    "daphne_like.observe.stacks.waiting",
+)
 """Modules that run in the thread because they look at it."""
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from daphne_like.runtime.timeouts import Timeout, Timeouts
 
 if TYPE_CHECKING:
-    from daphne_like.server import Server
+    from daphne_like.runtime.context import ServerContext
 
 
 class YieldToLoop:
@@ -26,23 +26,23 @@ class SendPacing(Timeouts):
     """The producer that a transport pauses: `send` waits, and the peer has its time limit.
 
     Args:
-        server: for its event loop and options.
+        context: for its event loop and options.
     """
 
-    __slots__ = ("_drain_waiters", "_paused", "server", "transport")
+    __slots__ = ("_drain_waiters", "_paused", "context", "transport")
 
     transport: Any
 
-    def __init__(self, server: Server) -> None:
-        super().__init__(server.timers)
-        self.server = server
+    def __init__(self, context: ServerContext) -> None:
+        super().__init__(context.timers)
+        self.context = context
         self.transport = None
         self._paused = False
         self._drain_waiters: list[Future[None]] | None = None
 
     def _drain_waiter(self) -> Future[None]:
         """A future for one `send` that must wait until the peer has read."""
-        writer: Future[None] = self.server.loop.create_future()
+        writer: Future[None] = self.context.loop.create_future()
         if self._drain_waiters is None:
             self._drain_waiters = []
         self._drain_waiters.append(writer)
@@ -67,7 +67,7 @@ class SendPacing(Timeouts):
         """
         if not self._paused:
             self._paused = True
-            self.set_timeout(Timeout.WRITE_STALL, self.server.options.write_timeout)
+            self.set_timeout(Timeout.WRITE_STALL, self.context.options.write_timeout)
 
     def resumeProducing(self) -> None:
         """The peer has read what the transport held."""

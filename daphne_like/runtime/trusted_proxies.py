@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from daphne_like.exceptions import ConfigurationError
+from daphne_like.options import Options
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 SCHEMES = {b"http": "http", b"https": "https", b"ws": "http", b"wss": "https"}
@@ -30,6 +31,12 @@ class TrustedProxies:
     Attributes:
         trusted: as it was given.
     """
+
+    @classmethod
+    def from_options(cls, options: Options) -> TrustedProxies | None:
+        """Return what the options ask for; None if they trust no field."""
+        names = options.forwarded_fields
+        return cls(options.trusted_proxies, *names) if any(names) else None
 
     def __init__(
         self,

@@ -33,7 +33,7 @@ from daphne_like.runtime.timeouts import Timeout
 from daphne_like.web.scope import open_web_exchange
 
 if TYPE_CHECKING:
-    from daphne_like.server import Server
+    from daphne_like.runtime.context import ServerContext
 
 NO_ERROR, INTERNAL_ERROR = 0, 2
 """Error codes of HTTP/2 (RFC 9113, 7)."""
@@ -44,7 +44,7 @@ class WebCarrier(SendPacing):
     """One request of twisted.web; to the Server it is one of its connections.
 
     Args:
-        server: runs the application.
+        context: runs the application.
         request: its head is there, and nothing of a response is out.
 
     Attributes:
@@ -53,8 +53,8 @@ class WebCarrier(SendPacing):
         addresses: as exchanges find them.
     """
 
-    def __init__(self, server: Server, request: Request) -> None:
-        super().__init__(server)
+    def __init__(self, context: ServerContext, request: Request) -> None:
+        super().__init__(context)
         channel: Any = request.channel
         self.request = request
         self.channel = channel
@@ -79,7 +79,7 @@ class WebCarrier(SendPacing):
     def open(self) -> bool:
         """Make the exchange; False if the request was refused."""
         self.request.notifyFinish().addCallbacks(self._finished, self.connection_lost)
-        has_room = self.server.protocol_connected(self)
+        has_room = self.context.connected(self)
         try:
             if not has_room:
                 raise PeerError(503, "Too many connections; try again.")
@@ -95,7 +95,7 @@ class WebCarrier(SendPacing):
         exchange = self.exchange
         if exchange is None or self._answered:  # gone, or refused, while the application started
             return
-        exchange.scope["state"] = self.server.lifespan_state.copy()
+        exchange.scope["state"] = self.context.lifespan_state.copy()
         self.request.registerProducer(self, True)
         # Behind another response that the peer does not read nobody would tell (twisted 26.10:
         # HTTPChannel.registerProducer passes on what comes, not what is).
@@ -145,7 +145,7 @@ class WebCarrier(SendPacing):
         return self._write(exchange, body, more)
 
     def _may_keep_alive(self) -> bool:
-        return not self.server.stopping
+        return not self.context.draining
 
     def _check_length(self, exchange: Exchange, size: int, more: bool) -> None:
         if exchange.content_length is not None and not _is_bodiless(exchange):
@@ -245,7 +245,7 @@ class WebCarrier(SendPacing):
 
     def refuse(self, error: PeerError) -> None:
         """Answer what no application sees."""
-        self.server.refused(self.client, error)
+        self.context.refused(self.client, error)
         self._answer(error)
 
     @property
@@ -274,7 +274,7 @@ class WebCarrier(SendPacing):
         if self.is_stream:
             # Not now: twisted.web may be about to open the window of the stream (twisted 26.10:
             # H2Stream.receiveDataChunk). Of a stream that we end it tells nobody.
-            self.server.loop.call_soon(self._reset_stream, stream_error)
+            self.context.loop.call_soon(self._reset_stream, stream_error)
             self._leave()
         else:
             self.transport.abortConnection()
@@ -308,7 +308,7 @@ class WebCarrier(SendPacing):
         self._answered = True
         self._ending = False
         self.clear_timeouts()
-        self.server.protocol_disconnected(self)
+        self.context.disconnected(self)
 
     def _finished(self, _: object) -> None:
         """The response is whole, and so is the request."""
@@ -328,7 +328,7 @@ class WebCarrier(SendPacing):
             self._wake_drain_waiters()
             if self.exchange is not None:
                 self.exchange.connection_lost()
-                self.server.disconnected(self.exchange)
+                self.context.applications.peer_gone(self.exchange)
 
     def server_stops(self) -> None:
         """See Connection; the site's connections are the site's, and idle ones unknown here."""
@@ -350,7 +350,7 @@ class WebCarrier(SendPacing):
     def timed_out(self, timeout: Timeout) -> None:
         exchange = self.exchange
         if timeout is Timeout.RESPONSE and exchange is not None:
-            self.server.application_too_slow(exchange)
+            self.context.applications.response_too_slow(exchange)
             text = "Application failed to respond within time limit."
             self._give_up(exchange, PeerError(503, text))
         else:
@@ -358,7 +358,7 @@ class WebCarrier(SendPacing):
 
     def _refuse(self, exchange: Exchange, error: PeerError) -> None:
         """Serve no further what the client sends to an application that runs."""
-        self.server.refused(self.client, error)
+        self.context.refused(self.client, error)
         self._give_up(exchange, error)
 
     def _give_up(self, exchange: Exchange, error: PeerError) -> None:

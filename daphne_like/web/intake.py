@@ -17,7 +17,7 @@ from daphne_like.runtime.timer_wheel import NEVER
 from daphne_like.web.carrier import NO_ERROR, WebCarrier
 
 if TYPE_CHECKING:
-    from daphne_like.server import Server
+    from daphne_like.runtime.context import ServerContext
     from daphne_like.web.streaming import StreamingRequest
 
 MAX_EVENT_SIZE = 32768
@@ -34,7 +34,7 @@ class CollectedBody(WebCarrier):
         self._content = content
         self._left = content.seek(0, os.SEEK_END)
         content.seek(0)
-        most = self.server.options.max_body_size
+        most = self.context.options.max_body_size
         if most and self._left > most:
             raise TOO_LARGE
 
@@ -68,12 +68,12 @@ class ArrivingBody(WebCarrier):
     """A request whose body is handed on while it arrives, as fast as the application reads.
 
     Args:
-        server: runs the application.
+        context: runs the application.
         request: its body is not whole.
     """
 
-    def __init__(self, server: Server, request: StreamingRequest) -> None:
-        super().__init__(server, request)
+    def __init__(self, context: ServerContext, request: StreamingRequest) -> None:
+        super().__init__(context, request)
         self._body = request
         self._left = request.body_length
         self._reading = True
@@ -83,7 +83,7 @@ class ArrivingBody(WebCarrier):
 
     def _check_body(self) -> None:
         assert self.exchange is not None
-        most = self.server.options.max_body_size
+        most = self.context.options.max_body_size
         if most and self._left is not None and self._left > most:
             raise TOO_LARGE
         self.exchange.expects_continue = self._body.expects_continue
@@ -107,9 +107,9 @@ class ArrivingBody(WebCarrier):
             return
         exchange.expects_continue = False  # it did not wait for us
         exchange.received += len(data)
-        most = self.server.options.max_body_size
+        most = self.context.options.max_body_size
         if most and exchange.received > most:
-            self.server.disconnected(exchange)
+            self.context.applications.peer_gone(exchange)
             self._refuse(exchange, TOO_LARGE)
         elif exchange.state is not COMPLETE:
             exchange.body_received(data)
@@ -159,7 +159,7 @@ class ArrivingBody(WebCarrier):
         super().resumeProducing()
         if not self._reading:
             # The channel, which tells this, is about to read on whatever we wanted.
-            self.server.loop.call_soon(self._pause_again)
+            self.context.loop.call_soon(self._pause_again)
 
     def _pause_again(self) -> None:
         if not self._reading and not self._answered:
@@ -171,10 +171,10 @@ class ArrivingBody(WebCarrier):
         exchange = self.exchange
         if exchange is not None and not self._body.body_is_whole:
             exchange.received_at_look = exchange.received
-            self.set_timeout(Timeout.REQUEST_BODY, self.server.options.body_timeout)
+            self.set_timeout(Timeout.REQUEST_BODY, self.context.options.body_timeout)
 
     def _look_at_body_rate(self) -> None:
-        exchange, options = self.exchange, self.server.options
+        exchange, options = self.exchange, self.context.options
         assert exchange is not None
         waits_for_us = self._paused or not self._reading or exchange.expects_continue
         got = exchange.received - exchange.received_at_look
@@ -183,7 +183,7 @@ class ArrivingBody(WebCarrier):
         elif self._answered:
             self._linger()
         else:
-            self.server.disconnected(exchange)
+            self.context.applications.peer_gone(exchange)
             self._refuse(exchange, PeerError(408, "The request body came too slowly."))
 
     def timed_out(self, timeout: Timeout) -> None:
@@ -241,7 +241,7 @@ class ArrivingBody(WebCarrier):
         if self._linger_until != NEVER:
             return
         self.clear_timeout(Timeout.REQUEST_BODY)
-        self._linger_until = self.server.clock() + MAX_LINGER_SECONDS
+        self._linger_until = self.context.clock() + MAX_LINGER_SECONDS
         self.set_timeout(Timeout.LINGER, LINGER_SECONDS)
         if self.is_stream:
             return
@@ -254,7 +254,7 @@ class ArrivingBody(WebCarrier):
     def _look_at_lingering(self) -> None:
         still_busy = self._dropped > self._dropped_at_look
         self._dropped_at_look = self._dropped
-        if still_busy and self.server.clock() < self._linger_until:
+        if still_busy and self.context.clock() < self._linger_until:
             self.set_timeout(Timeout.LINGER, LINGER_SECONDS)
         elif self.is_stream:
             self._abort(NO_ERROR)

@@ -80,9 +80,9 @@ class ASGIResource:
         """Run the application for a request."""
         carrier: WebCarrier
         if isinstance(request, StreamingRequest) and not request.body_is_whole:
-            request.consumer = carrier = ArrivingBody(self.asgi_server, request)
+            request.consumer = carrier = ArrivingBody(self.asgi_server.context, request)
         else:
-            carrier = CollectedBody(self.asgi_server, request)
+            carrier = CollectedBody(self.asgi_server.context, request)
         if carrier.open():
             if self._stage is Stage.SERVING:
                 carrier.start()

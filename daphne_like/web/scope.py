@@ -28,7 +28,7 @@ def open_web_exchange(carrier: WebCarrier) -> Exchange:
         PeerError: the request is not to be served.
     """
     request: Any = carrier.request
-    options = carrier.server.options
+    options = carrier.context.options
     method, target = request.method, request.uri
     if len(target) > options.max_request_line:
         raise PeerError(414, "The request line is too long.")
@@ -72,4 +72,4 @@ def _checked(headers: Headers, carrier: WebCarrier) -> Fields:
         (lower(name), value) for name, values in headers.getAllRawHeaders() for value in values
     ]
     octets = b"".join([b"\r\n%b: %b" % field for field in fields]) + b"\r\n\r\n"
-    return check_fields(fields, octets, carrier.server.options).fields
+    return check_fields(fields, octets, carrier.context.options).fields

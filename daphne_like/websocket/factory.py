@@ -16,7 +16,7 @@ from daphne_like.websocket.session import Session
 from daphne_like.websocket.timers import Timers
 
 if TYPE_CHECKING:
-    from daphne_like.server import Server
+    from daphne_like.runtime.context import ServerContext
 
 CLOSING_SECONDS = 5
 """For the peer to answer a close frame."""
@@ -26,19 +26,19 @@ class WebSocketFactory(WebSocketServerFactory):  # type: ignore[misc] # untyped 
     """Makes a session of a request that asks for one, and a protocol of an accepted session.
 
     Args:
-        server: whose application the sessions serve.
+        context: whose application the sessions serve.
     """
 
     noisy = False
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, context: ServerContext) -> None:
         # Not the constructor of autobahn's Twisted factory, which imports the reactor. Its base
         # seeds the process's random numbers, which are the application's.
         state = random.getstate()
         autobahn.WebSocketServerFactory.__init__(self)
         random.setstate(state)
-        self.server = server
-        options = server.options
+        self.context = context
+        options = context.options
         self.setProtocolOptions(
             failByDrop=False,  # an error has a close code (ASGI W42)
             echoCloseCodeReason=True,
@@ -51,7 +51,7 @@ class WebSocketFactory(WebSocketServerFactory):  # type: ignore[misc] # untyped 
         )
         # autobahn (26.10) has no public way to give it a clock; with its own it would need the
         # process's reactor.
-        self._batched_timer = Timers(server)
+        self._batched_timer = Timers(context)
         self.protocol = make_protocol_class(self)
 
     def session_for(self, request: Exchange, *, has_body: bool) -> Session | None:
@@ -77,7 +77,7 @@ class WebSocketFactory(WebSocketServerFactory):  # type: ignore[misc] # untyped 
             scope["http_version"],
             scope["headers"],
             has_body=has_body,
-            origins=self.server.options.websocket_origins,
+            origins=self.context.options.websocket_origins,
         )
         return Session(self, request, opening)
 

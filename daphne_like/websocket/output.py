@@ -28,7 +28,7 @@ from daphne_like.websocket.frames import (
 )
 
 if TYPE_CHECKING:
-    from daphne_like.server import Server
+    from daphne_like.runtime.context import ServerContext
     from daphne_like.websocket.session import Session
 
 log = logging.getLogger("daphne_like.websocket")
@@ -60,7 +60,7 @@ class WebSocketOutput(SendPacing, WebSocketServerProtocol):  # type: ignore[misc
     """Sends what autobahn and the session want to be sent.
 
     Args:
-        server: for its event loop and options.
+        context: for its event loop and options.
         deflate: for messages, if it was agreed on.
     """
 
@@ -70,8 +70,8 @@ class WebSocketOutput(SendPacing, WebSocketServerProtocol):  # type: ignore[misc
     compressed_at = 0.0
     """When a message was compressed last, in seconds of the wheel."""
 
-    def __init__(self, server: Server, deflate: Deflate | None) -> None:
-        SendPacing.__init__(self, server)
+    def __init__(self, context: ServerContext, deflate: Deflate | None) -> None:
+        SendPacing.__init__(self, context)
         self._perMessageCompress: Any = deflate
         # Senders that wait for their turn, the one that is sending first; None for none so far.
         self._senders: deque[Future[None]] | None = None
@@ -80,7 +80,7 @@ class WebSocketOutput(SendPacing, WebSocketServerProtocol):  # type: ignore[misc
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
         # autobahn's formats its arguments for a log that nobody reads.
-        self.server.writes.flush()
+        self.context.writes.flush()
         self.transport.write(data)
 
     def send_message(
@@ -109,9 +109,9 @@ class WebSocketOutput(SendPacing, WebSocketServerProtocol):  # type: ignore[misc
             payload = self._compressed(payload)
         size = len(payload)
         if size <= MAX_CONTROL_PAYLOAD:
-            self.server.writes.write(self.transport, SHORT_HEADS[first][size] + payload)
+            self.context.writes.write(self.transport, SHORT_HEADS[first][size] + payload)
         elif size <= MAX_FRAGMENT_SIZE:
-            self.server.writes.write(self.transport, frame_head(first, size) + payload)
+            self.context.writes.write(self.transport, frame_head(first, size) + payload)
         else:
             return self._send_parts(
                 payload, first & ~FINAL, None if in_turn else self._new_sender()
@@ -121,7 +121,7 @@ class WebSocketOutput(SendPacing, WebSocketServerProtocol):  # type: ignore[misc
         # An application that never waits would keep the loop from telling that the peer has
         # gone, and everybody else from their turn.
         self._sent_since_yield = 0
-        self.server.writes.flush()  # and see whether the transport has room for more
+        self.context.writes.flush()  # and see whether the transport has room for more
         return self.drain()
 
     async def _send_parts(self, payload: bytes, first: int, sender: Future[None] | None) -> None:
@@ -135,7 +135,7 @@ class WebSocketOutput(SendPacing, WebSocketServerProtocol):  # type: ignore[misc
         last = (len(payload) - 1) // MAX_FRAGMENT_SIZE * MAX_FRAGMENT_SIZE
         start = 0
         try:
-            self.server.writes.flush()
+            self.context.writes.flush()
             if self._paused:
                 await self._drain_waiter()
             for start in range(0, len(payload), MAX_FRAGMENT_SIZE):
@@ -169,7 +169,7 @@ class WebSocketOutput(SendPacing, WebSocketServerProtocol):  # type: ignore[misc
 
     def _new_sender(self) -> Future[None]:
         """Queue up for sending; the future is done when all before it have gone."""
-        sender: Future[None] = self.server.loop.create_future()
+        sender: Future[None] = self.context.loop.create_future()
         if self._senders is None:
             self._senders = deque()
         self._senders.append(sender)

@@ -82,7 +82,7 @@ class WebSocketProtocol(WebSocketOutput):
     _has_ended_writing = False
 
     def __init__(self, session: Session, deflate: Deflate | None) -> None:
-        super().__init__(session.server, deflate)
+        super().__init__(session.context, deflate)
         self.session = session
         self.usual = USUAL if deflate is None else USUAL_COMPRESSED
         self._queue: Any = session.queue
@@ -109,7 +109,7 @@ class WebSocketProtocol(WebSocketOutput):
 
     def connectionMade(self) -> None:
         self.transport.registerProducer(self, True)
-        self.set_timeout(Timeout.LIFETIME, self.server.options.websocket_timeout)
+        self.set_timeout(Timeout.LIFETIME, self.context.options.websocket_timeout)
         if self.autoPingInterval:
             self._ping_later()
 
@@ -128,7 +128,7 @@ class WebSocketProtocol(WebSocketOutput):
         self._unprocessed = None
         self._paused = False
         self.release_senders()
-        self.server.protocol_disconnected(self)
+        self.context.disconnected(self)
         self.session.connection_lost()
 
     def _onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
@@ -200,7 +200,7 @@ class WebSocketProtocol(WebSocketOutput):
                 if start == size:
                     return
             if self._should_yield(data[start]) and self._pause_with(data[start:]):
-                self.server.loop.call_soon(self._after_yield)
+                self.context.loop.call_soon(self._after_yield)
                 return
             start = self._read_frame(data, start)
             if self.state == CLOSED:
@@ -214,7 +214,7 @@ class WebSocketProtocol(WebSocketOutput):
             is_full = queue.unread >= HIGH_WATER and self.state == OPEN
             if (is_full or self._frames_left <= 0) and self._pause_with(data[start:]):
                 if not is_full:
-                    self.server.loop.call_soon(self.resume_reading)
+                    self.context.loop.call_soon(self.resume_reading)
                 return
 
     def _should_yield(self, first: int) -> bool:
@@ -295,7 +295,7 @@ class WebSocketProtocol(WebSocketOutput):
         elif start < size:
             self._skipped = 0
             if self._pause_with(data[start:]):
-                self.server.loop.call_soon(self.resume_reading)
+                self.context.loop.call_soon(self.resume_reading)
         else:
             self._skipped = start - size
             if self._skipped > self._may_skip:
@@ -310,7 +310,7 @@ class WebSocketProtocol(WebSocketOutput):
             self.dropConnection()
         elif not self._has_ended_writing:
             self._has_ended_writing = True
-            self.server.writes.flush()
+            self.context.writes.flush()
             transport.unregisterProducer()  # a transport lets its producer finish first
             transport.loseWriteConnection()
 
@@ -434,14 +434,14 @@ class WebSocketProtocol(WebSocketOutput):
             return
         self.state = CLOSED
         self.droppedByMe = True
-        self.server.writes.flush()
+        self.context.writes.flush()
         self.transport.unregisterProducer()
         if abort and not self.wasClean:
             log.debug("x cut: %s", self.wasNotCleanReason)
             self.transport.abortConnection()
         else:  # autobahn would cut off a peer that has just said goodbye
             self.transport.loseConnection()
-            self.set_timeout(Timeout.WRITE_STALL, self.server.options.write_timeout)
+            self.set_timeout(Timeout.WRITE_STALL, self.context.options.write_timeout)
 
     def server_stops(self) -> None:
         """The server begins to stop: nobody waits for the end of a WebSocket."""

@@ -71,7 +71,7 @@ class Session(Exchange):
         if "tls" in request.scope["extensions"]:  # those of a response are HTTP's
             scope["extensions"]["tls"] = request.scope["extensions"]["tls"]
         del scope["method"]
-        super().__init__(request.server, request.carrier, scope, keep_alive=False)
+        super().__init__(request.context, request.carrier, scope, keep_alive=False)
         self.factory = factory
         self.opening = opening
         self.method = request.method
@@ -82,16 +82,16 @@ class Session(Exchange):
     @property
     def time_limit(self) -> float | None:
         """Seconds for the application to accept or to deny."""
-        options = self.server.options
+        options = self.context.options
         limits = (options.websocket_connect_timeout, options.websocket_handshake_timeout)
         return min((limit for limit in limits if limit is not None), default=None)
 
     def start(self) -> None:
         """Run the application; its first event asks whether to accept (ASGI W20)."""
-        if self.server.stopping:
+        if self.context.draining:
             self.server_stops()
             return
-        self.queue = self.server.create_application(self, self.scope, MessageQueue)
+        self.queue = self.context.create_application(self, self.scope, MessageQueue)
         self.queue.reader = self
         self.queue.put_nowait({"type": "websocket.connect"})
         self._log("connecting")
@@ -166,7 +166,7 @@ class Session(Exchange):
 
     def _accept(self, message: dict[str, Any]) -> None:
         opening = self.opening
-        options = self.server.options
+        options = self.context.options
         lines, self.own_defaults = accept_lines(message.get("headers", ()))
         subprotocol = message.get("subprotocol")
         if subprotocol is not None:
@@ -215,7 +215,7 @@ class Session(Exchange):
             queue.end(
                 {"type": "websocket.disconnect", "code": code, "reason": reason}, keep_unread=True
             )
-            self.server.disconnected(self)
+            self.context.applications.peer_gone(self)
             self.logged = True
             self._log("disconnected", code=code)
 
@@ -237,10 +237,10 @@ class Session(Exchange):
         """A client should come back to the server that follows (RFC 6455, 7.4.1)."""
         if self.protocol is None and self.state is AWAITING_START:
             error = PeerError(503, "The server is stopping; try again.")
-            self.server.refused(self.client or self.carrier.client, error)
+            self.context.refused(self.client or self.carrier.client, error)
             self.carrier.send_error(self, error)
         else:
-            self.start_close(self.server.options.websocket_stop_code, "The server is stopping")
+            self.start_close(self.context.options.websocket_stop_code, "The server is stopping")
 
     def application_returned(self) -> None:
         """ASGI W09: the application's end is the WebSocket's."""
@@ -263,16 +263,16 @@ class Session(Exchange):
     # The access log.
 
     def _log(self, action: str, **more: Any) -> None:
-        server = self.server
-        if server.action_logger is not None:
+        context = self.context
+        if context.actions is not None:
             client = self.client
-            server.log_action(
+            context.actions.tell(
                 "websocket",
                 action,
                 {
                     "path": self.target.decode("ascii", "backslashreplace"),
                     "client": f"{client[0]}:{client[1]}" if client else None,
-                    "time_taken": server.clock() - self.started,
+                    "time_taken": context.clock() - self.started,
                     **more,
                 },
             )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from daphne_like.runtime.timer_wheel import NEVER
 
 if TYPE_CHECKING:
-    from daphne_like.server import Server
+    from daphne_like.runtime.context import ServerContext
 
 
 class Timer:
@@ -34,15 +34,15 @@ class Timers:
     """What autobahn takes for its batched timer.
 
     Args:
-        server: for its wheel, which it has when it has a clock.
+        context: for its wheel, which it has when it has a clock.
     """
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, context: ServerContext) -> None:
+        self._context = context
 
     def call_later(self, seconds: float, call: Callable[[], Any]) -> Timer:
         """Call something after so many seconds, or half a second later."""
-        deadlines = self._server.timers
+        deadlines = self._context.timers
         timer = Timer(deadlines.clock() + seconds, call)
         deadlines.add(timer)
         return timer

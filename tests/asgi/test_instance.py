@@ -20,7 +20,7 @@ Serve = Callable[..., Memory]
 
 @pytest.fixture(autouse=True)
 def still(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daphne_like.server.date_line", lambda seconds: DATE)
+    monkeypatch.setattr("daphne_like.runtime.default_fields.date_line", lambda seconds: DATE)
 
 
 class Owner:
@@ -319,7 +319,7 @@ class TestAfterDisconnect:
         memory = serve(application)
         for _ in range(3):
             memory.connect().sends(GET).vanishes()
-        monkeypatch.setattr("daphne_like.server.stuck_at", broken)
+        monkeypatch.setattr("daphne_like.runtime.applications.stuck_at", broken)
         memory.now += 10.1
         for _ in range(3):
             with pytest.raises(RuntimeError):
@@ -360,14 +360,14 @@ class TestCheckers:
             memory.server.timeout_checker()
             memory.connect()
         looked = 0
-        look = memory.server.timers._look
+        look = memory.server.context.timers._look
 
         def counted(*arguments: Any) -> None:
             nonlocal looked
             looked += 1
             look(*arguments)
 
-        memory.server.timers._look = counted  # type: ignore[method-assign]
+        memory.server.context.timers._look = counted  # type: ignore[method-assign]
         memory.now += 1
         memory.server.timeout_checker()
         memory.server.application_checker()

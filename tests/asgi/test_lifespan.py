@@ -293,8 +293,8 @@ class TestState:
             await send(body())
 
         memory = serve(application)
-        memory.server.lifespan_state = {"pool": pool}
+        memory.server.context.lifespan_state = {"pool": pool}
         memory.connect().sends(GET, GET)
         assert states == [{"pool": [1, 2], "mine": 1}, {"pool": [1, 2], "mine": 2}]
         assert states[0]["pool"] is states[1]["pool"] is pool
-        assert memory.server.lifespan_state == {"pool": [1, 2]}
+        assert memory.server.context.lifespan_state == {"pool": [1, 2]}

@@ -162,7 +162,7 @@ class TestSequences:
         live: Any = None
         errors: list[Any] = []
         memory.loop.set_exception_handler(lambda loop, context: errors.append(context))
-        memory.server.timers.tick()
+        memory.server.context.timers.tick()
         for kind, value in steps:
             if wire.lost:
                 break

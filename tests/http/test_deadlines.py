@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from daphne_like.http.h1.connection import CLOSED, LINGER_SECONDS, MAX_LINGER_SECONDS
+from daphne_like.runtime.lifecycle import Stage
 from daphne_like.runtime.timer_wheel import NEVER
 from tests.memory import Memory, Wire
 from tests.peers import (
@@ -216,7 +217,7 @@ class TestEveryState:
         """A stop: what is idle closes, what is owed is finished, nothing more is begun."""
         memory, wire = reach(serve, state)
         running = len(memory.server.instances)
-        memory.server.stopping = True
+        memory.server.lifecycle.enter(Stage.DRAINING)
         wire.protocol.close_when_idle()
         memory.settle()
         assert len(memory.server.instances) == running
@@ -576,23 +577,22 @@ class TestStop:
     """A stop loses nothing that it need not lose."""
 
     def stop(self, memory: Memory, wire: Wire) -> None:
-        memory.server.stopping = True
+        memory.server.lifecycle.enter(Stage.DRAINING)
         wire.protocol.close_when_idle()
         memory.settle()
 
     def test_new_connection(self, serve: Serve) -> None:
         """A connection that is accepted after the grace of the stop is closed."""
         memory = serve(Recorder())
-        memory.server.stopping = memory.server.idle_grace_over = True
+        memory.server.lifecycle.enter(Stage.CLOSING)
         wire = memory.connect()
         memory.settle()
         assert wire.lost
 
     def test_half_a_head(self, serve: Serve) -> None:
         """A request that has begun to come is served, with a close."""
-        memory = serve(Recorder())
         for before in ((), (get(b"/1"),)):
-            memory.server.stopping = False
+            memory = serve(Recorder())
             wire = memory.connect().sends(*before, get(b"/2")[:10])
             self.stop(memory, wire)
             wire.sends(get(b"/2")[10:])

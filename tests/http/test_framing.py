@@ -43,7 +43,7 @@ SIZES = [
 
 @pytest.fixture(autouse=True)
 def still(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daphne_like.server.date_line", lambda seconds: DATE)
+    monkeypatch.setattr("daphne_like.runtime.default_fields.date_line", lambda seconds: DATE)
 
 
 def length(octets: int) -> bytes:

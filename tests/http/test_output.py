@@ -20,7 +20,7 @@ STREAM = head(b"200 OK", b"Transfer-Encoding: chunked")
 
 @pytest.fixture(autouse=True)
 def still(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daphne_like.server.date_line", lambda seconds: DATE)
+    monkeypatch.setattr("daphne_like.runtime.default_fields.date_line", lambda seconds: DATE)
 
 
 class TestCoalescing:

@@ -366,7 +366,7 @@ class TestFieldsOfOthers:
         memory = serve(Recorder())
         for secret in (b"Cookie: a=b", b"Authorization: x", b"Proxy-Authorization: x"):
             memory.connect().sends(get(b"/", secret))
-        assert memory.server.field_sections == {}
+        assert memory.server.context.sections == {}
 
     def test_not_parsed(self, serve: Serve) -> None:
         """There is not even a parser."""
@@ -387,7 +387,7 @@ class TestFieldsOfOthers:
     def test_bounded(self, serve: Serve) -> None:
         """In number and in size; what frames a body is not among them."""
         memory = serve(Recorder())
-        known = memory.server.field_sections
+        known = memory.server.context.sections
         for n in range(MAX_SECTIONS + 10):
             memory.connect().sends(get(b"/", b"X: %d" % n))
         assert 0 < len(known) <= MAX_SECTIONS
@@ -401,7 +401,7 @@ class TestFieldsOfOthers:
         """Fields that change from one request of a connection to the next fill nothing."""
         memory = serve(Recorder())
         memory.connect().sends(*(get(b"/", b"X: %d" % n) for n in range(5)))
-        assert len(memory.server.field_sections) == 1
+        assert len(memory.server.context.sections) == 1
 
 
 class TestLog:

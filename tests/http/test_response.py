@@ -20,7 +20,7 @@ BODY = "http.response.body"
 
 @pytest.fixture(autouse=True)
 def still(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daphne_like.server.date_line", lambda seconds: DATE)
+    monkeypatch.setattr("daphne_like.runtime.default_fields.date_line", lambda seconds: DATE)
 
 
 class Octets(bytes):
@@ -65,9 +65,11 @@ class TestDefaults:
     ) -> None:
         """Date is cached: a request formats none."""
         memory = serve(sending(start(), body()))
-        monkeypatch.setattr("daphne_like.server.date_line", lambda seconds: b"Date: later\r\n")
+        monkeypatch.setattr(
+            "daphne_like.runtime.default_fields.date_line", lambda seconds: b"Date: later\r\n"
+        )
         assert DATE in memory.connect().sends(GET).take()
-        memory.server._refresh_fields()
+        memory.server._refresh_default_fields()
         assert b"Date: later\r\n" in memory.connect().sends(GET).take()
 
 

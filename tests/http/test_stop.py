@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from daphne_like.http.h1.request_reader import MAX_PIPELINED
+from daphne_like.runtime.lifecycle import Stage
 from tests.acting import Script, body, start
 from tests.h2_peer import NO_ERROR, H2Peer
 from tests.memory import Memory
@@ -33,7 +34,7 @@ class Gated:
 
 def begin(memory: Memory) -> None:
     """The stop begins."""
-    memory.server.stopping = True
+    memory.server.lifecycle.enter(Stage.DRAINING)
     for connection in list(memory.server.connections):
         connection.server_stops()
     memory.settle()
@@ -41,7 +42,7 @@ def begin(memory: Memory) -> None:
 
 def end_grace(memory: Memory) -> None:
     """The grace of the stop is over."""
-    memory.server.idle_grace_over = True
+    memory.server.lifecycle.enter(Stage.CLOSING)
     for connection in list(memory.server.connections):
         connection.close_when_idle()
     memory.settle()

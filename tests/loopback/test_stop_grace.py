@@ -15,7 +15,7 @@ import h2.connection
 import h2.events
 import pytest
 
-from daphne_like.stopping import IDLE_GRACE_SECONDS
+from daphne_like.runtime.drain import IDLE_GRACE_SECONDS
 from tests.certificates import Authority
 from tests.loopback.conftest import DEADLINE, Running
 from tests.loopback.test_stopping import rest

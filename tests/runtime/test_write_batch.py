@@ -120,7 +120,7 @@ class TestTogether:
         memory.settle()
         assert gone.written == b""
         assert other.written.endswith(b"\r\n\r\nx")
-        assert not memory.server.writes.pending
+        assert not memory.server.context.writes.pending
 
 
 class TestOrder:
@@ -250,4 +250,4 @@ class TestWebSocket:
         wire.sends(opening())
         assert sent <= (20000 + WRITTEN_ALONE) // 1000
         assert len(wire.written) <= 1_100_000
-        assert not wire.memory.server.writes.pending
+        assert not wire.memory.server.context.writes.pending

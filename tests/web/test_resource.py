@@ -271,7 +271,7 @@ class TestLife:
         (record,) = [record for record in caplog.records if record.levelno == logging.CRITICAL]
         assert "Application startup failed" in record.getMessage()
         assert not memory.server.connections
-        assert memory.server._ticking.cancelled()
+        assert memory.server.lifecycle._next is None
 
     def test_each_its_own(self, tree: Start) -> None:
         """L02, L11: several applications in one tree, each with its lifespan and state."""
@@ -325,13 +325,17 @@ class TestLife:
 
     def test_stop_is_bounded(self, tree: Start, monkeypatch: pytest.MonkeyPatch) -> None:
         """What does not end in time is told, then cancelled."""
-        monkeypatch.setattr("daphne_like.stopping.LEAVE_SECONDS", 0.05)
         monkeypatch.setattr(lifespan, "LEAVE_SECONDS", 0.05)
         script = Script()
         memory = tree(script, graceful_timeout=0)
         wire = memory.connect().sends(get(b"/app"))
         (stopped,) = memory.stops()
-        memory.loop.run_until_complete(asyncio.wait_for(stopped.asFuture(memory.loop), 10))
+        ended: list[Any] = []
+        stopped.addCallback(ended.append)
+        memory.server.drainer.look_seconds = 0
+        for _ in range(10):
+            memory.passes(1)
+        assert ended
         assert isinstance(script.ended, asyncio.CancelledError)
         assert read_answers(wire.take())[0].status == 500
 

@@ -10,4 +10,4 @@ from tests.acting import DATE
 @pytest.fixture(autouse=True)
 def still(monkeypatch: pytest.MonkeyPatch) -> None:
     """The Date field does not move."""
-    monkeypatch.setattr("daphne_like.server.date_line", lambda seconds: DATE)
+    monkeypatch.setattr("daphne_like.runtime.default_fields.date_line", lambda seconds: DATE)

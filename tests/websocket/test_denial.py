@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ApplicationError, ConnectionClosed
+from daphne_like.runtime.lifecycle import Stage
 from tests.acting import ERROR_500, GET, head
 from tests.memory import Memory
 from tests.websocket.frames import ACCEPTS, CONNECT, Socket, closes, disconnected, sends_text
@@ -249,7 +250,7 @@ class TestFailing:
         """A denial in flight is finished, as any response is."""
         socket = Socket(serve, accept=None)
         socket.sends(start())
-        socket.memory.server.stopping = True
+        socket.memory.server.lifecycle.enter(Stage.DRAINING)
         for connection in list(socket.memory.server.connections):
             connection.close_when_idle()
         socket.sends(body(b"x"))

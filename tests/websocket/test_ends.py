@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ConnectionClosed
+from daphne_like.runtime.lifecycle import Stage
 from tests.acting import ERROR_500, GET, Script, head, sending
 from tests.memory import Memory
 from tests.peers import respond
@@ -142,7 +143,11 @@ class TestApplicationEnds:
         socket.memory.settle()
         socket.wire.sends(close())
         socket.memory.passes(60)
-        assert (server.connections, server.instances, server._disconnected) == (set(), {}, {})
+        assert (server.connections, server.instances, server.applications._disconnected) == (
+            set(),
+            {},
+            {},
+        )
 
 
 class TestServerStops:
@@ -208,7 +213,7 @@ class TestServerStops:
 
     @staticmethod
     def stops(memory: Memory) -> None:
-        memory.server.stopping = True
+        memory.server.lifecycle.enter(Stage.DRAINING)
         for connection in list(memory.server.connections):
             connection.close_when_idle()
         memory.settle()

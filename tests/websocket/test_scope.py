@@ -144,10 +144,10 @@ class TestScope:
         """W08, L11: a copy of the lifespan's state: the same objects in a dict of its own."""
         script = Script()
         memory = serve(script)
-        memory.server.lifespan_state = {"pool": object()}
+        memory.server.context.lifespan_state = {"pool": object()}
         memory.connect().sends(OPENING)
-        assert script.scope["state"] == memory.server.lifespan_state
-        assert script.scope["state"] is not memory.server.lifespan_state
+        assert script.scope["state"] == memory.server.context.lifespan_state
+        assert script.scope["state"] is not memory.server.context.lifespan_state
 
     def test_scopes_share_nothing(self, serve: Serve) -> None:
         """C18: what an application does to its scope is not seen by the next one."""

@@ -37,12 +37,11 @@ from daphne_like.http.h1.request_reader import (
     RequestReader,
 )
 from daphne_like.http.h1.status_lines import error_response
-from daphne_like.http.h2.connection import HTTP2Connection
 from daphne_like.runtime.timeouts import Timeout
 from daphne_like.runtime.timer_wheel import NEVER
 
 if TYPE_CHECKING:
-    from daphne_like.server import Server
+    from daphne_like.runtime.context import ServerContext
 
 log = logging.getLogger("daphne_like.http")
 
@@ -61,7 +60,7 @@ class HTTP1Connection(RequestReader):
     """A connection; a Twisted protocol below, a carrier of exchanges above.
 
     Args:
-        server: whose application is served.
+        context: whose application is served.
     """
 
     __slots__ = (
@@ -73,9 +72,9 @@ class HTTP1Connection(RequestReader):
         "_linger_until",
     )
 
-    def __init__(self, server: Server) -> None:
-        super().__init__(server)
-        self._keep_alive_timeout = server.options.keep_alive_timeout
+    def __init__(self, context: ServerContext) -> None:
+        super().__init__(context)
+        self._keep_alive_timeout = context.options.keep_alive_timeout
         self._drained = 0  # dropped
         self._drained_at_check = 0
         self._linger_until = NEVER
@@ -88,8 +87,8 @@ class HTTP1Connection(RequestReader):
         transport.registerProducer(self, True)
         if isinstance(transport, TLSMemoryBIOProtocol):
             # Twisted's own TLS calls before the handshake, and has no deadline for it (S35).
-            self.server.protocol_connected(self)
-            self.set_timeout(Timeout.TLS_HANDSHAKE, self.server.options.tls_handshake_timeout)
+            self.context.connected(self)
+            self.set_timeout(Timeout.TLS_HANDSHAKE, self.context.options.tls_handshake_timeout)
         else:
             self._begin()
 
@@ -103,14 +102,14 @@ class HTTP1Connection(RequestReader):
         """Serve the connection in the protocol that TLS has settled on, if it has."""
         if self._negotiated() == b"h2" and self._serves_http2:
             self._become_http2()  # which sends its settings before it has seen the preface
-            if self.server.idle_grace_over:
+            if self.context.idle_grace_over:
                 self.upgraded_to.close_when_idle()
-        elif self.server.protocol_connected(self):
+        elif self.context.connected(self):
             self._become_idle()
         else:
             self._refuse(PeerError(503, "Too many connections; try again."))
             # While it lingers it takes nobody's place.
-            self.server.protocol_disconnected(self)
+            self.context.disconnected(self)
 
     def connectionMade(self) -> None:
         """Part of IProtocol; makeConnection has done it all."""
@@ -131,14 +130,14 @@ class HTTP1Connection(RequestReader):
         if exchange is receiving or (switching and not self._pipelined):
             # Its body will never be whole; or it is a WebSocket, which has no use for one side.
             exchange.connection_lost()
-            self.server.disconnected(exchange)
+            self.context.applications.peer_gone(exchange)
             self._lose_connection()
             return
         if self._pipelined and (receiving is not None or switching):
             self._pipelined.pop()
         self._read_no_more(PEER_CLOSED)
         exchange.end_input(peer_half_closed=True)
-        self.server.disconnected(exchange)
+        self.context.applications.peer_gone(exchange)
 
     def writeConnectionLost(self) -> None:
         """Our own half-close of a lingering connection is out, and all octets before it."""
@@ -160,12 +159,12 @@ class HTTP1Connection(RequestReader):
         self._out = None
         self._paused = False
         self._wake_drain_waiters()
-        self.server.protocol_disconnected(self)
+        self.context.disconnected(self)
         if exchange is not None:
             exchange.connection_lost()
-            self.server.disconnected(exchange)
-            if self.server.action_logger is not None and not exchange.logged:
-                self.server.log_exchange(exchange)
+            self.context.applications.peer_gone(exchange)
+            if self.context.actions is not None and not exchange.logged:
+                self.context.actions.finished(exchange)
 
     def _not_parsed(self, data: bytes) -> None:
         super()._not_parsed(data)
@@ -186,17 +185,17 @@ class HTTP1Connection(RequestReader):
         exchange.start()
         if self._read_state is PEER_CLOSED:
             exchange.end_input(peer_half_closed=True)
-            self.server.disconnected(exchange)
+            self.context.applications.peer_gone(exchange)
 
     def _become_idle(self) -> None:
-        if self.server.idle_grace_over:
+        if self.context.idle_grace_over:
             self._lose_connection()
         else:
             self._idle = True
             self.start_keep_alive(self._keep_alive_timeout)
 
     def may_keep_alive(self, exchange: Exchange) -> bool:
-        if self.server.stopping:
+        if self.context.draining:
             # What has been read is answered, and what is known to be on its way.
             return bool(self._pipelined or self._partial_head or self._read_state is BUFFERING)
         # What is left of the body is read and dropped, if it is short and on its way already.
@@ -215,7 +214,7 @@ class HTTP1Connection(RequestReader):
             and self._due is None
             and self._pipelined is None
             and not self._partial_head
-            and self.server.action_logger is None
+            and self.context.actions is None
         ):
             # The usual end, flat: the connection is idle again.
             self._idle = True
@@ -225,8 +224,8 @@ class HTTP1Connection(RequestReader):
             return
         if self._due is not None:
             self.clear_timeout(Timeout.RESPONSE)
-        if self.server.action_logger is not None:
-            self.server.log_exchange(exchange)
+        if self.context.actions is not None:
+            self.context.actions.finished(exchange)
         if not exchange.keep_alive:
             self._finish()
         elif exchange.request_complete:
@@ -271,7 +270,7 @@ class HTTP1Connection(RequestReader):
         self._unparsed, self._unparsed_from = b"", 0
         self._read_state = PARSING
         self._parse_in_pieces(kept, start)
-        if self._read_state is PARSING and self._receiving is None and self.server.idle_grace_over:
+        if self._read_state is PARSING and self._receiving is None and self.context.idle_grace_over:
             self._read_no_more(DISCARDING)
         if self._read_state is not BUFFERING:
             self._resume_reading()
@@ -279,11 +278,11 @@ class HTTP1Connection(RequestReader):
     def _refuse(self, error: PeerError) -> None:
         """Answer what is no request, in its turn, and close: never two answers to one request."""
         receiving = self._receiving
-        self.server.refused((receiving and receiving.client) or self.client, error)
+        self.context.refused((receiving and receiving.client) or self.client, error)
         request_line = (self._partial_head or self.head).partition(b"\r\n")[0]
         answer = error_response(
             error,
-            self.server.default_fields[0],
+            self.context.default_fields[0],
             head_only=request_line.startswith(b"HEAD "),
             http_10=request_line.endswith(b" HTTP/1.0"),
         )
@@ -293,7 +292,7 @@ class HTTP1Connection(RequestReader):
             self._refuse_next(answer)
         elif receiving is self._responding:
             state = receiving.state
-            self.server.disconnected(receiving)
+            self.context.applications.peer_gone(receiving)
             if state is AWAITING_START or state is HEAD_BUFFERED:
                 self.send_error(receiving, error)
             else:
@@ -338,7 +337,7 @@ class HTTP1Connection(RequestReader):
         self._drop()
         self.transport.unregisterProducer()
         self.transport.loseConnection()
-        self.set_timeout(Timeout.WRITE_STALL, self.server.options.write_timeout)
+        self.set_timeout(Timeout.WRITE_STALL, self.context.options.write_timeout)
 
     def _linger(self) -> None:
         """Close so that the peer can read the answer though it still sends (RFC 9112, 9.6)."""
@@ -358,7 +357,7 @@ class HTTP1Connection(RequestReader):
 
     def _drop(self) -> None:
         """All answers are out: whatever is or was read counts for nothing."""
-        self.server.writes.flush()
+        self.context.writes.flush()
         self._read_no_more(LINGERING)
         self._pipelined = None
         self._error_response = None
@@ -400,7 +399,7 @@ class HTTP1Connection(RequestReader):
         This object stays the transport's protocol and passes on what it is told: that holds on
         every transport and wrapper, whatever it calls the protocol it carries.
         """
-        defaults = self.server.default_fields[exchange.own_defaults]
+        defaults = self.context.default_fields[exchange.own_defaults]
         self._write_now(b"".join((SWITCHING_PROTOCOLS, defaults, *lines, b"\r\n")))
         kept, self._unparsed = self._unparsed, b""
         self._read_state = UPGRADED
@@ -409,7 +408,7 @@ class HTTP1Connection(RequestReader):
         self.clear_timeouts()
         self.upgraded_to = protocol
         self.transport.unregisterProducer()
-        self.server.connection_switched(self, protocol)
+        self.context.switched(self, protocol)
         protocol.makeConnection(self.transport)
         if self._paused:
             protocol.pauseProducing()
@@ -423,9 +422,9 @@ class HTTP1Connection(RequestReader):
         self._read_state = UPGRADED
         self.parser = None
         self.clear_timeouts()
-        self.upgraded_to = protocol = HTTP2Connection(self.server)
+        self.upgraded_to = protocol = self.context.http2(self.context)
         self.transport.unregisterProducer()
-        self.server.connection_switched(self, protocol)
+        self.context.switched(self, protocol)
         protocol.makeConnection(self.transport)
         protocol.handshakeCompleted()  # if there was one
         if read:
@@ -458,12 +457,12 @@ class HTTP1Connection(RequestReader):
             self._look_at_lingering()
         else:
             if timeout is Timeout.TLS_HANDSHAKE:
-                self.server.refused_handshake(self.client, "it took too long")
+                self.context.refused_handshake(self.client, "it took too long")
             self.transport.abortConnection()
 
     def _application_too_slow(self, exchange: Exchange) -> None:
         state = exchange.state
-        self.server.application_too_slow(exchange)
+        self.context.applications.response_too_slow(exchange)
         if state is AWAITING_START or state is HEAD_BUFFERED:
             text = "Application failed to respond within time limit."
             self.send_error(exchange, PeerError(503, text))

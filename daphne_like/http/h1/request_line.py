@@ -148,7 +148,7 @@ def check_request(connection: RequestReader, known: FieldSection, target: bytes)
             # Where the fields came again httptools did not see that field: it takes the
             # connection for closed.
             connection.parser = None
-    if len(target) > connection.server.options.max_request_line:
+    if len(target) > connection.context.options.max_request_line:
         raise PeerError(414, "The request line is too long.")
     path, raw_path, query_string, authority = split_target(method, target)
     line = RequestLine(name, name == "HEAD", target, path, raw_path, query_string)

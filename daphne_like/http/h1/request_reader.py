@@ -22,16 +22,16 @@ from daphne_like.http.h1 import request_line as request
 from daphne_like.http.h1.chunked import ChunkedDecoder
 from daphne_like.http.h1.request_line import request_lines
 from daphne_like.http.h1.response_writer import ResponseWriter
-from daphne_like.http.h2.frame_reader import PREFACE
+from daphne_like.http.preface import PREFACE
 from daphne_like.http.scope import open_exchange
 from daphne_like.runtime.timeouts import Timeout
 from daphne_like.runtime.timer_wheel import NEVER
 
 if TYPE_CHECKING:
-    from daphne_like.server import Server
+    from daphne_like.runtime.context import ServerContext
 
 known_line = request_lines.get
-"""Bound once: the interpreter takes no short cut to a method of something imported."""
+"""Bound once: the interpreter does not specialise calls of an imported object's methods."""
 
 END_OF_HEAD = b"\r\n\r\n"
 FAST_PATH_HEAD = 16384
@@ -95,7 +95,7 @@ class RequestReader(ResponseWriter):
     """Parses what the peer sends into exchanges, as far as they may be read ahead.
 
     Args:
-        server: for the options.
+        context: for the options.
     """
 
     __slots__ = (
@@ -129,13 +129,13 @@ class RequestReader(ResponseWriter):
         "upgraded_to",
     )
 
-    def __init__(self, server: Server) -> None:
-        super().__init__(server)
+    def __init__(self, context: ServerContext) -> None:
+        super().__init__(context)
         self.addresses: ConnectionEnds | None = None
-        self._http_timeout = server.options.http_timeout
-        self._max_requests = server.options.max_requests_per_connection
+        self._http_timeout = context.options.http_timeout
+        self._max_requests = context.options.max_requests_per_connection
         self._requests = 0
-        self._serves_http2 = server.options.http != "1"
+        self._serves_http2 = context.options.http != "1"
         self._reading = True
         self.parser: Any = None
         self._read_state = PARSING
@@ -232,7 +232,7 @@ class RequestReader(ResponseWriter):
                 self._after_feed()
                 return
             head_end = data.find(END_OF_HEAD) + 4
-            if 4 < head_end <= self.server.fast_path_head and data[0] > 32:
+            if 4 < head_end <= self.context.fast_path_head and data[0] > 32:
                 # One head as it came, and nothing before it.
                 self.head = head = data[:head_end]
                 self._feed_head(head)
@@ -244,7 +244,7 @@ class RequestReader(ResponseWriter):
 
     def _find_section(self, section: bytes) -> fields.FieldSection | None:
         """The fields of a connection's first request, if another's first one had the same."""
-        known = self.server.field_sections.get(section)
+        known = self.context.sections.get(section)
         if known is not None:
             try:
                 self.describe_ends()
@@ -266,7 +266,7 @@ class RequestReader(ResponseWriter):
             or b"\r" in line
         ):
             return
-        sections = self.server.field_sections
+        sections = self.context.sections
         if len(sections) >= MAX_SECTIONS:
             sections.clear()
         sections[known.octets] = known
@@ -375,7 +375,7 @@ class RequestReader(ResponseWriter):
         Returns:
             Where it ends in `data`.
         """
-        options = self.server.options
+        options = self.context.options
         head = self._partial_head
         end = end_of_section(bytes(head[-3:]), data, start)
         is_whole = end >= 0
@@ -428,7 +428,7 @@ class RequestReader(ResponseWriter):
                 self.on_body(body)
             if decoder.is_done:
                 self._decoder = None
-                fields.check_trailers(decoder.trailers, self.server.options)
+                fields.check_trailers(decoder.trailers, self.context.options)
                 self.on_message_complete()
         except PeerError as error:
             self._refuse(error)
@@ -447,7 +447,7 @@ class RequestReader(ResponseWriter):
     def _begin_turn_soon(self) -> None:
         if not self._turn_is_due:
             self._turn_is_due = True
-            self.server.loop.call_soon(self._begin_turn)
+            self.context.loop.call_soon(self._begin_turn)
 
     def _begin_turn(self) -> None:
         """Go on with what was too much for the turn before."""
@@ -503,7 +503,7 @@ class RequestReader(ResponseWriter):
             elif not self.has_timeout(Timeout.REQUEST_BODY):
                 self._wait_for_body()
         elif not self.has_timeout(Timeout.REQUEST_HEAD):
-            self.set_timeout(Timeout.REQUEST_HEAD, self.server.options.header_timeout)
+            self.set_timeout(Timeout.REQUEST_HEAD, self.context.options.header_timeout)
 
     # What httptools calls.
 
@@ -524,7 +524,7 @@ class RequestReader(ResponseWriter):
         known = self._last_section
         if known is None or not self._section_reused:
             parsed, self._fields = self._fields, []
-            known = fields.check_fields(parsed, self.head, self.server.options)
+            known = fields.check_fields(parsed, self.head, self.context.options)
             self._last_section = known if known.octets else None
         is_first = self.addresses is None
         exchange = request.check_request(self, known, target)
@@ -564,7 +564,9 @@ class RequestReader(ResponseWriter):
         self._body_left = fields.body_length(exchange.http_10, known)
         if b"upgrade" in known:
             has_body = self._body_left != 0
-            session = self.server.ws_factory.session_for(exchange, has_body=has_body)
+            session: Exchange | None = self.context.websockets.session_for(
+                exchange, has_body=has_body
+            )
             if session is not None:
                 self._read_state = UPGRADE_PENDING
                 self._upgrading = upgrading
@@ -582,7 +584,7 @@ class RequestReader(ResponseWriter):
         return exchange
 
     def _expect_body(self, exchange: Exchange, known: dict[bytes, bytes]) -> None:
-        most = self.server.options.max_body_size
+        most = self.context.options.max_body_size
         if most and self._body_left is not None and self._body_left > most:
             raise PeerError(413, "The body is too large.")
         expectation = known.get(b"expect")
@@ -604,7 +606,7 @@ class RequestReader(ResponseWriter):
             if exchange.received - exchange.received_at_end > MAX_DISCARDED_BODY:
                 self._linger()
         else:
-            most = self.server.options.max_body_size
+            most = self.context.options.max_body_size
             if most and exchange.received > most:
                 raise PeerError(413, "The body is too large.")
             exchange.body_received(data)
@@ -630,13 +632,13 @@ class RequestReader(ResponseWriter):
         receiving = self._receiving
         if receiving is not None:
             receiving.received_at_look = receiving.received
-            self.set_timeout(Timeout.REQUEST_BODY, self.server.options.body_timeout)
+            self.set_timeout(Timeout.REQUEST_BODY, self.context.options.body_timeout)
 
     def _look_at_body_rate(self) -> None:
         receiving = self._receiving
         if receiving is None:
             return
-        options = self.server.options
+        options = self.context.options
         waits_for_us = not self._reading or receiving.expects_continue
         got = receiving.received - receiving.received_at_look
         if waits_for_us or got >= options.body_minimum_rate * options.body_timeout:

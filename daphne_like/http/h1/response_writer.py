@@ -32,7 +32,7 @@ from daphne_like.runtime.send_pacing import YIELD, SendPacing
 from daphne_like.transport_interfaces import IMemoryviewTransport, ISendfileTransport
 
 if TYPE_CHECKING:
-    from daphne_like.server import Server
+    from daphne_like.runtime.context import ServerContext
 
 log = logging.getLogger("daphne_like.http")
 
@@ -49,13 +49,13 @@ class ResponseWriter(SendPacing):
     """What an exchange calls to be written; `response_complete` tells the reading half.
 
     Args:
-        server: for the default fields and options.
+        context: for the default fields and options.
     """
 
     __slots__ = ("_out", "_out_size")
 
-    def __init__(self, server: Server) -> None:
-        super().__init__(server)
+    def __init__(self, context: ServerContext) -> None:
+        super().__init__(context)
         self._out: list[bytes | memoryview] | None = None
         self._out_size = 0
 
@@ -81,8 +81,8 @@ class ResponseWriter(SendPacing):
         if size >= WRITTEN_ALONE:
             return self._respond_large(exchange, body, more)
         lines = exchange.field_lines
-        server = self.server
-        if server.stopping or not (more or exchange.request_complete):
+        context = self.context
+        if context.draining or not (more or exchange.request_complete):
             exchange.keep_alive = exchange.keep_alive and self.may_keep_alive(exchange)
         framing = b""
         if exchange.head_only or status in BODILESS:
@@ -108,7 +108,7 @@ class ResponseWriter(SendPacing):
         octets = b"".join(
             (
                 known_status_line(status) or status_line(status),
-                server.default_fields[exchange.own_defaults],
+                context.default_fields[exchange.own_defaults],
                 *lines,
                 framing,
                 b"\r\n",
@@ -118,10 +118,10 @@ class ResponseWriter(SendPacing):
         exchange.body_octets_sent = size
         if more:
             exchange.state = SENDING_BODY
-            if server.action_logger is not None:
-                exchange.head_sent = server.clock()
+            if context.actions is not None:
+                exchange.head_sent = context.clock()
             return self._write_soon(octets)
-        server.writes.write(self.transport, octets)
+        context.writes.write(self.transport, octets)
         exchange.complete()
         self.response_complete(exchange)
         return self._drain_waiter() if self._paused else None
@@ -266,7 +266,7 @@ class ResponseWriter(SendPacing):
             takes_views = IMemoryviewTransport.implementedBy(type(self.transport))
             peer_keeps_up = True
             while part.remaining:
-                octets = await part.read(self.server.loop, peer_keeps_up)
+                octets = await part.read(self.context.loop, peer_keeps_up)
                 if exchange.state is not BODY_BLOCKED:
                     raise ConnectionClosed("The connection was closed while a file was sent")
                 self._write_now(octets if takes_views else bytes(octets))
@@ -336,7 +336,7 @@ class ResponseWriter(SendPacing):
         exchange.answered_with(error)
         self._out = None
         exchange.keep_alive = False
-        defaults = self.server.default_fields[0]
+        defaults = self.context.default_fields[0]
         head_only, http_10 = exchange.head_only, exchange.http_10
         self._write_now(error_response(error, defaults, head_only=head_only, http_10=http_10))
         self.response_complete(exchange)
@@ -400,7 +400,7 @@ class ResponseWriter(SendPacing):
         elif octets:
             self._out = [octets]
             self._out_size = size
-            self.server.loop.call_soon(self._flush)
+            self.context.loop.call_soon(self._flush)
         if self._paused:
             return self._drain_waiter()
         return YIELD if enough else None
@@ -410,15 +410,15 @@ class ResponseWriter(SendPacing):
         out = self._out
         if out is None:
             if octets:
-                self.server.writes.write(self.transport, octets)
+                self.context.writes.write(self.transport, octets)
             return
         self._out = None
         out.append(octets)
         is_large = len(octets) >= WRITTEN_ALONE
-        self.server.writes.write(self.transport, out if is_large else b"".join(out))
+        self.context.writes.write(self.transport, out if is_large else b"".join(out))
 
     def _write_now(self, octets: bytes | memoryview) -> None:
-        self.server.writes.flush()
+        self.context.writes.flush()
         out = self._out
         if out is not None:
             self._out = None
@@ -431,7 +431,7 @@ class ResponseWriter(SendPacing):
             self.transport.write(octets)
 
     def _flush(self) -> None:
-        self.server.writes.flush()
+        self.context.writes.flush()
         out = self._out
         if out is not None:
             self._out = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from http import HTTPStatus
 
 from daphne_like.exceptions import PeerError
@@ -17,22 +16,10 @@ STATUS_LINES = {
     for status in HTTPStatus
 }
 
-DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
 
 def status_line(status: int) -> bytes:
     """The status line with its CRLF; an unregistered status has an empty reason phrase."""
     return STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
-
-
-def date_line(seconds: float) -> bytes:
-    """The Date field (RFC 9110, 5.6.7) for a time in seconds since the epoch."""
-    t = time.gmtime(seconds)
-    return (
-        f"Date: {DAYS[t.tm_wday]}, {t.tm_mday:02} {MONTHS[t.tm_mon - 1]} {t.tm_year} "
-        f"{t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02} GMT\r\n"
-    ).encode()
 
 
 def error_response(

@@ -1,7 +1,7 @@
 """An HTTP/2 connection: what its peer sends, what it waits for, and its end (RFC 9113).
 
-How frames are cut and checked is in h2/frame_reader.py, how answers go out in h2/send_scheduler.py, what one
-stream does in h2/stream.py, what a request must be in h2/request.py.
+frame_reader.py cuts and checks frames, send_scheduler.py sends responses, stream.py carries one
+exchange, request.py checks requests.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from daphne_like.http.extensions import PUSH, PUSHES
 from daphne_like.http.fields import EXPECTATION, Fields, check_size
 from daphne_like.http.h2.flood_budget import (
     DATA_COST,
+    FRAME_CHARGE,
     FRAME_COST,
     MAX_TURN_COST,
     MIN_DATA,
@@ -43,7 +44,6 @@ from daphne_like.http.h2.flood_budget import (
     SMALL_CHANGE,
     small_data_cost,
 )
-from daphne_like.http.h2.frame_reader import PREFACE as PREFACE
 from daphne_like.http.h2.hpack_cache import MalformedError, check_trailers
 from daphne_like.http.h2.priority import Priority, parse_priority
 from daphne_like.http.h2.push import push, remove_unsupported_on_push
@@ -54,7 +54,7 @@ from daphne_like.http.scope import open_exchange
 from daphne_like.runtime.timeouts import Timeout
 
 if TYPE_CHECKING:
-    from daphne_like.server import Server
+    from daphne_like.runtime.context import ServerContext
 
 log = logging.getLogger("daphne_like.http")
 
@@ -80,7 +80,7 @@ class HTTP2Connection(SendScheduler):
     """A connection; a Twisted protocol below, streams with exchanges above.
 
     Args:
-        server: whose application is served.
+        context: whose application is served.
     """
 
     __slots__ = (
@@ -103,8 +103,8 @@ class HTTP2Connection(SendScheduler):
         "addresses",
     )
 
-    def __init__(self, server: Server) -> None:
-        super().__init__(server)
+    def __init__(self, context: ServerContext) -> None:
+        super().__init__(context)
         self.addresses: ConnectionEnds | None = None
         self._settings_sent = False  # our settings are out
         self._with_new_data: dict[
@@ -121,9 +121,9 @@ class HTTP2Connection(SendScheduler):
         self._received_since_ping = False  # from the peer, since it was last asked
         self._dropped = 0
         self._requests = 0
-        most = server.options.max_requests_per_connection
+        most = context.options.max_requests_per_connection
         # A client that is never idle has its GOAWAY while requests are under way.
-        self._hard_limit = None if most is None else most + server.options.h2_max_streams
+        self._hard_limit = None if most is None else most + context.options.h2_max_streams
         self._turn_left = MAX_TURN_COST  # what input may still cost in this turn of the loop
         self._turn_due = False  # the next one is asked for
         self._input_ended = False  # behind what is held
@@ -133,17 +133,17 @@ class HTTP2Connection(SendScheduler):
     def makeConnection(self, transport: Any) -> None:
         self.transport = transport
         transport.registerProducer(self, True)
-        has_room = self.server.protocol_connected(self)
+        has_room = self.context.connected(self)
         if has_room and isinstance(transport, TLSMemoryBIOProtocol):
             # Twisted's own TLS calls before the handshake: nothing can be said yet (S35).
-            self.set_timeout(Timeout.TLS_HANDSHAKE, self.server.options.tls_handshake_timeout)
+            self.set_timeout(Timeout.TLS_HANDSHAKE, self.context.options.tls_handshake_timeout)
             return
         self._begin()
         if not has_room:
             # Nothing was or will be looked at: whatever it asks for may be asked again.
             self._go_away(ErrorCodes.NO_ERROR)
             # While it lingers it takes nobody's place.
-            self.server.protocol_disconnected(self)
+            self.context.disconnected(self)
 
     def handshakeCompleted(self) -> None:
         """The peer has come through the TLS handshake."""
@@ -155,10 +155,10 @@ class HTTP2Connection(SendScheduler):
         self._settings_sent = True
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(CONNECTION_WINDOW - 65535)
-        if self.server.stopping:
+        if self.context.draining:
             self._announce_end()
         self._flush_soon()
-        options = self.server.options
+        options = self.context.options
         self.set_timeout(
             Timeout.REQUEST_HEAD, options.header_timeout
         )  # for the preface and settings
@@ -238,7 +238,7 @@ class HTTP2Connection(SendScheduler):
                     decoder.cost, decoder.charged = 0, 0.0
         except ProtocolError as error:
             code = ErrorCodes(error.error_code)
-            self.server.refused_connection(self.client, code.name, error)
+            self.context.refused_connection(self.client, code.name, error)
             self._fail(code)
             return
         if self._closing:
@@ -276,7 +276,7 @@ class HTTP2Connection(SendScheduler):
         if not self._turn_due:
             self._turn_due = True
             # In no application's context.
-            self.server.loop.call_soon(self._next_turn, context=Context())
+            self.context.loop.call_soon(self._next_turn, context=Context())
 
     def resume_reading(self) -> None:
         """See SendScheduler."""
@@ -320,7 +320,7 @@ class HTTP2Connection(SendScheduler):
         if not frames.waits_for_head:
             self.clear_timeout(Timeout.REQUEST_HEAD)
         elif not (still and self.has_timeout(Timeout.REQUEST_HEAD)):
-            self.set_timeout(Timeout.REQUEST_HEAD, self.server.options.header_timeout)
+            self.set_timeout(Timeout.REQUEST_HEAD, self.context.options.header_timeout)
 
     def readConnectionLost(self) -> None:
         """The peer's FIN: what it has asked for is answered, as far as its windows have room."""
@@ -335,7 +335,7 @@ class HTTP2Connection(SendScheduler):
         for stream in list(self.streams.values()):
             if stream.half_closed and stream.tunnel is None and not self.is_stuck(stream):
                 stream.exchange.end_input(peer_half_closed=True)
-                self.server.disconnected(stream.exchange)
+                self.context.applications.peer_gone(stream.exchange)
             else:
                 self._forget_stream(stream)
                 stream.lost()
@@ -352,7 +352,7 @@ class HTTP2Connection(SendScheduler):
         self.clear_timeouts()
         self._paused = False
         self._wake_drain_waiters()
-        self.server.protocol_disconnected(self)
+        self.context.disconnected(self)
 
     def describe_ends(self) -> ConnectionEnds:
         """Both ends, from the first request on."""
@@ -373,7 +373,7 @@ class HTTP2Connection(SendScheduler):
         Raises:
             MalformedError, PeerError: the request is none that would be served.
         """
-        request = request_from(head, self.server.options)
+        request = request_from(head, self.context.options)
         promised, refusal = self._stream_of(0, request, True, None)
         if refusal is not None:
             raise refusal
@@ -392,16 +392,16 @@ class HTTP2Connection(SendScheduler):
         remove_unsupported_on_push(promised.exchange.scope["extensions"])
         self.streams[number] = promised
         self._promised.add(number)
-        self.budget.earn(FRAME_COST)  # a reset of what nobody has asked for is no attack
+        self.budget.earn(FRAME_CHARGE)  # a reset of what nobody has asked for is no attack
         self._flush_soon()
         # Not from inside of another application, and with nothing of its context.
-        self.server.loop.call_soon(self._serve_promised, promised, context=Context())
+        self.context.loop.call_soon(self._serve_promised, promised, context=Context())
         return True
 
     def _has_room_for_promise(self) -> bool:
         self._forget_ended()
         most = min(
-            self.server.options.h2_max_streams, self._h2.remote_settings.max_concurrent_streams
+            self.context.options.h2_max_streams, self._h2.remote_settings.max_concurrent_streams
         )
         return len(self._promised) + len(self._leaving) < most
 
@@ -417,7 +417,7 @@ class HTTP2Connection(SendScheduler):
 
     def _request_received(self, number: int, fields: Fields, ended: bool) -> None:
         priority = self._priorities.pop(number, None) if self._priorities else None
-        most = self.server.options.h2_max_streams  # promises apart: mostly enough to know
+        most = self.context.options.h2_max_streams  # promises apart: mostly enough to know
         if self._goaway_sent or (
             len(self.streams) + len(self._leaving) >= most and not self._has_room()
         ):
@@ -425,7 +425,7 @@ class HTTP2Connection(SendScheduler):
             self.spend()
             return
         try:
-            request = to_request(fields, self.server.options)
+            request = to_request(fields, self.context.options)
             if ended and request.length:
                 raise MalformedError("a content-length without content")
         except MalformedError as error:
@@ -455,14 +455,14 @@ class HTTP2Connection(SendScheduler):
         An application whose stream was reset counts until it has ended: else resets would pile
         them up (S14).
         """
-        most = self.server.options.h2_max_streams + len(self._promised)
+        most = self.context.options.h2_max_streams + len(self._promised)
         if len(self.streams) + len(self._leaving) < most:
             return True
         self._forget_ended()
         return len(self.streams) + len(self._leaving) < most
 
     def _forget_ended(self) -> None:
-        instances = self.server.instances
+        instances = self.context.applications.running
         self._leaving = {exchange for exchange in self._leaving if exchange in instances}
 
     def _stream_of(
@@ -502,7 +502,7 @@ class HTTP2Connection(SendScheduler):
     def _session_of(self, exchange: Exchange, protocol: bytes) -> Exchange:
         if protocol != b"websocket":
             raise PeerError(501, "The only protocol served by CONNECT is websocket.")
-        session: Exchange = self.server.ws_factory.session(exchange, has_body=False)
+        session: Exchange = self.context.websockets.session(exchange, has_body=False)
         return session
 
     def _data_received(self, event: h2_events.DataReceived) -> None:
@@ -517,7 +517,7 @@ class HTTP2Connection(SendScheduler):
             self.open_window(self._window_credit)
             self._window_credit = 0
         if len(data) < MIN_DATA and not ends:
-            self.spend(small_data_cost(len(data)) if data else FRAME_COST)
+            self.spend(small_data_cost(len(data)) if data else FRAME_CHARGE)
             if self._closing:
                 return
         stream = self.streams.get(number)
@@ -565,7 +565,7 @@ class HTTP2Connection(SendScheduler):
             self.stream_is_over()
 
     def _malformed(self, number: int, error: MalformedError) -> None:
-        self.server.refused_connection(
+        self.context.refused_connection(
             self.client, ErrorCodes.PROTOCOL_ERROR.name, f"stream {number} is malformed: {error}"
         )
         self._reset(number, ErrorCodes.PROTOCOL_ERROR)
@@ -581,7 +581,7 @@ class HTTP2Connection(SendScheduler):
             if stream.tunnel is not None:
                 raise MalformedError("fields on a stream that is connected")  # RFC 9113, 8.5
             check_trailers(event.headers)
-            check_size(event.headers, self.server.options)
+            check_size(event.headers, self.context.options)
             stream.check_length(True)
         except MalformedError as error:
             self._malformed(event.stream_id, error)
@@ -590,7 +590,7 @@ class HTTP2Connection(SendScheduler):
             stream.refuse(error)
 
     def _window_updated(self, event: h2_events.WindowUpdated) -> None:
-        self.spend(SMALL_CHANGE if (event.delta or 0) >= MIN_INCREMENT else FRAME_COST)
+        self.spend(SMALL_CHANGE if (event.delta or 0) >= MIN_INCREMENT else FRAME_CHARGE)
         self._window_opened(event.stream_id or 0)
 
     def _settings_changed(self, event: h2_events.RemoteSettingsChanged) -> None:
@@ -624,7 +624,7 @@ class HTTP2Connection(SendScheduler):
         if stream is not None:
             stream.urgency, stream.incremental = priority
         elif number & 1 and number > self._h2.frames.highest:
-            if len(self._priorities) >= self.server.options.h2_max_streams:
+            if len(self._priorities) >= self.context.options.h2_max_streams:
                 self._priorities.clear()
             self._priorities[number] = priority
 
@@ -643,7 +643,7 @@ class HTTP2Connection(SendScheduler):
         if not self.budget.spend(cost) and not self._closing:
             code = ErrorCodes.ENHANCE_YOUR_CALM
             reason = "it sends frames that ask for nothing, or carry next to nothing"
-            self.server.refused_connection(self.client, code.name, reason)
+            self.context.refused_connection(self.client, code.name, reason)
             self._fail(code)
 
     # Waiting.
@@ -653,7 +653,7 @@ class HTTP2Connection(SendScheduler):
             return
         if self._leaving:
             self._forget_ended()
-        most = self.server.options.max_requests_per_connection
+        most = self.context.options.max_requests_per_connection
         if self._goaway_sent:
             self._close_when_done()
         elif most is not None and self._requests >= most and not self._reads_bodies_on():
@@ -664,7 +664,7 @@ class HTTP2Connection(SendScheduler):
             self._wait_idle()
 
     def _wait_idle(self) -> None:
-        self.set_timeout(Timeout.KEEP_ALIVE, self.server.options.keep_alive_timeout)
+        self.set_timeout(Timeout.KEEP_ALIVE, self.context.options.keep_alive_timeout)
 
     def timed_out(self, timeout: Timeout) -> None:
         log.debug("%% waited too long for %s", timeout.name)
@@ -688,12 +688,12 @@ class HTTP2Connection(SendScheduler):
                 self._close()
         else:
             if timeout is Timeout.TLS_HANDSHAKE:
-                self.server.refused_handshake(self.client, "it took too long")
+                self.context.refused_handshake(self.client, "it took too long")
             self.transport.abortConnection()
 
     def _ask_whether_it_is_there(self) -> None:
         heard, self._received_since_ping = self._received_since_ping, False
-        options = self.server.options
+        options = self.context.options
         if self.streams and not heard and not self._paused:
             self._h2.ping(PING)
             self._flush()
@@ -777,7 +777,7 @@ class HTTP2Connection(SendScheduler):
         self._read_to_the_end()
         self.transport.loseWriteConnection()
         self.set_timeout(Timeout.LINGER, LINGER_SECONDS)
-        self.set_timeout(Timeout.WRITE_STALL, self.server.options.write_timeout)
+        self.set_timeout(Timeout.WRITE_STALL, self.context.options.write_timeout)
 
     def _drop(self, data: bytes) -> None:
         self._dropped += len(data)
@@ -824,7 +824,7 @@ class HTTP2Connection(SendScheduler):
     def _lose_connection(self) -> None:
         self._read_to_the_end()
         self.transport.loseConnection()
-        self.set_timeout(Timeout.WRITE_STALL, self.server.options.write_timeout)
+        self.set_timeout(Timeout.WRITE_STALL, self.context.options.write_timeout)
 
     def _read_to_the_end(self) -> None:
         """Read, if reading was paused, so that the peer's end is seen."""

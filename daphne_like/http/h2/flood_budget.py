@@ -13,7 +13,7 @@ BURST = 400.0
 REFILL = 40.0
 """The same, in each second."""
 
-FRAME_COST = 1.0
+FRAME_CHARGE = 1.0
 """Costs one: a reset from either side, a ping, settings, an empty frame, one that is unknown."""
 SMALL_CHANGE = 0.1
 """Costs a tenth: what a careful receiver of a large body sends with every few frames of it."""
@@ -81,7 +81,7 @@ class Budget:
         left = self.left + amount
         self.left = left if left < BURST else BURST
 
-    def spend(self, cost: float = FRAME_COST) -> bool:
+    def spend(self, cost: float = FRAME_CHARGE) -> bool:
         """Pay for a frame; False when there is nothing left to pay it with."""
         self.left -= cost
         if self.left >= 0:

@@ -26,7 +26,8 @@ from hyperframe.frame import (
     SettingsFrame,
 )
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+from daphne_like.http.preface import PREFACE
+
 MAX_FRAME_SIZE = 16384
 """Octets of the largest frame, either way: the least that a peer must be allowed (4.2)."""
 FRAME_HEAD = 9

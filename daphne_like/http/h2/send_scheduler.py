@@ -27,7 +27,7 @@ from daphne_like.transport_interfaces import IMemoryviewTransport
 
 if TYPE_CHECKING:
     from daphne_like.http.h2.stream import HTTP2Stream
-    from daphne_like.server import Server
+    from daphne_like.runtime.context import ServerContext
 
 MAX_EXTRA_WINDOW = 4194304
 """Octets by which the windows of all streams together may be wider than at first."""
@@ -51,7 +51,7 @@ class SendScheduler(SendPacing):
     """What streams call to be written.
 
     Args:
-        server: for the default fields and options.
+        context: for the default fields and options.
 
     Attributes:
         streams: by number, as long as their exchanges are not over.
@@ -77,12 +77,12 @@ class SendScheduler(SendPacing):
         "streams",
     )
 
-    def __init__(self, server: Server) -> None:
-        super().__init__(server)
+    def __init__(self, context: ServerContext) -> None:
+        super().__init__(context)
         self.streams: dict[int, HTTP2Stream] = {}
-        self.budget = Budget(server.clock)
+        self.budget = Budget(context.clock)
         self.sent_to_all = 0
-        self._h2 = StateMachine(server.options, self.budget)
+        self._h2 = StateMachine(context.options, self.budget)
         self._send_queue: dict[HTTP2Stream, None] = {}  # those with octets pending, in turn
         self._window_blocked: dict[HTTP2Stream, None] = {}  # those whose own window has no room
         self._draining: dict[int, HTTP2Stream] = {}  # whose peer still sends what nobody reads
@@ -116,7 +116,7 @@ class SendScheduler(SendPacing):
 
     def default_fields(self, own_defaults: int) -> Fields:
         """Date and Server, as far as the application has not set them itself."""
-        return to_default_fields(self.server.default_fields[own_defaults])
+        return to_default_fields(self.context.default_fields[own_defaults])
 
     def send_answer(self, stream: HTTP2Stream, block: bytes, body: bytes) -> bool:
         """Queue a short answer as a whole, if the windows and the transport allow.
@@ -315,7 +315,7 @@ class SendScheduler(SendPacing):
             if room <= 0:
                 break
             if left <= 0:
-                self.server.loop.call_soon(self._pump)
+                self.context.loop.call_soon(self._pump)
                 break
             stream = self._next()
             del ring[stream]
@@ -369,7 +369,7 @@ class SendScheduler(SendPacing):
     def _flush_soon(self) -> None:
         if not self._flushing:
             self._flushing = True
-            self.server.loop.call_soon(self._flush_now)
+            self.context.loop.call_soon(self._flush_now)
 
     def _flush_now(self) -> None:
         self._flushing = False

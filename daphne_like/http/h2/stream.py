@@ -51,7 +51,7 @@ MAX_DISCARDED_BODY = 16777216
 MAX_PROMISES = 16
 """For one request: a page's first style sheets, and not an application's endless loop."""
 PAUSED_COST = 2000
-"""Of octets after which a protocol wants no more for now: its own bound of a turn; h2/flood_budget.py."""
+"""Cost of octets after which a protocol wants no more for now (see flood_budget.py)."""
 MAX_WINDOW = 1048576
 """Octets of a body on their way, at most, to an application that reads as fast as they come."""
 
@@ -100,8 +100,8 @@ class HTTP2Stream(Timeouts):
     def __init__(
         self, connection: HTTP2Connection, number: int, length: int | None, half_closed: bool
     ) -> None:
-        self.server = server = connection.server
-        super().__init__(server.timers)
+        self.context = context = connection.context
+        super().__init__(context.timers)
         self.connection = connection
         self.number = number
         self.length = length
@@ -158,7 +158,7 @@ class HTTP2Stream(Timeouts):
             self.check_length(ends)
         if exchange.state is COMPLETE:
             return
-        most = self.server.options.max_body_size
+        most = self.context.options.max_body_size
         if most and exchange.received > most:
             raise PeerError(413, "The body is too large.")
         if size != len(data):
@@ -272,11 +272,11 @@ class HTTP2Stream(Timeouts):
 
     def _wait_for_body(self) -> None:
         self.exchange.received_at_look = self.exchange.received
-        self.set_timeout(Timeout.REQUEST_BODY, self.server.options.body_timeout)
+        self.set_timeout(Timeout.REQUEST_BODY, self.context.options.body_timeout)
 
     def _look_at_body_rate(self) -> None:
         exchange = self.exchange
-        options = self.server.options
+        options = self.context.options
         got = exchange.received - exchange.received_at_look
         waits_for_us = (
             exchange.is_full
@@ -307,8 +307,8 @@ class HTTP2Stream(Timeouts):
                 length = b"%d" % size
         elif exchange.content_length != size or more:
             exchange.check_length(size, more)
-        connection, server = self.connection, self.server
-        defaults = server.default_fields[exchange.own_defaults]
+        connection, context = self.connection, self.context
+        defaults = context.default_fields[exchange.own_defaults]
         block = (
             (status_blocks.get(status) or encoded_status(status))
             + (default_blocks.get(defaults) or encoded_defaults(defaults))
@@ -321,8 +321,8 @@ class HTTP2Stream(Timeouts):
             exchange.complete()
             if self._due is not None:
                 self.clear_timeouts()
-            if server.action_logger is not None:
-                server.log_exchange(exchange)
+            if context.actions is not None:
+                context.actions.finished(exchange)
             if not connection.streams:
                 connection.stream_is_over()
             del self.exchange  # see _complete
@@ -332,8 +332,8 @@ class HTTP2Stream(Timeouts):
             self._let_rest_come()
         connection.send_head(self.number, block, ends)
         exchange.state = SENDING_BODY
-        if server.action_logger is not None:
-            exchange.head_sent = server.clock()
+        if context.actions is not None:
+            exchange.head_sent = context.clock()
         if ends:
             self._complete(exchange)
             return None
@@ -373,7 +373,7 @@ class HTTP2Stream(Timeouts):
             return YIELD
         exchange.state = BODY_BLOCKED
         exchange.body_unblocked = Event()
-        self._room = self.server.loop.create_future()
+        self._room = self.context.loop.create_future()
         self._wait_for_peer()
         return self._written(exchange, more)
 
@@ -406,11 +406,11 @@ class HTTP2Stream(Timeouts):
         try:
             peer_keeps_up = True
             while part.remaining:
-                octets = await part.read(self.server.loop, peer_keeps_up)
+                octets = await part.read(self.context.loop, peer_keeps_up)
                 self._check_writing(exchange)
                 self.pending = memoryview(octets)
                 self.ends = not more and not part.remaining
-                self._room = self.server.loop.create_future()
+                self._room = self.context.loop.create_future()
                 self.connection.wants_to_send(self)
                 peer_keeps_up = self.pending is None
                 if peer_keeps_up:
@@ -489,7 +489,7 @@ class HTTP2Stream(Timeouts):
             self.tunnel.sent()
         elif room is not None and not room.done():
             self.clear_timeout(Timeout.WRITE_STALL)
-            self._blocked += self.server.clock() - self._blocked_at
+            self._blocked += self.context.clock() - self._blocked_at
             room.set_result(None)
 
     def _wait_for_peer(self) -> None:
@@ -498,14 +498,14 @@ class HTTP2Stream(Timeouts):
         Only the time counts in which octets are pending, and it goes on where it stopped: a peer
         cannot win time by letting each part of a body through at the last moment.
         """
-        self._blocked_at = self.server.clock()
+        self._blocked_at = self.context.clock()
         self.set_timeout(
-            Timeout.WRITE_STALL, max(self.server.options.write_timeout - self._blocked, MIN_WAIT)
+            Timeout.WRITE_STALL, max(self.context.options.write_timeout - self._blocked, MIN_WAIT)
         )
 
     def _look_at_write_rate(self) -> None:
         """Go on if the peer takes the response at the least rate, as a request's body comes at."""
-        options, connection = self.server.options, self.connection
+        options, connection = self.context.options, self.connection
         taken = self._taken
         if connection.waits_for_turn(self):
             # By the peer's priorities it may be the turn of others: what they were sent counts.
@@ -517,7 +517,7 @@ class HTTP2Stream(Timeouts):
             return
         log.info("! a peer does not take an answer on stream %d: resetting it", self.number)
         self.exchange.close()
-        self.server.disconnected(self.exchange)
+        self.context.applications.peer_gone(self.exchange)
         self._over(self.exchange, ErrorCodes.CANCEL)
 
     def send_error(self, exchange: Exchange, error: PeerError) -> None:
@@ -610,8 +610,8 @@ class HTTP2Stream(Timeouts):
     def refuse(self, error: PeerError) -> None:
         """What the peer sends is not served any further."""
         exchange = self.exchange
-        self.server.refused(exchange.client or self.client, error)
-        self.server.disconnected(exchange)
+        self.context.refused(exchange.client or self.client, error)
+        self.context.applications.peer_gone(exchange)
         if exchange.state is AWAITING_START or exchange.state is HEAD_BUFFERED:
             self.send_error(exchange, error)
         else:
@@ -635,9 +635,9 @@ class HTTP2Stream(Timeouts):
             tunnel.lost()
         else:
             exchange.connection_lost()
-            self.server.disconnected(exchange)
-            if self.server.action_logger is not None and not exchange.logged:
-                self.server.log_exchange(exchange)
+            self.context.applications.peer_gone(exchange)
+            if self.context.actions is not None and not exchange.logged:
+                self.context.actions.finished(exchange)
         self._forget()
 
     def timed_out(self, timeout: Timeout) -> None:
@@ -654,7 +654,7 @@ class HTTP2Stream(Timeouts):
             self._look_at_body_rate()
         elif timeout is Timeout.RESPONSE:
             state = exchange.state
-            self.server.application_too_slow(exchange)
+            self.context.applications.response_too_slow(exchange)
             if state is AWAITING_START or state is HEAD_BUFFERED:
                 self.send_error(
                     exchange, PeerError(503, "Application failed to respond within time limit.")
@@ -674,8 +674,8 @@ class HTTP2Stream(Timeouts):
     def _over(self, exchange: Exchange, code: ErrorCodes) -> None:
         """The exchange has ended; with a reset where either side has not ended the stream."""
         self._forget()
-        if self.server.action_logger is not None:
-            self.server.log_exchange(exchange)
+        if self.context.actions is not None:
+            self.context.actions.finished(exchange)
         self.connection.stream_over(self, code, reset=code != 0 or not self.half_closed)
 
     def _forget(self) -> None:

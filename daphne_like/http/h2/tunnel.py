@@ -125,7 +125,7 @@ class Tunnel:
         if self.protocol is not None and not self._closing:
             self._closing = True
             if self.stream.pending is None:
-                self.stream.server.loop.call_soon(self._finish)
+                self.stream.context.loop.call_soon(self._finish)
 
     def _finish(self) -> None:
         if self.protocol is not None:
@@ -136,7 +136,7 @@ class Tunnel:
         if self.protocol is not None:
             self._closing = True
             self.stream.tunnel_over(ErrorCodes.CANCEL)
-            self.stream.server.loop.call_soon(self.lost, ConnectionAborted())
+            self.stream.context.loop.call_soon(self.lost, ConnectionAborted())
 
     def getPeer(self) -> Any:
         return self.stream.connection.transport.getPeer()

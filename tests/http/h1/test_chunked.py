@@ -12,6 +12,7 @@ import pytest
 from daphne_like.exceptions import PeerError
 from daphne_like.http.h1.chunked import FREE_OVERHEAD, MAX_OVERHEAD, ChunkedDecoder
 from daphne_like.http.h1.request_reader import MAX_CHUNKS_A_TURN
+from daphne_like.runtime.lifecycle import Stage
 from tests.memory import Memory
 from tests.peers import Recorder, answer_at_once, chunked, get, read_answers
 
@@ -252,7 +253,7 @@ class TestTurn:
         memory = serve(application)
         wire = memory.connect()
         wire.protocol.dataReceived(HEAD + b"1\r\nx\r\n" * 3000 + b"0\r\n\r\n")
-        memory.server.stopping = True
+        memory.server.lifecycle.enter(Stage.DRAINING)
         wire.protocol.close_when_idle()
         memory.settle()
         assert [len(body) for body in application.bodies] == [3000]

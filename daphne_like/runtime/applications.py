@@ -1,0 +1,220 @@
+"""The running application instances of a server: created, answered, reaped."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+from collections.abc import Callable
+from contextvars import copy_context
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from daphne_like.asgi.instance import run_instance
+from daphne_like.asgi.queue import InputQueue
+from daphne_like.exceptions import ConnectionClosed
+from daphne_like.observe.stacks import threads
+from daphne_like.observe.stacks.waiting import executor_kept_by, stuck_at
+from daphne_like.wording import counted
+
+log = logging.getLogger("daphne_like.server")
+
+MAX_TOLD_CANCELLATIONS = 2
+"""Cancellations of one instance that have a line in the log; it may swallow any number of them."""
+
+
+@dataclass
+class DisconnectGrace:
+    """The time that an application has after its peer has gone.
+
+    Attributes:
+        since: when the peer went.
+        deadline: when the application is cancelled (again).
+        cancelled: how often it was.
+        dropped_sends: messages that it has sent to nobody.
+        informed_sends: those that it has sent after it had received the disconnect event.
+    """
+
+    since: float
+    deadline: float
+    cancelled: int = 0
+    dropped_sends: int = 0
+    informed_sends: int = 0
+
+    def may_drop_send(self, exchange: Any, now: float) -> bool:
+        """Tell whether to drop a message to a peer that has gone, instead of raising (H30, W40).
+
+        An exception in the middle of its work would keep a framework from its own handling of the
+        disconnect: Channels would not call a consumer's `disconnect`, Django not send
+        `request_finished`. Daphne drops all messages, so an application that does not listen would
+        never end. An application that has received the disconnect event expects the exception
+        (H29); Channels calls `disconnect` only then, so a few messages of a WebSocket still pass.
+        """
+        if exchange.disconnect_received:
+            self.informed_sends += 1
+            if self.informed_sends > exchange.max_informed_late:
+                return False
+        else:
+            self.dropped_sends += 1
+            if self.dropped_sends > exchange.max_dropped_sends:
+                return False
+        return now < (self.since + self.deadline) / 2
+
+
+class Applications:
+    """Runs an instance for each scope, and ends those whose peer is gone.
+
+    Args:
+        close_timeout: seconds that an application has after its peer has gone.
+
+    Attributes:
+        application: ASGI 3.
+        handle_reply: takes an exchange or session, and one message of its application.
+        running: exchange or session -> the task of its instance.
+    """
+
+    def __init__(self, close_timeout: float) -> None:
+        self.application: Any = None
+        self.handle_reply: Callable[..., Any] = self.reply
+        self.running: dict[Any, asyncio.Task[None]] = {}
+        self._close_timeout = close_timeout
+        self._clock: Callable[[], float]
+        self._create_task: Callable[..., asyncio.Task[None]]
+        self._run_in_context: Callable[..., asyncio.Task[None]]
+        # Weak: an exchange whose application ends in time is not kept until its deadline.
+        self._disconnected: WeakKeyDictionary[Any, DisconnectGrace] = WeakKeyDictionary()
+
+    def use_loop(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float]) -> None:
+        """Run instances on this event loop, each in a copy of the current context."""
+        self._clock = clock
+        self.keep_context()
+        self._create_task = loop.create_task
+        if loop.get_task_factory() in (None, getattr(asyncio, "eager_task_factory", None)):
+            # A task that is given its name does not format one ("Task-4711").
+            # An eager one would run before its exchange has the application's input.
+            self._create_task = partial(asyncio.Task, loop=loop, name="application")
+
+    def sibling(self, application: Any) -> Applications:
+        """Return the same for another application: instances of both are in one register."""
+        other = copy.copy(self)
+        other.application = application
+        return other
+
+    def keep_context(self) -> None:
+        """Make the current context the one in whose copies instances start.
+
+        Running `create_task` in a context costs less than passing the context to the task, and
+        works on Python 3.10, whose tasks take no context.
+        """
+        self._run_in_context = copy_context().run
+
+    def create(
+        self, protocol: Any, scope: dict[str, Any], input_type: type[InputQueue] = InputQueue
+    ) -> InputQueue:
+        """Run an instance; see Server.create_application."""
+        queue: InputQueue = input_type()
+        # Not called as a method: it is none, and looked for longer.
+        run_in_context = self._run_in_context
+        running = self.running
+        running[protocol] = run_in_context(
+            self._create_task,
+            run_instance(
+                self.application,
+                scope,
+                queue.get,
+                partial(self.handle_reply, protocol),
+                protocol,
+                running,
+            ),
+        )
+        return queue
+
+    async def reply(self, protocol: Any, message: dict[str, Any]) -> None:
+        """Carry one message; see Server.handle_reply."""
+        try:
+            waiting = protocol.handle_reply(message)
+            if waiting is not None:
+                await waiting
+        except ConnectionClosed:
+            grace = self._disconnected.get(protocol)
+            if grace is None or not grace.may_drop_send(protocol, self._clock()):
+                raise
+            await asyncio.sleep(0)  # for whoever listens in another task
+
+    def peer_gone(self, exchange: Any) -> None:
+        """Start the grace of an instance whose peer has gone; nothing if it has ended."""
+        if exchange in self.running and exchange not in self._disconnected:
+            now = self._clock()
+            self._disconnected[exchange] = DisconnectGrace(now, now + self._close_timeout)
+
+    def response_too_slow(self, exchange: Any) -> None:
+        """Say that `--http-timeout` has passed without a whole response, and start the grace."""
+        log.warning(
+            "%s took longer than %s for its response%s",
+            exchange,
+            counted(exchange.time_limit or 0, "second"),
+            self.describe_stuck(exchange),
+        )
+        self.peer_gone(exchange)
+
+    def reap(self) -> None:
+        """Cancel instances that stay after their grace; forget what ended unseen."""
+        now = self._clock()
+        for protocol, grace in list(self._disconnected.items()):
+            if grace.deadline > now:
+                continue
+            task = self.running.get(protocol)
+            if task is None or task.done():
+                self._disconnected.pop(protocol, None)
+                self.running.pop(protocol, None)
+            else:
+                self._cancel(protocol, task, grace, now)
+
+    def _cancel(
+        self, protocol: Any, task: asyncio.Task[None], grace: DisconnectGrace, now: float
+    ) -> None:
+        """Cancel an instance, and say where it was stuck.
+
+        One that swallows its cancellation, or cannot obey it because its thread is blocked, is
+        cancelled again and again. Should the log line fail, the instance is cancelled none the
+        less, and the others have their turn at the next check (K1).
+        """
+        grace.deadline = now + max(1, self._close_timeout)
+        grace.cancelled += 1
+        is_told = grace.cancelled <= MAX_TOLD_CANCELLATIONS
+        try:  # before it is cancelled: a cancelled future forgets what would have set it
+            where = self.describe_stuck(protocol) if is_told else ""
+            replaced = threads.succeed(executor_kept_by(task))
+        finally:
+            task.cancel()
+        if is_told:
+            log.warning(
+                "%s still runs %s after its peer has gone; %s%s",
+                protocol,
+                counted(now - grace.since, "second", ".0f"),
+                "cancelling it" if grace.cancelled == 1 else "it was cancelled but still runs",
+                where,
+            )
+        if replaced:
+            log.warning(
+                "%s blocks the thread that all synchronous code shares; a new one takes over "
+                "for the others",
+                protocol,
+            )
+
+    async def kill_all(self) -> None:
+        """Cancel every instance, and wait until all have ended."""
+        tasks = list(self.running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def describe_stuck(self, protocol: Any) -> str:
+        """Return where the instance of an exchange waits, as the end of a log line."""
+        task = self.running.get(protocol)
+        if task is None:
+            return ""
+        where, stack = stuck_at(task)
+        return f"; {where}\n{stack}" if where else ""
