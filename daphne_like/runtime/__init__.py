@@ -1,1 +1,1 @@
-"""What all connections of one server share; knows no protocol."""
+"""Services shared by all connections of one server, independent of the protocol."""

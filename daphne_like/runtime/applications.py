@@ -1,4 +1,4 @@
-"""The running application instances of a server: created, answered, reaped."""
+"""Creates, tracks and ends the running application instances of a server."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from daphne_like.wording import counted
 log = logging.getLogger("daphne_like.server")
 
 MAX_TOLD_CANCELLATIONS = 2
-"""Cancellations of one instance that have a line in the log; it may swallow any number of them."""
+"""Number of cancellations of one instance that are logged; an instance may ignore any number."""
 
 
 @dataclass
 class DisconnectGrace:
-    """The time that an application has after its peer has gone.
+    """The grace period of an application instance whose peer has gone.
 
     Attributes:
-        since: when the peer went.
-        deadline: when the application is cancelled (again).
-        cancelled: how often it was.
-        dropped_sends: messages that it has sent to nobody.
-        informed_sends: those that it has sent after it had received the disconnect event.
+        since: time of the disconnect.
+        deadline: time of the next cancellation.
+        cancelled: number of cancellations so far.
+        dropped_sends: messages sent before the instance received the disconnect event.
+        informed_sends: messages sent after the instance received the disconnect event.
     """
 
     since: float
@@ -46,11 +46,12 @@ class DisconnectGrace:
     def may_drop_send(self, exchange: Any, now: float) -> bool:
         """Tell whether to drop a message to a peer that has gone, instead of raising (H30, W40).
 
-        An exception in the middle of its work would keep a framework from its own handling of the
-        disconnect: Channels would not call a consumer's `disconnect`, Django not send
-        `request_finished`. Daphne drops all messages, so an application that does not listen would
-        never end. An application that has received the disconnect event expects the exception
-        (H29); Channels calls `disconnect` only then, so a few messages of a WebSocket still pass.
+        Raising at once would stop frameworks from running their own disconnect handling: Channels
+        would not call a consumer's `disconnect`, and Django would not send `request_finished`.
+        Dropping every message, as Daphne does, would let an application that never receives run
+        for ever. An application that has received the disconnect event expects the exception
+        (H29). Channels calls `disconnect` only after that event, so a WebSocket application may
+        still send a few messages.
         """
         if exchange.disconnect_received:
             self.informed_sends += 1
@@ -64,15 +65,15 @@ class DisconnectGrace:
 
 
 class Applications:
-    """Runs an instance for each scope, and ends those whose peer is gone.
+    """Runs one application instance for each scope, and ends instances whose peer has gone.
 
     Args:
         close_timeout: seconds that an application has after its peer has gone.
 
     Attributes:
-        application: ASGI 3.
-        handle_reply: takes an exchange or session, and one message of its application.
-        running: exchange or session -> the task of its instance.
+        application: an ASGI 3 application.
+        handle_reply: called with an exchange or session and one message of its application.
+        running: maps an exchange or session to the task of its instance.
     """
 
     def __init__(self, close_timeout: float) -> None:
@@ -83,7 +84,8 @@ class Applications:
         self._clock: Callable[[], float]
         self._create_task: Callable[..., asyncio.Task[None]]
         self._run_in_context: Callable[..., asyncio.Task[None]]
-        # Weak: an exchange whose application ends in time is not kept until its deadline.
+        # Weak references, so that an exchange whose application ends in time is not kept alive
+        # until its deadline.
         self._disconnected: WeakKeyDictionary[Any, DisconnectGrace] = WeakKeyDictionary()
 
     def use_loop(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float]) -> None:
@@ -92,21 +94,21 @@ class Applications:
         self.keep_context()
         self._create_task = loop.create_task
         if loop.get_task_factory() in (None, getattr(asyncio, "eager_task_factory", None)):
-            # A task that is given its name does not format one ("Task-4711").
-            # An eager one would run before its exchange has the application's input.
+            # A task with a given name does not format one ("Task-4711"). An eager task would run
+            # before its exchange has the application's input queue.
             self._create_task = partial(asyncio.Task, loop=loop, name="application")
 
     def sibling(self, application: Any) -> Applications:
-        """Return the same for another application: instances of both are in one register."""
+        """Return a copy for another application; both share the register of instances."""
         other = copy.copy(self)
         other.application = application
         return other
 
     def keep_context(self) -> None:
-        """Make the current context the one in whose copies instances start.
+        """Start later instances in copies of the current context.
 
         Running `create_task` in a context costs less than passing the context to the task, and
-        works on Python 3.10, whose tasks take no context.
+        works on Python 3.10, where tasks accept no context.
         """
         self._run_in_context = copy_context().run
 
@@ -115,7 +117,7 @@ class Applications:
     ) -> InputQueue:
         """Run an instance; see Server.create_application."""
         queue: InputQueue = input_type()
-        # Not called as a method: it is none, and looked for longer.
+        # A local variable: calling an instance attribute as a method takes a longer look-up.
         run_in_context = self._run_in_context
         running = self.running
         running[protocol] = run_in_context(
@@ -132,7 +134,7 @@ class Applications:
         return queue
 
     async def reply(self, protocol: Any, message: dict[str, Any]) -> None:
-        """Carry one message; see Server.handle_reply."""
+        """Pass one message to its exchange; see Server.handle_reply."""
         try:
             waiting = protocol.handle_reply(message)
             if waiting is not None:
@@ -141,16 +143,16 @@ class Applications:
             grace = self._disconnected.get(protocol)
             if grace is None or not grace.may_drop_send(protocol, self._clock()):
                 raise
-            await asyncio.sleep(0)  # for whoever listens in another task
+            await asyncio.sleep(0)  # let another task of the application receive the disconnect
 
     def peer_gone(self, exchange: Any) -> None:
-        """Start the grace of an instance whose peer has gone; nothing if it has ended."""
+        """Start the grace period of an instance whose peer has gone, unless it has ended."""
         if exchange in self.running and exchange not in self._disconnected:
             now = self._clock()
             self._disconnected[exchange] = DisconnectGrace(now, now + self._close_timeout)
 
     def response_too_slow(self, exchange: Any) -> None:
-        """Say that `--http-timeout` has passed without a whole response, and start the grace."""
+        """Log that `--http-timeout` passed without a complete response; start the grace period."""
         log.warning(
             "%s took longer than %s for its response%s",
             exchange,
@@ -160,7 +162,7 @@ class Applications:
         self.peer_gone(exchange)
 
     def reap(self) -> None:
-        """Cancel instances that stay after their grace; forget what ended unseen."""
+        """Cancel instances whose grace period is over; forget instances that have ended."""
         now = self._clock()
         for protocol, grace in list(self._disconnected.items()):
             if grace.deadline > now:
@@ -175,16 +177,16 @@ class Applications:
     def _cancel(
         self, protocol: Any, task: asyncio.Task[None], grace: DisconnectGrace, now: float
     ) -> None:
-        """Cancel an instance, and say where it was stuck.
+        """Cancel an instance, and log where it was stuck.
 
-        One that swallows its cancellation, or cannot obey it because its thread is blocked, is
-        cancelled again and again. Should the log line fail, the instance is cancelled none the
-        less, and the others have their turn at the next check (K1).
+        An instance that ignores its cancellation, or cannot obey because its thread is blocked, is
+        cancelled again at each deadline. If writing the log line fails, the instance is cancelled
+        all the same, and the other instances are handled at the next check (K1).
         """
         grace.deadline = now + max(1, self._close_timeout)
         grace.cancelled += 1
         is_told = grace.cancelled <= MAX_TOLD_CANCELLATIONS
-        try:  # before it is cancelled: a cancelled future forgets what would have set it
+        try:  # before the cancellation, because a cancelled future forgets its executor
             where = self.describe_stuck(protocol) if is_told else ""
             replaced = threads.succeed(executor_kept_by(task))
         finally:
@@ -212,7 +214,7 @@ class Applications:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def describe_stuck(self, protocol: Any) -> str:
-        """Return where the instance of an exchange waits, as the end of a log line."""
+        """Return the place where the instance of an exchange waits, as the end of a log line."""
         task = self.running.get(protocol)
         if task is None:
             return ""

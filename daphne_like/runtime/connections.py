@@ -1,4 +1,4 @@
-"""The live connections of a server: counted, limited, handed over, found by the drain."""
+"""Keeps the set of live connections, which is limited and which the drain closes."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import Any, Protocol
 
 
 class Connection(Protocol):
-    """A live connection, of whatever protocol, as the drain sees it."""
+    """The interface of a live connection that the drain uses; the same for every protocol."""
 
     transport: Any
 
     def server_stops(self) -> None:
-        """The server begins to stop: tell the peer, and serve requests that are on their way."""
+        """Tell the peer that the server is stopping; still serve requests on their way."""
 
     def close_when_idle(self) -> None:
-        """The grace of the stop is over: finish what is in flight, and begin nothing."""
+        """Finish requests in flight and start no others; the idle grace of the stop is over."""
 
     def disconnect_application(self) -> None:
-        """The server has waited long enough: tell the application."""
+        """Send the disconnect event to the application; the graceful timeout is over."""
 
 
 class Connections(set[Connection]):
@@ -32,14 +32,14 @@ class Connections(set[Connection]):
         self.max_connections = max_connections
 
     def admit(self, connection: Connection) -> bool:
-        """Add a connection; return whether there is room for it.
+        """Add a connection, and tell whether it is within the limit.
 
-        One that has no room is added, too: it is answered before it is closed.
+        A connection over the limit is added, too, because it gets a response before it is closed.
         """
         self.add(connection)
         return not self.max_connections or len(self) <= self.max_connections
 
     def replace(self, before: Connection, after: Connection) -> None:
-        """Put a connection's new protocol in the place of the one before."""
+        """Replace the protocol of a connection after an upgrade."""
         self.discard(before)
         self.add(after)

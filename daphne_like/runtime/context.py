@@ -1,4 +1,4 @@
-"""What a connection may know of its server."""
+"""The part of the server that connections may use."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ if TYPE_CHECKING:
     from daphne_like.runtime.trusted_proxies import TrustedProxies
 
 FAST_PATH_HEAD = 16384
-"""Octets of the largest request head that HTTP/1.1 parses in one piece."""
+"""Maximum size in octets of a request head that HTTP/1.1 parses in one piece."""
 MAX_SECTIONS = 128
-"""Field sections of connections' first requests that are known to other connections."""
+"""Number of cached field sections, taken from the first requests of connections."""
 
 
 class ServerContext:
-    """The part of a server that its connections share. The server fills it before it listens.
+    """The state that all connections of a server share. The server fills it before it listens.
 
     Attributes:
-        options: everything that can be chosen.
+        options: the options of the server.
         loop: the event loop of the reactor.
-        clock: seconds, monotonic.
-        timers: the wheel of all deadlines.
-        writes: the writes of one turn of the event loop.
+        clock: returns monotonic seconds.
+        timers: the timer wheel for all deadlines.
+        writes: the batch of writes of the current iteration of the event loop.
         applications: the running application instances.
-        actions: told when an exchange or session begins and ends; None when nobody listens.
+        actions: receives the begin and end of exchanges and sessions; None without listeners.
         websockets: the server's WebSocketFactory.
-        http2: makes the protocol of a connection whose peer speaks HTTP/2.
-        create_application: runs an application instance: the server's own method where a subclass
-            overrides it.
-        connected: registers a connection; False when there is no room for it.
-        disconnected: forgets a connection.
-        switched: puts one connection in the place of another.
-        refused: logs that a request was refused, by its client and the error.
-        refused_connection: logs that a connection or stream of HTTP/2 was refused.
-        refused_handshake: logs that a TLS handshake of Twisted's did not come to its end.
-        default_fields: Date and Server lines, by the set of the two that an application sets.
+        http2: creates the protocol of a connection whose peer speaks HTTP/2.
+        create_application: runs an application instance; the method of the server where a
+            subclass overrides it.
+        connected: registers a connection; returns False when the limit is exceeded.
+        disconnected: removes a connection.
+        switched: replaces the protocol of a connection after an upgrade.
+        refused: logs that a request was refused; takes the client and the error.
+        refused_connection: logs that a connection or an HTTP/2 stream was refused.
+        refused_handshake: logs that a TLS handshake of Twisted's TLS failed.
+        default_fields: Date and Server lines, keyed by the bits of those that an application sets.
         trusted_proxies: applied to each scope; None when no proxy is trusted.
-        lifespan_state: what the application's lifespan has left for its instances (ASGI L11).
-        sections: field sections of HTTP/1.1 that other connections began with.
-        fast_path_head: octets of the largest request head on the fast path.
+        lifespan_state: the state that the application's lifespan passes to instances (ASGI L11).
+        sections: cache of field sections from the first requests of HTTP/1.1 connections.
+        fast_path_head: maximum size in octets of a request head on the fast path.
         accepting: False between binding and serving.
         draining: a stop has begun; requests on their way are still served.
-        idle_grace_over: the stop waits no longer for idle connections.
+        idle_grace_over: the stop no longer waits for idle connections.
     """
 
     __slots__ = (
@@ -112,16 +112,16 @@ class ServerContext:
         self.idle_grace_over = False
 
     def use_loop(self, loop: AbstractEventLoop, clock: Callable[[], float]) -> None:
-        """Take the event loop and the clock, and what depends on them."""
+        """Set the event loop and the clock, and create the objects that need them."""
         self.loop = loop
         self.clock = clock
         self.timers = TimerWheel(clock)
         self.writes = WriteBatch(loop, self.applications.running)
 
     def sibling(self, **changed: Any) -> ServerContext:
-        """Return a context that shares everything with this one but what is given.
+        """Return a copy of this context with some attributes changed.
 
-        The state of the server's life is copied: whoever changes it changes it in both.
+        The copy has its own lifecycle flags, so they must be changed in both contexts.
         """
         other = object.__new__(ServerContext)
         for name in self.__slots__:

@@ -1,4 +1,4 @@
-"""The Date and Server lines of every response, made anew each second."""
+"""The Date and Server lines of responses, refreshed periodically."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class DefaultFields:
     """Keeps a table of default lines up to date.
 
     Args:
-        server_name: value of the Server field; empty or None for no such field.
-        wall_clock: seconds since 1970.
-        table: is filled with the lines, by the bits of those that the application sets itself.
+        server_name: value of the Server field; empty or None to send no Server field.
+        wall_clock: returns seconds since 1970.
+        table: receives the lines, keyed by the bits of those that the application sets itself.
     """
 
     def __init__(
@@ -25,7 +25,7 @@ class DefaultFields:
         self._table = table
 
     def refresh(self) -> None:
-        """Write the present date into the table."""
+        """Update the table to the current date."""
         date = date_line(self._wall_clock())
         own_date, own_server = 1 << DATE, 1 << SERVER
         self._table.update(
@@ -39,5 +39,5 @@ class DefaultFields:
 
 
 def date_line(seconds: float) -> bytes:
-    """Return the Date line of a moment (RFC 9110, 6.6.1)."""
+    """Return the Date line for a time (RFC 9110, 6.6.1)."""
     return b"Date: %b\r\n" % formatdate(seconds, usegmt=True).encode("ascii")

@@ -1,4 +1,8 @@
-"""The stop: accept nothing, finish what is in flight, tell the rest to end, then cancel it."""
+"""Stops a server gracefully.
+
+The drain stops accepting, finishes requests in flight, sends the disconnect event to the
+applications that still run, and finally cancels them.
+"""
 
 from __future__ import annotations
 
@@ -16,26 +20,27 @@ from daphne_like.wording import counted
 log = logging.getLogger("daphne_like.server")
 
 IDLE_GRACE_SECONDS = 0.5
-"""For requests that are on their way when the server stops: on new connections, in handshakes, and
-on idle ones, whose client cannot know of the stop before it has sent its next request."""
+"""Seconds for requests that are on their way when the server stops: on new connections, during TLS
+handshakes, and on idle connections, whose clients may send a request before they notice the
+stop."""
 CLOSED_AT_ONCE = 64
-"""Idle connections closed in one turn of the event loop."""
+"""Number of idle connections closed in one iteration of the event loop."""
 REPORT_SECONDS = 5.0
-"""Between two lines about what the stop waits for."""
+"""Seconds between two log lines that list the work the stop waits for."""
 TELL_SECONDS = 0.5
-"""Between two looks for event streams that have begun since the stop."""
+"""Seconds between two checks for event streams that have begun since the stop."""
 MAX_NAMED = 3
-"""Applications that such a line names."""
+"""Maximum number of applications named in such a log line."""
 LEAVE_SECONDS = 3.0
-"""For applications to end after they were told, and once more after they were cancelled."""
+"""Seconds for applications to end after the disconnect event, and again after cancellation."""
 MARGIN_SECONDS = 5.0
 LOOK_SECONDS = 0.01
 FORCED_SECONDS = 1.0
-"""For lifespan shutdown after a second signal."""
+"""Seconds for lifespan shutdown after a second signal."""
 
 
 class Listening(Protocol):
-    """The ports of a server, as its drain sees them."""
+    """The interface of a server's ports that the drain uses."""
 
     def handshakes(self) -> list[Any]:
         """Return the factories whose connections may have no protocol yet."""
@@ -44,22 +49,22 @@ class Listening(Protocol):
         """Accept every connection that the kernel has accepted."""
 
     def close(self) -> Any:
-        """Stop listening; a Deferred."""
+        """Stop listening; return a Deferred."""
 
 
 class Drain:
-    """One stop, bounded as a whole.
+    """One graceful stop, with a limit on its total time.
 
     Args:
-        context: of the server's connections.
-        connections: the live ones.
-        ports: every one that listens.
-        lifecycle: is moved on.
-        end_lifespan: ends the application, in so many seconds or the option's.
+        context: the context of the server's connections.
+        connections: the live connections.
+        ports: all listening ports.
+        lifecycle: enters the stages of the stop.
+        end_lifespan: runs lifespan shutdown; takes its timeout in seconds, or None for the option.
 
     Attributes:
-        has_signals: a second signal stops the server at once; for the log.
-        look_seconds: between two looks whether connections and applications are left.
+        has_signals: a second signal stops the server at once; the log line says so.
+        look_seconds: seconds between two checks for remaining connections and applications.
     """
 
     def __init__(
@@ -86,14 +91,14 @@ class Drain:
 
     @property
     def limit(self) -> float:
-        """Seconds after which a stop is over, or its event loop does not run."""
+        """The maximum seconds of a stop; a longer one means that the event loop is blocked."""
         options = self._context.options
         return (
             options.graceful_timeout + options.lifespan_timeout + 2 * LEAVE_SECONDS + MARGIN_SECONDS
         )
 
     def force(self) -> None:
-        """Wait for nothing any longer."""
+        """Stop without waiting any longer."""
         log.warning("Second signal: stopping without waiting any longer")
         self._forced = True
 
@@ -101,7 +106,7 @@ class Drain:
         """Run the whole stop."""
         context = self._context
         was_accepting = context.accepting
-        self._quiet = not was_accepting  # it has never served: there is nothing to tell
+        self._quiet = not was_accepting  # the server has never served: nothing to report
         self._lifecycle.enter(Stage.DRAINING)
         patience = context.options.graceful_timeout
         self._deadline = context.clock() + patience
@@ -126,7 +131,7 @@ class Drain:
             log.info("Stopped")
 
     async def _drain_ports(self, was_accepting: bool) -> None:
-        """Listen no more, and serve everybody whom the kernel has accepted (RFC 9112, 9.6)."""
+        """Close the ports; serve all connections the kernel has accepted (RFC 9112, 9.6)."""
         self._handshakes = [factory for ports in self._ports for factory in ports.handshakes()]
         if was_accepting:
             await asyncio.gather(*[ports.drain() for ports in self._ports])
@@ -134,7 +139,7 @@ class Drain:
             await ports.close().asFuture(self._context.loop)
 
     async def _end_grace(self) -> None:
-        """Close idle connections: a peer that has sent nothing by now gets FIN."""
+        """Close idle connections: a peer that has sent nothing so far gets FIN."""
         self._lifecycle.enter(Stage.CLOSING)
         for factory in self._handshakes:
             factory.abort_handshakes()
@@ -142,11 +147,11 @@ class Drain:
             if connection in self._connections:
                 connection.close_when_idle()
             if index % CLOSED_AT_ONCE == 0:
-                # Read what has arrived meanwhile: closing a socket with unread octets resets it.
+                # Let the reactor read: closing a socket with unread octets resets the connection.
                 await asyncio.sleep(0)
 
     async def _end_applications(self) -> None:
-        """Tell those that still run, then cancel them."""
+        """Send the disconnect event to running applications, then cancel those that remain."""
         running = self._context.applications.running
         if running and not self._forced:
             log.warning(
@@ -161,12 +166,12 @@ class Drain:
             await self._until_quiet(LEAVE_SECONDS)
 
     async def _until_quiet(self, seconds: float) -> bool:
-        """Wait until no connection and no application is left; False at the deadline."""
+        """Wait until no connection and no application is left; return False at the deadline."""
         clock = self._context.clock
         running = self._context.applications.running
         now = clock()
         deadline, next_tell = now + seconds, now + TELL_SECONDS
-        # Looking every few milliseconds while stopping spares every request a notification.
+        # Polling every few milliseconds while stopping saves a notification for every request.
         while self._connections or running or any(map(_is_busy, self._handshakes)):
             now = clock()
             if self._forced or now >= deadline:
@@ -187,7 +192,7 @@ class Drain:
     # The log.
 
     def _report(self) -> None:
-        """Say what the stop waits for, now and every few seconds."""
+        """Log the remaining work, now and every few seconds."""
         loop = self._context.loop
         first = self._reports is None
         self._reports = loop.call_later(REPORT_SECONDS, self._report)
@@ -206,7 +211,7 @@ class Drain:
             log.info("Still stopping: waiting %.0f s more for %s%s", left, awaited, how)
 
     def _awaited(self) -> str:
-        """Return the requests and connections that are left, in words; empty for none."""
+        """Return a description of the remaining work; empty if no work is left."""
         running, connections = list(self._context.applications.running), len(self._connections)
         parts = []
         if running:

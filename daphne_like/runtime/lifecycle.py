@@ -1,4 +1,4 @@
-"""The stages of a server's life, and the checks that run periodically in it."""
+"""The stages of a server's life, and its periodic checks."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ log = logging.getLogger("daphne_like.server")
 
 
 class Stage(enum.IntEnum):
-    """Where a server stands, in the order of its life; stages may be left out, none comes again."""
+    """The stages of a server, in order; a stage may be skipped, but no stage is entered twice."""
 
     NEW = enum.auto()
-    BOUND = enum.auto()  # ports listen, nobody is accepted
-    STARTING = enum.auto()  # the application's lifespan starts
+    BOUND = enum.auto()  # ports listen, no connection is accepted
+    STARTING = enum.auto()  # lifespan startup of the application runs
     SERVING = enum.auto()
     DRAINING = enum.auto()  # no new connections; requests on their way are served
-    CLOSING = enum.auto()  # and idle connections are closed
+    CLOSING = enum.auto()  # idle connections are closed
     STOPPED = enum.auto()
 
 
 class Lifecycle:
-    """Moves a server from stage to stage, and tells its connections' contexts.
+    """Moves a server from stage to stage, and updates the contexts of its connections.
 
     Args:
-        context: of the connections.
-        checks: called at each tick; one that raises keeps none of the others from running.
+        context: the context of the connections.
+        checks: called at each tick; the other checks still run if one raises.
     """
 
     def __init__(self, context: ServerContext, checks: tuple[Callable[[], object], ...]) -> None:
@@ -42,19 +42,19 @@ class Lifecycle:
         self._next: asyncio.TimerHandle | None = None
 
     def enter(self, stage: Stage) -> None:
-        """Enter a stage; nothing if it, or a later one, has been reached."""
+        """Enter a stage, unless it or a later one has been reached."""
         if stage <= self.stage:
             return
         self.stage = stage
         for context in self._contexts:
-            # A server without ports, as in a twisted.web site, accepts from the beginning.
+            # A server without ports (in a twisted.web site) accepts from the beginning.
             if stage is not Stage.STARTING:
                 context.accepting = stage is not Stage.BOUND
             context.draining = stage >= Stage.DRAINING
             context.idle_grace_over = stage >= Stage.CLOSING
 
     def share(self, **changed: Any) -> ServerContext:
-        """Return a sibling of the context, which is told of the stages, too."""
+        """Return a sibling of the context that also follows the stages."""
         self._contexts.append(self._contexts[0].sibling(**changed))
         return self._contexts[-1]
 
@@ -64,7 +64,7 @@ class Lifecycle:
         return self.stage >= Stage.DRAINING
 
     def start_ticking(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Run the checks now, and twice a second from now on."""
+        """Run the checks now and then once per tick."""
         self._loop = loop
         self.tick()
 

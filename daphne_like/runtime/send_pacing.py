@@ -1,4 +1,4 @@
-"""How a connection lets those wait who write to a peer that does not read."""
+"""Back-pressure on `send`: callers wait while the peer does not read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class YieldToLoop:
-    """Awaited, it lets the event loop come round once."""
+    """An awaitable that yields to the event loop once."""
 
     def __await__(self) -> Generator[None, None, None]:
         yield
@@ -23,10 +23,10 @@ YIELD = YieldToLoop()
 
 
 class SendPacing(Timeouts):
-    """The producer that a transport pauses: `send` waits, and the peer has its time limit.
+    """The producer that a transport pauses; `send` waits meanwhile, up to the write timeout.
 
     Args:
-        context: for its event loop and options.
+        context: provides the event loop and the options.
     """
 
     __slots__ = ("_drain_waiters", "_paused", "context", "transport")
@@ -41,7 +41,7 @@ class SendPacing(Timeouts):
         self._drain_waiters: list[Future[None]] | None = None
 
     def _drain_waiter(self) -> Future[None]:
-        """A future for one `send` that must wait until the peer has read."""
+        """Return a future for one `send`, which is done when the peer has read."""
         writer: Future[None] = self.context.loop.create_future()
         if self._drain_waiters is None:
             self._drain_waiters = []
@@ -49,7 +49,10 @@ class SendPacing(Timeouts):
         return writer
 
     def drain(self) -> Awaitable[None]:
-        """What a `send` awaits that may come again and again: room, or one turn of the loop."""
+        """Return an awaitable: until the transport has room, or one iteration of the loop.
+
+        An application that calls `send` in a loop awaits it, so that the event loop can run.
+        """
         return self._drain_waiter() if self._paused else YIELD
 
     def _wake_drain_waiters(self) -> None:
@@ -61,19 +64,20 @@ class SendPacing(Timeouts):
     # IPushProducer, towards the transport.
 
     def pauseProducing(self) -> None:
-        """The transport holds as much as it wants to.
+        """Make callers of `send` wait, because the buffer of the transport is full.
 
-        Twisted's own transports say so at each further write: the peer has no more time for it.
+        Twisted's own transports call this again at each further write; the write timeout is not
+        restarted then.
         """
         if not self._paused:
             self._paused = True
             self.set_timeout(Timeout.WRITE_STALL, self.context.options.write_timeout)
 
     def resumeProducing(self) -> None:
-        """The peer has read what the transport held."""
+        """Wake waiting callers of `send`: the transport has sent its buffer."""
         self._paused = False
         self.clear_timeout(Timeout.WRITE_STALL)
         self._wake_drain_waiters()
 
     def stopProducing(self) -> None:
-        """The connection is lost: connectionLost tells it."""
+        """Do nothing: the connection is lost, and `connectionLost` handles that."""

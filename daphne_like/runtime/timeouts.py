@@ -1,4 +1,4 @@
-"""What a connection can wait for, and until when."""
+"""The timeouts of a connection."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from daphne_like.runtime.timer_wheel import NEVER, TimerWheel
 
 
 class Timeout(enum.Enum):
-    """What a connection waits for; each has an option with its seconds."""
+    """The events that a connection waits for, each for a limited time."""
 
-    TLS_HANDSHAKE = enum.auto()  # TLS, where it is Twisted's own
-    KEEP_ALIVE = enum.auto()  # another request on an idle connection
+    TLS_HANDSHAKE = enum.auto()  # the TLS handshake, with Twisted's own TLS
+    KEEP_ALIVE = enum.auto()  # the next request on an idle connection
     REQUEST_HEAD = enum.auto()  # the rest of a request head
-    REQUEST_BODY = enum.auto()  # the body, at the least rate
-    RESPONSE = enum.auto()  # the application's response
-    WRITE_STALL = enum.auto()  # a peer that does not read
-    LINGER = enum.auto()  # the peer's end of a closed connection
-    LIFETIME = enum.auto()  # a WebSocket's end
-    PONG = enum.auto()  # the answer to a ping
-    PEER_SILENT = enum.auto()  # a peer of HTTP/2 that sends nothing, to be pinged
-    COMPRESSOR_IDLE = enum.auto()  # a WebSocket without messages to compress
+    REQUEST_BODY = enum.auto()  # the request body, at the minimum rate
+    RESPONSE = enum.auto()  # the response of the application
+    WRITE_STALL = enum.auto()  # the peer to read
+    LINGER = enum.auto()  # the peer to close its side
+    LIFETIME = enum.auto()  # the end of a WebSocket
+    PONG = enum.auto()  # the acknowledgement of a ping
+    PEER_SILENT = enum.auto()  # data from an HTTP/2 peer, before it is pinged
+    COMPRESSOR_IDLE = enum.auto()  # the next message to compress on a WebSocket
 
 
 class Timeouts:
-    """The deadlines of one connection; the earliest is the one that the wheel looks at."""
+    """The deadlines of one connection; only the earliest is on the timer wheel."""
 
     __slots__ = ("_due", "_timers", "deadline", "scheduled_at")
 
@@ -35,11 +35,11 @@ class Timeouts:
         self.scheduled_at = NEVER
 
     def has_timeout(self, timeout: Timeout) -> bool:
-        """Whether a deadline is set for it."""
+        """Tell whether a timeout is set."""
         return self._due is not None and timeout in self._due
 
     def set_timeout(self, timeout: Timeout, seconds: float | None) -> None:
-        """Set, or set anew, the deadline of one wait; None or 0 seconds for none."""
+        """Set or restart a timeout; do nothing if `seconds` is None or 0."""
         if not seconds:
             return
         if self._due is None:
@@ -48,9 +48,10 @@ class Timeouts:
         self._choose()
 
     def start_keep_alive(self, seconds: float) -> None:
-        """Wait for nothing but the next request: the hot path's timeout, one store when it is set.
+        """Clear all timeouts and start the keep-alive timeout.
 
-        It is early by one tick of the wheel at most.
+        This runs for every request, so it usually costs one store. The timeout may expire early
+        by at most one tick of the wheel.
         """
         self._due = None
         self.deadline = deadline = self._timers.now + seconds
@@ -58,12 +59,12 @@ class Timeouts:
             self._timers.add(self)
 
     def clear_timeout(self, timeout: Timeout) -> None:
-        """What was waited for is there."""
+        """Clear a timeout: the event has happened."""
         if self._due is not None and self._due.pop(timeout, None) is not None:
             self._choose()
 
     def clear_timeouts(self) -> None:
-        """Wait for nothing any more."""
+        """Clear all timeouts."""
         self._due = None
         self.deadline = NEVER
 
@@ -85,5 +86,5 @@ class Timeouts:
         self.timed_out(late)
 
     def timed_out(self, timeout: Timeout) -> None:
-        """What to do about it."""
+        """Handle an expired timeout."""
         raise NotImplementedError

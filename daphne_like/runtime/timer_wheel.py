@@ -1,4 +1,4 @@
-"""When somebody has waited long enough: one coarse timer for every wait of the server."""
+"""One coarse timer wheel for all deadlines of a server."""
 
 from __future__ import annotations
 
@@ -12,65 +12,65 @@ log = logging.getLogger("daphne_like.server")
 NEVER = float("inf")
 
 TICK_SECONDS = 0.5
-"""Seconds between two looks; a deadline is enforced at most this much late."""
+"""Seconds between two checks; a deadline is enforced at most this much late."""
 
 MAX_LOOKAHEAD_SECONDS = 64.0
-"""Seconds after which at the latest something is looked at: what is gone by then leaves the wheel,
-though its deadline was a day away."""
+"""Maximum seconds between two checks of one entry, so that a dead object leaves the wheel long
+before its deadline."""
 
 
 class HasDeadline(Protocol):
-    """What can be late: a connection, a session, an application after its disconnect."""
+    """An object with a deadline, such as a connection or a timer of a WebSocket."""
 
     deadline: float
-    """When `deadline_passed` is due, in seconds of the clock; NEVER for no wait."""
+    """Time at which `deadline_passed` is due, in seconds of the clock; NEVER for no deadline."""
 
     scheduled_at: float
-    """When the wheel looks next; the wheel's own, NEVER while it is not on the wheel."""
+    """Time of the next check, set by the wheel; NEVER while the object is not on the wheel."""
 
     def deadline_passed(self) -> None:
-        """Called once when `deadline` lies in the past."""
+        """Handle the expired deadline; called once for each deadline."""
 
 
 class TimerWheel:
-    """A wheel of ticks. Moving a deadline later is one store, without calling the wheel.
+    """A timer wheel. Moving a deadline later is one store, without calling the wheel.
 
-    What stands on the wheel is looked at when its first deadline was; if that has moved on, it
-    is put where the new one is. So ten thousand idle connections cost a few hundred looks a
-    second instead of ten thousand.
+    An entry is checked at its first deadline. If the deadline has moved, the entry is scheduled
+    again. So ten thousand idle connections cost a few hundred checks a second instead of ten
+    thousand.
 
     Args:
-        clock: seconds, monotonic.
+        clock: returns monotonic seconds.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
         self.now = clock()
-        """The time of the last tick: early by a TICK at most, and free to read."""
-        # What is gone before its deadline must not stay in memory until then.
+        """Time of the last tick: at most one tick old, and cheaper to read than the clock."""
+        # Weak references, so that a dead object does not stay in memory until its deadline.
         self._slots: dict[int, list[weakref.ref[HasDeadline]]] = {}
         self._next = int(self.now / TICK_SECONDS)
 
     def add(self, waiting: HasDeadline) -> None:
-        """Look after something whose `deadline` is set and earlier than its `scheduled_at`."""
+        """Schedule an object whose `deadline` is earlier than its `scheduled_at`."""
         waiting.scheduled_at = look = min(waiting.deadline, self.now + MAX_LOOKAHEAD_SECONDS)
         slot = max(int(look / TICK_SECONDS) + 1, self._next)
         self._slots.setdefault(slot, []).append(weakref.ref(waiting))
 
     def tick(self) -> None:
-        """Enforce what is due. May be called at any time, twice too."""
+        """Enforce expired deadlines. It may be called at any time, any number of times."""
         self.now = now = self.clock()
         if not self._slots:
             self._next = int(now / TICK_SECONDS)
             return
         while self._next * TICK_SECONDS <= now:
-            # First the step, then the looks: what they add belongs to a slot that is to come.
+            # Advance before the checks: they may add entries, which belong to later slots.
             slot = self._slots.pop(self._next, ())
             self._next += 1
             for reference in slot:
                 waiting = reference()
-                # A thing stands in two slots after its deadline was moved earlier: the later
-                # slot finds it looked at already.
+                # An entry whose deadline was moved earlier is in two slots; the later slot finds
+                # that the entry has been checked.
                 if waiting is not None and waiting.scheduled_at <= now:
                     self._look(waiting, now)
 

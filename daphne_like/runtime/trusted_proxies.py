@@ -1,4 +1,4 @@
-"""Who the client is, behind trusted proxies (X-Forwarded-For and its relatives)."""
+"""Takes the client's address from the header fields of trusted proxies (X-Forwarded-For etc.)."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ ROOT_PATH = b"daphne-root-path"
 
 
 class TrustedProxies:
-    """Puts the client that trusted proxies tell of into a scope (defect K6, S30, S31).
+    """Sets the client that a trusted proxy names in a scope (defect K6, S30, S31).
 
-    Fields of peers that are not trusted are left for the application to see and believe or
-    not; `Daphne-Root-Path` is taken out of their requests.
+    Forwarded fields from untrusted peers have no effect on the scope; the application still sees
+    them. `Daphne-Root-Path` is removed from all requests.
 
     Args:
         trusted: addresses, networks, `unix`, `*`, separated by commas.
-        address_field: for example X-Forwarded-For; None to leave the client alone.
+        address_field: for example X-Forwarded-For; None to keep the client.
         port_field: for example X-Forwarded-Port.
         proto_field: for example X-Forwarded-Proto.
     Raises:
-        ConfigurationError: something else in `trusted`.
+        ConfigurationError: `trusted` contains an invalid entry.
 
     Attributes:
-        trusted: as it was given.
+        trusted: the argument.
     """
 
     @classmethod
     def from_options(cls, options: Options) -> TrustedProxies | None:
-        """Return what the options ask for; None if they trust no field."""
+        """Return an instance configured by the options; None if they name no field."""
         names = options.forwarded_fields
         return cls(options.trusted_proxies, *names) if any(names) else None
 
@@ -68,9 +68,9 @@ class TrustedProxies:
                     )
 
     def trusts(self, host: str | None) -> bool:
-        """Whether what a peer says counts; None is a peer on a UNIX socket.
+        """Tell whether a peer is trusted; `host` is None for a peer on a UNIX socket.
 
-        An IPv4 peer of a port for both families (::ffff:127.0.0.1) is the one it is without.
+        An IPv4-mapped IPv6 address (::ffff:127.0.0.1) also matches as its IPv4 address.
         """
         if self._everybody:
             return True
@@ -84,7 +84,7 @@ class TrustedProxies:
         return any(one in network for one in spellings for network in self._networks)
 
     def apply(self, scope: dict[str, Any]) -> None:
-        """Change client, scheme and root_path of a scope as its peer is trusted to say."""
+        """Update client, scheme and root_path of a scope whose peer is trusted."""
         fields: list[tuple[bytes, bytes]] = scope["headers"]
         client = scope["client"]
         trusted = self.trusts(client[0] if client else None)
@@ -106,13 +106,13 @@ class TrustedProxies:
                 scope["scheme"] = scheme
 
     def _client(self, values: list[bytes]) -> str | None:
-        """The last address that is none of the trusted proxies' own, read from the right."""
+        """Return the rightmost untrusted address, or the leftmost one if all are trusted."""
         found = None
         for entry in reversed(b",".join(values).split(b",")):
             try:
                 address = str(ipaddress.ip_address(entry.decode("ascii").strip().strip("[]")))
             except ValueError:
-                return found  # `unknown`, an obfuscated name, a lie: nothing left of it counts
+                return found  # not an address (RFC 7239 `unknown`, forged): ignore all before it
             found = address
             if not self.trusts(address):
                 return found

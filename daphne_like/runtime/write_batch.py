@@ -1,4 +1,4 @@
-"""What connections write behind a turn of the event loop, all of it together."""
+"""Collects the writes of one iteration of the event loop and writes them together."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ log = logging.getLogger("daphne_like.server")
 
 
 class WriteBatch:
-    """The writes of answers, put off until the applications that have their turn now have had it.
+    """Delays writes of responses until the applications that are ready have run.
 
-    A write is a system call. Between two applications it drives the interpreter out of the
-    processor's caches, and wakes a peer on the same machine for one answer at a time: 64
-    connections answered in two rounds, of applications and then of writes, took a quarter less
+    A write is a system call. Between two applications it evicts the interpreter from the
+    processor's caches, and wakes a peer on the same machine for one response at a time. With 64
+    connections, running all applications first and then writing all responses took a quarter less
     processor time.
 
-    Whatever else a connection does to its transport comes behind `flush`, so the order stays.
+    A connection calls `flush` before any other operation on its transport, which keeps the order.
 
     Args:
-        loop: whose turns they are.
-        instances: the applications that run; one alone is not to wait for others.
+        loop: the event loop.
+        instances: the running applications; a single one does not wait for others.
 
     Attributes:
-        entries: transport, and octets or a list of such, in the order to be written.
+        pending: pairs of a transport and octets or a list of octets, in the order of the writes.
     """
 
     __slots__ = ("_instances", "_loop", "pending")
@@ -36,7 +36,7 @@ class WriteBatch:
         self.pending: list[tuple[Any, bytes | list[bytes | memoryview]]] = []
 
     def write(self, transport: Any, octets: bytes | list[bytes | memoryview]) -> None:
-        """Write, in this turn or at the beginning of the next."""
+        """Write now, or at the beginning of the next iteration of the event loop."""
         pending = self.pending
         if not pending:
             if len(self._instances) < 2:
@@ -49,7 +49,7 @@ class WriteBatch:
         pending.append((transport, octets))
 
     def flush(self) -> None:
-        """Write everything now. May be called at any time, twice too."""
+        """Write all pending octets now. It may be called at any time, any number of times."""
         pending = self.pending
         if not pending:
             return
@@ -61,6 +61,6 @@ class WriteBatch:
                 else:
                     transport.write(octets)
             except Exception:
-                # Of a transport that is not ours: its connection ends, the others get theirs.
+                # A foreign transport raised. Abort its connection; the others are still written.
                 log.exception("Writing to %r failed", transport)
                 self._loop.call_soon(transport.abortConnection)
