@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from daphne_like.http.exchange import Carrier
 from daphne_like.http.extensions import ExtendedExchange
 from daphne_like.http.fields import Fields
+from daphne_like.http.target import RequestLine
 
 if TYPE_CHECKING:
-    from daphne_like.http.h1.request_reader import RequestReader
-    from daphne_like.http.h2.stream import HTTP2Stream
-from daphne_like.http.target import RequestLine
+    from daphne_like.http.addresses import ConnectionEnds
+    from daphne_like.runtime.context import ServerContext
+
+
+class RequestOrigin(Carrier, Protocol):
+    """The carrier on which a request arrived, as far as its scope depends on it."""
+
+    context: ServerContext
+
+    @property
+    def addresses(self) -> ConnectionEnds | None:
+        """Both ends, where they have been described already."""
+
+    def describe_ends(self) -> ConnectionEnds:
+        """Describe both ends of the connection."""
 
 
 def open_exchange(
-    connection: RequestReader | HTTP2Stream,
+    connection: RequestOrigin,
     line: RequestLine,
     fields: Fields,
     version: str,
     keep_alive: bool,
 ) -> ExtendedExchange:
-    """The exchange of a request that is to be served; flat because it runs for every one.
+    """Return the exchange of a request to be served; flat because it runs for each request.
 
     Args:
-        connection: the request came on, or the stream of one.
+        connection: the HTTP/1.1 connection, HTTP/2 stream or request of twisted.web that carries
+            the request.
         line: its request line.
         fields: all of its fields that the application is to see; copied.
         version: "1.1" or "1.0".

@@ -24,10 +24,10 @@ from daphne_like.launch.command import (
     tune_malloc,
     with_dashes,
 )
+from daphne_like.launch.service import ASGIService
 from daphne_like.observe import loggers
 from daphne_like.observe.access import AccessLog
 from daphne_like.observe.twisted_log import to_twisted_log
-from daphne_like.service import ASGIService
 
 log = logging.getLogger("daphne_like.server")
 

@@ -8,15 +8,31 @@ import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from daphne_like.server import Server
+from typing import Any, Protocol
 
 log = logging.getLogger("daphne_like.server")
 
 
-def install_sighup_reload(server: Server) -> Callable[[], None]:
+class Reloadable(Protocol):
+    """What the signals ask of a server."""
+
+    reactor: Any
+
+    @property
+    def can_reload(self) -> bool:
+        """Whether `reload` has anything to read."""
+
+    def reload(self) -> None:
+        """Read the certificates again."""
+
+    def reopen_logs(self) -> None:
+        """Open the file of the access log again."""
+
+    def stop(self) -> None:
+        """Begin a stop in order."""
+
+
+def install_sighup_reload(server: Reloadable) -> Callable[[], None]:
     """Let SIGHUP reload certificates and reopen the access log, and SIGUSR1 do the latter.
 
     A server whose terminal has gone stops in order: that is what SIGHUP says there, unless it was
@@ -57,7 +73,7 @@ def install_sighup_reload(server: Server) -> Callable[[], None]:
     return forget
 
 
-def _reload(server: Server) -> None:
+def _reload(server: Reloadable) -> None:
     if not server.can_reload:
         log.info("SIGHUP: no certificates to reload; reopening the access log")
     server.reload()

@@ -1,13 +1,13 @@
-"""From a parsed request head to an exchange: request line, target, addresses, scope.
+"""The request line of HTTP/1.1: checked, or refused, after httptools has parsed the head.
 
-What is wrong with its fields is in fields.py.
+Checks of the fields are in http/fields.py, the scope is made in http/scope.py.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import httptools
 
@@ -16,10 +16,7 @@ from daphne_like.exceptions import PeerError
 from daphne_like.http.exchange import Exchange
 from daphne_like.http.extensions import NOT_OF_HTTP_10
 from daphne_like.http.fields import FieldSection
-
-if TYPE_CHECKING:
-    from daphne_like.http.h1.request_reader import RequestReader
-from daphne_like.http.scope import open_exchange
+from daphne_like.http.scope import RequestOrigin, open_exchange
 from daphne_like.http.target import METHODS, RequestLine, split_target
 
 log = logging.getLogger("daphne_like.http")
@@ -49,6 +46,18 @@ MAX_LINES = 512
 MAX_CACHED_TARGET = 128  # the least that --max-request-line can be
 request_lines: dict[bytes, RequestLine] = {}
 """Request lines of HTTP/1.1 in origin form parsed lately; bounded in number and size."""
+
+
+class HasHead(RequestOrigin, Protocol):
+    """A connection that has parsed a head and not yet the next.
+
+    Attributes:
+        parser: httptools' parser of the head.
+        head: the octets from the request line on.
+    """
+
+    parser: Any
+    head: bytes
 
 
 def without_empty_lines(head: bytes) -> bytes:
@@ -118,11 +127,11 @@ def parse_version(head: bytes, line_start: int) -> str:
     raise PeerError(400, "The request line is not valid HTTP/1.1.")
 
 
-def check_request(connection: RequestReader, known: FieldSection, target: bytes) -> Exchange:
+def check_request(connection: HasHead, known: FieldSection, target: bytes) -> Exchange:
     """Check a request line that httptools has parsed, and make the exchange.
 
     Args:
-        connection: has parsed the head and not yet the next.
+        connection: whose parser is dropped if it would take the connection for closed.
         known: the request's fields, checked.
         target: as on the request line.
     Raises:

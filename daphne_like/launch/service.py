@@ -1,0 +1,176 @@
+"""The Server as a Twisted service."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, fail, succeed
+
+from daphne_like import reactor as reactors
+from daphne_like.exceptions import ConfigurationError
+from daphne_like.launch.command import LEVELS, access_log_of_file
+from daphne_like.launch.embedding import application_of
+from daphne_like.listening.strings import check_trusted_proxies, endpoint_strings
+from daphne_like.observe.access import AccessLog
+from daphne_like.observe.twisted_log import to_twisted_log
+from daphne_like.options import Options
+from daphne_like.process.sighup import install_sighup_reload
+from daphne_like.server import Server
+
+log = logging.getLogger("daphne_like.server")
+
+
+class ASGIService(Service):
+    """An ASGI server among other services: of a .tac file, a MultiService, a twistd plug-in.
+
+    `privilegedStartService` binds the ports, `startService` imports the application, runs its
+    startup and accepts, `stopService` ends in order. Where the event loop does not run yet, as
+    under twistd, the application has started when `startService` returns, and the reactor
+    accepts once it runs; `when_started` tells it in a reactor that runs. It may be started
+    again after a stop.
+
+    Args:
+        application: ASGI 3, ASGI 2 or WSGI, or "module:attribute", which is imported when
+            the service starts, after privileges are dropped.
+        endpoints: Twisted endpoint strings, beside those of the options.
+        options: everything that can be chosen.
+        action_logger: see Server.
+        ready_callable: see Server.
+    Raises:
+        ConfigurationError: the process has a reactor that runs on no asyncio event loop. One
+            that has none gets the native one.
+
+    Attributes:
+        server: the Server, while the service runs, else None.
+    """
+
+    def __init__(
+        self,
+        application: Any,
+        endpoints: Iterable[str] = (),
+        options: Options | None = None,
+        *,
+        action_logger: Callable[[str, str, dict[str, Any]], None] | None = None,
+        ready_callable: Callable[..., Any] | None = None,
+    ) -> None:
+        reactors.require()
+        self.application = application
+        self.options = options or Options()
+        self.endpoints = list(endpoints)
+        if not self.endpoints or self.options.endpoints:
+            self.endpoints += endpoint_strings(self.options, self.endpoints)
+        else:
+            check_trusted_proxies(self.options, self.endpoints)
+        self.action_logger = action_logger
+        self.ready_callable = ready_callable
+        self.server: Server | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._bound: asyncio.Future[None]
+        self._forget_hangup: Callable[[], None] = lambda: None
+
+    def privilegedStartService(self) -> None:
+        super().privilegedStartService()  # type: ignore[no-untyped-call] # not typed
+        self._bind()
+
+    def startService(self) -> None:
+        super().startService()  # type: ignore[no-untyped-call] # not typed
+        if not logging.getLogger("daphne_like").hasHandlers():
+            to_twisted_log("daphne_like", LEVELS[self.options.verbosity])
+        server = self.server or self._bind()
+        loop = server.loop
+        # What `callWhenRunning` calls in the beginning comes before the loop's first turn.
+        runs = loop.is_running() or server.reactor.running
+        self._starting = loop.create_task(self._start(server, at_once=runs))
+        if runs:
+            self._starting.add_done_callback(self._tell)
+            return
+        # The threads of `deferToThread`, for an application that starts with their help.
+        server.reactor.getThreadPool().start()
+        try:
+            loop.run_until_complete(self._starting)
+        except BaseException:
+            self.server = None
+            raise
+        # Not before: until the reactor runs, a signal would end the process there and then.
+        server.reactor.callWhenRunning(self._accept, server)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop in order (`Server.drain`).
+
+        Returns:
+            Fires when all is over.
+        """
+        super().stopService()  # type: ignore[no-untyped-call] # not typed
+        server, self.server = self.server, None
+        if server is None:
+            return succeed(None)
+        self._forget_hangup()
+        stopped: Deferred[None] = Deferred.fromFuture(server.loop.create_task(server.drain()))
+        if isinstance(self.action_logger, AccessLog):
+            flush = self.action_logger.flush
+            stopped.addCallback(lambda _none: flush())
+        return stopped
+
+    def when_started(self) -> Deferred[None]:
+        """The end of the start.
+
+        Returns:
+            Fires when the service accepts connections, or with the ConfigurationError that says
+            why it does not.
+        """
+        if self._starting is None:
+            return fail(ConfigurationError("The service was not started"))
+        return Deferred.fromFuture(asyncio.shield(self._starting))
+
+    def _bind(self) -> Server:
+        from twisted.internet import reactor
+
+        if self.action_logger is None:
+            self.action_logger = access_log_of_file(self.options)
+        self.server = server = Server(
+            _not_loaded,
+            self.endpoints,
+            signal_handlers=False,
+            action_logger=self.action_logger,
+            ready_callable=self.ready_callable,
+            options=self.options,
+        )
+        try:
+            server.attach(reactor)
+            self._bound = server.bind().asFuture(server.loop)
+            if self._bound.done():  # as it always is, but for endpoints of third parties
+                self._bound.result()
+        except BaseException:
+            self.server = None
+            raise
+        return server
+
+    async def _start(self, server: Server, *, at_once: bool) -> None:
+        try:
+            await self._bound
+            server.load(application_of(self.application, self.options))
+            await server.startup()
+        except BaseException:
+            if not server.stopping:
+                self.server = None
+                await server.drain()
+            raise
+        if at_once:
+            self._accept(server)
+
+    def _accept(self, server: Server) -> None:
+        if not server.stopping:
+            self._forget_hangup = install_sighup_reload(server)
+            server.accept()
+
+    def _tell(self, starting: asyncio.Task[None]) -> None:
+        if not starting.cancelled() and starting.exception() is not None and self.running:
+            log.critical("The service does not start: %s", starting.exception())
+
+
+async def _not_loaded(scope: Any, receive: Any, send: Any) -> None:
+    raise RuntimeError("the application is not imported yet")
