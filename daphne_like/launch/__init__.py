@@ -1,1 +1,1 @@
-"""Front doors: the command, twistd, embedding."""
+"""Ways to start the server: the command, twistd, and calls from a program."""

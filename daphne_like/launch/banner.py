@@ -1,4 +1,4 @@
-"""What a server says about itself when it is ready."""
+"""The lines that a server logs when it is ready."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def url_of(host: str, port: int | None, *, tls: bool = False) -> str:
-    """An address as a person can open it."""
+    """Return a listening address as a URL that can be opened in a browser."""
     if port is None:
         return f"unix:{host}"
     every = " (every address)" if host in ("0.0.0.0", "::") else ""  # noqa: S104 # compared
@@ -23,7 +23,7 @@ def url_of(host: str, port: int | None, *, tls: bool = False) -> str:
 
 
 def banner(server: Server, application: str) -> str:
-    """Version, addresses, reactor, event loop, parser: what a bug report needs."""
+    """Return the version, addresses, reactor, event loop and parser, as bug reports need them."""
     loop = type(server.loop).__module__.partition(".")[0]
     if loop != "asyncio":
         loop = f"{loop} {version(loop)}"
@@ -34,7 +34,7 @@ def banner(server: Server, application: str) -> str:
     )
     if server.redirect_addresses:
         redirected = ", ".join(url_of(*a) for a in server.redirect_addresses)
-        # Who ends TLS may be a proxy.
+        # Without a TLS endpoint, a proxy in front of the server may terminate TLS.
         ours = any(map(speaks_tls, server.endpoints))
         where += (
             f", to which {redirected} redirects" if ours else f"; {redirected} redirects to https"

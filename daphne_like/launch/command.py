@@ -31,7 +31,7 @@ from daphne_like.server import Server
 
 LEVELS = {0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG, 3: logging.DEBUG}
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
-KEPT_OCTETS = 33554432  # the most that glibc takes for M_MMAP_THRESHOLD on 64 bits
+KEPT_OCTETS = 33554432  # the maximum that glibc accepts for M_MMAP_THRESHOLD on 64 bits
 DEMO = "daphne_like.demo:application"
 COMMAND = "daphne-like"
 
@@ -46,20 +46,20 @@ EPILOG = """examples:
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence, without the usage in front of it."""
+    """Reports an error in one sentence, without printing the usage first."""
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse has it, but for what is said about options that are not there."""
-        known = self._option_string_actions  # the one list that argparse has of its spellings
+        """Parse as argparse does, with more helpful messages about unknown options."""
+        known = self._option_string_actions  # argparse's only list of option spellings
         arguments = list(sys.argv[1:] if args is None else args)
         for argument in itertools.takewhile(lambda each: each != "--", arguments):
-            # Before argparse takes it for the beginning of an option of ours.
+            # Check first: argparse might accept it as an abbreviation of a known option.
             ours = spellings.foreign(argument, known)
             if ours is not None:
                 self.error(f"there is no option {argument.partition('=')[0]}: {ours}")
         parsed, unknown = self.parse_known_args(arguments, namespace)
         if unknown:
-            # What follows an unknown option may be its value: the option is named.
+            # The argument after an unknown option may be its value, so name the option.
             first = next((each for each in unknown if each.startswith("-")), unknown[0])
             close = spellings.suggestion(first, known) if first.startswith("-") else None
             hint = f"; did you mean {close}?" if close else ""
@@ -73,7 +73,7 @@ class Parser(argparse.ArgumentParser):
 def make_parser(
     description: str, name: str = COMMAND, epilog: str = EPILOG
 ) -> argparse.ArgumentParser:
-    """The command line for Options."""
+    """Return a command-line parser for the fields of Options."""
     parser = Parser(
         prog=name,
         usage="%(prog)s [options] [module:application]",
@@ -103,12 +103,12 @@ def make_parser(
 
 
 def add_option(group: Any, field: dataclasses.Field[Any], default: Any) -> None:
-    """One option, from its field.
+    """Add the option that a field of Options describes.
 
     Args:
-        group: of argparse.
-        field: of Options.
-        default: where the option is not given, and in the help.
+        group: argument group of argparse.
+        field: field of Options.
+        default: value when the option is not given; also shown in the help.
     """
     metadata = field.metadata
     settings: dict[str, Any] = {"dest": field.name, "help": metadata["help"].replace("%", "%%")}
@@ -125,8 +125,8 @@ def add_option(group: Any, field: dataclasses.Field[Any], default: Any) -> None:
         elif metadata["kind"] in (int, seconds):
             settings["metavar"] = "N"
         if default not in (None, ""):
-            told = "on" if default is True else default
-            settings["help"] += f" (default: {told})".replace("%", "%%")
+            shown = "on" if default is True else default
+            settings["help"] += f" (default: {shown})".replace("%", "%%")
     group.add_argument(*metadata["flags"], **settings)
     if metadata.get("off"):
         group.add_argument(
@@ -139,7 +139,7 @@ def add_option(group: Any, field: dataclasses.Field[Any], default: Any) -> None:
 
 
 def options_from(parsed: argparse.Namespace) -> Options:
-    """Options of a parsed command line; -1 and 0 are None where there may be no limit.
+    """Return the Options of a parsed command line; -1 and 0 become None where they mean no limit.
 
     Raises:
         ConfigurationError: a value out of range.
@@ -156,13 +156,13 @@ def options_from(parsed: argparse.Namespace) -> Options:
 
 
 def to_settings(options: Options) -> dict[str, Any]:
-    """Options as keywords of a Server, by name, as a `server_class` made for Daphne takes them.
+    """Return the options as keyword arguments that a `server_class` made for Daphne accepts.
 
-    Without `endpoints`: a Server is given all of them, those of other options too.
+    `endpoints` is left out: the Server gets the endpoint strings of all options separately.
     """
     settings = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
     del settings["endpoints"]
-    # Daphne's command has one option for both.
+    # Daphne's command has one option for both timeouts.
     if settings["websocket_handshake_timeout"] is None:
         settings["websocket_handshake_timeout"] = options.websocket_connect_timeout
     names = ("address", "port", "proto")
@@ -172,7 +172,7 @@ def to_settings(options: Options) -> dict[str, Any]:
 
 
 def with_dashes(arguments: list[str]) -> list[str]:
-    """Daphne's spellings with underscores (`--websocket_timeout`) as ours."""
+    """Replace Daphne's underscores in option names (`--websocket_timeout`) with dashes."""
     changed: list[str] = []
     for position, argument in enumerate(arguments):
         if argument == "--":
@@ -185,13 +185,13 @@ def with_dashes(arguments: list[str]) -> list[str]:
 
 
 class CommandLineInterface:
-    """The command, with the names that Daphne's has for people who subclass it."""
+    """The command, with the attribute names of Daphne's class, which programs may subclass."""
 
     description = "Serve an ASGI application over HTTP, on any Twisted endpoint."
     server_class = Server
 
     name = COMMAND
-    """In front of what it says on standard error."""
+    """Prefix of messages on standard error."""
 
     def __init__(self) -> None:
         self.parser = make_parser(self.description, self.name)
@@ -200,7 +200,7 @@ class CommandLineInterface:
 
     @classmethod
     def entrypoint(cls) -> NoReturn:
-        """The console script."""
+        """Run the console script."""
         open_standard_descriptors()
         status = cls().run(sys.argv[1:])
         if not wait_for_threads():
@@ -210,20 +210,20 @@ class CommandLineInterface:
         sys.exit(status)
 
     def run(self, args: list[str]) -> int:
-        """Serve as the arguments say.
+        """Serve with the options of a command line.
 
         Returns:
-            The exit status: 0 after a stop, 1 for a taken port, 2 for a bad option or import,
+            The exit status: 0 after a stop, 1 for a port in use, 2 for a bad option or import,
             3 when the application's startup failed.
         """
         parsed = self.parser.parse_args(with_dashes(args))
         return self.serve(parsed.application, lambda: options_from(parsed))
 
     def serve(self, path: str, make_options: Callable[[], Options]) -> int:
-        """Serve until a signal, or say in a sentence why not.
+        """Serve until a signal arrives, or print one sentence that explains the failure.
 
         Args:
-            path: for `load_asgi_app`, and for a person to read.
+            path: for `load_asgi_app` and for messages.
             make_options: may raise a ConfigurationError.
         Returns:
             The exit status, see `run`.
@@ -236,7 +236,7 @@ class CommandLineInterface:
             return error.exit_status
 
     def load_asgi_app(self, path: str) -> Any:
-        """Import the application, from the working directory or `--app-dir` first."""
+        """Import the application; search `--app-dir` (by default the working directory) first."""
         return import_from(path, self.options)
 
     def _serve(self, path: str, options: Options) -> int:
@@ -260,20 +260,20 @@ class CommandLineInterface:
         finally:
             if actions is not None:
                 actions.flush()
-        # A `server_class` made for Daphne has no such attribute.
+        # A `server_class` made for Daphne may lack this attribute.
         return int(getattr(self.server, "exit_status", 0))
 
     def _ready(self, path: str) -> None:
-        # No argument is used: a `server_class` made for Daphne gives none.
+        # The callback uses no argument, because a `server_class` made for Daphne passes none.
         keep_a_handler(self.options)  # the startup may have configured logging, too
         ready(self.server, path)
 
 
 def open_standard_descriptors() -> None:
-    """Open the null device where a standard descriptor is closed.
+    """Open the null device for each standard descriptor that is closed.
 
-    The next socket would have its number: what is printed would be written to a peer, and libuv
-    ends the process when it closes a descriptor below 3.
+    Otherwise the next socket would get its number: printed text would be sent to a peer, and libuv
+    aborts the process when it closes a descriptor below 3.
     """
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         try:
@@ -303,17 +303,17 @@ def import_from(path: str, options: Options) -> Any:
 
 
 def to_sentence(error: ConfigurationError, name: str) -> str:
-    """What standard error gets: the application's own traceback, if any, then the sentence."""
+    """Format an error for standard error: the application's traceback, if any, then a sentence."""
     detail = f"{error.detail}\n" if error.detail else ""
     return f"{detail}{name}: {error}\n"
 
 
 def tune_malloc() -> None:
-    """Let malloc reuse what large reads have freed, instead of giving it back each time.
+    """Let malloc keep the memory of large reads for reuse instead of returning it each time.
 
-    glibc returns memory above 128 KiB to the system and takes it again for the next read; the
-    page faults are a quarter of what a 1 MB upload costs (measured, docs/discussion/speed.rst).
-    Elsewhere there is no mallopt, or none that minds.
+    glibc returns blocks above 128 KiB to the system and requests them again for the next read; the
+    page faults are a quarter of the cost of a 1 MB upload (measured, docs/discussion/speed.rst).
+    Other C libraries have no mallopt, or ignore these settings.
     """
     if sys.platform != "linux":
         return
@@ -324,12 +324,12 @@ def tune_malloc() -> None:
 
 
 def ready(server: Any, path: str) -> None:
-    """Say where the server is, and keep the collector away from what stays for ever.
+    """Log the listening addresses, and exempt long-lived objects from garbage collection.
 
-    Without the freeze each full collection walks the modules of server and application.
+    Without the freeze, each full collection walks the modules of server and application.
 
     Args:
-        server: a Server; of another `server_class` nothing is known but the application's name.
+        server: a Server; for another `server_class` only the application's name is logged.
         path: the application's name.
     """
     served = f"daphne-like {__version__} serves {path}"
@@ -340,10 +340,10 @@ def ready(server: Any, path: str) -> None:
 
 
 def start_logging(options: Options) -> None:
-    """Everything to standard error, from `-v` up; Twisted's own log too from -v 2.
+    """Log to standard error at the level of `-v`; from -v 2, include Twisted's own log.
 
     Raises:
-        ConfigurationError: --log-fmt is no format.
+        ConfigurationError: --log-fmt is not a valid format.
     """
     try:
         formatter = SafeFormatter(options.log_fmt)
@@ -359,7 +359,7 @@ def start_logging(options: Options) -> None:
 
 
 def keep_a_handler(options: Options) -> None:
-    """Log to standard error again if the application has left the root logger no handler at all."""
+    """Log to standard error again if the application has removed every handler."""
     logger = logging.getLogger("daphne_like")
     if logger.propagate and not logger.hasHandlers():
         handler = handler_for(sys.stderr, "the log on standard error")
@@ -368,9 +368,9 @@ def keep_a_handler(options: Options) -> None:
 
 
 def access_log_of_file(options: Options) -> access.AccessLog | None:
-    """The access log of a server in somebody's program: only where `access_log` asks for one.
+    """Return the access log of an embedded server, if its option `access_log` is set.
 
-    A process has one access log; the server that starts last says where it goes.
+    A process has one access log; the server that starts last decides where it goes.
 
     Raises:
         ConfigurationError: its file cannot be opened.
@@ -379,10 +379,10 @@ def access_log_of_file(options: Options) -> access.AccessLog | None:
 
 
 def open_access_log(options: Options) -> access.AccessLog | None:
-    """The access log that the options ask for.
+    """Return the access log that the options request; None for no access log.
 
-    Without `--access-log`, handlers that a person configured for `daphne_like.access`, or for
-    `daphne_like`, stand in the place of standard output.
+    Without `--access-log`, handlers configured for the logger `daphne_like.access` or
+    `daphne_like` replace standard output.
 
     Raises:
         ConfigurationError: its file cannot be opened.

@@ -1,4 +1,4 @@
-"""A server in an asyncio program: `serve` where an event loop runs already, `run` as a whole."""
+"""Calls that start a server from a program: `serve` in a running event loop, `run` without one."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from daphne_like.server import Server
 
 
 class Serving(Coroutine[Any, Any, None]):
-    """What `serve` returns: awaited, it serves until it is told to stop; or a context.
+    """The return value of `serve`: an awaitable that serves until stopped, or a context manager.
 
-    It is a coroutine, so that `asyncio.run` and `create_task` take it; nothing happens before it
+    It is a coroutine, so that `asyncio.run` and `create_task` accept it. Nothing happens until it
     is awaited or entered.
 
     Args:
-        make_server: gives the server; called once, in the event loop that is to serve.
-        stop: ends it when set; without it, being cancelled does.
+        make_server: creates the server; called once, in the event loop that will serve.
+        stop: event that stops the server when set; without it, cancellation stops the server.
     """
 
     def __init__(self, make_server: Callable[[], Server], stop: asyncio.Event | None) -> None:
@@ -35,8 +35,6 @@ class Serving(Coroutine[Any, Any, None]):
         self._server: Server | None = None
         self._coroutine: Coroutine[Any, Any, None] | None = None
         self._watcher: asyncio.Task[None] | None = None
-
-    # A context.
 
     async def __aenter__(self) -> Server:
         self._server = server = self._make_server()
@@ -48,7 +46,7 @@ class Serving(Coroutine[Any, Any, None]):
         except BaseException:
             await server.drain()
             raise
-        # Told to stop within the context, it ends what is in flight without waiting for its end.
+        # When `stop` is set inside the block, the drain begins at once, not at the block's end.
         self._watcher = server.loop.create_task(self._drain_when_told(server, self._stop))
         return server
 
@@ -61,7 +59,7 @@ class Serving(Coroutine[Any, Any, None]):
         assert self._stop is not None
         assert self._watcher is not None
         self._stop.set()
-        # What cancels the program's task does not cancel the end of what it serves.
+        # Cancelling the program's task must not cancel the drain of open requests.
         await asyncio.shield(self._watcher)
         assert self._server is not None
         if isinstance(self._server.action_logger, AccessLog):
@@ -73,8 +71,6 @@ class Serving(Coroutine[Any, Any, None]):
     async def _drain_when_told(server: Server, stop: asyncio.Event) -> None:
         await stop.wait()
         await server.drain()
-
-    # A coroutine.
 
     async def _serve(self) -> None:
         async with self:
@@ -107,29 +103,29 @@ def serve(
     ready_callable: Callable[..., Any] | None = None,
     **options: Any,
 ) -> Serving:
-    """Serve an application on the event loop that runs.
+    """Serve an application on the running event loop.
 
-    Awaited, it returns when `stop` is set, and what was in flight is finished; cancelled, it
-    finishes that, too. As a context it gives the Server, whose `listening_addresses` say where
-    it listens, and stops at the end of the block::
+    When awaited, it serves until `stop` is set, finishes the open requests, and returns. When
+    cancelled, it finishes them too. As a context manager it yields the Server, whose
+    `listening_addresses` are its addresses and ports, and stops at the end of the block::
 
         async with daphne_like.serve(application, port=0) as server:
             host, port = server.listening_addresses[0]
 
-    Signals and logging stay the program's own. The first call installs Twisted's reactor on the
-    loop, unless the process has one there.
+    The program keeps control of signals and logging. The first call installs Twisted's reactor on
+    the loop, unless one is already installed there.
 
     Args:
         application: ASGI 3, ASGI 2 or WSGI, or "module:attribute".
-        endpoints: Twisted endpoint strings; beside, or in the place of, the options that say
-            where to listen.
-        stop: set it to stop.
-        ready_callable: called with the Server when it serves.
-        options: of the command line, by name: port=8000, tls_certificate="site.pem".
+        endpoints: Twisted endpoint strings, in addition to or instead of the options for
+            listening (`host`, `port` and others).
+        stop: event that stops the server when set.
+        ready_callable: called with the Server when it is ready to serve.
+        options: command-line options by name: port=8000, tls_certificate="site.pem".
     Raises:
-        ConfigurationError: an option is wrong (at once); a port cannot be had, the file of
-            `access_log` cannot be opened, the application does not start, another reactor is
-            installed (when awaited).
+        ConfigurationError: an option is wrong (raised at once); a port cannot be bound, the file
+            of `access_log` cannot be opened, the application does not start, or another reactor
+            is installed (raised when awaited).
     """
     chosen = options_by_name(endpoints, options)
 
@@ -147,10 +143,10 @@ def serve(
 
 
 def run(application: Any, *endpoints: str, **options: Any) -> None:
-    """Serve an application until Ctrl-C or SIGTERM, as the command does, its log included.
+    """Serve an application until Ctrl-C or SIGTERM, and log as the command does.
 
-    Ends the process with the command's exit status when it cannot start, with a sentence on
-    standard error; returns after a stop.
+    If the server cannot start, print a sentence on standard error and exit the process with the
+    command's status. Return after a stop.
 
     Args:
         application: ASGI 3, ASGI 2 or WSGI, or "module:attribute".
@@ -165,10 +161,10 @@ def run(application: Any, *endpoints: str, **options: Any) -> None:
 
 
 class Foreground(CommandLineInterface):
-    """The command, for an application and options that a program has at hand.
+    """The command, for an application and options that a program passes in.
 
     Args:
-        application: an object, or the name of one.
+        application: an application object, or "module:attribute".
     """
 
     name = "daphne_like.run"
@@ -182,10 +178,10 @@ class Foreground(CommandLineInterface):
 
 
 def options_by_name(endpoints: tuple[str, ...], options: dict[str, Any]) -> Options:
-    """Options of keywords, as a program writes them.
+    """Return the Options that keyword arguments describe.
 
     Raises:
-        ConfigurationError: an unknown name, or a value that makes no sense.
+        ConfigurationError: an unknown name or an invalid value.
     """
     unknown = sorted(set(options) - set(Options.__dataclass_fields__))
     if unknown:
@@ -198,7 +194,7 @@ def options_by_name(endpoints: tuple[str, ...], options: dict[str, Any]) -> Opti
 
 
 def application_of(application: Any, options: Options) -> Any:
-    """The application itself, imported where it is given by its name.
+    """Return the application; import it if it is given as "module:attribute".
 
     Raises:
         ConfigurationError: it cannot be imported.

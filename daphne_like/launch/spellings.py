@@ -1,4 +1,4 @@
-"""What other servers call an option, and what is closest to a mistyped one."""
+"""Other servers' names for options, and suggestions for mistyped ones."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ FOREIGN = {
     # Hypercorn
     "--insecure-bind": "--https-redirect STRING, or -e for a second endpoint",
     "--quic-bind": "HTTP/3 is not served",
-    # What people try
+    # Names that people guess
     "--ssl": "--tls-certificate FILE",
     "--tls": "--tls-certificate FILE",
     "--cert": "--tls-certificate FILE",
@@ -91,22 +91,23 @@ FOREIGN = {
     "--debug": "-v 3",
     "--quiet": "-v 0",
 }
-"""Names of options that are not ours -> ours, or why there is none."""
+"""Names of other servers' options -> the option to use here, or the reason why there is no option.
+"""
 
 
 def foreign(argument: str, known: Iterable[str]) -> str | None:
-    """Return what to use in the place of another server's option; None if it is none.
+    """Return what to use instead of another server's option; None if the name is not listed.
 
     Args:
-        argument: as on the command line, with `=value` or without.
-        known: our own options, which come first.
+        argument: argument of the command line, with or without `=value`.
+        known: this command's options, which take precedence.
     """
     name = argument.partition("=")[0]
     return None if name in known else FOREIGN.get(name)
 
 
 def suggestion(argument: str, known: Iterable[str]) -> str | None:
-    """Return our option that is spelled most like this one; None if none is like it."""
+    """Return the known option with the most similar spelling; None if no option is similar."""
     name = argument.partition("=")[0]
     close = difflib.get_close_matches(name, list(known), 1, 0.7)
     return close[0] if close else None

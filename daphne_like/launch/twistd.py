@@ -40,13 +40,13 @@ EPILOG = """examples:
 
 
 class NotStarted(ConfigurationError, SystemExit):
-    """Ends twistd or twist with a status, and without a traceback.
+    """Ends twistd or twist with an exit status and without a traceback.
 
-    An Exception, because twistd tells the parent of a daemon of those alone, and removes the pid
-    file; a SystemExit, because it raises it again, and nobody else catches it.
+    Must be an Exception: only then does twistd report it to the parent of a daemon and remove the
+    pid file. Must be a SystemExit: twistd re-raises it and nothing else may catch it.
 
     Args:
-        error: told already.
+        error: the error, which has been reported already.
     """
 
     def __init__(self, error: ConfigurationError) -> None:
@@ -55,10 +55,10 @@ class NotStarted(ConfigurationError, SystemExit):
 
 
 class Options(usage.Options):
-    """The options of `twistd daphne-like`: those of the command, by the command's own parser.
+    """The options of `twistd daphne-like`, parsed by the command's own parser.
 
     Attributes:
-        options: what was chosen.
+        options: the parsed options.
         application: "module:attribute".
         log_format: "text" or "json".
     """
@@ -71,7 +71,7 @@ class Options(usage.Options):
             "--log-format",
             choices=("text", "json"),
             default="text",
-            help="of twistd's --logfile; twist has an option of its own for it (default: text)",
+            help="format of twistd's --logfile; twist has its own option (default: text)",
         )
         parsed = parser.parse_args(with_dashes(list(options or ())))
         try:
@@ -87,7 +87,11 @@ class Options(usage.Options):
         self.postOptions()  # type: ignore[no-untyped-call] # not typed
 
     def _choose_reactor(self) -> None:
-        """Ours, unless one was chosen; now, before Twisted installs its default: it is for life."""
+        """Install this package's reactor, unless the user has chosen another one.
+
+        This must happen before Twisted installs its default, because a reactor stays installed
+        for the life of the process.
+        """
         try:
             reactors.require()
         except ConfigurationError:
@@ -98,18 +102,18 @@ class Options(usage.Options):
             )
 
     def _of_twistd(self, option: str) -> Any:
-        """An option of twistd's, None under twist and when it was not given."""
+        """Return the value of one of twistd's options; None under twist or if it was not given."""
         parent: Any = self.parent or {}
         return parent.get(option)
 
     @property
     def of_twist(self) -> bool:
-        """Whether twist was called; it begins its log, in a file of this name, after the start."""
+        """Whether the program is twist, which opens its log (`logFile`) only after the start."""
         return "logFile" in (self.parent or {})
 
     @property
     def log_file(self) -> Any:
-        """The file of twistd's log, opened as twistd opens it."""
+        """File of twistd's log, opened as twistd opens it."""
         name = self._of_twistd("logfile")
         if name == "-" or (not name and self._of_twistd("nodaemon")):
             return sys.stdout
@@ -117,10 +121,10 @@ class Options(usage.Options):
 
 
 class CommandService(ASGIService):
-    """The service of `twistd daphne-like`: it ends the process when it does not start.
+    """The service of `twistd daphne-like`; ends the process if it cannot start.
 
     Args:
-        command: its options.
+        command: parsed options.
     """
 
     def __init__(self, command: Options) -> None:
@@ -131,13 +135,14 @@ class CommandService(ASGIService):
             options=options,
             ready_callable=lambda server: ready(server, command.application),
         )
-        # A daemon's own leads nowhere, and of what failed twistd passes on 100 octets at most.
+        # A daemon's own standard error is the null device, and twistd passes at most 100 bytes
+        # of an error message on to the parent.
         self._stderr: int | None = os.dup(2) if sys.__stderr__ is not None else None
 
     def setServiceParent(self, parent: Any) -> None:
         super().setServiceParent(parent)  # type: ignore[no-untyped-call] # not typed
         if self._command.log_format == "json" and isinstance(parent, Componentized):
-            # Without the separator of RFC 7464, which hardly anything reads but Twisted.
+            # Omit the record separator of RFC 7464, which few programs except Twisted read.
             observer = jsonFileLogObserver(self._command.log_file, recordSeparator="")
             parent.setComponent(ILogObserver, observer)
 
@@ -150,7 +155,7 @@ class CommandService(ASGIService):
         self._say("")
 
     def _or_end(self, step: Callable[[], None]) -> None:
-        # All of the process is this command's, the application's own log included.
+        # This command owns the process, so the application's log records go to Twisted too.
         to_twisted_log("", LEVELS[self.options.verbosity])
         loggers.use_level(LEVELS[self.options.verbosity])
         try:
@@ -164,19 +169,22 @@ class CommandService(ASGIService):
             raise NotStarted(error) from None
 
     def _say(self, text: str) -> None:
-        """The last word on standard error; who reads it to its end does not wait for a daemon's."""
+        """Write a last text to the original standard error and close it.
+
+        A parent that reads standard error to its end must not wait until the daemon ends.
+        """
         descriptor, self._stderr = self._stderr, None
         if descriptor is not None:
             with os.fdopen(descriptor, "w") as stderr:
                 stderr.write(text)
 
     def _access_log(self) -> AccessLog:
-        """The lines go to Twisted's log, unless they have a file of their own."""
+        """Return an access log that writes to Twisted's log, or to its own file if it has one."""
         if self.options.access_log is None:
             return AccessLog()
         return open_access_log(self.options) or AccessLog()
 
 
 def makeService(options: Options) -> CommandService:
-    """What twistd and twist call, by this name."""
+    """Create the service; twistd and twist look this function up by its name."""
     return CommandService(options)

@@ -1,1 +1,1 @@
-"""From options and endpoint strings to ports."""
+"""Turns options and endpoint strings into listening ports."""

@@ -1,4 +1,4 @@
-"""Say why an endpoint cannot be used, in the words that a person has typed."""
+"""Explains why an endpoint cannot be used, in terms of the options that the user gave."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ TLS_OPTIONS = {
     "clientCA": "--tls-client-ca",
     "clientVerify": "--tls-client-verify",
 }
-"""Arguments of `https:` strings -> the options that they are made of."""
+"""Arguments of `https:` strings -> the options that set them."""
 INT_MISREAD = re.compile(r"invalid literal for int\(\) with base \d+: (.*)")
 
 
 def unusable(string: str, options: Options, reason: str) -> str:
-    """A sentence about an endpoint string that cannot be parsed, in the words of who gave it."""
+    """Return a sentence about an unparsable endpoint string, in terms of the user's options."""
     reason = INT_MISREAD.sub(r"expected a number, got \1", reason)
     where = given_as(string, options)
     if where is None:
@@ -39,10 +39,10 @@ def unusable(string: str, options: Options, reason: str) -> str:
 
 
 def given_as(string: str, options: Options) -> str | None:
-    """What a person calls an endpoint string that was made of -b, -p, -u or --fd.
+    """Return how the user specified an endpoint that was built from -b, -p, -u or --fd.
 
     Returns:
-        None for a string that was given as one.
+        None if the user gave the endpoint string itself.
     """
     if string in options.endpoints:
         return None
@@ -60,12 +60,12 @@ def given_as(string: str, options: Options) -> str | None:
 
 
 BUILT_TCP = re.compile(r"port=(\d+):interface=((?:\\.|[^:\\])*)")
-"""As build_endpoint_description_strings has it; nobody else writes it in this order."""
+"""The form that build_endpoint_description_strings writes; nothing else uses this order."""
 PRIVILEGED = 1024
 
 
 def cannot_listen(string: str, options: Options, error: Exception) -> str:
-    """A sentence about an endpoint on which the system does not let us listen."""
+    """Return a sentence about an endpoint on which the system refuses to listen."""
     cause = getattr(error, "socketError", error)
     where = given_as(string, options) or without_password(string)
     reason = getattr(cause, "strerror", None) or str(cause)

@@ -34,14 +34,14 @@ class FileDescriptorParser:
 def endpoint_for(
     reactor: Any, fileno: str, domain: str | None = None
 ) -> AdoptedStreamServerEndpoint:
-    """The endpoint for a descriptor, which is looked at but not touched.
+    """Return the endpoint for a descriptor, which is inspected but not changed.
 
     Args:
-        reactor: which is to listen.
-        fileno: a number in decimal.
-        domain: a name in DOMAINS; found out from the socket by default.
+        reactor: reactor that will listen.
+        fileno: the descriptor, in decimal.
+        domain: a name in DOMAINS; by default the socket's own.
     Raises:
-        ValueError: the descriptor is not of a listening stream socket of the domain.
+        ValueError: the descriptor is not a listening stream socket of that domain.
     """
     if not fileno.isdecimal():
         raise ValueError(f"fd: expected a descriptor's number, got {fileno!r}")
@@ -54,10 +54,10 @@ def endpoint_for(
 
 
 def listening_family(descriptor: int) -> int:
-    """The address family of a listening stream socket.
+    """Return the address family of a listening stream socket.
 
     Raises:
-        ValueError: the descriptor is none, in one sentence.
+        ValueError: the descriptor is not a listening stream socket; the text is one sentence.
     """
     try:
         if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):

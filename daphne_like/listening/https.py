@@ -1,4 +1,4 @@
-"""The `https:` endpoint: TLS above any other endpoint."""
+"""The `https:` endpoint: TLS on top of any other endpoint."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ LISTS = {"certificate", "key"}
 
 
 class IReloadable(Interface):
-    """What has read files that may have changed since."""
+    """An object that has read files which may change later."""
 
     def reload() -> None:
-        """Read them again; keep what there is, and say so in the log, if that fails."""
+        """Read the files again; on failure log an error and keep the present contents."""
 
 
 @implementer(IStreamServerEndpoint, IReloadable)
 class SecureEndpoint:
-    """Listens on another endpoint, for TLS.
+    """Listens for TLS connections on another endpoint.
 
     Args:
-        endpoint: the one below.
-        certificates: of new connections.
+        endpoint: the endpoint below.
+        certificates: certificates for new connections.
         handshake_timeout: seconds.
-        reactor: for its clock.
+        reactor: provides the clock.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class SecureEndpoint:
 
 @implementer(IPlugin, IStreamServerEndpointStringParser)
 class SecureParser:
-    """`https:ENDPOINT:certificate=FILE[:key=FILE]...`; the rest belongs to the endpoint below."""
+    """`https:ENDPOINT:certificate=FILE[:key=FILE]...`; other arguments go to the endpoint below."""
 
     prefix = "https"
 
@@ -82,13 +82,13 @@ class SecureParser:
 def endpoint_for(
     parse: Callable[[str], Any], reactor: Any, args: Iterable[str], kwargs: dict[str, str]
 ) -> SecureEndpoint:
-    """The endpoint for the parts of an endpoint string; nothing listens yet.
+    """Return the endpoint for the parts of an endpoint string; nothing listens yet.
 
     Args:
-        parse: makes the endpoint below of its string.
-        reactor: which is to listen.
-        args: of the endpoint below, its kind first.
-        kwargs: ours and those of the endpoint below.
+        parse: creates the endpoint below from its string.
+        reactor: reactor that will listen.
+        args: positional arguments of the endpoint below; its kind comes first.
+        kwargs: arguments of this endpoint and of the endpoint below.
     Raises:
         ConfigurationError: a certificate or another argument is not usable.
     """

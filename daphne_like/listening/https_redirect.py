@@ -1,4 +1,4 @@
-"""The application behind `--https-redirect`: sends every request to the same place over TLS."""
+"""The application behind `--https-redirect`: redirects every request to its https URL."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any
 from daphne_like.options import Options
 
 HTTPS_PORT = 443
-STATUS = 308  # RFC 9110, 15.4.9: the method and the body stay
+STATUS = 308  # RFC 9110, 15.4.9: the client keeps method and body
 
 
 class RedirectToHTTPS:
-    """An ASGI application of redirects (RFC 9110, 15.4.9).
+    """An ASGI application that redirects every request (RFC 9110, 15.4.9).
 
-    `Strict-Transport-Security` belongs to the application that is redirected to.
+    Sending `Strict-Transport-Security` is up to the application at the redirect's target.
 
     Args:
-        port: gives the TCP port that speaks TLS; None where it is not known, as behind a proxy.
+        port: returns the TCP port of the TLS endpoint; None if unknown, as behind a proxy.
     """
 
     def __init__(self, port: Callable[[], int | None]) -> None:
         self._port = port
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve one scope; a WebSocket is denied, as browsers follow no redirect there."""
+        """Serve one scope; deny a WebSocket, because browsers follow no redirect in a handshake."""
         if scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close"})
@@ -43,7 +43,7 @@ class RedirectToHTTPS:
         await send({"type": "http.response.body", "body": body})
 
     def _location(self, scope: Any) -> bytes | None:
-        """The target of the redirect; octets as the request had them, which HTTP has checked."""
+        """Return the redirect's target, with the octets of the request, which HTTP has checked."""
         host = next((value for name, value in scope["headers"] if name == b"host"), b"")
         if not host:
             return None
@@ -59,5 +59,5 @@ class RedirectToHTTPS:
 
 
 def redirect_options(options: Options) -> Options:
-    """Return the options of the ports that redirect: no mode or owner of a UNIX socket's file."""
+    """Return the options of the redirecting ports, without mode and owner of UNIX sockets."""
     return dataclasses.replace(options, unix_mode=None, unix_owner=None, unix_group=None)

@@ -1,4 +1,4 @@
-"""From endpoint strings to endpoints."""
+"""Parses endpoint strings into endpoints."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from daphne_like.options import Options
 from daphne_like.runtime.trusted_proxies import TrustedProxies
 
 TWISTED_KINDS = {"tcp", "tcp6", "ssl", "tls", "unix"}
-"""Kinds whose parsers are Twisted's own and take `backlog=`."""
+"""Kinds that Twisted's own parsers handle and that accept `backlog=`."""
 NAMES_BACKLOG = re.compile(r"\bbacklog\\*=")
-"""An argument `backlog=`, also in an endpoint string that is an argument and therefore escaped."""
+"""An argument `backlog=`, also inside a nested endpoint string, where it is escaped."""
 
 
 def endpoints_from(
@@ -27,13 +27,13 @@ def endpoints_from(
     """Parse endpoint strings; nothing listens yet.
 
     Args:
-        strings: Twisted's; `haproxy:`, `unix:` and `tls:` mean more here.
-        reactor: that is to listen.
-        options: which proxies are trusted, the backlog of strings that do not say their own, and
-            how files of UNIX sockets are to be.
+        strings: Twisted endpoint strings; `haproxy:`, `unix:` and `tls:` have additional meaning.
+        reactor: reactor that will listen.
+        options: provides the trusted proxies, the backlog of strings without one, and the mode
+            and owner of UNIX socket files.
     Raises:
-        ConfigurationError: a string that Twisted cannot read, or that names a missing file; a
-            user or a group that does not exist.
+        ConfigurationError: Twisted cannot parse a string, a string names a missing file, or a
+            user or group does not exist.
     """
     options = options or Options()
     endpoints = []
@@ -42,7 +42,7 @@ def endpoints_from(
             endpoints.append(_endpoint(string, reactor, options))
         except ConfigurationError:
             raise
-        except Exception as error:  # noqa: BLE001 # parsers are plug-ins and raise what they like
+        except Exception as error:  # noqa: BLE001 # parsers are plug-ins and may raise anything
             raise ConfigurationError(unusable(string, options, str(error)))
     return endpoints
 
@@ -52,15 +52,15 @@ def _endpoint(string: str, reactor: object, options: Options) -> Any:
 
     kind, rest = split_kind(string)
     if kind == "haproxy":
-        # Not Twisted's: its wrapper believes everybody, closes a connection whose header comes in
-        # parts, and looks for the header behind TLS, where no proxy sends it.
+        # Twisted's wrapper is not used: it trusts every peer, closes a connection whose header
+        # arrives in pieces, and looks for the header inside TLS, where no proxy sends it.
         from daphne_like.listening.proxy_protocol import ProxiedEndpoint, ProxyProtocolReactor
 
         proxies = TrustedProxies(options.trusted_proxies)
         inner = ProxyProtocolReactor(reactor, proxies, options.header_timeout, string)
         return ProxiedEndpoint(_endpoint(rest, inner, options), inner)
     if kind == "https":
-        # `_parse` is Twisted's (24.7 to 26.10) way to take a string apart; there is no public one.
+        # Twisted (24.7 to 26.10) has no public function that splits an endpoint string.
         from twisted.internet.endpoints import _parse
 
         from daphne_like.listening.https import endpoint_for
@@ -70,7 +70,7 @@ def _endpoint(string: str, reactor: object, options: Options) -> Any:
         try:
             return endpoint_for(below, reactor, arguments, named)
         except ConfigurationError as error:
-            raise ValueError(str(error))  # a sentence that names the endpoint is made of it
+            raise ValueError(str(error))  # the caller adds the endpoint's name
     if kind in TWISTED_KINDS:
         return _twisted_endpoint(kind, rest, reactor, options)
     if not NAMES_BACKLOG.search(rest):
@@ -86,7 +86,7 @@ def _endpoint(string: str, reactor: object, options: Options) -> Any:
 
 
 def _twisted_endpoint(kind: str, rest: str, reactor: Any, options: Options) -> Any:
-    """An endpoint of a kind whose parser is Twisted's own."""
+    """Return an endpoint of a kind that Twisted's own parser handles."""
     from twisted.internet.endpoints import _parse
 
     from daphne_like.listening.tls_directory import DirectoryEndpoint
@@ -108,27 +108,28 @@ def _twisted_endpoint(kind: str, rest: str, reactor: Any, options: Options) -> A
     try:
         return DirectoryEndpoint(parse, path, reactor.seconds)
     except ConfigurationError as error:
-        raise ValueError(str(error))  # a sentence that names the endpoint is made of it
+        raise ValueError(str(error))  # the caller adds the endpoint's name
 
 
 def _parse_with_defaults(reactor: Any, kind: str, defaults: list[str], rest: str) -> Any:
-    """Parse an endpoint string with other defaults than Twisted's.
+    """Parse an endpoint string with defaults that differ from Twisted's.
 
     Args:
-        reactor: which is to listen.
-        kind: in front of the first colon.
-        defaults: `name=value`, in the order in which the parser takes positional arguments.
-        rest: of the endpoint string. An argument that it says itself counts.
+        reactor: reactor that will listen.
+        kind: the part before the first colon.
+        defaults: `name=value`, in the order of the parser's positional arguments.
+        rest: the part after the first colon; its own arguments override the defaults.
     Raises:
-        Exception: the string is wrong; whatever Twisted's parser raises.
+        Exception: the string is wrong; any exception of Twisted's parser.
     """
     from twisted.internet.endpoints import serverFromString
 
     if not defaults:
         return serverFromString(reactor, f"{kind}:{rest}")
     try:
-        # The defaults stand in front, because the last one of two arguments of a name counts.
+        # The defaults come first, because the last of two arguments with one name wins.
         return serverFromString(reactor, ":".join([kind, *defaults, rest]))
     except TypeError:
-        # The string says the first default by its position, or is wrong: then the last try says so.
+        # The string gives the first default as a positional argument, or is wrong. If it is wrong,
+        # the last attempt, without defaults, raises the error.
         return _parse_with_defaults(reactor, kind, defaults[1:], rest)

@@ -1,4 +1,4 @@
-"""The ports of a server: bound, opened, told where they listen, reloaded, drained, closed."""
+"""The ports of a server: binds, opens, reloads, drains and closes them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ from daphne_like.transport_interfaces import IDrainsQueue, IHandshakes
 log = logging.getLogger("daphne_like.server")
 
 CANNOT_LISTEN_STATUS = 1
-"""Of the process, when a port cannot be had."""
+"""Exit status of the process when a port cannot be bound."""
 MAX_STOCK_READS = 256
-"""Calls of `doRead` on a port of Twisted's stock reactor; each accepts several connections."""
+"""Maximum calls of `doRead` per port of Twisted's stock reactor; each accepts several connections.
+"""
 
 Address = tuple[str, "int | None"]
 
@@ -37,11 +38,11 @@ class Ports:
 
     Args:
         strings: Twisted endpoint strings.
-        options: for parsing them.
+        options: options for parsing the strings.
 
     Attributes:
         listeners: Twisted's ports, while they are bound.
-        addresses: (host, port) or (path, None) of each.
+        addresses: (host, port) or (path, None) of each port.
     """
 
     def __init__(self, strings: list[str], options: Options) -> None:
@@ -67,12 +68,12 @@ class Ports:
         """Listen on every endpoint; clients wait in the listen queue until `open`.
 
         Args:
-            factory: of connections.
-            bound: is given each port; it calls `add`.
+            factory: factory of connections.
+            bound: called with each port; must call `add`.
         Returns:
-            A Deferred that has fired already with all of Twisted's endpoints and ours.
+            A Deferred, which has already fired for the endpoints of Twisted and of this package.
         Raises:
-            ConfigurationError: one of them cannot be had; the others are given back.
+            ConfigurationError: an endpoint cannot be bound; the ports bound before are closed.
         """
         for string, endpoint in zip(self.strings, self._endpoints, strict=True):
             try:
@@ -80,18 +81,18 @@ class Ports:
             except Exception as error:
                 self.addresses.clear()
                 yield self.close()
-                # An OverflowError comes of a port above 65535.
+                # A port above 65535 raises OverflowError.
                 if not isinstance(error, (CannotListenError, OSError, OverflowError)):
                     raise
                 raise ConfigurationError(
                     cannot_listen(string, self._options, error), exit_status=CANNOT_LISTEN_STATUS
                 )
-            if IPushProducer.providedBy(port):  # it pushes connections
+            if IPushProducer.providedBy(port):  # a port produces connections
                 port.pauseProducing()
             bound(port)
 
     def add(self, port: Any) -> None:
-        """Register a port that listens."""
+        """Register a listening port."""
         self.listeners.append(port)
         self.addresses.append(address_of(port))
 
@@ -110,26 +111,26 @@ class Ports:
 
     @property
     def can_reload(self) -> bool:
-        """Whether an endpoint has read files that `reload` reads again."""
+        """Whether any endpoint has files that `reload` reads again."""
         return any(IReloadable.providedBy(endpoint) for endpoint in self._endpoints)
 
     def reload(self) -> None:
-        """Read the certificates of all endpoints anew; connections keep those they have."""
+        """Reload the certificates of all endpoints; open connections keep their certificates."""
         for endpoint in self._endpoints:
             if IReloadable.providedBy(endpoint):
                 endpoint.reload()
 
     def handshakes(self) -> list[Any]:
-        """Return the factories whose connections may have no protocol yet (see IHandshakes)."""
+        """Return the factories that may hold connections without a protocol (see IHandshakes)."""
         return [factory for port in self.listeners for factory in _handshakes_of(port)]
 
     async def drain(self) -> None:
-        """Accept every connection that the kernel has accepted (RFC 9112, 9.6)."""
+        """Accept every connection that the kernel has already completed (RFC 9112, 9.6)."""
         await asyncio.gather(*map(_drain_port, list(self.listeners)))
 
     @inlineCallbacks
     def close(self) -> Generator[Deferred[Any], Any, None]:
-        """Stop listening. Who asks later still learns where the ports have been."""
+        """Stop listening; `addresses` stays available afterwards."""
         listeners, self.listeners[:] = self.listeners[:], []
         for port in listeners:
             try:
@@ -139,7 +140,7 @@ class Ports:
 
 
 def address_of(port: Any) -> Address:
-    """Return (host, port) or (path, None) of a port that listens."""
+    """Return (host, port) or (path, None) of a listening port."""
     address = port.getHost()
     host = getattr(address, "host", None)
     if host is not None:
@@ -157,7 +158,7 @@ def _handshakes_of(port: Any) -> Iterator[Any]:
 
 
 async def _drain_port(port: Any) -> None:
-    """Accept the listen queue of a port: closing it would reset every connection in it."""
+    """Accept all connections in a port's listen queue, because closing the port resets them."""
     try:
         if IDrainsQueue.providedBy(port):
             await port.close_when_drained()

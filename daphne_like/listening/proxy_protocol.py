@@ -1,9 +1,9 @@
-"""The PROXY protocol, versions 1 and 2, in front of an endpoint: `haproxy:` strings.
+"""The PROXY protocol, versions 1 and 2, for any endpoint: `haproxy:` strings.
 
-Its parsers are Twisted's. Not Twisted's are the whole header, however it is cut into reads; whom
-it is believed from; how long it may be and take. The protocol is HAProxy's
-(https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt): one header in front of all else on
-a connection, in front of TLS too.
+Twisted's parsers read the header. This module adds three things: it reassembles a header that
+arrives in pieces, accepts it only from trusted proxies, and limits its length and its time. The
+protocol is HAProxy's (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt): one header
+precedes everything else on a connection, TLS included.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHalfCloseableProtocol, IStreamServerEndpoint
 
-# There are no public names for the parts of Twisted's wrapper (twisted 25.5 to 26.10); this is
-# the one place where they are used.
+# The parts of Twisted's wrapper (twisted 25.5 to 26.10) have no public names; only this module
+# uses them.
 from twisted.protocols.haproxy._exceptions import InvalidProxyHeader
 from twisted.protocols.haproxy._info import ProxyInfo
 from twisted.protocols.haproxy._v1parser import V1Parser
@@ -44,24 +44,24 @@ SIGNATURE_2 = V2Parser.PREFIX
 LINE_1 = re.compile(
     rb"PROXY TCP[46] [0-9A-Fa-f.:]+ [0-9A-Fa-f.:]+ (?:0|[1-9][0-9]{0,4}) (?:0|[1-9][0-9]{0,4})\r\n"
 )
-"""2.1: one space between the parts and none behind them, ports in decimal without leading zeros."""
+"""2.1: one space between the parts and none after them; decimal ports without leading zeros."""
 MAX_V1_SIZE = 107
-"""The longest line of version 1, with its CRLF (2.1)."""
+"""Maximum length of a version 1 line, with its CRLF (2.1)."""
 FIXED_OCTETS_2 = 16
 MAX_V2_SIZE = 4096
-"""Of a header of version 2: addresses are at most 216; what else there is are the proxy's notes,
-the largest of them a client's certificate."""
+"""Maximum octets of a version 2 header. Addresses take at most 216; the rest are extensions that
+the proxy adds, and the largest of these is a client's certificate."""
 MAX_WARNED_PEERS = 32
-"""Addresses that are warned of; a flood from many more must not fill the log."""
+"""Maximum addresses that get a warning, so that a flood from many addresses cannot fill the log."""
 
 
 def header_size(octets: bytes) -> int | None:
-    """Octets of the header that stands in front, with its end; None as long as it is not whole.
+    """Return the header's length, including its end; None while the header is incomplete.
 
     Args:
-        octets: all that has been read of a connection.
+        octets: all octets read from the connection.
     Raises:
-        InvalidProxyHeader: this is no header, or a longer one than is taken.
+        InvalidProxyHeader: the octets are not a header, or the header is too long.
     """
     if octets[:12] == SIGNATURE_2:
         # 2.2: the receiver refuses a version that it does not know.
@@ -84,34 +84,36 @@ def header_size(octets: bytes) -> int | None:
 
 
 def parse(header: bytes) -> ProxyInfo:
-    """Parse a whole header; its addresses are addresses, in their usual spelling.
+    """Parse a complete header; validate its addresses and normalize their spelling.
 
-    Twisted's parser of version 1 accepts any word as an address, whatever `int` reads as a port,
-    and anything behind the last port. That of version 2 writes out every zero of an IPv6 address.
+    Twisted's version 1 parser accepts any word as an address, any text that `int` accepts as a
+    port, and anything after the last port. Its version 2 parser writes out every zero of an IPv6
+    address.
 
     Args:
-        header: as `header_size` measured it.
+        header: the octets that `header_size` measured.
     Returns:
-        Without addresses for LOCAL and UNKNOWN (a health check of the proxy itself).
+        The header's addresses; none for LOCAL and UNKNOWN (a health check of the proxy itself).
     Raises:
-        ValueError, OSError, InvalidProxyHeader: it is not valid.
+        ValueError, OSError, InvalidProxyHeader: the header is invalid.
     """
     if header.startswith(UNKNOWN):
-        # 2.1: whatever else stands in the line is ignored. Twisted's parser (26.10) refuses it
-        # where nothing else does, and that is what HAProxy sends.
+        # 2.1: the rest of the line is ignored. Twisted's parser (26.10) refuses the line when
+        # nothing follows UNKNOWN, and HAProxy sends exactly that.
         return ProxyInfo(header, None, None)
     parser = V2Parser if header.startswith(SIGNATURE_2) else V1Parser
     if parser is V1Parser and LINE_1.fullmatch(header) is None:
         raise InvalidProxyHeader("it is not as version 1 spells it")
     info, _ = parser().feed(header)
-    assert info is not None  # it is whole
+    assert info is not None  # the header is complete
     return ProxyInfo(info.header, checked(info.source), checked(info.destination))
 
 
 def checked(address: Any) -> Any:
-    """A TCP address, checked and spelled as usual; any other one as it is.
+    """Return a TCP address, validated and in its usual spelling; any other address unchanged.
 
-    By the C library: the ipaddress module takes as long as all the rest of a header.
+    The C library does the work, because the ipaddress module takes as long as the rest of the
+    header.
     """
     if isinstance(address, IPv4Address):
         family = socket.AF_INET
@@ -126,7 +128,7 @@ def checked(address: Any) -> Any:
 
 
 class ProxiedConnection(HAProxyProtocolWrapper):
-    """A connection that begins with a PROXY header; then it is the wrapped protocol's."""
+    """A connection that begins with a PROXY header; the rest goes to the wrapped protocol."""
 
     factory: ProxiedFactory
     wrappedProtocol: Any  # noqa: N815 # Twisted's name
@@ -135,8 +137,8 @@ class ProxiedConnection(HAProxyProtocolWrapper):
     _deadline: Any = None
 
     def makeConnection(self, transport: Any) -> None:
-        # A timer of its own, not a place on the server's wheel of deadlines: an endpoint knows
-        # no server, and this costs once for each connection.
+        # A timer of its own instead of an entry on the server's timer wheel: an endpoint does not
+        # know the server, and the cost arises once per connection.
         factory = self.factory
         self._deadline = factory.reactor.callLater(factory.timeout, self._too_late)
         super().makeConnection(transport)  # type: ignore[no-untyped-call] # not typed
@@ -190,7 +192,7 @@ class ProxiedConnection(HAProxyProtocolWrapper):
 
 @implementer(IHalfCloseableProtocol)
 class HalfCloseableConnection(ProxiedConnection):
-    """The same around a protocol that wants to be told of each side's end."""
+    """A ProxiedConnection around a protocol that handles half-closed connections."""
 
     def readConnectionLost(self) -> None:
         self.wrappedProtocol.readConnectionLost()
@@ -200,14 +202,14 @@ class HalfCloseableConnection(ProxiedConnection):
 
 
 class ProxiedFactory(WrappingFactory):
-    """Lets trusted proxies alone connect, and puts a ProxiedConnection below each protocol.
+    """Accepts connections from trusted proxies only, and wraps each protocol.
 
     Args:
-        factory: whose protocols are wrapped.
-        proxies: whose header counts.
-        timeout: seconds for a whole header.
-        reactor: for the deadline.
-        endpoint: string, for the log.
+        factory: factory of the wrapped protocols.
+        proxies: proxies whose header is trusted.
+        timeout: seconds until the header must be complete.
+        reactor: schedules the timeout.
+        endpoint: endpoint string, for the log.
     """
 
     noisy = False
@@ -223,7 +225,7 @@ class ProxiedFactory(WrappingFactory):
         self._warned: set[str] = set()
 
     def buildProtocol(self, addr: Any) -> Any:
-        """None, which closes the connection, unless its peer is a trusted proxy."""
+        """Build a protocol for a trusted proxy; otherwise return None to close the connection."""
         host = getattr(addr, "host", None)
         if not self._proxies.trusts(host):
             self._tell_of(host or "unix")
@@ -252,15 +254,15 @@ class ProxiedFactory(WrappingFactory):
 
 
 class ProxyProtocolReactor(ReactorProxy):
-    """A reactor on whose stream ports a PROXY header stands in front of everything, TLS too.
+    """A reactor whose stream ports expect a PROXY header first, before TLS too.
 
     Args:
-        reactor: that listens.
-        proxies: whose header counts.
-        timeout: seconds for a whole header.
-        endpoint: string, for the log.
+        reactor: reactor that listens.
+        proxies: proxies whose header is trusted.
+        timeout: seconds until the header must be complete.
+        endpoint: endpoint string, for the log.
     Attributes:
-        asked: whether anything has listened by it.
+        asked: whether an endpoint has listened through this object.
     """
 
     def __init__(
@@ -286,11 +288,11 @@ class ProxyProtocolReactor(ReactorProxy):
 
 @implementer(IStreamServerEndpoint)
 class ProxiedEndpoint:
-    """An endpoint that was parsed with a ProxyProtocolReactor; holds it to having listened by it.
+    """Wraps an endpoint and fails unless it listened through the PROXY-protocol reactor.
 
     Args:
-        endpoint: that listens.
-        reactor: that it was given.
+        endpoint: endpoint that listens.
+        reactor: reactor that its parser was given.
     """
 
     def __init__(self, endpoint: Any, reactor: ProxyProtocolReactor) -> None:
@@ -301,10 +303,10 @@ class ProxiedEndpoint:
             self.reload = endpoint.reload
 
     def listen(self, protocolFactory: Any) -> Deferred[Any]:
-        """As IStreamServerEndpoint.
+        """Listen (see IStreamServerEndpoint).
 
-        Its Deferred fails with ConfigurationError for an endpoint of a kind that does not listen
-        by the reactor that its parser was given: it would serve without any header.
+        The Deferred fails with ConfigurationError if the endpoint does not listen through the
+        reactor that its parser was given: it would serve without requiring a header.
         """
         listening: Deferred[Any] = self._endpoint.listen(protocolFactory)
         return listening.addCallback(self._held_to)

@@ -1,7 +1,7 @@
 """Stand-ins for the reactor that change how endpoints listen.
 
-Every stream endpoint, whoever wrote it, ends in one of the four calls below: what they change
-holds for endpoint strings of third parties, and on every reactor.
+Every stream endpoint, third-party ones included, listens through one of the four methods below, so
+a change made here applies to every kind of endpoint string and on every reactor.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ TWISTED_BACKLOG = 50
 
 
 class ReactorProxy:
-    """A reactor whose `listen...` calls a subclass changes; everything else is the reactor's own.
+    """Base class: delegates to a reactor; subclasses override `listen...` calls.
 
     Args:
-        reactor: the process's, or another one of these.
+        reactor: the process's reactor or another ReactorProxy.
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -43,7 +43,7 @@ class ReactorProxy:
         backlog: int = TWISTED_BACKLOG,
         interface: str = "",
     ) -> Any:
-        """As Twisted's reactors have it, but by way of `listenTCP` of this object."""
+        """Listen as Twisted's reactors do, but through this object's `listenTCP`."""
         from twisted.protocols.tls import TLSMemoryBIOFactory
 
         factory = TLSMemoryBIOFactory(contextFactory, False, factory, self.reactor)
@@ -66,10 +66,10 @@ class ReactorProxy:
 
 
 class DefaultBacklog(ReactorProxy):
-    """A reactor with another default backlog than Twisted's.
+    """A reactor with a different default backlog from Twisted's.
 
-    Endpoints always pass a backlog on, their own default too, so Twisted's default counts as
-    none. Use this class only for an endpoint string that does not say its own.
+    Endpoints always pass a backlog, even their default, so Twisted's default counts as not given.
+    Use this class only for an endpoint string without a backlog of its own.
 
     Args:
         reactor: that listens.

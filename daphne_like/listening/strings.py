@@ -1,4 +1,4 @@
-"""From options to endpoint strings, and what such a string says."""
+"""Builds endpoint strings from options, and inspects endpoint strings."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def build_endpoint_description_strings(
     backlog: int | None = None,
     tls: str | None = None,
 ) -> list[str]:
-    """The endpoint strings for what is given, Daphne's function under Daphne's name.
+    """Return the endpoint strings for the given options (Daphne's function, by Daphne's name).
 
     Args:
-        host: with `port`; brackets around an IPv6 address are taken off.
-        port: with `host`.
-        unix_socket: a path.
-        file_descriptor: of a listening socket.
-        backlog: for the kinds that take one.
-        tls: arguments of `https:`, quoted; then all that is given is for TLS.
+        host: requires `port`; brackets around an IPv6 address are removed.
+        port: requires `host`.
+        unix_socket: path of a UNIX socket.
+        file_descriptor: descriptor of a listening socket.
+        backlog: used for the kinds that accept one.
+        tls: quoted arguments of `https:`; if given, all returned endpoints use TLS.
     Raises:
-        ValueError: one of host and port without the other.
+        ValueError: only one of host and port is given.
     """
     strings = []
     waiting = f":backlog={backlog}" if backlog else ""
@@ -51,7 +51,7 @@ def build_endpoint_description_strings(
 
 
 def tls_arguments(options: Options) -> str | None:
-    """The options for TLS as arguments of `https:`; None without a certificate."""
+    """Return the TLS options as arguments of `https:`; None without a certificate."""
     if not options.tls_certificate:
         return None
     arguments = {
@@ -70,14 +70,13 @@ def tls_arguments(options: Options) -> str | None:
 
 
 def endpoint_strings(options: Options, beside: Iterable[str] = ()) -> list[str]:
-    """All endpoint strings of a set of options; Daphne's defaults where little is given.
+    """Return all endpoint strings of a set of options; Daphne's defaults fill in host and port.
 
     Args:
-        options: that say where to listen.
-        beside: endpoint strings that are given elsewhere, for what is checked.
+        options: options, some of which select addresses to listen on.
+        beside: endpoint strings given elsewhere; used in checks only.
     Raises:
-        ConfigurationError: a TLS certificate, or how a socket's file is to be, and nothing that
-            it could be for.
+        ConfigurationError: a TLS certificate or a UNIX socket option applies to no endpoint.
     """
     host, port = options.host, options.port
     anything = options.unix_socket, options.file_descriptor, options.endpoints or None
@@ -108,10 +107,10 @@ def endpoint_strings(options: Options, beside: Iterable[str] = ()) -> list[str]:
 
 
 def check_trusted_proxies(options: Options, strings: Iterable[str]) -> None:
-    """Refuse --trusted-proxies where nothing asks which proxies are trusted.
+    """Refuse --trusted-proxies where it would have no effect.
 
     Raises:
-        ConfigurationError: neither --proxy-headers nor a haproxy: endpoint.
+        ConfigurationError: neither --proxy-headers nor a haproxy: endpoint is given.
     """
     default = Options.__dataclass_fields__["trusted_proxies"].default
     if options.trusted_proxies == default or any(options.forwarded_fields):
@@ -123,7 +122,7 @@ def check_trusted_proxies(options: Options, strings: Iterable[str]) -> None:
 
 
 def without_tls(string: str) -> str:
-    """An endpoint string without `https:` in front."""
+    """Return an endpoint string without its `https:` prefix."""
     kind, rest = split_kind(string)
     return without_tls(rest) if kind == "https" else string
 
@@ -145,28 +144,28 @@ def _check_unix_options(options: Options, strings: list[str]) -> None:
 
 
 def split_kind(string: str) -> tuple[str, str]:
-    """The kind of an endpoint string, in lower case as Twisted compares it, and what follows."""
+    """Return the kind of an endpoint string, in lower case as Twisted compares it, and the rest."""
     kind, _, rest = string.partition(":")
     return kind.lower(), rest
 
 
 def behind_proxies(string: str) -> str:
-    """An endpoint string without `haproxy:` in front."""
+    """Return an endpoint string without its `haproxy:` prefix."""
     kind, rest = split_kind(string)
     return behind_proxies(rest) if kind == "haproxy" else string
 
 
 def without_password(string: str) -> str:
-    """An endpoint string as it may be shown."""
+    """Return an endpoint string with its password hidden, for messages."""
     return PASSWORD.sub(r"\1***", string)
 
 
 def behind_everything(string: str) -> str:
-    """An endpoint string without `haproxy:` and `https:` in front, in whatever order."""
+    """Return an endpoint string without its `haproxy:` and `https:` prefixes, in any order."""
     kind, rest = split_kind(string)
     return behind_everything(rest) if kind in ("haproxy", "https") else string
 
 
 def speaks_tls(endpoint: str) -> bool:
-    """Whether peers of an endpoint string speak TLS: ours, or one of Twisted's two kinds."""
+    """Tell whether an endpoint string is for TLS: `https:`, or Twisted's `ssl:` or `tls:`."""
     return split_kind(behind_proxies(endpoint))[0] in ("https", "ssl", "tls")

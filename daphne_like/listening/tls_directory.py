@@ -1,4 +1,4 @@
-"""Twisted's own `tls:` endpoint, with a directory that is read anew when its files change."""
+"""Twisted's `tls:` endpoint, with a directory that is reloaded when its files change."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ log = logging.getLogger("daphne_like.tls")
 
 @implementer(IStreamServerEndpoint, IReloadable)
 class DirectoryEndpoint:
-    """Listens as `tls:DIRECTORY:PORT` does.
+    """Listens on `tls:DIRECTORY:PORT`.
 
-    Twisted (26.10) reads the directory at the start, and once more only while there is no
-    certificate in it at all: a renewed one is not seen before the next start. This one looks
-    when somebody connects, once a second at most.
+    Twisted (26.10) reads the directory at startup, and again only while it holds no certificate at
+    all, so a renewed certificate takes effect at the next start. This endpoint checks the
+    directory when a client connects, at most once a second.
 
     Args:
-        parse: makes Twisted's endpoint of the string; that reads the directory.
-        path: of the directory.
-        clock: gives seconds.
+        parse: creates Twisted's endpoint from the string, which reads the directory.
+        path: the directory.
+        clock: returns seconds.
     Raises:
-        ConfigurationError: there is no such directory.
+        ConfigurationError: the directory does not exist.
     """
 
     def __init__(self, parse: Callable[[], Any], path: str, clock: Callable[[], float]) -> None:
@@ -51,7 +51,7 @@ class DirectoryEndpoint:
 
 @implementer(IOpenSSLServerConnectionCreator)
 class RenewedCreator:
-    """Makes the TLS of new connections by the newest of Twisted's creators.
+    """Creates the TLS connection objects with the newest of Twisted's connection creators.
 
     Args:
         parse, path, clock: see DirectoryEndpoint.
@@ -71,14 +71,14 @@ class RenewedCreator:
             log.warning("TLS: %s holds no certificate with its key; nobody can connect", path)
 
     def serverConnectionForTLS(self, protocol: Any) -> Any:
-        """The connection of Twisted's creator."""
+        """Return a connection made by Twisted's creator, reloaded first if files have changed."""
         if self._clock() - self._looked >= LOOK_SECONDS:
             self._looked = self._clock()
             self._reload_if_changed()
         return self._current.serverConnectionForTLS(protocol)
 
     def reload(self) -> None:
-        """Read the directory anew, or go on with what there is if anything is wrong."""
+        """Read the directory again; on an error keep the present certificates."""
         self._loaded = self._seen = self._files()
         try:
             found = self._parse().connectionCreator
@@ -91,8 +91,9 @@ class RenewedCreator:
         log.info("TLS certificates loaded: %s", self._path)
 
     def _reload_if_changed(self) -> None:
-        # Who renews a certificate writes several files one after the other: they count when they
-        # have stood still, since the last look or, as nobody may have connected, by their age.
+        # Programs that renew certificates write several files one after the other, so reload only
+        # files that are stable: unchanged since the last check or, because there may have been no
+        # connection and so no check for a while, old enough.
         files = self._files()
         changed = max((status[-1] for status in files.values()), default=0)
         still = files == self._seen or time.time() - changed / 1e9 >= LOOK_SECONDS
@@ -101,7 +102,7 @@ class RenewedCreator:
         self._seen = files
 
     def _files(self) -> dict[str, tuple[int, ...]]:
-        """What tells that a file is another one, of all that Twisted looks at; when it changed."""
+        """Return inode, size and change times of each file that Twisted reads."""
         found: dict[str, tuple[int, ...]] = {}
         for folder, _, names in os.walk(self._path):
             for path in (os.path.join(folder, name) for name in names if name.endswith(".pem")):

@@ -1,6 +1,6 @@
-"""UNIX sockets as endpoint strings and options name them: abstract names, mode, owner and group.
+"""Abstract names, owner and group of UNIX sockets in endpoint strings and options.
 
-Whether a path is free to listen on is the reactor's business (reactor/unix_path.py).
+The reactor decides whether a path is free to listen on (reactor/unix_path.py).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from daphne_like.exceptions import ConfigurationError
 from daphne_like.listening.reactor_proxy import ReactorProxy
 
 KEEP = -1
-"""For os.chown: this one stays."""
+"""Leaves an id unchanged in os.chown."""
 
 
 class Ownership(NamedTuple):
-    """Whom the file of a socket is given to."""
+    """User and group that own the file of a socket."""
 
     user: int = KEEP
     group: int = KEEP
@@ -27,10 +27,10 @@ def ownership(owner: str | None, group: str | None) -> Ownership:
     """Look up a user and a group.
 
     Args:
-        owner: name or number; None to change nothing.
-        group: the same.
+        owner: name or number; None leaves the owner unchanged.
+        group: name or number; None leaves the group unchanged.
     Raises:
-        ConfigurationError: there is none of that name, or not on this system.
+        ConfigurationError: the name does not exist, or the system does not support it.
     """
     if owner is None and group is None:
         return Ownership()
@@ -54,16 +54,16 @@ def ownership(owner: str | None, group: str | None) -> Ownership:
 
 
 def is_abstract(address: str) -> bool:
-    """Whether the address in an endpoint string is `@name`, the usual spelling of Linux's."""
+    """Tell whether an endpoint's address is `@name`, the usual spelling of an abstract name."""
     return address.startswith("@")
 
 
 class UnixSocketReactor(ReactorProxy):
-    """A reactor that knows `@name`, and gives the files of its UNIX sockets away.
+    """A reactor that supports `@name` and sets the owner of its UNIX socket files.
 
     Args:
-        reactor: that listens.
-        owner: of the files.
+        reactor: reactor that listens.
+        owner: owner and group of the files.
     """
 
     def __init__(self, reactor: Any, owner: Ownership) -> None:
@@ -74,13 +74,13 @@ class UnixSocketReactor(ReactorProxy):
         if is_abstract(address):
             if sys.platform != "linux":
                 raise ConfigurationError(f"unix:{address}: abstract names exist on Linux alone")
-            # It is no file: there is nothing to lock, or to be left behind.
+            # An abstract name is not a file: it needs no lock and leaves nothing behind.
             how["wantPID"] = False
             return super().listenUNIX("\0" + address[1:], factory, *args, **how)
         port = super().listenUNIX(address, factory, *args, **how)
         if self._owner != Ownership():
-            # It listens already, with the mode it is to have. Nobody is served before the event
-            # loop's next turn.
+            # The socket listens already, with its final mode. No client is served before the
+            # event loop's next iteration.
             try:
                 os.chown(address, *self._owner)
             except OSError as error:
