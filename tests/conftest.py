@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.memory import Memory
+from tests.support.memory import Memory
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # `sh -c "pytest &"`: whatever a test starts would ignore it, too.

@@ -18,9 +18,9 @@ from daphne_like.exceptions import ApplicationError, ConfigurationError
 from daphne_like.observe.access import AccessLogGenerator
 from daphne_like.options import Options
 from daphne_like.server import Server
-from tests.memory import Memory
-from tests.peers import Recorder, get, read_answers
-from tests.websocket.frames import opening
+from tests.support.memory import Memory
+from tests.support.peers import Recorder, get, read_answers
+from tests.support.websocket_frames import opening
 
 Serve = Callable[..., Memory]
 

@@ -13,7 +13,7 @@ from daphne_like.launch.command import make_parser, options_from, to_settings, w
 from daphne_like.options import Options, seconds
 from daphne_like.server import Server
 from daphne_like.websocket.session import Session
-from tests.peers import answer_at_once as hello
+from tests.support.peers import answer_at_once as hello
 
 EXPECTED_ORIGIN = "--websocket-origin: expected an origin as browsers send it"
 

@@ -15,7 +15,7 @@ from zope.interface import implementer
 from daphne_like import server as subject
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.http.h1.connection import HTTP1Connection
-from tests.peers import answer_at_once
+from tests.support.peers import answer_at_once
 
 ADDRESS = IPv4Address("TCP", "192.0.2.2", 80)
 

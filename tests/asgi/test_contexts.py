@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.acting import body, start
-from tests.h2_peer import H2Peer
-from tests.memory import Memory, Wire
-from tests.peers import chunked, get, post, read_answers
+from tests.support.applications import body, start
+from tests.support.h2_peer import H2Peer
+from tests.support.memory import Memory, Wire
+from tests.support.peers import chunked, get, post, read_answers
+from tests.support.websocket_frames import OPENING
 from tests.web.conftest import Tree
-from tests.websocket.frames import OPENING
 
 Serve = Callable[..., Memory]
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from daphne_like.asgi.lifespan import Lifespan
-from tests.carriers import Client, HTTP1Client, HTTP2Client
-from tests.memory import Memory
-from tests.websocket.frames import Socket, binary, close, text
+from tests.support.http_clients import Client, HTTP1Client, HTTP2Client
+from tests.support.memory import Memory
+from tests.support.websocket_frames import Socket, binary, close, text
 
 Serve = Callable[..., Memory]
 

@@ -11,9 +11,19 @@ import pytest
 
 from daphne_like.asgi.instance import follows_close, run_instance
 from daphne_like.exceptions import ConnectionClosed
-from tests.acting import DATE, ERROR_500, GET, Script, body, head, post, sending, start
-from tests.memory import Memory
-from tests.websocket.frames import opening
+from tests.support.applications import (
+    DATE,
+    ERROR_500,
+    GET,
+    Script,
+    body,
+    head,
+    post,
+    sending,
+    start,
+)
+from tests.support.memory import Memory
+from tests.support.websocket_frames import opening
 
 Serve = Callable[..., Memory]
 

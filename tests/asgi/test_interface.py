@@ -14,7 +14,7 @@ from asgiref.sync import markcoroutinefunction
 
 from daphne_like.asgi.interface import INTERFACES, as_asgi3, interface_of
 from daphne_like.exceptions import ConfigurationError
-from tests import needed
+from tests.support import needed
 
 
 async def asgi3(scope: Any, receive: Any, send: Any) -> None:

@@ -12,7 +12,7 @@ import pytest
 from daphne_like.asgi import lifespan as subject
 from daphne_like.asgi.lifespan import Lifespan
 from daphne_like.exceptions import ApplicationError, ConfigurationError
-from tests.acting import GET, body, start
+from tests.support.applications import GET, body, start
 
 COMPLETE = {"type": "lifespan.startup.complete"}
 GONE = {"type": "lifespan.shutdown.complete"}

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from daphne_like.asgi.tls import tls_extension
-from tests.certificates import Authority
+from tests.support.certificates import Authority
 
 AUTHORITY = Authority()
 SERVER = AUTHORITY.issue("localhost")

@@ -15,8 +15,8 @@ from daphne_like.asgi import wsgi
 from daphne_like.asgi.interface import WSGI_THREADS, as_asgi3
 from daphne_like.asgi.wsgi import MAX_BUFFERED
 from daphne_like.exceptions import ConfigurationError, ConnectionClosed
-from tests import needed
-from tests.memory import Loop
+from tests.support import needed
+from tests.support.memory import Loop
 
 needed.module("a2wsgi")
 

@@ -18,7 +18,7 @@ from benchmarks.http2.workloads import HTTP2_WORKLOADS, HTTP2Workload
 from benchmarks.load import LoadError
 from benchmarks.serving import Server, free_port, serving
 from benchmarks.tls import credentials
-from tests import needed
+from tests.support import needed
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="figures are read from /proc")
 

@@ -26,7 +26,7 @@ from benchmarks.tls import credentials, transfers, workloads
 from benchmarks.tls.checks import check
 from benchmarks.tls.credentials import Credentials
 from benchmarks.tls.workloads import TLSWorkload
-from tests import needed
+from tests.support import needed
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="figures are read from /proc")
 

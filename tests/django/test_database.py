@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests import needed
-from tests.django.shop import open_files, open_shop
+from tests.support import needed
+from tests.support.django_shop import open_files, open_shop
 
 httpx = needed.module("httpx")
 django = needed.module("django")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests import needed
+from tests.support import needed
 
 color = needed.module("django.core.management.color")
 no_style, make_style = color.no_style, color.make_style

@@ -13,7 +13,7 @@ from typing import Any
 import django
 import pytest
 
-from tests import needed
+from tests.support import needed
 
 httpx = needed.module("httpx")
 connect = needed.module("websockets.sync.client").connect

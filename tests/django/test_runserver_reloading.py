@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests import needed
-from tests.loopback.conftest import TRACEBACK
+from tests.support import needed
+from tests.support.real_server import TRACEBACK
 
 httpx = needed.module("httpx")
 connect = needed.module("websockets.sync.client").connect

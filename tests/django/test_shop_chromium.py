@@ -14,9 +14,9 @@ from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
-from tests import needed
-from tests.django.shop import open_shop
-from tests.loopback.conftest import Running
+from tests.support import needed
+from tests.support.django_shop import open_shop
+from tests.support.real_server import Running
 
 FLAGS = [
     "--headless",

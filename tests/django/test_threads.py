@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests import needed
-from tests.django.shop import open_shop
-from tests.loopback.conftest import Running
+from tests.support import needed
+from tests.support.django_shop import open_shop
+from tests.support.real_server import Running
 
 httpx = needed.module("httpx")
 SECONDS = 20

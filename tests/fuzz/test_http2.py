@@ -14,7 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daphne_like.runtime.timer_wheel import NEVER
-from tests.h2_peer import (
+from tests.http.h2.test_frames import block
+from tests.http.h2.test_turns import CODED, CRUMBS, TINY, sectioned
+from tests.support.h2_peer import (
     GET,
     PREFACE,
     H2Peer,
@@ -27,12 +29,10 @@ from tests.h2_peer import (
     reset,
     window,
 )
-from tests.h2_peer import settings as settings_frame
-from tests.http.h2.test_frames import block
-from tests.http.h2.test_turns import CODED, CRUMBS, TINY, sectioned
-from tests.memory import Memory
-from tests.peers import never_answer
-from tests.websocket_peer import TEXT, closing, frame
+from tests.support.h2_peer import settings as settings_frame
+from tests.support.memory import Memory
+from tests.support.peers import never_answer
+from tests.support.websocket_peer import TEXT, closing, frame
 
 SETTINGS = settings(
     max_examples=60,

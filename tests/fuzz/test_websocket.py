@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daphne_like.runtime.timer_wheel import NEVER
-from tests.memory import Memory, Wire
-from tests.websocket_peer import (
+from tests.support.memory import Memory, Wire
+from tests.support.websocket_peer import (
     BINARY,
     CLOSE,
     CONTINUATION,

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.acting import ERROR_500, GET, Script, body, post, start
-from tests.h2_peer import H2Peer, reset
-from tests.memory import Memory, Wire
-from tests.peers import never_answer
+from tests.support.applications import ERROR_500, GET, Script, body, post, start
+from tests.support.h2_peer import H2Peer, reset
+from tests.support.memory import Memory, Wire
+from tests.support.peers import never_answer
 
 Serve = Callable[..., Memory]
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from daphne_like.asgi.queue import EVENT_OVERHEAD, HIGH_WATER, LOW_WATER, MAX_EVENTS
-from tests.acting import GET, Script, body, post, start
-from tests.memory import Memory, Wire
+from tests.support.applications import GET, Script, body, post, start
+from tests.support.memory import Memory, Wire
 
 Serve = Callable[..., Memory]
 

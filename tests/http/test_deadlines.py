@@ -11,8 +11,8 @@ import pytest
 from daphne_like.http.h1.connection import CLOSED, LINGER_SECONDS, MAX_LINGER_SECONDS
 from daphne_like.runtime.lifecycle import Stage
 from daphne_like.runtime.timer_wheel import NEVER
-from tests.memory import Memory, Wire
-from tests.peers import (
+from tests.support.memory import Memory, Wire
+from tests.support.peers import (
     Recorder,
     answer_at_once,
     chunked,

@@ -10,8 +10,18 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ConnectionClosed
-from tests.acting import DATE, EXTENSIONS, GET, Script, body, head, post, sending, start
-from tests.memory import Memory, Wire
+from tests.support.applications import (
+    DATE,
+    EXTENSIONS,
+    GET,
+    Script,
+    body,
+    head,
+    post,
+    sending,
+    start,
+)
+from tests.support.memory import Memory, Wire
 
 Serve = Callable[..., Memory]
 

@@ -9,7 +9,7 @@ import pytest
 
 from daphne_like.exceptions import ApplicationError
 from daphne_like.http.h1.response_writer import MAX_WRITE_SIZE, WRITTEN_ALONE
-from tests.acting import (
+from tests.support.applications import (
     DATE,
     ERROR_500,
     GET,
@@ -24,7 +24,7 @@ from tests.acting import (
     sending,
     start,
 )  # fmt: skip
-from tests.memory import Memory
+from tests.support.memory import Memory
 
 Serve = Callable[..., Memory]
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from daphne_like.http.h1.connection import MAX_DISCARDED_BODY
-from tests.memory import Memory
-from tests.peers import answer_at_once, chunked, get, post, read_answers, respond
+from tests.support.memory import Memory
+from tests.support.peers import answer_at_once, chunked, get, post, read_answers, respond
 
 Serve = Callable[..., Memory]
 

@@ -9,8 +9,16 @@ import pytest
 
 from daphne_like.http.h1.chunked import MAX_OVERHEAD
 from daphne_like.http.h1.connection import MAX_LINGER_OCTETS
-from tests.memory import Memory
-from tests.peers import Recorder, answer_at_once, chunked, get, never_answer, post, read_answers
+from tests.support.memory import Memory
+from tests.support.peers import (
+    Recorder,
+    answer_at_once,
+    chunked,
+    get,
+    never_answer,
+    post,
+    read_answers,
+)
 
 Serve = Callable[..., Memory]
 

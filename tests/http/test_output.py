@@ -10,8 +10,8 @@ import pytest
 
 from daphne_like.exceptions import ConnectionClosed
 from daphne_like.http.h1.response_writer import MAX_WRITE_SIZE, WRITTEN_ALONE
-from tests.acting import DATE, GET, HEAD, Script, body, head, sending, start
-from tests.memory import Memory, Wire
+from tests.support.applications import DATE, GET, HEAD, Script, body, head, sending, start
+from tests.support.memory import Memory, Wire
 
 Serve = Callable[..., Memory]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.memory import Memory
-from tests.peers import Recorder, answer_at_once, chunked, get, post, read_answers, respond
+from tests.support.memory import Memory
+from tests.support.peers import Recorder, answer_at_once, chunked, get, post, read_answers, respond
 
 Serve = Callable[..., Memory]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.memory import Memory
-from tests.peers import Recorder, chunked, get, post, read_answers
+from tests.support.memory import Memory
+from tests.support.peers import Recorder, chunked, get, post, read_answers
 
 LINE = b"GET / HTTP/1.1\r\n"
 HOST = b"Host: x\r\n"

@@ -13,9 +13,9 @@ from daphne_like.http import fields
 from daphne_like.http.h1 import request_line as request
 from daphne_like.http.h1.request_reader import MAX_CACHED_REQUEST, MAX_SECTIONS
 from daphne_like.http.target import Target, split_target
-from tests.acting import EXTENSIONS
-from tests.memory import Memory, Wire
-from tests.peers import Answer, Recorder, get, post, read_answers
+from tests.support.applications import EXTENSIONS
+from tests.support.memory import Memory, Wire
+from tests.support.peers import Answer, Recorder, get, post, read_answers
 
 Serve = Callable[..., Memory]
 

@@ -9,8 +9,18 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ApplicationError
-from tests.acting import DATE, ERROR_500, GET, SERVER, Trying, body, head, sending, start
-from tests.memory import Memory
+from tests.support.applications import (
+    DATE,
+    ERROR_500,
+    GET,
+    SERVER,
+    Trying,
+    body,
+    head,
+    sending,
+    start,
+)
+from tests.support.memory import Memory
 
 Serve = Callable[..., Memory]
 

@@ -12,10 +12,10 @@ import pytest
 
 from daphne_like.exceptions import ApplicationError, ConnectionClosed
 from daphne_like.http.extensions import EXTENSIONS
-from tests.acting import Script, Trying, body, sending, start
-from tests.carriers import Client, HTTP1Client, HTTP2Client
-from tests.memory import Memory
-from tests.peers import Recorder, answer_at_once, never_answer
+from tests.support.applications import Script, Trying, body, sending, start
+from tests.support.http_clients import Client, HTTP1Client, HTTP2Client
+from tests.support.memory import Memory
+from tests.support.peers import Recorder, answer_at_once, never_answer
 
 Serve = Callable[..., Memory]
 LAST = {"type": "http.disconnect"}

@@ -10,9 +10,9 @@ import pytest
 
 from daphne_like.exceptions import ConnectionClosed
 from daphne_like.http.h1.response_writer import MAX_WRITE_SIZE
-from tests.acting import GET, Script, body, start
-from tests.h2_peer import H2Peer
-from tests.memory import Memory, Wire
+from tests.support.applications import GET, Script, body, start
+from tests.support.h2_peer import H2Peer
+from tests.support.memory import Memory, Wire
 from tests.web.conftest import Tree
 
 PART = 65536

@@ -10,10 +10,10 @@ import pytest
 
 from daphne_like.http.h1.request_reader import MAX_PIPELINED
 from daphne_like.runtime.lifecycle import Stage
-from tests.acting import Script, body, start
-from tests.h2_peer import NO_ERROR, H2Peer
-from tests.memory import Memory
-from tests.peers import answer_at_once, get, read_answers, respond
+from tests.support.applications import Script, body, start
+from tests.support.h2_peer import NO_ERROR, H2Peer
+from tests.support.memory import Memory
+from tests.support.peers import answer_at_once, get, read_answers, respond
 
 Serve = Callable[..., Memory]
 

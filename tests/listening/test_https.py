@@ -19,7 +19,7 @@ from daphne_like.listening.https import IReloadable, SecureParser
 from daphne_like.listening.parse import endpoints_from
 from daphne_like.tls.certificates import Certificates, Settings
 from daphne_like.tls.factory import LOOK_SECONDS, SecureFactory
-from tests.certificates import Authority
+from tests.support.certificates import Authority
 
 AUTHORITY = Authority()
 SITE = AUTHORITY.issue("localhost")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from daphne_like.listening.https_redirect import RedirectToHTTPS
-from tests.peers import get, post, read_answers
-from tests.websocket_peer import opening
+from tests.support.peers import get, post, read_answers
+from tests.support.websocket_peer import opening
 
 Serve = Callable[..., Any]
 

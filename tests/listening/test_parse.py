@@ -23,7 +23,7 @@ from daphne_like.listening.parse import endpoints_from
 from daphne_like.listening.strings import build_endpoint_description_strings as build
 from daphne_like.listening.strings import endpoint_strings
 from daphne_like.options import Options
-from tests.certificates import Authority
+from tests.support.certificates import Authority
 
 HAS_TLS_STRINGS = (twisted.version.major, twisted.version.minor) >= (26, 4)
 

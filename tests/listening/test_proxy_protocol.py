@@ -32,9 +32,9 @@ from daphne_like.listening.proxy_protocol import (
 from daphne_like.observe import refusals
 from daphne_like.options import Options
 from daphne_like.runtime.trusted_proxies import TrustedProxies
-from tests.memory import Memory, Wire
-from tests.peers import Recorder, chunked, get, read_answers
-from tests.websocket_peer import ACCEPT, TEXT, FrameReader, frame, opening
+from tests.support.memory import Memory, Wire
+from tests.support.peers import Recorder, chunked, get, read_answers
+from tests.support.websocket_peer import ACCEPT, TEXT, FrameReader, frame, opening
 
 SECONDS = 10
 LINE_4 = b"PROXY TCP4 198.51.100.7 203.0.113.8 40000 443\r\n"

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests import needed
-from tests.loopback.conftest import TRACEBACK, Running
-from tests.loopback.playing import resident
+from tests.support import needed
+from tests.support.playing import resident
+from tests.support.real_server import TRACEBACK, Running
 
 httpx = needed.module("httpx")
 needed.module("a2wsgi")

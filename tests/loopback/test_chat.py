@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests import needed
-from tests.loopback.conftest import TRACEBACK, Running
+from tests.support import needed
+from tests.support.real_server import TRACEBACK, Running
 
 websockets = needed.module("websockets")
 httpx = needed.module("httpx")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import daphne_like
-from tests.loopback.conftest import Running
+from tests.support.real_server import Running
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 Start = Callable[..., Running]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests import needed
+from tests.support import needed
 
 Start = Callable[..., Any]
 

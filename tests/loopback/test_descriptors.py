@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.loopback.conftest import COMMAND, fetched
-from tests.loopback.endpoints import ON_STOCK_REACTOR
+from tests.support.live_endpoints import ON_STOCK_REACTOR
+from tests.support.real_server import COMMAND, fetched
 
 WARNED = "The file descriptors of this process are used up"
 

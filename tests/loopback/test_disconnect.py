@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests import needed
-from tests.loopback.conftest import TRACEBACK, Running
+from tests.support import needed
+from tests.support.real_server import TRACEBACK, Running
 
 websockets = needed.module("websockets")
 needed.module("channels")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests import needed
+from tests.support import needed
 
 httpx = needed.module("httpx")
 needed.module("django")

@@ -22,9 +22,9 @@ from urllib.request import urlopen
 import pytest
 from websockets.sync.client import connect
 
-from tests import needed
-from tests.certificates import Authority
-from tests.loopback.conftest import TWIST, TWISTD, URL, Running, fetched
+from tests.support import needed
+from tests.support.certificates import Authority
+from tests.support.real_server import TWIST, TWISTD, URL, Running, fetched
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -121,7 +121,7 @@ def write_certificates(folder: Path) -> None:
 
 
 def serve(monkeypatch: pytest.MonkeyPatch, project: Path, *arguments: str) -> Running:
-    monkeypatch.setattr("tests.loopback.conftest.PROJECTS", project)
+    monkeypatch.setattr("tests.support.real_server.PROJECTS", project)
     return Running(*arguments)
 
 

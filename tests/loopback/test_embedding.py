@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.loopback.conftest import DEADLINE, Running, fetched
-from tests.reactor.programs import environment
+from tests.support.programs import environment
+from tests.support.real_server import DEADLINE, Running, fetched
 
 Start = Callable[..., Running]
 

@@ -18,15 +18,15 @@ from twisted.internet.testing import MemoryReactorClock
 import twisted
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.listening.parse import endpoints_from
-from tests.loopback.conftest import DEADLINE, TRACEBACK
-from tests.loopback.endpoints import (
+from tests.support.live_endpoints import (
     EVERYWHERE,
     NATIVE_ALONE,
     TLS,
     Endpoint,
     make_certificate,
 )
-from tests.peers import get, read_answers
+from tests.support.peers import get, read_answers
+from tests.support.real_server import DEADLINE, TRACEBACK
 
 MORE_THAN_TWISTED_LETS_WAIT = 150
 """Connections; the default backlog of Twisted's endpoints is 50, that of Python's sockets 128."""

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests import needed
-from tests.loopback.conftest import DEADLINE, Running
 from tests.loopback.test_memory import MAX_GROWTH, resident
 from tests.loopback.test_websocket_carriers import REACTORS, make_certificate
+from tests.support import needed
+from tests.support.real_server import DEADLINE, Running
 
 Start = Callable[..., Running]
 Curl = Callable[..., bytes]

@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tests import needed
-from tests.loopback.conftest import TRACEBACK, Running
-from tests.loopback.playing import ask, play
+from tests.support import needed
+from tests.support.playing import ask, play
+from tests.support.real_server import TRACEBACK, Running
 
 httpx = needed.module("httpx")
 websockets = needed.module("websockets")

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from daphne_like.launch.command import make_parser
-from tests import needed
-from tests.loopback.conftest import DEADLINE, PROJECTS, Running
+from tests.support import needed
+from tests.support.real_server import DEADLINE, PROJECTS, Running
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from tests import needed
-from tests.loopback.conftest import DEADLINE, Running
-from tests.loopback.endpoints import free_port, make_certificate
 from tests.loopback.test_documentation import COMMAND, ROOT, blocks
 from tests.loopback.test_endpoints import ask
-from tests.websocket_peer import Peer
+from tests.support import needed
+from tests.support.live_endpoints import free_port, make_certificate
+from tests.support.real_server import DEADLINE, Running
+from tests.support.websocket_peer import Peer
 
 PAGE = ROOT / "docs" / "howto" / "haproxy.rst"
 COMMANDS = [found[1] for found in COMMAND.finditer(PAGE.read_text())]

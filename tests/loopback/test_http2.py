@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from tests import needed
-from tests.certificates import Authority
-from tests.h2_peer import PREFACE, PROTOCOL, goaway, ping, settings
-from tests.loopback.conftest import Running
 from tests.loopback.test_websocket_carriers import make_certificate
+from tests.support import needed
+from tests.support.certificates import Authority
+from tests.support.h2_peer import PREFACE, PROTOCOL, goaway, ping, settings
+from tests.support.real_server import Running
 
 Start = Callable[..., Running]
 LARGE = bytes(range(256)) * 65536

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.loopback.conftest import Running
-from tests.loopback.http2_attacks import ATTACKS
 from tests.loopback.test_websocket_carriers import make_certificate
+from tests.support.http2_attacks import ATTACKS
+from tests.support.real_server import Running
 
 SECONDS = 1.5
 MAX_WAIT = 3.0
@@ -65,7 +65,7 @@ def attack(target: Target) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
     started: list[subprocess.Popen[str]] = []
 
     def start(name: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "tests.loopback.http2_attacks", name]
+        command = [sys.executable, "-m", "tests.support.http2_attacks", name]
         arguments = [str(target.running.port), str(SECONDS), "tls" if target.context else "plain"]
         process = subprocess.Popen(
             [*command, *arguments], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from daphne_like.http.h1.connection import LINGER_SECONDS
-from tests.peers import Answer, chunked, get, post, read_answers
+from tests.support.peers import Answer, chunked, get, post, read_answers
 
 Start = Callable[..., Any]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.loopback.conftest import COMMAND, TWISTD, Running, fetched
+from tests.support.real_server import COMMAND, TWISTD, Running, fetched
 
 Program = Callable[..., Running]
 

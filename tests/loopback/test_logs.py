@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.loopback.conftest import Running, fetched
+from tests.support.real_server import Running, fetched
 
 Start = Callable[..., Running]
 

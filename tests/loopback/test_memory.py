@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificates import Authority
-from tests.loopback.conftest import Running
+from tests.support.certificates import Authority
+from tests.support.real_server import Running
 
 Start = Callable[..., Running]
 AUTHORITY = Authority()

@@ -11,7 +11,7 @@ import pytest
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
-from tests import needed
+from tests.support import needed
 
 DOCS = Path(__file__).parents[2] / "docs"
 PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import needed
-from tests.loopback.conftest import COMMAND, TWISTD, Running, fetched
 from tests.loopback.test_websocket_carriers import make_certificate
+from tests.support import needed
+from tests.support.real_server import COMMAND, TWISTD, Running, fetched
 
 ANY = "tcp:0:interface=127.0.0.1"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.loopback.conftest import TWISTD, Running
-from tests.reactor.programs import output, run
+from tests.support.programs import output, run
+from tests.support.real_server import TWISTD, Running
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="twistd makes daemons on POSIX")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.loopback.conftest import DEADLINE, Running
+from tests.support.real_server import DEADLINE, Running
 
 Start = Callable[..., Running]
 

@@ -16,9 +16,9 @@ import h2.events
 import pytest
 
 from daphne_like.runtime.drain import IDLE_GRACE_SECONDS
-from tests.certificates import Authority
-from tests.loopback.conftest import DEADLINE, Running
 from tests.loopback.test_stopping import rest
+from tests.support.certificates import Authority
+from tests.support.real_server import DEADLINE, Running
 
 Start = Callable[..., Running]
 

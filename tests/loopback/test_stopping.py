@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.loopback.conftest import DEADLINE, PROJECTS, Running
+from tests.support.real_server import DEADLINE, PROJECTS, Running
 
 Start = Callable[..., Running]
 

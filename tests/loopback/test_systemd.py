@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests import needed
-from tests.loopback.conftest import DEADLINE, Running
-from tests.loopback.endpoints import free_port
 from tests.loopback.test_documentation import ROOT, blocks
-from tests.peers import get, read_answers
+from tests.support import needed
+from tests.support.live_endpoints import free_port
+from tests.support.peers import get, read_answers
+from tests.support.real_server import DEADLINE, Running
 
 PAGE = ROOT / "docs" / "howto" / "systemd.rst"
 SOCKET_UNIT, SERVICE_UNIT = blocks(PAGE, "ini")

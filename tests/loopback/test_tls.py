@@ -22,9 +22,9 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 from websockets.asyncio.client import connect
 
-from tests import needed
-from tests.certificates import Authority
-from tests.loopback.conftest import DEADLINE, PROJECTS, TWISTD, Running
+from tests.support import needed
+from tests.support.certificates import Authority
+from tests.support.real_server import DEADLINE, PROJECTS, TWISTD, Running
 
 AUTHORITY = Authority()
 BETWEEN = Authority("Intermediate CA", AUTHORITY)

@@ -16,9 +16,6 @@ from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
-from tests import needed
-from tests.certificates import Authority
-from tests.loopback.conftest import DEADLINE, Running
 from tests.loopback.test_demo_chromium import (
     CHROMIUM_FLAGS,
     in_another_tab,
@@ -29,6 +26,9 @@ from tests.loopback.test_demo_chromium import (
     wait,
     wait_for_state,
 )
+from tests.support import needed
+from tests.support.certificates import Authority
+from tests.support.real_server import DEADLINE, Running
 
 AUTHORITY = Authority()
 SITE = AUTHORITY.issue("localhost")

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests import needed
-from tests.certificates import Authority, Issued
-from tests.loopback.conftest import DEADLINE, Running
+from tests.support import needed
+from tests.support.certificates import Authority, Issued
+from tests.support.real_server import DEADLINE, Running
 
 AUTHORITY = Authority()
 KINDS = {

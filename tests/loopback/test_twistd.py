@@ -20,8 +20,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from daphne_like.options import Options
-from tests import needed
-from tests.loopback.conftest import PROJECTS, TWIST, TWISTD, URL, Running, fetched
+from tests.support import needed
+from tests.support.real_server import PROJECTS, TWIST, TWISTD, URL, Running, fetched
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="twistd makes daemons on POSIX")
 

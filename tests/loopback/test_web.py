@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests import needed
-from tests.loopback.conftest import PROJECTS, Running
 from tests.loopback.test_memory import MAX_GROWTH, PAUSE, resident, send_until_refused
+from tests.support import needed
+from tests.support.real_server import PROJECTS, Running
 
 httpx = needed.module("httpx")
 needed.module("starlette")
@@ -40,7 +40,7 @@ class Tree(Running):
             return popen([*self.command, *arguments], **more)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("tests.loopback.conftest.subprocess.Popen", start)
+            patch.setattr("tests.support.real_server.subprocess.Popen", start)
             super().__init__()
         self.ports = [int(port) for port in self.wait_for(r"ports ([\d ]+)\n")[1].split()]
         self.host = "127.0.0.1"

@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.loopback.conftest import DEADLINE, PROJECTS, TRACEBACK, Running
-from tests.websocket_peer import (
+from tests.support.real_server import DEADLINE, PROJECTS, TRACEBACK, Running
+from tests.support.websocket_peer import (
     BINARY,
     CLOSE,
     DEFLATE,

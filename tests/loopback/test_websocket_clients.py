@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from tests import needed
-from tests.loopback.conftest import DEADLINE, TRACEBACK, Running
-from tests.loopback.playing import ask, connecting, play, resident, seen
-from tests.websocket_peer import (
+from tests.support import needed
+from tests.support.playing import ask, connecting, play, resident, seen
+from tests.support.real_server import DEADLINE, TRACEBACK, Running
+from tests.support.websocket_peer import (
     BINARY,
     CLOSE,
     DEFLATE,

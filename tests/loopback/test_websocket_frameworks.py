@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests import needed
-from tests.loopback.conftest import TRACEBACK, Running
-from tests.loopback.playing import ask, connecting, play
-from tests.websocket_peer import Peer, frame
+from tests.support import needed
+from tests.support.playing import ask, connecting, play
+from tests.support.real_server import TRACEBACK, Running
+from tests.support.websocket_peer import Peer, frame
 
 websockets = needed.module("websockets")
 from websockets.asyncio.client import connect as ws_connect  # noqa: E402

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.memory import Memory
-from tests.soak import LEAVING, soak
-from tests.websocket_peer import TEXT, closing, frame, opening
+from tests.support.memory import Memory
+from tests.support.soak import LEAVING, soak
+from tests.support.websocket_peer import TEXT, closing, frame, opening
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 

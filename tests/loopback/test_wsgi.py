@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests import needed
-from tests.loopback.conftest import Running
+from tests.support import needed
+from tests.support.real_server import Running
 
 needed.module("a2wsgi")
 needed.module("flask")

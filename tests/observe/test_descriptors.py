@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 
 from daphne_like.observe.descriptors import DescriptorWatch, take_one
 from daphne_like.reactor.core import report
-from tests.memory import Loop
+from tests.support.memory import Loop
 
 WARNED = "The file descriptors of this process are used up."
 

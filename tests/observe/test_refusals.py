@@ -11,11 +11,11 @@ import pytest
 from daphne_like.exceptions import PeerError
 from daphne_like.observe import refusals
 from daphne_like.observe.refusals import MAX_LINES, PERIOD_SECONDS, Limit
-from tests.acting import Script
-from tests.h2_peer import H2Peer, asking, data, raw
-from tests.memory import Memory
-from tests.peers import chunked, get, never_answer, post
-from tests.websocket.frames import opening
+from tests.support.applications import Script
+from tests.support.h2_peer import H2Peer, asking, data, raw
+from tests.support.memory import Memory
+from tests.support.peers import chunked, get, never_answer, post
+from tests.support.websocket_frames import opening
 
 Serve = Callable[..., Memory]
 

@@ -17,8 +17,15 @@ from zope.interface import implementer
 
 from daphne_like.reactor.tls import SecuredTransport
 from daphne_like.transport_interfaces import ISendfileTransport
-from tests.reactor.carriers import Carried, Recorder, World, native_asyncio, native_uvloop, reset
 from tests.reactor.test_writing import LARGE
+from tests.support.reactor_carriers import (
+    Carried,
+    Recorder,
+    World,
+    native_asyncio,
+    native_uvloop,
+    reset,
+)
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "sendfile"), reason="there is no os.sendfile")
 

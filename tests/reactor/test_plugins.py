@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.reactor.programs import DEADLINE, EITHER_LOOP, environment, output
+from tests.support.programs import DEADLINE, EITHER_LOOP, environment, output
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="descriptors are passed on POSIX")
 

@@ -23,7 +23,7 @@ from twisted.internet.interfaces import (
 from zope.interface.verify import verifyObject
 
 from daphne_like.reactor.transport import NativeTransport
-from tests.reactor.carriers import (
+from tests.support.reactor_carriers import (
     Carried,
     Recorder,
     Recorders,

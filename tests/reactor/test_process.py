@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.reactor.programs import EITHER_LOOP, output, run
+from tests.support.programs import EITHER_LOOP, output, run
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and children as of POSIX")
 

@@ -10,8 +10,15 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
-from tests.reactor.carriers import Carried, Recorder, World, native_asyncio, native_uvloop, stock
 from tests.reactor.test_writing import LARGE, HalfClosing
+from tests.support.reactor_carriers import (
+    Carried,
+    Recorder,
+    World,
+    native_asyncio,
+    native_uvloop,
+    stock,
+)
 
 CHUNK = b"x" * 30_000
 CHUNKS = 200

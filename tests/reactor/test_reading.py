@@ -12,7 +12,8 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from zope.interface import implementer
 
-from tests.reactor.carriers import (
+from tests.reactor.test_writing import LARGE, HalfClosing
+from tests.support.reactor_carriers import (
     Carried,
     Recorder,
     World,
@@ -21,7 +22,6 @@ from tests.reactor.carriers import (
     reset,
     stock,
 )
-from tests.reactor.test_writing import LARGE, HalfClosing
 
 
 class Pausing(Recorder):

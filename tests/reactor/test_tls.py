@@ -18,9 +18,16 @@ from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
 from twisted.internet.ssl import DefaultOpenSSLContextFactory
 from zope.interface import implementer
 
-from tests.reactor.carriers import Carried, Recorder, World, native_asyncio, native_uvloop, stock
 from tests.reactor.test_producers import CHUNK, CHUNKS, Pull, Push
 from tests.reactor.test_writing import LARGE
+from tests.support.reactor_carriers import (
+    Carried,
+    Recorder,
+    World,
+    native_asyncio,
+    native_uvloop,
+    stock,
+)
 
 
 @pytest.fixture(scope="module")

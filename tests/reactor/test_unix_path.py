@@ -15,7 +15,7 @@ import pytest
 from twisted.internet.error import CannotListenError
 
 from daphne_like.reactor import unix_path
-from tests.reactor.carriers import (
+from tests.support.reactor_carriers import (
     Carried,
     Recorder,
     Recorders,

@@ -10,7 +10,7 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone, Connection
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from zope.interface import implementer
 
-from tests.reactor.carriers import (
+from tests.support.reactor_carriers import (
     Carried,
     Recorder,
     World,

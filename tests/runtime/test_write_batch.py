@@ -11,9 +11,9 @@ import pytest
 
 from daphne_like.http.h1.response_writer import WRITTEN_ALONE
 from daphne_like.websocket.output import MAX_FRAGMENT_SIZE
-from tests.acting import GET, GET_10, body, sending, start
-from tests.memory import Memory, Wire
-from tests.websocket_peer import FrameReader, opening
+from tests.support.applications import GET, GET_10, body, sending, start
+from tests.support.memory import Memory, Wire
+from tests.support.websocket_peer import FrameReader, opening
 
 Serve = Callable[..., Memory]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import needed
+from tests.support import needed
 from tests.testing.conftest import PROJECT, Run
 
 needed.module("channels")

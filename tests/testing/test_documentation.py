@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import needed
+from tests.support import needed
 from tests.testing.conftest import PROJECT, ROOT, Run
 
 PAGE = ROOT / "docs" / "howto" / "testing.rst"

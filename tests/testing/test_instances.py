@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from daphne_like.testing import BaseDaphneTestingInstance, DaphneTestingInstance
-from tests.testing import processes
+from tests.support import processes
 
 DEADLINE = 20.0
 

@@ -17,8 +17,7 @@ from websockets.sync.client import connect
 
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.testing import RunningServer
-from tests import needed
-from tests.testing import processes
+from tests.support import needed, processes
 from tests.testing.conftest import PROJECT, Run, runner
 
 DEADLINE = 20.0
@@ -44,7 +43,7 @@ class TestServer:
 
     def test_an_import_string(self, daphne_like_server: Serve) -> None:
         """An import string is served from a process that has never seen the test."""
-        server = daphne_like_server("tests.testing.processes:application")
+        server = daphne_like_server("tests.support.processes:application")
         assert int(get(server)) != os.getpid()
 
     def test_a_websocket(self, daphne_like_server: Serve) -> None:
@@ -242,7 +241,7 @@ class TestOtherPlugins:
         (tmp_path / "test_it.py").write_text(
             "import asyncio, pytest\n"
             "from urllib.request import urlopen\n"
-            "from tests.testing import processes\n"
+            "from tests.support import processes\n"
             "@pytest.mark.asyncio\n"
             "async def test_it(daphne_like_server):\n"
             "    server = daphne_like_server(processes.application)\n"

@@ -14,8 +14,7 @@ from urllib.request import urlopen
 import pytest
 
 from daphne_like.testing import DaphneProcess
-from tests import needed
-from tests.testing import processes
+from tests.support import needed, processes
 from tests.testing.conftest import Run
 
 DEADLINE = 20.0
@@ -179,7 +178,7 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.request import urlopen
 from asgiref.sync import sync_to_async
 from daphne_like.testing import DaphneProcess
-from tests.testing import processes
+from tests.support import processes
 warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)
 multiprocessing.set_start_method("fork")
 

@@ -11,7 +11,7 @@ import pytest
 
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.tls.certificates import Certificates, Settings
-from tests.certificates import Authority
+from tests.support.certificates import Authority
 
 AUTHORITY = Authority()
 SITE = AUTHORITY.issue("localhost", "example.org", "*.example.org")

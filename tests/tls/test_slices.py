@@ -19,7 +19,7 @@ from zope.interface import implementer
 from daphne_like.tls.certificates import Certificates, Settings
 from daphne_like.tls.connection import HANDSHAKE_SLICE, MAX_DEBT, MIN_SLICE
 from daphne_like.tls.factory import SecureFactory
-from tests.certificates import Authority
+from tests.support.certificates import Authority
 
 AUTHORITY = Authority()
 SITE = AUTHORITY.issue("localhost")

@@ -9,11 +9,11 @@ import weakref
 import pytest
 from twisted.internet.error import ConnectionDone, ConnectionLost
 
-from tests.reactor.carriers import Recorder, World, native_asyncio, native_uvloop, stock
 from tests.reactor.test_producers import ProducerRules
 from tests.reactor.test_reading import ReadingRules
 from tests.reactor.test_writing import LARGE, HalfClosing, WritingRules
-from tests.tls.carriers import Secured
+from tests.support.reactor_carriers import Recorder, World, native_asyncio, native_uvloop, stock
+from tests.support.tls_carriers import Secured
 
 
 class Rules(Secured, WritingRules, ReadingRules, ProducerRules):

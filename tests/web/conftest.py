@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from daphne_like.options import Options
 from daphne_like.web import ASGIResource, StreamingRequest
-from tests.memory import Loop, Memory, Wire
+from tests.support.memory import Loop, Memory, Wire
 
 
 class Root(Resource):

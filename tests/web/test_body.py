@@ -11,8 +11,8 @@ from twisted.web.resource import Resource
 
 from daphne_like.asgi.queue import HIGH_WATER, MAX_EVENTS
 from daphne_like.http.h1.request_reader import MAX_DISCARDED_BODY
-from tests.acting import Script, body, start
-from tests.peers import Recorder, answer_at_once, chunked, get, post, read_answers
+from tests.support.applications import Script, body, start
+from tests.support.peers import Recorder, answer_at_once, chunked, get, post, read_answers
 
 Start = Callable[..., Any]
 MEGABYTE = bytes(range(256)) * 4096

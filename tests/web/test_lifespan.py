@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from tests.peers import get, read_answers, respond
+from tests.support.peers import get, read_answers, respond
 
 Start = Callable[..., Any]
 

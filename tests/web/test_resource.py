@@ -19,8 +19,16 @@ from daphne_like.asgi import lifespan
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.observe import refusals
 from daphne_like.web import ASGIResource
-from tests.acting import GET, Script, body, sending, start
-from tests.peers import Recorder, answer_at_once, get, never_answer, post, read_answers, respond
+from tests.support.applications import GET, Script, body, sending, start
+from tests.support.peers import (
+    Recorder,
+    answer_at_once,
+    get,
+    never_answer,
+    post,
+    read_answers,
+    respond,
+)
 
 Start = Callable[..., Any]
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ApplicationError, ConnectionClosed
-from tests.acting import Script, Trying, body, sending, start
-from tests.peers import get, never_answer, read_answers
+from tests.support.applications import Script, Trying, body, sending, start
+from tests.support.peers import get, never_answer, read_answers
 
 Start = Callable[..., Any]
 GET = get(b"/app")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.acting import DATE
+from tests.support.applications import DATE
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from daphne_like.observe.access import AccessLog
-from tests.memory import Memory
-from tests.websocket.frames import ACCEPTS, OPENING, Socket, close, closes, opening, text
+from tests.support.memory import Memory
+from tests.support.websocket_frames import ACCEPTS, OPENING, Socket, close, closes, opening, text
 
 Serve = Callable[..., Memory]
 

@@ -17,9 +17,9 @@ from daphne_like.asgi.queue import MessageQueue
 from daphne_like.runtime.send_pacing import SendPacing
 from daphne_like.websocket.factory import WebSocketFactory
 from daphne_like.websocket.protocol import WebSocketProtocol
-from tests.acting import Script
-from tests.memory import Memory
-from tests.websocket.frames import OPENING, PING, Socket, close, frame, text
+from tests.support.applications import Script
+from tests.support.memory import Memory
+from tests.support.websocket_frames import OPENING, PING, Socket, close, frame, text
 
 Serve = Callable[..., Memory]
 

@@ -11,8 +11,8 @@ import pytest
 from daphne_like.asgi.queue import EVENT_OVERHEAD, HIGH_WATER, LOW_WATER
 from daphne_like.exceptions import ConnectionClosed
 from daphne_like.websocket.output import MAX_FRAGMENT_SIZE
-from tests.memory import Memory
-from tests.websocket.frames import (
+from tests.support.memory import Memory
+from tests.support.websocket_frames import (
     BINARY,
     CLOSE,
     PING,
@@ -31,7 +31,7 @@ from tests.websocket.frames import (
     sends_text,
     text,
 )
-from tests.websocket.messages import DEFLATE
+from tests.support.websocket_messages import DEFLATE
 
 Serve = Callable[..., Memory]
 END = b"\x00\x00\xff\xff"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ApplicationError, ConnectionClosed
-from tests.memory import Memory
-from tests.websocket.frames import (
+from tests.support.memory import Memory
+from tests.support.websocket_frames import (
     ACCEPTS,
     CONNECT,
     PONG,

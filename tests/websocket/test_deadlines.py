@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.memory import Memory
-from tests.websocket.frames import (
+from tests.support.memory import Memory
+from tests.support.websocket_frames import (
     ACCEPTS,
     CLOSE,
     CONNECT,

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from daphne_like.websocket.deflate import MAX_FINAL_BLOCKS, OCTETS_PER_FINAL_BLOCK
-from tests.memory import Memory
-from tests.websocket.frames import (
+from tests.support.memory import Memory
+from tests.support.websocket_frames import (
     BINARY,
     CLOSE,
     CONTINUATION,

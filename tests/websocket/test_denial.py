@@ -10,9 +10,16 @@ import pytest
 
 from daphne_like.exceptions import ApplicationError, ConnectionClosed
 from daphne_like.runtime.lifecycle import Stage
-from tests.acting import ERROR_500, GET, head
-from tests.memory import Memory
-from tests.websocket.frames import ACCEPTS, CONNECT, Socket, closes, disconnected, sends_text
+from tests.support.applications import ERROR_500, GET, head
+from tests.support.memory import Memory
+from tests.support.websocket_frames import (
+    ACCEPTS,
+    CONNECT,
+    Socket,
+    closes,
+    disconnected,
+    sends_text,
+)
 
 Serve = Callable[..., Memory]
 

@@ -10,10 +10,10 @@ import pytest
 
 from daphne_like.exceptions import ConnectionClosed
 from daphne_like.runtime.lifecycle import Stage
-from tests.acting import ERROR_500, GET, Script, head, sending
-from tests.memory import Memory
-from tests.peers import respond
-from tests.websocket.frames import (
+from tests.support.applications import ERROR_500, GET, Script, head, sending
+from tests.support.memory import Memory
+from tests.support.peers import respond
+from tests.support.websocket_frames import (
     ACCEPTS,
     CONNECT,
     OPENING,

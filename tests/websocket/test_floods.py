@@ -18,9 +18,9 @@ from daphne_like.websocket.protocol import (
     MAX_UNREAD_AFTER_LOSS,
     SKIPPED_FRAME_COST,
 )
-from tests.acting import Script
-from tests.memory import Memory
-from tests.websocket.frames import (
+from tests.support.applications import Script
+from tests.support.memory import Memory
+from tests.support.websocket_frames import (
     BINARY,
     CLOSE,
     CONTINUATION,
@@ -39,7 +39,7 @@ from tests.websocket.frames import (
     got,
     text,
 )
-from tests.websocket.messages import DEFLATE, MEBI, deflated, fragments
+from tests.support.websocket_messages import DEFLATE, MEBI, deflated, fragments
 
 Serve = Callable[..., Memory]
 

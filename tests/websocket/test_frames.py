@@ -10,8 +10,8 @@ import pytest
 
 from daphne_like.websocket import masking
 from daphne_like.websocket.protocol import MAX_SKIPPED
-from tests.memory import Memory
-from tests.websocket.frames import (
+from tests.support.memory import Memory
+from tests.support.websocket_frames import (
     BINARY,
     CLOSE,
     CONTINUATION,
@@ -410,4 +410,4 @@ class TestCuts:
 @pytest.fixture(autouse=True)
 def few_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing here takes many turns of the event loop, and there are many cuts."""
-    monkeypatch.setattr("tests.memory.TURNS", 15)
+    monkeypatch.setattr("tests.support.memory.TURNS", 15)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.acting import GET, Script, head
-from tests.memory import Memory
-from tests.peers import read_answers, respond
-from tests.websocket.asking import CLOSED_1000, answer, unseen
-from tests.websocket.frames import (
+from tests.support.applications import GET, Script, head
+from tests.support.handshakes import CLOSED_1000, answer, unseen
+from tests.support.memory import Memory
+from tests.support.peers import read_answers, respond
+from tests.support.websocket_frames import (
     ACCEPTS,
     KEY,
     OPENING,

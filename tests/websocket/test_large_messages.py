@@ -8,8 +8,8 @@ import pytest
 
 from daphne_like.exceptions import ConnectionClosed
 from daphne_like.websocket.output import MAX_FRAGMENT_SIZE
-from tests.memory import Memory
-from tests.websocket.frames import (
+from tests.support.memory import Memory
+from tests.support.websocket_frames import (
     BINARY,
     CLOSE,
     CONTINUATION,

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.acting import Script
-from tests.memory import Memory
-from tests.websocket.frames import (
+from tests.support.applications import Script
+from tests.support.memory import Memory
+from tests.support.websocket_frames import (
     ACCEPTS,
     BINARY,
     CLOSE,
@@ -27,7 +27,7 @@ from tests.websocket.frames import (
     read_frames,
     text,
 )
-from tests.websocket.messages import DEFLATE, MEBI, compressed, deflated, fragments
+from tests.support.websocket_messages import DEFLATE, MEBI, compressed, deflated, fragments
 
 Serve = Callable[..., Memory]
 

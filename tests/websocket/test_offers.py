@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.acting import Script
-from tests.memory import Memory
-from tests.websocket.asking import CLOSED_1000, answer, unseen
-from tests.websocket.frames import (
+from tests.support.applications import Script
+from tests.support.handshakes import CLOSED_1000, answer, unseen
+from tests.support.memory import Memory
+from tests.support.websocket_frames import (
     ACCEPTS,
     OPENING,
     opening,

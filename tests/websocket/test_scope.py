@@ -12,9 +12,9 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import ISSLTransport, ISystemHandle
 from zope.interface import alsoProvides
 
-from tests.acting import Script
-from tests.memory import Memory
-from tests.websocket.frames import FIELDS, KEY, OPENING, opening, refused
+from tests.support.applications import Script
+from tests.support.memory import Memory
+from tests.support.websocket_frames import FIELDS, KEY, OPENING, opening, refused
 
 Serve = Callable[..., Memory]
 

@@ -15,10 +15,10 @@ from twisted.internet.interfaces import ISSLTransport, ISystemHandle
 from zope.interface import alsoProvides
 
 from daphne_like.exceptions import ApplicationError
-from tests import needed
-from tests.acting import EXTENSIONS, GET_10, Trying, body, sending, start
-from tests.http.extensions.asking import Asked, AskedOfHTTP1, AskedOfHTTP2, Fields
-from tests.memory import Memory
+from tests.support import needed
+from tests.support.applications import EXTENSIONS, GET_10, Trying, body, sending, start
+from tests.support.extension_clients import Asked, AskedOfHTTP1, AskedOfHTTP2, Fields
+from tests.support.memory import Memory
 
 Serve = Callable[..., Memory]
 

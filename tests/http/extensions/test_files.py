@@ -14,7 +14,7 @@ import pytest
 from daphne_like.exceptions import ApplicationError
 from daphne_like.http import file_range as files
 from daphne_like.http.file_range import MAX_READ_SIZE, MIN_READ_SIZE, FileRange, open_file
-from tests.memory import Loop
+from tests.support.memory import Loop
 
 OCTETS = bytes(range(251)) * 4000
 

@@ -17,11 +17,11 @@ from hyperframe.frame import PushPromiseFrame
 
 from daphne_like.exceptions import ApplicationError
 from daphne_like.http.h2.stream import MAX_PROMISES
-from tests import needed
-from tests.acting import EXTENSIONS, Script, body, start
-from tests.h2_peer import H2Peer, goaway, settings
-from tests.http.extensions.asking import Fields, plain
-from tests.memory import Memory
+from tests.support import needed
+from tests.support.applications import EXTENSIONS, Script, body, start
+from tests.support.extension_clients import Fields, plain
+from tests.support.h2_peer import H2Peer, goaway, settings
+from tests.support.memory import Memory
 
 Serve = Callable[..., Memory]
 PUSH = "http.response.push"

@@ -13,8 +13,8 @@ from daphne_like.exceptions import PeerError
 from daphne_like.http.h1.chunked import FREE_OVERHEAD, MAX_OVERHEAD, ChunkedDecoder
 from daphne_like.http.h1.request_reader import MAX_CHUNKS_A_TURN
 from daphne_like.runtime.lifecycle import Stage
-from tests.memory import Memory
-from tests.peers import Recorder, answer_at_once, chunked, get, read_answers
+from tests.support.memory import Memory
+from tests.support.peers import Recorder, answer_at_once, chunked, get, read_answers
 
 Serve = Callable[..., Memory]
 

@@ -11,8 +11,8 @@ import pytest
 from twisted.internet.interfaces import INegotiated, ISSLTransport
 from zope.interface import implementer
 
-from tests.acting import Script, body, start
-from tests.h2_peer import (
+from tests.support.applications import Script, body, start
+from tests.support.h2_peer import (
     CALM,
     GET,
     NO_ERROR,
@@ -28,8 +28,8 @@ from tests.h2_peer import (
     raw,
     settings,
 )
-from tests.memory import Memory, Wire
-from tests.peers import answer_at_once, never_answer, respond
+from tests.support.memory import Memory, Wire
+from tests.support.peers import answer_at_once, never_answer, respond
 
 Serve = Callable[..., Memory]
 

@@ -15,8 +15,8 @@ from daphne_like.http.h2.priority import Priority, parse_priority
 from daphne_like.http.h2.send_scheduler import MAX_DRAIN_WINDOW, MAX_EXTRA_WINDOW, WRITTEN_IN_A_TURN
 from daphne_like.http.h2.state_machine import FIRST_WINDOW
 from daphne_like.http.h2.stream import MAX_DISCARDED_BODY
-from tests.acting import Script, body, sending, start
-from tests.h2_peer import (
+from tests.support.applications import Script, body, sending, start
+from tests.support.h2_peer import (
     CANCEL,
     PROTOCOL,
     H2Peer,
@@ -27,8 +27,8 @@ from tests.h2_peer import (
     settings,
     window,
 )
-from tests.memory import Memory
-from tests.peers import never_answer
+from tests.support.memory import Memory
+from tests.support.peers import never_answer
 
 Serve = Callable[..., Memory]
 MAX_FRAME_SIZE = 16384

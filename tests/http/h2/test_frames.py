@@ -13,8 +13,8 @@ import pytest
 from hpack import Encoder
 from hyperframe.frame import RstStreamFrame
 
-from tests.acting import Script, body, start
-from tests.h2_peer import (
+from tests.support.applications import Script, body, start
+from tests.support.h2_peer import (
     COMPRESSION,
     FLOW_CONTROL,
     FRAME_SIZE,
@@ -33,8 +33,8 @@ from tests.h2_peer import (
     settings,
     window,
 )
-from tests.memory import Memory
-from tests.peers import never_answer
+from tests.support.memory import Memory
+from tests.support.peers import never_answer
 
 Serve = Callable[..., Memory]
 

@@ -9,8 +9,9 @@ import pytest
 
 from daphne_like.http.h2.send_scheduler import SendScheduler
 from daphne_like.observe import refusals
-from tests.acting import Script, body, sending, start
-from tests.h2_peer import (
+from tests.http.h2.test_frames import BLOCK, block
+from tests.support.applications import Script, body, sending, start
+from tests.support.h2_peer import (
     CALM,
     CANCEL,
     COMPRESSION,
@@ -26,9 +27,8 @@ from tests.h2_peer import (
     settings,
     window,
 )
-from tests.http.h2.test_frames import BLOCK, block
-from tests.memory import Memory
-from tests.peers import answer_at_once, never_answer
+from tests.support.memory import Memory
+from tests.support.peers import answer_at_once, never_answer
 
 Serve = Callable[..., Memory]
 

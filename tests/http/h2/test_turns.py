@@ -13,8 +13,10 @@ import pytest
 from hpack import Encoder
 
 from daphne_like.http.h2.flood_budget import BURST, MAX_TURN_COST, MIN_DATA
-from tests.acting import Script, body, sending, start
-from tests.h2_peer import (
+from tests.http.h2.test_frames import BLOCK, block
+from tests.http.h2.test_websocket import Echo, Opened
+from tests.support.applications import Script, body, sending, start
+from tests.support.h2_peer import (
     CALM,
     GET,
     NO_ERROR,
@@ -28,11 +30,9 @@ from tests.h2_peer import (
     settings,
     window,
 )
-from tests.http.h2.test_frames import BLOCK, block
-from tests.http.h2.test_websocket import Echo, Opened
-from tests.memory import Memory
-from tests.peers import answer_at_once, never_answer
-from tests.websocket_peer import BINARY, TEXT, frame
+from tests.support.memory import Memory
+from tests.support.peers import answer_at_once, never_answer
+from tests.support.websocket_peer import BINARY, TEXT, frame
 
 Serve = Callable[..., Memory]
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.acting import body, sending, start
-from tests.h2_peer import CANCEL, GET, NO_ERROR, PROTOCOL, H2Peer, data, ping, reset, window
-from tests.memory import Memory
-from tests.websocket_peer import (
+from tests.support.applications import body, sending, start
+from tests.support.h2_peer import CANCEL, GET, NO_ERROR, PROTOCOL, H2Peer, data, ping, reset, window
+from tests.support.memory import Memory
+from tests.support.websocket_peer import (
     BINARY,
     CLOSE,
     END_OF_BLOCK,

@@ -9,8 +9,8 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.settings import SettingCodes
 
-from tests import needed
-from tests.memory import Memory, Wire
+from tests.support import needed
+from tests.support.memory import Memory, Wire
 
 Fields = list[tuple[bytes, bytes]]
 

@@ -12,8 +12,8 @@ import pytest
 
 from daphne_like.tls.certificates import Certificates, Settings
 from daphne_like.tls.factory import SecureFactory
-from tests.certificates import Authority
-from tests.reactor.carriers import Carried, World
+from tests.support.certificates import Authority
+from tests.support.reactor_carriers import Carried, World
 
 
 class Peer:

@@ -18,9 +18,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from tests import needed
-from tests.loopback.conftest import DEADLINE, PROJECTS, Running
-from tests.websocket_peer import Peer
+from tests.support import needed
+from tests.support.real_server import DEADLINE, PROJECTS, Running
+from tests.support.websocket_peer import Peer
 
 NATIVE = "daphne_like.reactor.transport.NativeTransport"
 STOCK_TCP = "twisted.internet.tcp.Server"

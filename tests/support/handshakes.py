@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.acting import Script, sending
-from tests.memory import Memory
-from tests.websocket.frames import ACCEPTS, SWITCHED
+from tests.support.applications import Script, sending
+from tests.support.memory import Memory
+from tests.support.websocket_frames import ACCEPTS, SWITCHED
 
 Serve = Callable[..., Memory]
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests import needed
-from tests.loopback.conftest import DEADLINE, Running
-from tests.memory import Loop
-from tests.websocket_peer import Peer
+from tests.support import needed
+from tests.support.memory import Loop
+from tests.support.real_server import DEADLINE, Running
+from tests.support.websocket_peer import Peer
 
 
 def play(story: Coroutine[Any, Any, Any]) -> Any:

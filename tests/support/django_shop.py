@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests import needed
-from tests.loopback.conftest import DEADLINE, PROJECTS, TRACEBACK, Running
+from tests.support import needed
+from tests.support.real_server import DEADLINE, PROJECTS, TRACEBACK, Running
 
 needed.module("django")
 

@@ -1,4 +1,4 @@
-"""`python -m tests.soak`: many WebSockets come, talk, idle and go in every way; what is left?
+"""`python -m tests.support.soak`: WebSockets come, talk, idle and go in every way; what is left?
 
 Two processes: the command with tests/projects/soaking.py, and this one, which is all the clients.
 """
@@ -16,10 +16,10 @@ import time
 from collections import Counter
 from typing import Any, NamedTuple
 
-from tests import needed
-from tests.loopback.conftest import TRACEBACK, Running
-from tests.loopback.playing import ask
-from tests.websocket_peer import (
+from tests.support import needed
+from tests.support.playing import ask
+from tests.support.real_server import TRACEBACK, Running
+from tests.support.websocket_peer import (
     BINARY,
     CLOSE,
     CONTINUATION,
@@ -267,7 +267,7 @@ def settled(running: Running, cold: dict[str, int]) -> dict[str, int]:
 
 def main() -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.support.soak", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--connections", type=int, default=1000)
     arguments = parser.parse_args()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from tests.websocket.frames import BINARY, CONTINUATION, frame
+from tests.support.websocket_frames import BINARY, CONTINUATION, frame
 
 DEFLATE = b"Sec-WebSocket-Extensions: permessage-deflate"
 MEBI = 1 << 20

@@ -7,8 +7,8 @@ import itertools
 import struct
 from typing import Any, NamedTuple
 
-from tests.acting import DATE, SERVER, Script
-from tests.memory import Memory
+from tests.support.applications import DATE, SERVER, Script
+from tests.support.memory import Memory
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 """RFC 6455, 1.3: the key of its example, and what a server makes of it."""

@@ -1,6 +1,6 @@
 """An attacker of HTTP/2 that sends as fast as it can.
 
-Usage: python -m tests.loopback.http2_attacks ATTACK PORT SECONDS plain|tls
+Usage: python -m tests.support.http2_attacks ATTACK PORT SECONDS plain|tls
 
 It keeps to the windows that it is given, reads what it is sent, and connects again when it is sent
 away.

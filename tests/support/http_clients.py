@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.h2_peer import CANCEL, H2Peer, data, reset
-from tests.memory import Memory
+from tests.support.h2_peer import CANCEL, H2Peer, data, reset
+from tests.support.memory import Memory
 
 Field = tuple[bytes, bytes]
 
