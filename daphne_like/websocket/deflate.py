@@ -1,6 +1,6 @@
-"""permessage-deflate (RFC 7692): which of a client's offers is accepted, and how.
+"""permessage-deflate (RFC 7692): accepts an offer of the client and bounds decompression.
 
-The parameters' own rules, the negotiated answer and the compression are autobahn's.
+autobahn checks the parameters, builds the negotiated response and compresses.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ log = logging.getLogger("daphne_like.websocket")
 NAME = "permessage-deflate"
 DAMAGED = "The compressed message is damaged"
 STRIPPED = b"\x00\x00\xff\xff"
-"""The end of each message that its sender leaves out (RFC 7692, 7.2.1)."""
+"""The last octets of each message, which the sender removes (RFC 7692, 7.2.1)."""
 WINDOW_BITS = re.compile(r"[1-9][0-9]?")
-"""A decimal number without leading zeros (RFC 7692, 7.1.2.1); `int` would take 010, +10 and 1_0."""
+"""A decimal number without leading zeros (RFC 7692, 7.1.2.1); `int` also accepts 010, +10, 1_0."""
 MAX_FINAL_BLOCKS = 64
-"""Blocks with BFINAL in one message, beside those that OCTETS_PER_FINAL_BLOCK allows. Each costs a
-new decompressor, some microseconds, and an empty one is two octets long."""
+"""Blocks with BFINAL in one message, in addition to those that OCTETS_PER_FINAL_BLOCK allows. Each
+needs a new decompressor, which takes some microseconds, while an empty block has two octets."""
 OCTETS_PER_FINAL_BLOCK = 256
-"""Inflated octets of a message that allow one more block with BFINAL."""
+"""Number of inflated octets of a message that allow one more block with BFINAL."""
 FIRST_PIECE = 64
-"""Octets that a new decompressor is fed with first, and twice as many each time after that. zlib
-copies what it was fed with and lies behind a final block, so a whole message must not be fed for
-each of its final blocks."""
+"""Size of the first piece that a new decompressor is fed; each later piece is twice as large. zlib
+copies all input behind a final block, so feeding the whole rest after each final block would take
+quadratic time."""
 
 
 def accept_offer(
@@ -44,16 +44,16 @@ def accept_offer(
     memory_level: int,
     max_message_size: int | None,
 ) -> PerMessageDeflateOfferAccept | None:
-    """Accept the first offer of permessage-deflate that can be (RFC 7692, 5 and 7.1).
+    """Accept the first acceptable offer of permessage-deflate (RFC 7692, 5 and 7.1).
 
-    An offer that breaks a rule is declined; the handshake succeeds nevertheless.
+    An offer that breaks a rule is declined; the handshake still succeeds.
 
     Args:
         offered: extensions of the opening handshake.
-        window_bits: 9 to 15, for both directions. A client that cannot bound its own window is
-            asked to forget it after each message, which bounds our memory better still.
-        memory_level: 1 to 9, zlib's, of our compressor.
-        max_message_size: octets of a message when it is decompressed; None for no limit.
+        window_bits: 9 to 15, for both directions. A client that does not let the server limit its
+            window is asked not to take over its context, which saves even more memory here.
+        memory_level: zlib's memory level of the server's compressor, 1 to 9.
+        max_message_size: octets of a decompressed message; None for no limit.
     """
     for name, parameters in offered:
         if name != NAME:
@@ -67,7 +67,7 @@ def accept_offer(
             log.debug("! offer of %s declined: %s", NAME, error)
             continue
         bounded = offer.accept_max_window_bits
-        # autobahn leaves out how far the client bounds itself; the answer may not be larger.
+        # autobahn drops the value that the client offers; the response must not exceed it.
         (own, *_) = parameters.get("client_max_window_bits", [True])
         client_bits = window_bits if own is True else min(window_bits, int(own))
         return PerMessageDeflateOfferAccept(
@@ -82,7 +82,7 @@ def accept_offer(
 
 
 def are_window_bits(parameters: Parameters) -> bool:
-    """Return whether the window sizes of an offer are written as RFC 7692, 7.1.2.1, asks."""
+    """Tell whether the window sizes of an offer are valid numbers (RFC 7692, 7.1.2.1)."""
     values = [
         value
         for name in ("server_max_window_bits", "client_max_window_bits")
@@ -94,35 +94,35 @@ def are_window_bits(parameters: Parameters) -> bool:
 class Deflate(PerMessageDeflate):  # type: ignore[misc] # untyped base
     """autobahn's compressor and decompressor, for whole messages of a bounded size.
 
-    autobahn bounds what it inflates from 26.7 on, which needs Python 3.11: so it is done here.
-    autobahn also stops at a block with BFINAL, behind which RFC 7692, 7.2.3.4, allows others: here
-    a new decompressor takes over, with the window of the one before it. autobahn's private names
-    for the two zlib objects are used in this class alone.
+    autobahn bounds decompression only from version 26.7, which needs Python 3.11, so this class
+    does it. autobahn also stops at a block with BFINAL, although RFC 7692, 7.2.3.4, allows more
+    blocks after it. This class continues with a new decompressor, which gets the window of the
+    previous one. Only this class uses autobahn's private names for the two zlib objects.
     """
 
     _decompressor: Any
     _received = 0  # inflated octets of the message so far
-    _final_blocks = 0  # of the message so far
-    _recent: bytearray | None = None  # inflated last: at least a window, if there was as much
-    _remembers = True  # octets of this message are needed after the next call
+    _final_blocks = 0  # blocks with BFINAL in the message so far
+    _recent: bytearray | None = None  # the last inflated octets: at least a window if available
+    _remembers = True  # whether later calls need octets of this message
 
     @property
     def has_compressor(self) -> bool:
-        """Whether there is one, with what it remembers."""
+        """True while a compressor with its context is in memory."""
         return self._compressor is not None
 
     def forget_compressor(self) -> None:
-        """Give it up; the next message has another, which refers to nothing: no peer can tell."""
+        """Free the compressor. The next message gets a new one; the peer sees no difference."""
         self._compressor = None
 
     def compress_message(self, payload: bytes) -> bytes:
-        """The octets of a compressed message."""
+        """Return the octets of a compressed message."""
         self.start_compress_message()
         octets: bytes = self.compress_message_data(payload) + self.end_compress_message()
         return octets
 
     def decompress_message(self, payload: bytes | bytearray) -> bytes:
-        """Return the message in the payload of its only frame.
+        """Decompress a message that consists of one frame.
 
         Raises:
             FrameError: see decompress_message_data.
@@ -145,14 +145,14 @@ class Deflate(PerMessageDeflate):  # type: ignore[misc] # untyped base
     def decompress_message_data(
         self, data: bytes | bytearray, max_output_len: int | None = None
     ) -> bytes:
-        """Return the octets of a part of a message.
+        """Decompress a part of a message.
 
         Args:
             data: unmasked.
-            max_output_len: autobahn's bound, which ours makes needless.
+            max_output_len: autobahn's limit, ignored because this class has its own.
         Raises:
-            FrameError: 1009 for more than a message may have, and inflating has stopped there
-                (S28); 1007 for data that cannot be inflated; 1008 for too many final blocks.
+            FrameError: 1009 if the message is too large, and inflating stops at the limit (S28);
+                1007 for data that cannot be inflated; 1008 for too many final blocks.
         """
         octets = self._inflate(data)
         if self._decompressor.eof:
@@ -165,10 +165,10 @@ class Deflate(PerMessageDeflate):  # type: ignore[misc] # untyped base
         """End a message.
 
         Raises:
-            FrameError: 1007, it is not whole.
+            FrameError: 1007 if the message is incomplete.
         """
         decompressor = self._decompressor
-        # Behind a final block there is no block whose end was left out.
+        # After a final block there is no end to restore.
         if not decompressor.eof:
             try:
                 decompressor.decompress(STRIPPED)
@@ -178,7 +178,7 @@ class Deflate(PerMessageDeflate):  # type: ignore[misc] # untyped base
             self._recent = None
 
     def _inflate(self, data: bytes | bytearray | memoryview) -> bytes:
-        """Feed the decompressor, and hold the message to its limit."""
+        """Feed the decompressor, and enforce the maximum size of the message."""
         most = self.max_message_size
         try:
             if most is None:
@@ -193,10 +193,10 @@ class Deflate(PerMessageDeflate):  # type: ignore[misc] # untyped base
         return octets
 
     def _inflate_rest(self, octets: bytes) -> bytes:
-        """Inflate the octets behind a final block, with a new decompressor for each such block.
+        """Inflate the octets after a final block, with a new decompressor for each such block.
 
         Args:
-            octets: inflated already; the decompressor has kept the octets that lie behind them.
+            octets: the octets inflated so far; the decompressor holds the rest of the input.
         Returns:
             All octets of this part of the message.
         """
@@ -221,7 +221,7 @@ class Deflate(PerMessageDeflate):  # type: ignore[misc] # untyped base
         return b"".join(parts)
 
     def _renew(self) -> None:
-        """Replace a decompressor that has met a final block; the window stays."""
+        """Replace a decompressor that has reached a final block; keep its window."""
         self._final_blocks += 1
         if self._final_blocks > MAX_FINAL_BLOCKS + self._received // OCTETS_PER_FINAL_BLOCK:
             raise FrameError(1008, "The compressed message has too many final blocks")
@@ -230,7 +230,7 @@ class Deflate(PerMessageDeflate):  # type: ignore[misc] # untyped base
         self._decompressor = zlib.decompressobj(-bits, zdict=window)
 
     def _remember(self, octets: bytes) -> None:
-        """Keep the window, which zlib does not give away, in case that a final block comes."""
+        """Store the window for a new decompressor, because zlib does not expose it."""
         window = 1 << self.client_max_window_bits
         size = len(octets)
         if size >= window:
@@ -240,5 +240,5 @@ class Deflate(PerMessageDeflate):  # type: ignore[misc] # untyped base
             if recent is None:
                 self._recent = recent = bytearray()
             recent += octets
-            if len(recent) > window + (window >> 2):  # not each time: it moves the rest
+            if len(recent) > window + (window >> 2):  # not on each call, because it copies
                 del recent[:-window]

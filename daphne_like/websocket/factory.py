@@ -1,4 +1,4 @@
-"""The factory of WebSockets: what all of them have in common."""
+"""The factory of WebSockets: the settings they share, and their sessions and protocols."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from daphne_like.runtime.context import ServerContext
 
 CLOSING_SECONDS = 5
-"""For the peer to answer a close frame."""
+"""Seconds for the peer to respond to a close frame."""
 
 
 class WebSocketFactory(WebSocketServerFactory):  # type: ignore[misc] # untyped base
-    """Makes a session of a request that asks for one, and a protocol of an accepted session.
+    """Creates a session for an opening handshake, and a protocol for an accepted session.
 
     Args:
-        context: whose application the sessions serve.
+        context: provides the application and the options.
     """
 
     noisy = False
 
     def __init__(self, context: ServerContext) -> None:
-        # Not the constructor of autobahn's Twisted factory, which imports the reactor. Its base
-        # seeds the process's random numbers, which are the application's.
+        # The constructor of autobahn's Twisted factory would import the reactor. The constructor
+        # of its base class seeds Python's random numbers, which the application may have seeded.
         state = random.getstate()
         autobahn.WebSocketServerFactory.__init__(self)
         random.setstate(state)
@@ -49,16 +49,16 @@ class WebSocketFactory(WebSocketServerFactory):  # type: ignore[misc] # untyped 
             autoPingInterval=options.ping_interval or 0,
             autoPingTimeout=options.ping_timeout or 0,
         )
-        # autobahn (26.10) has no public way to give it a clock; with its own it would need the
-        # process's reactor.
+        # autobahn (26.10) has no public parameter for a clock; its default needs the global
+        # reactor.
         self._batched_timer = Timers(context)
         self.protocol = make_protocol_class(self)
 
     def session_for(self, request: Exchange, *, has_body: bool) -> Session | None:
-        """A session in the place of a request's exchange; None if it asks for no WebSocket.
+        """Return a session that replaces the request's exchange; None if it is no handshake.
 
         Raises:
-            PeerError: it asks for one as RFC 6455 does not allow.
+            PeerError: the opening handshake violates RFC 6455.
         """
         scope = request.scope
         if not asks_for_websocket(scope["headers"]):
@@ -66,10 +66,10 @@ class WebSocketFactory(WebSocketServerFactory):  # type: ignore[misc] # untyped 
         return self.session(request, has_body=has_body)
 
     def session(self, request: Exchange, *, has_body: bool) -> Session:
-        """The session of a request that asks for one.
+        """Return the session for an opening handshake.
 
         Raises:
-            PeerError: it does so as RFC 6455 or RFC 8441 does not allow.
+            PeerError: the opening handshake violates RFC 6455 or RFC 8441.
         """
         scope = request.scope
         opening = check_opening(
@@ -82,27 +82,27 @@ class WebSocketFactory(WebSocketServerFactory):  # type: ignore[misc] # untyped 
         return Session(self, request, opening)
 
     def open(self, session: Session, deflate: Any) -> WebSocketProtocol:
-        """A protocol for a session that the application has accepted."""
+        """Return a protocol for a session that the application has accepted."""
         protocol: WebSocketProtocol = self.protocol(session, deflate)
         protocol.factory = self
         return protocol
 
 
 def make_protocol_class(factory: WebSocketFactory) -> type[WebSocketProtocol]:
-    """A protocol class that has what autobahn sets for each connection as its own attributes.
+    """Return a protocol class with the attributes that autobahn sets on each connection.
 
     autobahn's set-up of one connection (`_connectionMade`, 26.10) copies the factory's options and
-    sets some sixty attributes: as much time as all the rest of a handshake, and 3 KiB (measured).
-    What it sets is the same for all: numbers, None, False, and three objects that are shared on
-    purpose: statistics that nobody reads, a queue for chopped writes, which are never made, and
-    the validator of text, of which each connection makes its own when it needs one.
+    sets about sixty attributes. That takes as much time as the rest of a handshake, and 3 KiB
+    (measured). The values are the same for all connections: numbers, None and False, statistics
+    that nobody reads, and a queue for chopped writes, which are never made. A connection creates
+    its own text validator when it needs one.
     """
     pattern = WebSocketProtocol.__new__(WebSocketProtocol)
     pattern.factory = factory
     autobahn.WebSocketProtocol._connectionMade(pattern)
     attributes = {
         **vars(pattern),
-        # What autobahn's own handshake would set.
+        # The attributes that autobahn's own handshake would set.
         "state": OPEN,
         "websocket_version": 13,
         "inside_message": False,

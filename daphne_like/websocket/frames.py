@@ -1,4 +1,4 @@
-"""Octets of frames (RFC 6455, 5.2): heads, and where a frame ends. No connection, no state."""
+"""Builds frame heads and finds the end of frames (RFC 6455, 5.2). No connection, no state."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ FINAL = 0x80
 COMPRESSED = 0x40
 MASKED = 0x80
 USUAL = (FINAL | TEXT, FINAL | BINARY)
-"""First octets of data frames that are a whole message."""
+"""First octets of data frames that hold a complete message."""
 USUAL_COMPRESSED = (*USUAL, *(first | COMPRESSED for first in USUAL))
 CONTROL = range(FINAL | CLOSE, FINAL | 0x0B)
-"""First octets of a close, ping or pong that is as it should be."""
+"""First octets of valid close, ping and pong frames."""
 MAX_CONTROL_PAYLOAD = 125
-"""Octets of a control frame's payload; longer lengths are extended ones."""
+"""Maximum octets in the payload of a control frame; a greater length is an extended one."""
 
 SHORT_HEADS = {
     first: [bytes((first, size)) for size in range(MAX_CONTROL_PAYLOAD + 1)]
@@ -22,11 +22,11 @@ SHORT_HEADS = {
 
 
 def frame_end(octets: bytes, start: int) -> int | None:
-    """Where the frame ends, or will, that begins at `start`; None if its length is not there.
+    """Return the index of the end of a frame; None if its length has not arrived.
 
     Args:
-        octets: at least one from `start` on.
-        start: an index.
+        octets: received octets, at least one from `start` on. The frame may end after them.
+        start: the index of the first octet of the frame.
     """
     size = len(octets)
     if size - start < 2:
@@ -44,10 +44,10 @@ def frame_end(octets: bytes, start: int) -> int | None:
 
 
 def frame_head(first: int, size: int) -> bytes:
-    """The head of an unmasked frame.
+    """Return the head of an unmasked frame.
 
     Args:
-        first: its first octet: FIN, RSV1, opcode.
+        first: the first octet: FIN, RSV1 and opcode.
         size: octets of payload.
     """
     if size <= MAX_CONTROL_PAYLOAD:

@@ -1,7 +1,7 @@
-"""The opening handshake: what RFC 6455, 4.2.1, asks of a request, and the fields of the answer.
+"""Checks opening handshakes (RFC 6455, 4.2.1), and computes Sec-WebSocket-Accept.
 
-The request has been parsed by HTTP: its octets are never looked at again (CVE-2026-44546). What
-the application answers is in session.py.
+The HTTP connection has parsed the request; its octets are never parsed again (CVE-2026-44546). The
+response of the application is handled in session.py.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ Parameters = dict[str, list[str | bool]]
 
 
 class OpeningHandshake(NamedTuple):
-    """What a valid opening handshake asks for."""
+    """The content of a valid opening handshake."""
 
     key: bytes
-    """b"" over HTTP/2, where nothing is proved by it (RFC 8441, 5)."""
+    """The value of Sec-WebSocket-Key; b"" over HTTP/2, which does not use it (RFC 8441, 5)."""
     subprotocols: list[str]
-    """As offered, the one that the client likes best first."""
+    """The offered subprotocols, in the client's order of preference."""
     extensions: list[tuple[str, Parameters]]
-    """As offered; a parameter without a value has True, one that stands twice two of them."""
+    """The offered extensions. Each parameter has a list of values; True means no value."""
 
 
 def by_name(fields: Fields) -> dict[bytes, list[bytes]]:
-    """The values of the fields that a handshake looks at, by name, in their order."""
+    """Return the values of the fields that a handshake uses, by name, in their order."""
     found: dict[bytes, list[bytes]] = {}
     for name, value in fields:
         if name in LOOKED_AT:
@@ -59,36 +59,37 @@ def by_name(fields: Fields) -> dict[bytes, list[bytes]]:
 
 
 def members(listed: Iterable[bytes]) -> list[bytes]:
-    """The members of a list-based field (RFC 9110, 5.6.1), empty ones left out."""
+    """Return the members of a list-based field (RFC 9110, 5.6.1) without empty ones."""
     return [
         member for value in listed for part in value.split(b",") if (member := part.strip(b" \t"))
     ]
 
 
 def has_token(listed: Iterable[bytes], token: bytes) -> bool:
-    """Whether a list of tokens has one, in any case."""
+    """Tell whether a list of tokens contains one, ignoring case."""
     return any(member.lower() == token for member in members(listed))
 
 
 def asks_for_websocket(fields: Fields) -> bool:
-    """Whether a request is an opening handshake, valid or not."""
+    """Tell whether a request is an opening handshake, valid or not."""
     return has_token([value for name, value in fields if name == b"upgrade"], b"websocket")
 
 
 def check_opening(
     method: str, http_version: str, fields: Fields, *, has_body: bool, origins: Collection[str]
 ) -> OpeningHandshake:
-    """Check a request that asks for WebSocket (RFC 6455, 4.2.1); what it asks for.
+    """Check an opening handshake and return its content (RFC 6455, 4.2.1).
 
     Args:
-        method: of the request, as sent.
-        http_version: "1.0", "1.1" or "2", where the request is an extended CONNECT (RFC 8441).
-        fields: names in lower case. HTTP has checked them: one Host and no more in HTTP/1.1.
-        has_body: the request has a body, of whatever framing.
-        origins: the values of Origin that are served; all of them if there are none.
+        method: the request method as sent.
+        http_version: "1.0", "1.1" or "2"; the latter for an extended CONNECT (RFC 8441).
+        fields: names in lower case. The HTTP connection has checked them; in HTTP/1.1 there is
+            exactly one Host.
+        has_body: the request has a body, whatever its framing.
+        origins: the accepted values of Origin; empty to accept all.
     Raises:
-        PeerError: 405 for another method than GET, 426 for another version than 13, 403 for a
-            foreign origin, 400 for the rest.
+        PeerError: 405 for a method other than GET, 426 for a version other than 13, 403 for a
+            foreign origin, 400 otherwise.
     """
     found = by_name(fields)
     key = b"" if http_version == "2" else upgrade_key(method, http_version, found, has_body)
@@ -99,7 +100,7 @@ def check_opening(
     origin = found.get(b"origin", ())
     if len(origin) > 1:
         raise PeerError(400, "More than one Origin field.")
-    # Whoever sends no Origin is no browser, and could send any.
+    # A client that sends no Origin is not a browser, and could send any value.
     if origins and origin and origin[0].decode("latin-1") not in origins:
         raise PeerError(403, "This origin is not served.")
     return OpeningHandshake(
@@ -112,10 +113,10 @@ def check_opening(
 def upgrade_key(
     method: str, http_version: str, found: dict[bytes, list[bytes]], has_body: bool
 ) -> bytes:
-    """The key of a request that asks for an upgrade in HTTP/1.1; b"" if it is not one.
+    """Return the key of an opening handshake in HTTP/1.1; b"" without exactly one key.
 
     Raises:
-        PeerError: it is no such request.
+        PeerError: the request is not a valid upgrade request.
     """
     if method != "GET":
         raise PeerError(405, "A WebSocket is opened with GET.", b"Allow: GET\r\n")
@@ -130,7 +131,7 @@ def upgrade_key(
 
 
 def is_key(value: bytes) -> bool:
-    """Whether a value is 16 octets in base64."""
+    """Tell whether a value is 16 octets in base64."""
     try:
         return len(value) == 24 and len(base64.b64decode(value, validate=True)) == 16
     except binascii.Error:
@@ -138,10 +139,10 @@ def is_key(value: bytes) -> bool:
 
 
 def offered_subprotocols(listed: Iterable[bytes]) -> list[str]:
-    """The subprotocols of all Sec-WebSocket-Protocol fields (RFC 6455, 4.1 and 11.3.4).
+    """Return the subprotocols of all Sec-WebSocket-Protocol fields (RFC 6455, 4.1 and 11.3.4).
 
     Raises:
-        PeerError: 400 for one that is no token (S25), or that stands twice.
+        PeerError: 400 for a name that is not a token (S25), a repeated name, or too many names.
     """
     names = members(listed)
     if (
@@ -154,12 +155,12 @@ def offered_subprotocols(listed: Iterable[bytes]) -> list[str]:
 
 
 def offered_extensions(listed: Iterable[bytes]) -> list[tuple[str, Parameters]]:
-    """The extensions of all Sec-WebSocket-Extensions fields (RFC 6455, 9.1).
+    """Return the extensions of all Sec-WebSocket-Extensions fields (RFC 6455, 9.1).
 
-    A quoted value has to be a token, too, so commas and semicolons always separate.
+    A quoted value must be a token, too, so every comma and semicolon is a separator.
 
     Raises:
-        PeerError: 400 for what is no list of extensions.
+        PeerError: 400 for an invalid list of extensions.
     """
     offered: list[tuple[str, Parameters]] = []
     for member in members(listed):
@@ -177,10 +178,10 @@ def offered_extensions(listed: Iterable[bytes]) -> list[tuple[str, Parameters]]:
 
 
 def extension_token(octets: bytes) -> str:
-    """A name or value of the extensions field, in lower case.
+    """Return a name or value of the extensions field in lower case.
 
     Raises:
-        PeerError: 400 for what is no token.
+        PeerError: 400 if it is not a token.
     """
     stripped = octets.strip(b" \t")
     if TOKEN.fullmatch(stripped) is None:
@@ -189,5 +190,5 @@ def extension_token(octets: bytes) -> str:
 
 
 def accept_value(key: bytes) -> bytes:
-    """Sec-WebSocket-Accept for a key (RFC 6455, 4.2.2)."""
+    """Return the Sec-WebSocket-Accept value for a key (RFC 6455, 4.2.2)."""
     return base64.b64encode(hashlib.sha1(key + GUID, usedforsecurity=False).digest())

@@ -1,24 +1,24 @@
-"""Takes the mask off a frame's payload (RFC 6455, 5.3), by whatever is fastest for its size."""
+"""Removes the mask of a frame's payload (RFC 6455, 5.3) by the fastest method for its size."""
 
 from __future__ import annotations
 
 try:
-    # autobahn's native code (from 25.9 on). Called directly it costs 1.3 µs for 8 KiB; autobahn's
-    # own wrapper 3.5 (26.10). It is private; without it the arithmetic below does all.
+    # autobahn's native code (from version 25.9). A direct call takes 1.3 µs for 8 KiB, autobahn's
+    # wrapper 3.5 µs (26.10). The module is private; without it integer arithmetic does the work.
     from _nvx_xormasker import ffi, lib
 except ImportError:
     lib = None
 
 SHORT = 128
-"""Octets up to which the arithmetic of integers is faster than a call into foreign code."""
+"""Maximum size in octets for which integer arithmetic is faster than a call into native code."""
 
 
 def unmask(masked: bytes, mask: bytes) -> bytes | bytearray:
-    """The octets of a payload.
+    """Return the unmasked payload.
 
     Args:
-        masked: the payload as it came.
-        mask: four octets.
+        masked: the payload as received.
+        mask: the masking key, four octets.
     """
     size = len(masked)
     if size <= SHORT or lib is None:
@@ -34,9 +34,9 @@ def unmask(masked: bytes, mask: bytes) -> bytes | bytearray:
 
 
 class Masker:
-    """The mask of a payload that comes in parts, as autobahn's state machine wants it.
+    """Unmasks a payload that arrives in parts; has the interface that autobahn expects.
 
-    Its own for autobahn before 25.9 are written in Python, octet by octet.
+    The maskers of autobahn before 25.9 are written in Python and work octet by octet.
     """
 
     __slots__ = ("_mask", "_pointer")
@@ -46,11 +46,11 @@ class Masker:
         self._pointer = 0
 
     def pointer(self) -> int:
-        """Octets so far."""
+        """Return the number of octets processed so far."""
         return self._pointer
 
     def process(self, part: bytes) -> bytes:
-        """The next octets of the payload."""
+        """Unmask the next octets of the payload."""
         turned = self._pointer & 3
         self._pointer += len(part)
         return bytes(unmask(part, self._mask[turned:] + self._mask[:turned]))

@@ -1,4 +1,4 @@
-"""The writing half of a WebSocket: messages into frames, at the pace of the peer."""
+"""The sending half of a WebSocket: frames messages, and waits while the peer does not read."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ log = logging.getLogger("daphne_like.websocket")
 OPEN = autobahn.WebSocketProtocol.STATE_OPEN
 
 MAX_FRAGMENT_SIZE = 131072
-"""Octets of a message in one frame and one write: progress of a slow peer can be seen, and control
-frames go out in between."""
+"""Maximum octets of a message in one frame and one write. Smaller frames show the progress of a
+slow peer, and allow control frames in between."""
 MESSAGE_COST = 64
-"""Octets that a message counts beside its own towards the turn that others have: it takes time."""
+"""Octets that count for each message, in addition to its size, until the sender yields."""
 MAX_REASON_LENGTH = 123
 QUIET_SECONDS = 5
-"""After which a compressor that has nothing to do is given up."""
+"""Seconds without a message to compress after which the compressor is freed."""
 
 
 class Log:
-    """What autobahn logs, as DEBUG of ours: most of it tells what a peer has done."""
+    """Passes autobahn's log messages to `daphne_like.websocket` at DEBUG; most are about peers."""
 
     @staticmethod
     def debug(format: str = "", **values: Any) -> None:  # noqa: A002 # autobahn's name
@@ -57,46 +57,48 @@ class Log:
 
 
 class WebSocketOutput(SendPacing, WebSocketServerProtocol):  # type: ignore[misc] # untyped base
-    """Sends what autobahn and the session want to be sent.
+    """Sends the frames of autobahn and the messages of the session.
 
     Args:
-        context: for its event loop and options.
-        deflate: for messages, if it was agreed on.
+        context: provides the event loop and the options.
+        deflate: compresses messages; None if compression was not negotiated.
     """
 
     log = Log
     session: Session
     state: int
     compressed_at = 0.0
-    """When a message was compressed last, in seconds of the wheel."""
+    """Time of the last compression, in seconds of the timer wheel."""
 
     def __init__(self, context: ServerContext, deflate: Deflate | None) -> None:
         SendPacing.__init__(self, context)
         self._perMessageCompress: Any = deflate
-        # Senders that wait for their turn, the one that is sending first; None for none so far.
+        # The queue of senders; the first one is sending. None until the first sender waits.
         self._senders: deque[Future[None]] | None = None
         self._owed_pong: bytes | None = None
-        self._sent_since_yield = 0  # octets sent in a row, with something for each message
+        self._sent_since_yield = 0  # octets sent without yielding, plus MESSAGE_COST per message
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
-        # autobahn's formats its arguments for a log that nobody reads.
+        # autobahn's method formats its arguments for a log that nobody reads.
         self.context.writes.flush()
         self.transport.write(data)
 
     def send_message(
         self, payload: bytes, opcode: int, in_turn: bool = False
     ) -> Awaitable[None] | None:
-        """Send a message, or wait until the peer has read what was sent before it.
+        """Send a message, now or when the peer has read enough of the earlier messages.
+
+        Messages are sent in the order of the calls. A message whose sender is cancelled while it
+        is queued is not sent.
 
         Args:
-            payload: the whole of it; UTF-8 for text.
+            payload: the complete message; UTF-8 for text.
             opcode: TEXT or BINARY.
-            in_turn: it has waited for its turn.
+            in_turn: the caller is the first sender in the queue.
         Returns:
-            What to wait for when the peer does not read fast enough, else None. Messages go out
-            in the order of the calls. One whose sender is cancelled before its turn is not sent.
+            An awaitable if the peer does not read fast enough, else None.
         Raises:
-            ConnectionClosed: it is closed, or closing.
+            ConnectionClosed: the WebSocket is closed, or closing.
         """
         if self.state != OPEN:
             raise ConnectionClosed("The WebSocket is closed")
@@ -118,19 +120,19 @@ class WebSocketOutput(SendPacing, WebSocketServerProtocol):  # type: ignore[misc
             )
         if self._sent_since_yield < WRITTEN_ALONE:
             return self._drain_waiter() if self._paused else None
-        # An application that never waits would keep the loop from telling that the peer has
-        # gone, and everybody else from their turn.
+        # Otherwise an application that never waits would block the event loop, which could not
+        # serve others or notice that the peer has gone.
         self._sent_since_yield = 0
-        self.context.writes.flush()  # and see whether the transport has room for more
+        self.context.writes.flush()  # so that a full transport pauses this producer
         return self.drain()
 
     async def _send_parts(self, payload: bytes, first: int, sender: Future[None] | None) -> None:
-        """Send a large message in fragments, as the peer reads them.
+        """Send a large message in fragments, as fast as the peer reads.
 
         Args:
-            payload: compressed already where that was agreed on.
+            payload: the payload, compressed if compression was negotiated.
             first: the first octet of the first frame.
-            sender: to be removed in the end; None if the caller does that.
+            sender: removed from the queue at the end; None if the caller removes it.
         """
         last = (len(payload) - 1) // MAX_FRAGMENT_SIZE * MAX_FRAGMENT_SIZE
         start = 0
@@ -146,7 +148,7 @@ class WebSocketOutput(SendPacing, WebSocketServerProtocol):  # type: ignore[misc
                 self.transport.write(frame_head(opcode, len(part)) + part)
                 await self.drain()
         except BaseException:
-            if self.state == OPEN:  # cancelled: what is out cannot be made whole
+            if self.state == OPEN:  # cancelled: the message stays incomplete
                 self.session.start_close(1011, "")
             raise
         finally:
@@ -154,7 +156,7 @@ class WebSocketOutput(SendPacing, WebSocketServerProtocol):  # type: ignore[misc
                 self._remove_sender(sender)
 
     async def _send_in_turn(self, payload: bytes, opcode: int, sender: Future[None]) -> None:
-        """Send a message when those before it are out and the peer has read enough of them."""
+        """Send a message after the earlier ones, when the peer has read enough of them."""
         assert self._senders is not None
         try:
             if self._senders[0] is not sender:
@@ -168,7 +170,7 @@ class WebSocketOutput(SendPacing, WebSocketServerProtocol):  # type: ignore[misc
             self._remove_sender(sender)
 
     def _new_sender(self) -> Future[None]:
-        """Queue up for sending; the future is done when all before it have gone."""
+        """Join the queue of senders; return a future that is done when this one is first."""
         sender: Future[None] = self.context.loop.create_future()
         if self._senders is None:
             self._senders = deque()
@@ -176,7 +178,7 @@ class WebSocketOutput(SendPacing, WebSocketServerProtocol):  # type: ignore[misc
         return sender
 
     def _remove_sender(self, sender: Future[None]) -> None:
-        """Let the next one send."""
+        """Remove a sender from the queue, and wake the next one."""
         senders = self._senders
         assert senders is not None
         senders.remove(sender)
@@ -184,7 +186,7 @@ class WebSocketOutput(SendPacing, WebSocketServerProtocol):  # type: ignore[misc
             senders[0].set_result(None)
 
     def release_senders(self) -> None:
-        """Wake all that wait: nothing can be sent any more."""
+        """Wake all waiting senders, because nothing can be sent any more."""
         for sender in self._senders or ():
             if not sender.done():
                 sender.set_result(None)
@@ -205,23 +207,23 @@ class WebSocketOutput(SendPacing, WebSocketServerProtocol):  # type: ignore[misc
         return octets
 
     def _give_up_compressor(self) -> None:
-        """What it remembers is most of an idle connection's memory."""
+        """Free an idle compressor: its context is most of the memory of an idle connection."""
         if self._timers.now - self.compressed_at >= QUIET_SECONDS - TICK_SECONDS:
             self._perMessageCompress.forget_compressor()
         else:
             self.set_timeout(Timeout.COMPRESSOR_IDLE, QUIET_SECONDS)
 
     def close(self, code: int, reason: str) -> None:
-        """Begin the closing handshake; nothing if it has begun.
+        """Begin the closing handshake, unless it has begun.
 
         Args:
-            code: of the close frame.
-            reason: of it; what is longer than 123 octets in UTF-8 is cut.
+            code: the code of the close frame.
+            reason: the reason of the close frame; cut to 123 octets of UTF-8.
         """
         self.sendCloseFrame(code, encode_truncate(reason, MAX_REASON_LENGTH) or None)
 
     def onPing(self, payload: bytes) -> None:
-        if self._paused:  # one answer to the last of them is enough (RFC 6455, 5.5.3)
+        if self._paused:  # one pong for the latest ping is enough (RFC 6455, 5.5.3)
             self._owed_pong = payload
         else:
             self.sendPong(payload)

@@ -1,7 +1,7 @@
-"""Frames on a connection: a short path for the usual ones in front of autobahn's state machine.
+"""Reads the frames of a connection, with a fast path in front of autobahn's state machine.
 
-Usual are whole, final and masked frames. All others go to autobahn, one at a time: fragments, parts
-of frames, whatever is wrong. What a message means to the application is in session.py.
+The fast path takes complete, final, masked frames. Everything else (fragments, partial frames,
+errors) goes to autobahn, one frame at a time. session.py turns messages into ASGI events.
 """
 
 from __future__ import annotations
@@ -47,38 +47,38 @@ log = logging.getLogger("daphne_like.websocket")
 CLOSED = autobahn.WebSocketProtocol.STATE_CLOSED
 
 MAX_FRAMES_PER_TURN = 256
-"""Frames that autobahn gets in one turn of the event loop: others have theirs, too."""
+"""Frames that autobahn gets in one iteration of the event loop, so that others are served too."""
 MAX_SKIPPED = 1 << 24
-"""Octets of a failed connection that are read on, so that the peer comes to our close frame."""
+"""Octets read and discarded after a failure, so that the peer can read the close frame."""
 SKIPPED_FRAME_COST = 256
-"""Octets that each skipped frame counts beside its own: finding its end takes time."""
+"""Octets that count for each skipped frame, in addition to its size: finding its end takes time."""
 MAX_SKIPPED_AT_ONCE = 1024
-"""Frames that are skipped in one turn of the event loop."""
+"""Frames that are skipped in one iteration of the event loop."""
 MAX_UNREAD_AFTER_LOSS = 1 << 20
-"""Unread octets, as the queue counts them, from which what a lost connection has left is dropped:
-the application cannot hold up the peer any more, and small messages take many times their size."""
+"""Unread octets, as the queue counts them, from which the remaining input of a lost connection is
+dropped: back-pressure has no effect any more, and small messages take many times their size."""
 MAX_FRAMES_AFTER_LOSS = 2048
-"""Frames for autobahn from which what a lost connection has left is dropped: there is no further
-turn in which to read it."""
+"""Frames for autobahn from which the remaining input of a lost connection is dropped: all of it is
+read in one iteration of the event loop."""
 
 
 @implementer(IPushProducer)
 class WebSocketProtocol(WebSocketOutput):
-    """One open WebSocket; the opening handshake lies behind it.
+    """One open WebSocket, after the opening handshake.
 
     autobahn's constructor and its `_connectionMade`, which set some sixty attributes per
-    connection, do not run: the factory's subclass holds what they set.
+    connection, do not run: the factory's subclass has these attributes.
 
     Args:
-        session: gets the messages.
-        deflate: for messages, if it was agreed on.
+        session: receives the messages.
+        deflate: compresses messages; None if compression was not negotiated.
     """
 
     factory: WebSocketFactory
     data: bytes
     message_data: Any
     largest_frame: float
-    """Octets of the largest frame on the short path."""
+    """Maximum octets of a frame on the fast path."""
     _has_ended_writing = False
 
     def __init__(self, session: Session, deflate: Deflate | None) -> None:
@@ -87,25 +87,25 @@ class WebSocketProtocol(WebSocketOutput):
         self.usual = USUAL if deflate is None else USUAL_COMPRESSED
         self._queue: Any = session.queue
         self._yielded = False
-        self._frames_left = MAX_FRAMES_PER_TURN  # for autobahn, until others have their turn
-        self._skipped = 0  # octets that are to come of a frame that does not count
+        self._frames_left = MAX_FRAMES_PER_TURN  # for autobahn, until the protocol yields
+        self._skipped = 0  # octets still to arrive of a frame that is skipped
         self._may_skip = MAX_SKIPPED
-        # What was read, and the application has no room for: reads, joined when there is room.
+        # Reads that wait until the queue has room; None while the protocol reads.
         self._unprocessed: list[bytes] | None = None
 
-    # autobahn makes these for each connection; most need none.
+    # autobahn creates these for each connection; most connections need neither.
 
     @cached_property
     def utf8validator(self) -> Any:
-        """For text that comes in parts."""
+        """A validator for text that arrives in parts."""
         return Utf8Validator()
 
     @property
     def is_closed(self) -> Any:
-        """Fired by autobahn; nobody waits for it."""
+        """A Deferred that autobahn fires and nobody waits for."""
         return Deferred()
 
-    # What Twisted calls, or the HTTP connection in its place.
+    # Called by Twisted, or by the HTTP connection on its behalf.
 
     def connectionMade(self) -> None:
         self.transport.registerProducer(self, True)
@@ -114,15 +114,15 @@ class WebSocketProtocol(WebSocketOutput):
             self._ping_later()
 
     def readConnectionLost(self) -> None:
-        """The peer's FIN without a close frame: the connection is lost (RFC 6455, 7.1.5)."""
+        """Drop the connection: the peer has sent FIN without a close frame (RFC 6455, 7.1.5)."""
         self.dropConnection()
 
     def connectionLost(self, reason: Failure) -> None:
         self.connected = 0
         held, self._unprocessed = self._unprocessed, None
-        if held:  # what came before the end is the application's to read
+        if held:  # the application may still receive messages that arrived before the end
             self.dataReceived(b"".join(held))
-        # Not that of autobahn's Twisted protocol, which formats its arguments to log nothing.
+        # autobahn's Twisted protocol formats its arguments for a log that nobody reads.
         autobahn.WebSocketProtocol._connectionLost(self, reason)
         self.clear_timeouts()
         self._unprocessed = None
@@ -132,13 +132,13 @@ class WebSocketProtocol(WebSocketOutput):
         self.session.connection_lost()
 
     def _onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        """The session has been told already."""
+        """Do nothing: the session has been informed already."""
 
     # Reading.
 
     @property
     def is_reading(self) -> bool:
-        """Whether the peer is read."""
+        """True unless reading is paused."""
         return self._unprocessed is None
 
     def dataReceived(self, data: bytes) -> None:
@@ -152,7 +152,7 @@ class WebSocketProtocol(WebSocketOutput):
                 data, self.data = self.data + data, b""
                 self._skip(data, self._skipped)
                 return
-        if self.autoPingTimeoutCall is not None:  # whoever sends anything is there
+        if self.autoPingTimeoutCall is not None:  # any data shows that the peer is alive
             self._cancelAutoPingTimeoutCall()
         if self.data:  # the beginning of a frame's head
             data, self.data = self.data + data, b""
@@ -160,7 +160,7 @@ class WebSocketProtocol(WebSocketOutput):
         start = 0
         queue = self._queue
         while start < size:
-            # Flat on purpose: this is the way of every message.
+            # Flat on purpose: this loop runs for every message.
             if self.current_frame is None and not self.inside_message and self.state == OPEN:
                 while size - start > 5:
                     first = data[start]
@@ -206,7 +206,7 @@ class WebSocketProtocol(WebSocketOutput):
             if self.state == CLOSED:
                 return
             if self.failedByMe:
-                if start > size:  # how much of the frame is to come is known
+                if start > size:  # the frame's end is known
                     self.data = b""
                 self._skip(data, start)
                 return
@@ -218,13 +218,13 @@ class WebSocketProtocol(WebSocketOutput):
                 return
 
     def _should_yield(self, first: int) -> bool:
-        """Whether the application should have its turn before a frame that may break the rules.
+        """Tell whether to yield to the application before a frame that may be invalid.
 
-        So its answer to the messages before, if it has one at once, goes before the close frame,
-        as the Autobahn suite would have it.
+        The application can then respond to the earlier messages before the close frame is sent,
+        as the Autobahn suite expects.
 
         Args:
-            first: octet of the frame.
+            first: the first octet of the frame.
         """
         if first in self.usual or first in CONTROL:
             return False
@@ -236,10 +236,10 @@ class WebSocketProtocol(WebSocketOutput):
         self.resume_reading()
 
     def _read_frame(self, data: bytes, start: int) -> int:
-        """Let autobahn have one frame, or what there is of it; where it ends in `data`.
+        """Pass one frame, complete or partial, to autobahn; return its end in `data`.
 
-        autobahn cuts what it has read off the front of all it has: given whole reads, the time
-        for many small frames would grow with their square.
+        autobahn removes each frame from the front of its buffer. If it were given whole reads, the
+        time for many small frames would be quadratic.
         """
         frame = self.current_frame
         opcode = data[start] & 0x0F if frame is None else frame.opcode
@@ -258,22 +258,22 @@ class WebSocketProtocol(WebSocketOutput):
             self.data = data[start:end]
             self.consumeData()
         except FrameError as error:
-            if end is not None:  # else what came of the head is needed to find it
+            if end is not None:  # otherwise the partial head is needed to find the end
                 self.data = b""
             self._fail_connection(error.close_code, error.reason)
-            if opcode == CLOSE:  # however wrong: nothing comes behind it
+            if opcode == CLOSE:  # even an invalid close frame is the last frame
                 self.dropConnection()
         return len(data) if end is None else end
 
     def _skip(self, data: bytes, start: int) -> None:
-        """Drop all frames but the peer's close frame: the connection has failed (7.1.7).
+        """Discard all frames up to the peer's close frame: the connection has failed (7.1.7).
 
-        Closing before it comes would be a reset, which may overtake our close frame. Where a frame
-        is too long to be skipped, the peer is told by the end of our side.
+        Closing the connection earlier would reset it, and the reset may overtake the close frame of
+        this server. If a frame is too long to skip, the server closes its sending side instead.
 
         Args:
-            data: octets that have come.
-            start: where the next frame begins, or will.
+            data: the received octets.
+            start: the index of the next frame, which may lie after `data`.
         """
         size = len(data)
         self._may_skip -= min(start, size)
@@ -302,20 +302,20 @@ class WebSocketProtocol(WebSocketOutput):
                 self._end_writing()
 
     def _end_writing(self) -> None:
-        """Send FIN behind our close frame, and read on, so that no reset overtakes the two."""
+        """Send FIN after the close frame, and read on, so that no reset overtakes them."""
         transport = self.transport
-        # Twisted's TLS knows no half-close; a stream of HTTP/2 can end without losing anything.
+        # Twisted's TLS has no half-close; an HTTP/2 stream can be closed without losing data.
         has_half_close = ITCPTransport.providedBy(transport)
         if isinstance(transport, TLSMemoryBIOProtocol) or not has_half_close:
             self.dropConnection()
         elif not self._has_ended_writing:
             self._has_ended_writing = True
             self.context.writes.flush()
-            transport.unregisterProducer()  # a transport lets its producer finish first
+            transport.unregisterProducer()  # a transport waits for its producer otherwise
             transport.loseWriteConnection()
 
     def _read_control(self, opcode: int, octets: bytes) -> None:
-        """Let autobahn have a control frame without its masker and state machine (measured)."""
+        """Pass a control frame to autobahn, around its masker and state machine (measured)."""
         payload = bytes(unmask(octets[4:], octets[:4]))
         self.control_frame_data = [payload]
         self.current_frame = FrameHeader(opcode, True, 0, len(payload), octets[:4])
@@ -323,7 +323,7 @@ class WebSocketProtocol(WebSocketOutput):
         self.current_frame = None
 
     def _inflated(self, payload: bytes | bytearray) -> bytes | None:
-        """A whole message decompressed, or None if it cannot be: the connection has failed."""
+        """Return a decompressed message; None if that failed, and with it the connection."""
         try:
             octets: bytes = self._perMessageCompress.decompress_message(payload)
         except FrameError as error:
@@ -332,11 +332,12 @@ class WebSocketProtocol(WebSocketOutput):
         return octets
 
     def _pause_with(self, data: bytes) -> bool:
-        """Keep what was read, and read no more, until the application has caught up.
+        """Store unprocessed data and pause reading until the application has caught up.
+
+        After the connection is lost nothing is stored: the caller continues or drops the rest.
 
         Returns:
-            False when the connection is gone and there is room for more: what was read is all
-            there will be. What there is no room for then is dropped.
+            True to stop processing `data`; False, only after the connection is lost, to continue.
         """
         if not self.connected:
             return (
@@ -348,7 +349,7 @@ class WebSocketProtocol(WebSocketOutput):
         return True
 
     def resume_reading(self) -> None:
-        """The application has caught up, or others have had their turn."""
+        """Process the stored data, and read on if the queue still has room."""
         held = self._unprocessed
         if held is None or self.state == CLOSED:
             return
@@ -358,7 +359,7 @@ class WebSocketProtocol(WebSocketOutput):
         if self._unprocessed is None and self.state != CLOSED:
             self.transport.resumeProducing()
 
-    # What autobahn calls.
+    # Called by autobahn.
 
     def onFrameBegin(self) -> None:
         frame = self.current_frame
@@ -368,7 +369,7 @@ class WebSocketProtocol(WebSocketOutput):
 
     def onMessageBegin(self, isBinary: bool) -> None:
         self.message_is_binary = isBinary
-        # autobahn's list of parts takes fifty octets of memory for a part of one octet.
+        # autobahn's list of parts takes fifty bytes of memory for a part of one octet.
         self.message_data = bytearray()
         self.message_data_total_length = 0
 
@@ -377,7 +378,7 @@ class WebSocketProtocol(WebSocketOutput):
             self.message_data += payload
 
     def onMessageFrameEnd(self) -> None:
-        """The message has its octets already."""
+        """Do nothing: the message has its octets already."""
 
     def onMessageEnd(self) -> None:
         if not self.failedByMe:
@@ -390,11 +391,11 @@ class WebSocketProtocol(WebSocketOutput):
         self.message_data = None
 
     def _protocol_violation(self, reason: str) -> bool:
-        """Stop autobahn at the first rule that is broken; it would look for others."""
+        """Stop autobahn at the first violation; it would continue otherwise."""
         raise FrameError(1002, reason)
 
     def _invalid_payload(self, reason: str) -> bool:
-        """See _protocol_violation."""
+        """Stop autobahn at the first violation, as `_protocol_violation` does."""
         raise FrameError(1007, reason)
 
     def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> bool | None:
@@ -406,13 +407,13 @@ class WebSocketProtocol(WebSocketOutput):
     def onAutoPingTimeout(self) -> None:
         if self._unprocessed is None:
             super().onAutoPingTimeout()
-        else:  # the answer may lie where nobody reads for now
+        else:  # the pong may be in data that is not read yet
             self.autoPingTimeoutCall = self.autoPingPending = None
             self._ping_later()
 
     def _sendAutoPing(self) -> None:
         super()._sendAutoPing()
-        if not self.autoPingTimeout:  # autobahn would wait for the answer for ever
+        if not self.autoPingTimeout:  # autobahn would wait for the pong for ever
             self.autoPingPending = None
             self._ping_later()
 
@@ -427,7 +428,7 @@ class WebSocketProtocol(WebSocketOutput):
 
     def close(self, code: int, reason: str) -> None:
         super().close(code, reason)
-        self.resume_reading()  # as far as the peer's answer
+        self.resume_reading()  # to reach the peer's close frame
 
     def dropConnection(self, abort: bool = False) -> None:
         if self.state == CLOSED:
@@ -439,20 +440,20 @@ class WebSocketProtocol(WebSocketOutput):
         if abort and not self.wasClean:
             log.debug("x cut: %s", self.wasNotCleanReason)
             self.transport.abortConnection()
-        else:  # autobahn would cut off a peer that has just said goodbye
+        else:  # autobahn would abort a connection whose peer has just sent its close frame
             self.transport.loseConnection()
             self.set_timeout(Timeout.WRITE_STALL, self.context.options.write_timeout)
 
     def server_stops(self) -> None:
-        """The server begins to stop: nobody waits for the end of a WebSocket."""
+        """Close the WebSocket at once: a stopping server does not wait for WebSockets."""
         self.session.server_stops()
 
     def close_when_idle(self) -> None:
-        """The grace of a stop is over."""
+        """Close the WebSocket: the idle grace of the stop is over."""
         self.session.server_stops()
 
     def disconnect_application(self) -> None:
-        """The server has waited long enough for the peer's close frame."""
+        """Abort the connection if it still waits for the peer's close frame."""
         if self.state != OPEN:
             self.transport.abortConnection()
 

@@ -1,7 +1,7 @@
-"""One WebSocket as ASGI has it: the opening handshake's answer, then events both ways.
+"""One WebSocket in terms of ASGI: the response to the opening handshake, then events both ways.
 
-Frames are protocol.py's business; until it is accepted a session is an HTTP exchange, so that a
-refusal, a denial, a lost peer and a slow application have the same ways there and here.
+protocol.py handles frames. Until it is accepted, a session is an HTTP exchange, so that refusals,
+denial responses, lost peers and slow applications are handled by the same code.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ SERVER_FIELDS = re.compile(
 )
 FORBIDDEN_IN_REASON = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 CLOSE_CODES = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)))
-"""What a close frame may carry (RFC 6455, 7.4, and the registry it opened)."""
+"""The codes that a close frame may carry (RFC 6455, 7.4, and its IANA registry)."""
 
 
 class Session(Exchange):
-    """One WebSocket, one application instance.
+    """One WebSocket with one application instance.
 
     Args:
-        factory: has checked the request.
-        request: the exchange in whose place it stands.
-        opening: what the request asks for.
+        factory: the factory, which has checked the request.
+        request: the exchange that the session replaces.
+        opening: the content of the opening handshake.
     """
 
     disconnect: ClassVar[dict[str, Any]] = {
@@ -52,8 +52,8 @@ class Session(Exchange):
         "reason": "",
     }
     action = ("websocket", "rejected")
-    max_dropped_sends = 1024  # what a full channel layer has for a consumer that does not know yet
-    max_informed_late = 16  # Channels calls `disconnect`, which may send, when it has the event
+    max_dropped_sends = 1024  # a full channel layer may send so many before the consumer knows
+    max_informed_late = 16  # Channels calls `disconnect`, which may send, after the event
     request_complete = True
     is_upgrade = True
     protocol: WebSocketProtocol | None = None
@@ -68,7 +68,7 @@ class Session(Exchange):
             "subprotocols": opening.subprotocols[:],
             "extensions": {"websocket.http.response": {}},
         }
-        if "tls" in request.scope["extensions"]:  # those of a response are HTTP's
+        if "tls" in request.scope["extensions"]:  # the other extensions are for HTTP only
             scope["extensions"]["tls"] = request.scope["extensions"]["tls"]
         del scope["method"]
         super().__init__(request.context, request.carrier, scope, keep_alive=False)
@@ -81,13 +81,13 @@ class Session(Exchange):
 
     @property
     def time_limit(self) -> float | None:
-        """Seconds for the application to accept or to deny."""
+        """Seconds for the application to accept or deny; None for no limit."""
         options = self.context.options
         limits = (options.websocket_connect_timeout, options.websocket_handshake_timeout)
         return min((limit for limit in limits if limit is not None), default=None)
 
     def start(self) -> None:
-        """Run the application; its first event asks whether to accept (ASGI W20)."""
+        """Run the application; its first event is websocket.connect (ASGI W20)."""
         if self.context.draining:
             self.server_stops()
             return
@@ -97,19 +97,19 @@ class Session(Exchange):
         self._log("connecting")
 
     def body_consumed(self) -> None:
-        """The application has caught up with the messages."""
+        """Resume reading: the application has received the queued messages."""
         if self.protocol is not None:
             self.protocol.resume_reading()
 
-    # What the application sends.
+    # Messages of the application.
 
     def handle_reply(self, message: dict[str, Any]) -> Awaitable[None] | None:
-        """Take one message of the application.
+        """Handle one message of the application.
 
         Returns:
-            What to wait for when the peer does not read fast enough (ASGI C09), else None.
+            An awaitable if the peer does not read fast enough (ASGI C09), else None.
         Raises:
-            ApplicationError: the message is none that ASGI allows here; nothing of it is out.
+            ApplicationError: ASGI does not allow the message here; nothing was sent.
             ConnectionClosed: the WebSocket is closed (ASGI W40).
         """
         try:
@@ -144,7 +144,7 @@ class Session(Exchange):
         raise ApplicationError(f"send: expected {SEND} or {CLOSE}, got {kind!r:.80}")
 
     def _answer(self, kind: Any, message: dict[str, Any]) -> Awaitable[None] | None:
-        """The application's answer to the opening handshake."""
+        """Handle the application's response to the opening handshake."""
         if isinstance(kind, str) and kind.startswith(DENIAL):
             try:
                 return super().handle_reply({**message, "type": kind.partition(".")[2]})
@@ -156,7 +156,7 @@ class Session(Exchange):
             raise ApplicationError(f"send: expected {DENIAL}body, got {kind!r:.80}")
         if kind == ACCEPT:
             self._accept(message)
-        elif kind == CLOSE:  # code and reason go nowhere, so FastAPI may give a list
+        elif kind == CLOSE:  # code and reason are not sent, so they are not checked
             self.carrier.send_error(self, PeerError(403, "The application refused the WebSocket."))
         else:
             raise ApplicationError(
@@ -197,21 +197,21 @@ class Session(Exchange):
         self._log("connected")
         self.carrier.upgrade(self, lines, protocol)
 
-    # How it ends.
+    # The end of the WebSocket.
 
     def start_close(self, code: int, reason: str) -> None:
-        """Close it from our side (RFC 6455, 7.1.2); nothing if it is closed."""
+        """Start the closing handshake (RFC 6455, 7.1.2), unless the WebSocket is closed."""
         if self.protocol is not None and self.protocol.state == OPEN:
             self.protocol.close(code, reason)
             self.closed(code, reason)
 
     def closed(self, code: int, reason: str) -> None:
-        """It is closed, or closing, from either side: the application has its last event."""
+        """Send websocket.disconnect to the application; either side has started to close."""
         queue, self.queue = self.queue, None
         if queue is not None:
             self.ended_queue = queue
             self.disconnect_sent = True
-            # What the peer sent before stays to be read.
+            # The application may still receive earlier messages of the peer.
             queue.end(
                 {"type": "websocket.disconnect", "code": code, "reason": reason}, keep_unread=True
             )
@@ -220,7 +220,7 @@ class Session(Exchange):
             self._log("disconnected", code=code)
 
     def close(self) -> None:
-        """It ends before it was open; websocket.connect is still the first event."""
+        """End the session before it was open; websocket.connect is still the first event."""
         if self.queue is not None:
             self.ended_queue = self.queue
             self.queue.end(self.disconnect, keep_unread=True)
@@ -228,13 +228,13 @@ class Session(Exchange):
         super().close()
 
     def connection_lost(self) -> None:
-        """The connection is gone; without a close frame that is 1006 (ASGI W28)."""
+        """End the session with the connection; the code is 1006 without a close frame (W28)."""
         self.closed(1006, "")
         super().connection_lost()
         self.protocol = None
 
     def server_stops(self) -> None:
-        """A client should come back to the server that follows (RFC 6455, 7.4.1)."""
+        """Refuse or close the WebSocket, so that the client connects again (RFC 6455, 7.4.1)."""
         if self.protocol is None and self.state is AWAITING_START:
             error = PeerError(503, "The server is stopping; try again.")
             self.context.refused(self.client or self.carrier.client, error)
@@ -243,14 +243,14 @@ class Session(Exchange):
             self.start_close(self.context.options.websocket_stop_code, "The server is stopping")
 
     def application_returned(self) -> None:
-        """ASGI W09: the application's end is the WebSocket's."""
+        """Close the WebSocket when the application returns (ASGI W09)."""
         if self.protocol is None:
             super().application_returned()
         else:
             self.start_close(1000, "")
 
     def application_failed(self, exception: BaseException) -> None:
-        """C12; what was raised is for the log, not for the peer."""
+        """Close the WebSocket with 1011; the exception is logged and not sent (C12)."""
         super().application_failed(exception)
         self.start_close(1011, "Internal error")
 
@@ -278,17 +278,17 @@ class Session(Exchange):
             )
 
     def __str__(self) -> str:
-        """For log lines: never an octet that a terminal would obey (S06)."""
+        """Return a description for log lines, with control characters escaped (S06)."""
         return f"Application for WebSocket {self.scope.get('path')!r:.200}"
 
 
 def accept_lines(headers: Any) -> tuple[list[bytes], int]:
-    """The field lines that an application adds to the answer (ASGI W23).
+    """Return the field lines that an application adds to the response (ASGI W23).
 
     Returns:
-        The lines, and which special fields are among them, as Exchange.own_defaults.
+        The lines, and the bits of the default fields among them, as Exchange.own_defaults.
     Raises:
-        ApplicationError: one is no field, or says what the handshake alone may say.
+        ApplicationError: an entry is not a field, or is a field that only the server may send.
     """
     if not isinstance(headers, Iterable):
         raise ApplicationError(f"{ACCEPT}: expected an iterable of headers, got {headers!r:.80}")
@@ -306,10 +306,10 @@ def accept_lines(headers: Any) -> tuple[list[bytes], int]:
 
 
 def parse_close(message: dict[str, Any]) -> tuple[int, str]:
-    """Code and reason of a websocket.close (ASGI W32, W33).
+    """Return code and reason of a websocket.close message (ASGI W32, W33).
 
     Raises:
-        ApplicationError: no code that a close frame may carry, or no text.
+        ApplicationError: a close frame may not carry the code, or the reason is not valid text.
     """
     code = message.get("code")
     if code is None:

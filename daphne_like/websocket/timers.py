@@ -1,4 +1,4 @@
-"""autobahn's timers on the server's one wheel of deadlines."""
+"""Runs autobahn's timers on the timer wheel of the server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Timer:
-    """One call that autobahn wants later; it keeps the timer, the wheel does not."""
+    """A delayed call of autobahn's, which holds the only strong reference to the timer."""
 
     __slots__ = ("__weakref__", "_call", "deadline", "scheduled_at")
 
@@ -26,22 +26,22 @@ class Timer:
         self._call()
 
     def cancel(self) -> None:
-        """It is not wanted any more."""
+        """Cancel the call."""
         self.deadline = NEVER
 
 
 class Timers:
-    """What autobahn takes for its batched timer.
+    """A replacement for autobahn's batched timer.
 
     Args:
-        context: for its wheel, which it has when it has a clock.
+        context: provides the timer wheel, once it has a clock.
     """
 
     def __init__(self, context: ServerContext) -> None:
         self._context = context
 
     def call_later(self, seconds: float, call: Callable[[], Any]) -> Timer:
-        """Call something after so many seconds, or half a second later."""
+        """Call a function after some seconds, at most half a second late."""
         deadlines = self._context.timers
         timer = Timer(deadlines.clock() + seconds, call)
         deadlines.add(timer)

@@ -1,4 +1,4 @@
-"""Whether text that comes in parts is UTF-8, as autobahn's state machine wants to know it."""
+"""Validates UTF-8 that arrives in parts; has the interface that autobahn expects."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import codecs
 
 
 class Utf8Validator:
-    """One text message; Python's decoder is faster than autobahn's own where that is not native."""
+    """Validates one text message. Python's decoder is faster than autobahn's Python code."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Another message begins."""
+        """Begin another message."""
         self._decoder = codecs.getincrementaldecoder("utf-8")()
 
     def validate(self, octets: bytes) -> tuple[bool, bool, int, int]:
-        """Take the next octets.
+        """Validate the next octets.
 
         Returns:
-            Whether it is valid so far, whether it could end here, and two positions that are not
-            found out.
+            True if the text is valid so far, True if it may end here, and two positions, which
+            are always 0 because nothing uses them.
         """
         try:
             self._decoder.decode(octets)
