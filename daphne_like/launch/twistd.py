@@ -108,7 +108,7 @@ class Options(usage.Options):
 
     @property
     def of_twist(self) -> bool:
-        """Whether the program is twist, which opens its log (`logFile`) only after the start."""
+        """True under twist, which opens its log (its option `logFile`) only after the start."""
         return "logFile" in (self.parent or {})
 
     @property

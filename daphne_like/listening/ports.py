@@ -111,7 +111,7 @@ class Ports:
 
     @property
     def can_reload(self) -> bool:
-        """Whether any endpoint has files that `reload` reads again."""
+        """True if any endpoint has files that `reload` reads again."""
         return any(IReloadable.providedBy(endpoint) for endpoint in self._endpoints)
 
     def reload(self) -> None:

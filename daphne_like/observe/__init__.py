@@ -1,1 +1,1 @@
-"""What the server tells about itself: access log, stuck applications, blocked event loop."""
+"""Observability: access log, refusals, stuck applications, blocked event loop."""

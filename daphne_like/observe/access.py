@@ -1,4 +1,4 @@
-"""The access log: a line per request in NCSA's form, written when the event loop has time."""
+"""The access log: one line per request in NCSA's format, written in batches."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ ACTIONS = {"connecting": "WSCONNECTING", "rejected": "WSREJECT", "connected": "W
 class AccessLog:
     """An action logger (`server.log_action`) that writes lines through `logging`.
 
-    Entries are held for a quarter of a second and written together: formatting and output are
-    not part of the time of any request.
+    Entries are collected for a quarter of a second and written together, so that no request
+    waits for formatting and output.
 
     Args:
-        logger: gets one INFO record per entry.
+        logger: receives one INFO record per entry.
     """
 
     def __init__(self, logger: logging.Logger = log) -> None:
@@ -34,28 +34,28 @@ class AccessLog:
         self._held: list[tuple[float, str, str, dict[str, Any]]] = []
 
     def __call__(self, protocol: str, action: str, details: dict[str, Any]) -> None:
-        """Log something that happened.
+        """Log one action.
 
         Args:
             protocol: "http" or "websocket".
-            action: "complete" for HTTP; for WebSocket a key of ACTIONS.
-            details: path, client ("host:port" or None) and time_taken; status (None where the
-                client left before any) and size of a response, method for HTTP, code of a
-                WebSocket that was disconnected; time_to_head of a response that went out in parts;
-                cut (True) of one that did not come to its end.
+            action: "complete" for HTTP; a key of ACTIONS for WebSocket.
+            details: path, client ("host:port" or None) and time_taken. Also: status and size of a
+                response (status None if the client left before it began); method for HTTP; code
+                of a disconnected WebSocket; time_to_head of a response sent in several parts;
+                cut (True) for an incomplete response.
         """
         held = self._held
         held.append((time.time(), protocol, action, details))
         if len(held) == 1:
             try:
                 asyncio.get_running_loop().call_later(HOLD_SECONDS, self.flush)
-            except RuntimeError:  # no loop runs: nothing to keep from waiting
+            except RuntimeError:  # no event loop is running, so nothing would wait
                 self.flush()
         elif len(held) >= MAX_BATCHED_LINES:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is held."""
+        """Write the collected entries."""
         held, self._held = self._held, []
         second, stamp = 0, ""
         for moment, protocol, action, details in held:
@@ -65,7 +65,7 @@ class AccessLog:
             http = protocol == "http"
             code = details.get("code")
             status = details.get("status") if code is None else code
-            # What is begun has no duration.
+            # An action that only begins something has no duration.
             is_over = http or code is not None or status is not None
             self._logger.info(
                 '%s - - [%s] "%s %s" %s %s%s%s',
@@ -83,18 +83,18 @@ class AccessLog:
 class AccessLogGenerator:
     """Daphne's action logger: writes each line to a stream at once.
 
-    For people who gave a Server one of their own, or changed `write_entry`; AccessLog costs a
-    request less.
+    It exists for programs that pass an instance to Server or override `write_entry`. AccessLog
+    costs less per request.
 
     Args:
-        stream: text is written to it.
+        stream: text stream to write to.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
 
     def __call__(self, protocol: str, action: str, details: dict[str, Any]) -> None:
-        """See AccessLog."""
+        """Write one action (see AccessLog)."""
         http = protocol == "http"
         name = details.get("method") if http else ACTIONS.get(action, action.upper())
         self.write_entry(
@@ -115,7 +115,7 @@ class AccessLogGenerator:
         ident: str | None = None,
         user: str | None = None,
     ) -> None:
-        """Write a line in NCSA's form; a dash stands for what is None."""
+        """Write a line in NCSA's format, with a dash for each None."""
         dashed = ["-" if value is None else value for value in (host, ident, user, status, length)]
         host, ident, user, status, length = dashed  # type: ignore[assignment] # a dash is text
         stamp = date.strftime("%d/%b/%Y:%H:%M:%S")
@@ -127,8 +127,8 @@ _own: logging.Handler | None = None
 
 
 def write_to(handler: logging.Handler) -> None:
-    """Send the access log to a handler, beside those that a person configured for it."""
-    global _own  # there is one logger of this name, too
+    """Send the access log to a handler, in addition to those that the user configured for it."""
+    global _own  # the logger is global to the process, too
     if _own is not None:
         log.removeHandler(_own)
     _own = handler
@@ -137,16 +137,16 @@ def write_to(handler: logging.Handler) -> None:
 
 
 def reopen() -> None:
-    """Open the file of the access log anew, if it is one: it may have been moved away."""
+    """Reopen the access log if it is a file, because log rotation may have moved the file."""
     if isinstance(_own, FileHandler):
         _own.reopen()
 
 
 def attach() -> None:
-    """Add the handler of `write_to` to the logger, unless it is there; no other one is touched."""
+    """Add the handler of `write_to` to the logger if it is missing; keep all other handlers."""
     if _own is None or _own in log.handlers:
         return
-    if not log.handlers:  # else a person has configured where the lines go
+    if not log.handlers:  # otherwise the user has configured where the lines go
         log.propagate = False
     if log.level == logging.NOTSET:
         log.setLevel(logging.INFO)
@@ -154,7 +154,7 @@ def attach() -> None:
 
 
 def is_configured() -> bool:
-    """Return whether a person has given the access log a handler, or all of `daphne_like` one."""
+    """Tell whether the user has configured a handler for the access log or for `daphne_like`."""
     above = logging.getLogger("daphne_like")
     theirs = [handler for handler in log.handlers if handler is not _own]
     return bool(theirs or (log.propagate and above.handlers))

@@ -1,4 +1,4 @@
-"""Told when an exchange or session begins and ends; tells Daphne's action logger."""
+"""Reports exchanges and sessions to an action logger like Daphne's."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 
 class Actions:
-    """Turns the end of an exchange into a call of an action logger.
+    """Calls an action logger when an exchange ends.
 
     Args:
         tell: called with protocol, action and details (see observe/access.py).
-        clock: seconds, monotonic.
+        clock: returns monotonic seconds.
     """
 
     def __init__(
@@ -21,7 +21,7 @@ class Actions:
         self._clock = clock
 
     def finished(self, exchange: Any) -> None:
-        """Report an exchange that has a whole response, a part of one, or none (status None)."""
+        """Report an exchange with a complete, partial or missing response (then status None)."""
         exchange.logged = True
         client = exchange.client
         target = exchange.target.decode("ascii", "backslashreplace")

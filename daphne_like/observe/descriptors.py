@@ -1,7 +1,7 @@
-"""Warns when the file descriptors of the process are used up.
+"""Warns when the process has no free file descriptors.
 
-Nobody else tells: libuv accepts such connections and closes them at once, Twisted's reactor and
-asyncio's event loop leave them in the system's queue.
+Nothing else reports this: libuv accepts such connections and closes them at once, and Twisted's
+reactor and asyncio's event loop leave them in the listen queue.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 log = logging.getLogger("daphne_like.server")
 
 TELL_SECONDS = 60.0
-"""Between two warnings."""
+"""Minimum time between two warnings."""
 
 CAUSES = {
     errno.EMFILE: "of this process are used up. Raise its limit (ulimit -n, or LimitNOFILE= of "
@@ -25,20 +25,20 @@ CAUSES = {
 
 
 def take_one() -> None:
-    """Take a descriptor, and give it back.
+    """Open a descriptor and close it again.
 
     Raises:
-        OSError: EMFILE or ENFILE, there is none.
+        OSError: EMFILE or ENFILE: no descriptor is free.
     """
     os.close(os.open(os.devnull, os.O_RDONLY))
 
 
 class DescriptorWatch:
-    """Finds out whether a descriptor is left, and warns at most once a minute if not.
+    """Checks whether a descriptor is free, and warns at most once a minute if not.
 
     Args:
-        clock: seconds, monotonic.
-        take: raises OSError if there is no descriptor.
+        clock: returns monotonic seconds.
+        take: raises OSError if no descriptor is free.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class DescriptorWatch:
         self._told: float | None = None
 
     def check(self) -> None:
-        """Look, and warn. May be called at any time; it takes two system calls."""
+        """Check, and warn if necessary. May be called at any time; it makes two system calls."""
         try:
             self._take()
         except OSError as error:
@@ -63,4 +63,4 @@ class DescriptorWatch:
 
 
 descriptors = DescriptorWatch()
-"""The process's: several servers in it warn together once a minute."""
+"""The watch of the process, shared by all its servers, so that they warn once a minute together."""

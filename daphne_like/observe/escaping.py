@@ -1,4 +1,4 @@
-"""Log text that a terminal would obey is made readable instead (S06)."""
+"""Escapes control characters in log text, which a terminal would interpret (S06)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def escaped(text: str) -> str:
-    r"""Text without control characters but tab and line feed: `\x1b` for an escape."""
+    r"""Return the text with control characters escaped (`\x1b`), except tab and line feed."""
     return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 class SafeFormatter(logging.Formatter):
-    """Escapes each record: a message may hold what a peer has sent."""
+    """Escapes each record, because a message may contain text from a peer."""
 
     def format(self, record: logging.LogRecord) -> str:
         return escaped(super().format(record))

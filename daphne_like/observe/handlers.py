@@ -1,4 +1,4 @@
-"""Logging handlers that never wait for whoever reads a log, and survive a log that fails."""
+"""Logging handlers that never wait for a reader of the log and survive write errors."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ from typing import Any
 log = logging.getLogger("daphne_like.server")
 
 MAX_PENDING_OCTETS = 1048576
-"""Octets of lines that wait for a reader; further lines are dropped."""
+"""Maximum octets of buffered lines; further lines are dropped."""
 PIECE_OCTETS = 4096
-"""What a pipe that is ready for writing takes without blocking (PIPE_BUF)."""
+"""Octets that a writable pipe accepts without blocking (PIPE_BUF)."""
 RETRY_SECONDS = 0.25
-"""Between two attempts to write what waits."""
+"""Time between two attempts to write buffered lines."""
 TELL_SECONDS = 60.0
-"""Between two warnings about lines that are lost."""
+"""Minimum time between two warnings about lost lines."""
 FLUSH_SECONDS = 1.0
-"""For the last lines, when the process ends."""
+"""Maximum time for the last lines when the process ends."""
 LOOK_SECONDS = 0.2
-"""Between two looks whether a log file has been moved away."""
+"""Minimum time between two checks whether a log file has been moved."""
 
 
 class DescriptorHandler(logging.Handler):
-    """Writes records to a descriptor, as far as it takes them at once.
+    """Writes records to a descriptor without ever blocking.
 
-    The descriptor stays in blocking mode, as other processes may share it (a terminal, a pipe):
-    it is asked whether it is ready, and given no more than a ready pipe takes. Lines wait in a
-    bounded buffer while it is not; lines beyond that are dropped, counted and told of.
+    The descriptor stays in blocking mode, because other processes may share it (a terminal, a
+    pipe). So the handler polls it first and writes at most as much as a ready pipe accepts. While
+    it is not ready, lines stay in a bounded buffer; further lines are dropped and counted, and a
+    warning gives their number.
 
     Args:
-        descriptor: open for writing.
-        name: of the log, for a warning.
+        descriptor: descriptor open for writing.
+        name: name of the log, for warnings.
     """
 
     def __init__(self, descriptor: int, name: str) -> None:
@@ -54,14 +55,14 @@ class DescriptorHandler(logging.Handler):
         self._watch()
 
     def _watch(self) -> None:
-        """Prepare the question whether the descriptor is ready; regular files always are."""
+        """Prepare polling of the descriptor; a regular file needs none, as it is always ready."""
         self._poll = None
         if hasattr(select, "poll") and not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
             self._poll = select.poll()
             self._poll.register(self._descriptor, select.POLLOUT)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record, or keep it for later; never raises and never waits."""
+        """Write a record or buffer it; never raise and never wait."""
         try:
             line = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
         except Exception:  # noqa: BLE001 # a filter's, a formatter's or an argument's
@@ -75,7 +76,7 @@ class DescriptorHandler(logging.Handler):
         self._write(0.0)
 
     def flush(self) -> None:
-        """Write what waits; for a bounded time, as this is called at the end of the process."""
+        """Write the buffered lines, for a bounded time, because the process may be about to end."""
         self.acquire()
         try:
             self._write(FLUSH_SECONDS)
@@ -108,7 +109,7 @@ class DescriptorHandler(logging.Handler):
         self._tell()
 
     def _next_piece(self) -> bytes:
-        """Take lines that go out together, or as much of the first as goes out at once."""
+        """Take the lines for one write, or the part of the first line that fits into one."""
         parts = [self._pending.popleft()]
         size = len(parts[0])
         while self._pending and size + len(self._pending[0]) <= PIECE_OCTETS:
@@ -125,7 +126,7 @@ class DescriptorHandler(logging.Handler):
             return
         try:
             loop = asyncio.get_running_loop()
-        except RuntimeError:  # another thread, or the end: the next record tries
+        except RuntimeError:  # another thread, or no loop any more: the next record retries
             return
         self._retry = loop.call_later(RETRY_SECONDS, self._write_again)
 
@@ -137,14 +138,12 @@ class DescriptorHandler(logging.Handler):
         finally:
             self.release()
 
-    # What is lost.
-
     def _drop(self, lines: int, reason: str) -> None:
         self._dropped += lines
         self._reason = reason
 
     def _tell(self) -> None:
-        """Say how many lines were lost, once a minute."""
+        """Log the number of lost lines, at most once a minute."""
         now = time.monotonic()
         if not self._dropped or now < self._next_tell:
             return
@@ -154,12 +153,12 @@ class DescriptorHandler(logging.Handler):
 
 
 class FileHandler(DescriptorHandler):
-    """Appends records to a file, and follows its path when the file is moved away.
+    """Appends records to a file, and reopens its path when the file is moved.
 
     Args:
-        path: made if it is not there.
+        path: path of the file, which is created if missing.
     Raises:
-        OSError: it cannot be opened.
+        OSError: the file cannot be opened.
     """
 
     def __init__(self, path: str) -> None:
@@ -168,7 +167,7 @@ class FileHandler(DescriptorHandler):
         super().__init__(_opened(path), path)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """See DescriptorHandler."""
+        """Write a record (see DescriptorHandler), to a new file if the old one was moved."""
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + LOOK_SECONDS
@@ -177,7 +176,7 @@ class FileHandler(DescriptorHandler):
         super().emit(record)
 
     def _has_moved(self) -> bool:
-        """Whether another file, or none, is at the path: a log rotation has been there."""
+        """Tell whether the path no longer leads to the open file, as after a log rotation."""
         try:
             there = os.stat(self._path)
         except OSError:
@@ -185,10 +184,10 @@ class FileHandler(DescriptorHandler):
         return not os.path.samestat(there, os.fstat(self._descriptor))
 
     def reopen(self) -> None:
-        """Open the file at the path; where that fails the one that is open stays."""
+        """Open the file at the path again; on failure keep the open file."""
         self.acquire()
         try:
-            self._write(0.0)  # these lines are the old file's
+            self._write(0.0)  # buffered lines belong into the old file
             descriptor = _opened(self._path)
             os.dup2(descriptor, self._descriptor, inheritable=False)
             os.close(descriptor)
@@ -208,8 +207,9 @@ def handler_for(stream: Any, name: str) -> logging.Handler:
     """Return a handler that writes to a stream.
 
     Args:
-        stream: of text; one without a descriptor, as a test or a notebook has it, is written to.
-        name: of the log, for a warning.
+        stream: text stream; one without a descriptor, as in tests and notebooks, gets a plain
+            StreamHandler.
+        name: name of the log, for warnings.
     """
     try:
         descriptor = stream.fileno()

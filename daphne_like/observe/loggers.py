@@ -1,8 +1,8 @@
 """Keeps the server's loggers working while the application configures logging.
 
-`logging.config.dictConfig`, which Django's LOGGING goes to as well, disables all loggers that exist
-already and that it does not name, unless `disable_existing_loggers` is False; and it takes the
-handlers away from loggers below one that it names. Either is meant for the application's own.
+`logging.config.dictConfig`, which Django's LOGGING uses too, disables every existing logger that it
+does not name, unless `disable_existing_loggers` is False. It also removes the handlers of loggers
+below one that it names. Both are meant for the application's loggers, not for the server's.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from contextlib import contextmanager
 from daphne_like.observe import access
 
 NAMES = ("daphne_like", "twisted")
-"""The server's loggers, and those below them."""
+"""The server's top-level loggers; loggers below them are included."""
 
 
 @contextmanager
 def kept_enabled() -> Iterator[None]:
-    """Enable the server's loggers again that are disabled within the block, however it ends.
+    """Re-enable the server's loggers that the block disables, even if the block raises.
 
-    A logger that was disabled before stays so. Levels, handlers and propagation that the block
-    sets stay as they are set; only the handler of `--access-log` comes back.
+    A logger that was disabled before stays disabled. Levels, handlers and propagation stay as the
+    block sets them, except that the handler of `--access-log` is restored.
     """
     disabled = {logger for logger in _loggers() if logger.disabled}
     try:
@@ -35,13 +35,13 @@ def kept_enabled() -> Iterator[None]:
 
 
 def enable() -> None:
-    """Enable all of the server's loggers: the process is the command's."""
+    """Enable all of the server's loggers, for a process that the command owns."""
     for logger in _loggers():
         logger.disabled = False
 
 
 def use_level(level: int) -> None:
-    """Log from this level up, whatever the root logger's is, unless a level was configured."""
+    """Set the server's log level, independently of the root logger's, unless one is configured."""
     logger = logging.getLogger(NAMES[0])
     if logger.level == logging.NOTSET:
         logger.setLevel(level)

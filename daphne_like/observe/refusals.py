@@ -1,7 +1,7 @@
-"""Tells what the server refuses, a line each, and bounds how many lines that is.
+"""Logs refused requests and connections, with a bounded number of lines.
 
-Refusals come from peers: whoever floods the server must not flood its log. All carriers log to the
-one logger here, some of them by its name; the filter on it counts what it leaves out.
+Peers cause refusals, so a flood of requests must not become a flood of log lines. All carriers log
+to the logger defined here, some by its name; its filter counts the lines that it suppresses.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ log = logging.getLogger("daphne_like.refused")
 
 MAX_LINES = 20
 PERIOD_SECONDS = 10.0
-"""In which MAX_LINES refusals have a line of their own, and all others one together."""
+"""Period in which MAX_LINES refusals get one line each and all others share one line."""
 
 
 class Limit(logging.Filter):
-    """Lets MAX_LINES records pass in PERIOD_SECONDS, escaped; counts the others.
+    """Passes MAX_LINES records per PERIOD_SECONDS, escaped, and counts the others.
 
-    The first of a kind in a period always passes: a flood of one kind hides no other one. There are
-    few kinds: statuses, codes of HTTP/2, constants.
+    The first record of each kind in a period always passes, so a flood of one kind hides no other.
+    The number of kinds is small: statuses, HTTP/2 error codes, constants.
 
-    Records are to have the client as first argument and, as second, what they are counted by.
+    The first argument of a record is the client; the second is the kind by which it is counted.
 
     Args:
-        clock: seconds, monotonic.
-        logger: to say on how many were left out.
+        clock: returns monotonic seconds.
+        logger: logger for the number of suppressed records.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Limit(logging.Filter):
         self._summing_up = False
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether the record is logged."""
+        """Tell whether to log the record."""
         if self._summing_up:
             return True
         self.sum_up()
@@ -60,16 +60,16 @@ class Limit(logging.Filter):
             self._left_out[kind] += 1
             return False
         self._seen.add(kind)
-        # A handler's formatter may be anybody's: nothing is left to it (S06).
+        # Escape here: the handler's formatter may be the user's and need not escape (S06).
         record.msg = escaped(record.getMessage()).replace("\n", "\\n")
         record.args = ()
         return True
 
     def sum_up(self, *, at_once: bool = False) -> None:
-        """Say how many were left out, if the period is over, and begin another one.
+        """Log the number of suppressed records at the end of a period, and begin a new period.
 
         Args:
-            at_once: say it though the period is not over.
+            at_once: do it before the end of the period.
         """
         if not self._lines or (self._clock() < self._ends and not at_once):
             return
@@ -94,7 +94,7 @@ log.addFilter(limit)
 
 
 def name_of(client: Any) -> str:
-    """Return a client as the access log names it.
+    """Return a client's address in the access log's format.
 
     Args:
         client: (host, port) as in a scope; None for a peer without an address.
@@ -107,18 +107,18 @@ def refused(client: Any, error: PeerError) -> None:
 
     Args:
         client: see `name_of`.
-        error: what the client is answered.
+        error: the error that the client receives.
     """
     log.info("Refused %s with %d: %s", name_of(client), error.status, error.text)
 
 
 def refused_connection(client: Any, code: str, reason: object) -> None:
-    """Log that a connection or a stream of HTTP/2 was ended for a rule that the peer broke.
+    """Log that an HTTP/2 connection or stream was ended because the peer broke a rule.
 
     Args:
         client: see `name_of`.
-        code: of HTTP/2, by name.
-        reason: what was wrong.
+        code: name of the HTTP/2 error code.
+        reason: description of the error.
     """
     log.info("Refused %s with %s: %s", name_of(client), code, reason)
 
@@ -128,6 +128,6 @@ def refused_handshake(client: Any, reason: object) -> None:
 
     Args:
         client: see `name_of`.
-        reason: what was wrong.
+        reason: description of the error.
     """
     log.info("Refused %s in its %s: %s", name_of(client), "TLS handshake", reason)

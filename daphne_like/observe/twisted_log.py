@@ -1,4 +1,4 @@
-"""The server's log lines, and the application's, in Twisted's log."""
+"""Forwards log records of the server and the application to Twisted's log."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ LEVELS = (
     (logging.INFO, LogLevel.info, 6),
     (logging.NOTSET, LogLevel.debug, 7),
 )
-"""The least of `logging`, Twisted's, and syslog's severity (RFC 5424, 6.2.1)."""
+"""Minimum level of `logging`, level of Twisted, severity of syslog (RFC 5424, 6.2.1)."""
 
 
 class TwistedLogHandler(logging.Handler):
-    """Hands records of `logging` to Twisted's log: its file, JSON, syslog or terminal.
+    """Passes records of `logging` to Twisted's log: its file, JSON, syslog or terminal.
 
-    An event has the record's logger as its namespace and, with a traceback, its failure. Twisted
-    hands events to syslog through its old interface, which knows neither namespace nor level;
-    they are repeated for it.
+    The event's namespace is the record's logger; a traceback becomes the event's failure. Twisted
+    passes events to syslog through its old interface, which ignores namespace and level, so the
+    event repeats both in the old interface's keys.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -39,25 +39,25 @@ class TwistedLogHandler(logging.Handler):
             more["log_failure"] = Failure(error, type(error), traceback)
         try:
             text = self.format(record)
-        except Exception:  # noqa: BLE001 # as every handler of logging does
+        except Exception:  # noqa: BLE001 # like every handler of logging
             self.handleError(record)
             return
         Logger(record.name).emit(level, "{text}", text=text, **more)
 
 
 class MessageAlone(logging.Formatter):
-    """The message, without the traceback, which Twisted's observers print themselves."""
+    """Formats the message without its traceback, which Twisted's observers print themselves."""
 
     def format(self, record: logging.LogRecord) -> str:
         return escaped(record.getMessage())
 
 
 def to_twisted_log(name: str, level: int) -> None:
-    """Send the records of a logger and those below it to Twisted's log, once.
+    """Send the records of a logger and the loggers below it to Twisted's log, once.
 
     Args:
-        name: of the logger; "" for all.
-        level: the least that is sent.
+        name: name of the logger; "" for all.
+        level: minimum level.
     """
     logger = logging.getLogger(name)
     if not any(isinstance(handler, TwistedLogHandler) for handler in logger.handlers):

@@ -1,4 +1,4 @@
-"""Says what blocks the event loop while it is blocked, from a thread that is not."""
+"""Reports from another thread what blocks the event loop."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ OWN = (
     "daphne_like.process.exit",
     "daphne_like.observe.stacks.waiting",
 )
-"""Modules that run in the thread because they look at it."""
+"""Modules of this package that inspect a thread from within; the report omits their frames."""
 
 
 class Watchdog:
-    """Warns when the event loop has not come round for some seconds.
+    """Warns when the event loop has not run for some seconds.
 
-    An application that blocks (a synchronous call in an `async def`) stops everybody; the
-    warning has the place where the loop's thread is, once per stall.
+    An application that blocks (a synchronous call in an `async def`) stops all clients. Each stall
+    causes one warning, with the stack of the event loop's thread.
 
     Args:
-        seconds: without a `beat` until the warning.
+        seconds: seconds without a `beat` before the warning.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -43,15 +43,15 @@ class Watchdog:
         )
 
     def start(self) -> None:
-        """Start to watch the thread that made this object."""
+        """Start watching the thread that created this object."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         self._stopped.set()
 
     def beat(self) -> None:
-        """The event loop has come round."""
+        """Record that the event loop is running."""
         if self._warned:
             self._warned = False
             blocked = time.monotonic() - self._beaten
@@ -72,9 +72,9 @@ class Watchdog:
 
 
 def stack_of_thread(thread_id: int) -> str:
-    """Where a thread is now, a line per frame, the innermost last.
+    """Return the present stack of a thread, one line per frame, the innermost last.
 
-    The frames above the application's are left out: they are the same in every report.
+    The frames above the application's are omitted, because they are the same in every report.
     """
     frame = sys._current_frames().get(thread_id)
     places: list[str] = []

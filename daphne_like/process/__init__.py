@@ -1,1 +1,1 @@
-"""This process and its children: signals, exit, workers."""
+"""The process: signals and exit."""

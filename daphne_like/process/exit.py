@@ -1,4 +1,4 @@
-"""The end of the process, although threads of the application run."""
+"""Ends the process although threads of the application are still running."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from daphne_like.observe.stacks.python_frames import is_own, place
 log = logging.getLogger("daphne_like.server")
 
 LEAVE_SECONDS = 3.0
-"""For threads to end, before they are named and left."""
+"""Maximum wait for threads before they are logged and abandoned."""
 TELL_SECONDS = 0.5
-"""After which the threads that are waited for are named."""
+"""Time after which the names of the remaining threads are logged."""
 LOOK_SECONDS = 0.01
 MAX_NAMED = 3
 
 
 def wait_for_threads() -> bool:
-    """Wait for threads for a last while; name those that remain, and what they do.
+    """Wait a bounded time for threads, then log the remaining ones with their stacks.
 
-    Python joins them before it exits. One that blocks for ever would keep the process.
+    Python joins these threads before it exits, so a thread that blocks for ever would keep the
+    process alive.
 
     Returns:
-        False when some are still there: only os._exit ends the process then.
+        False if threads remain: then only os._exit ends the process.
     """
     deadline = time.monotonic() + LEAVE_SECONDS
     told = False
@@ -52,7 +53,7 @@ def wait_for_threads() -> bool:
 
 
 def _own_place(frames: list[FrameType]) -> tuple[str, str]:
-    """Return the application's innermost line, and the stack from its outermost one on."""
+    """Return the application's innermost place, and the stack from its outermost frame inwards."""
     own = [index for index, frame in enumerate(frames) if is_own(frame)] or [0, len(frames) - 1]
     stack = "\n".join(f"  {place(frame)}" for frame in frames[own[0] :])
     return place(frames[own[-1]]), stack

@@ -1,4 +1,4 @@
-"""Signals of a server that goes on: SIGHUP reloads it, SIGUSR1 reopens its log."""
+"""Signals that do not stop the server: SIGHUP reloads it, SIGUSR1 reopens its log."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ log = logging.getLogger("daphne_like.server")
 
 
 class Reloadable(Protocol):
-    """What the signals ask of a server."""
+    """The part of a server that the signal handlers need."""
 
     reactor: Any
 
     @property
     def can_reload(self) -> bool:
-        """Whether `reload` has anything to read."""
+        """True if `reload` has files to read."""
 
     def reload(self) -> None:
         """Read the certificates again."""
@@ -29,20 +29,20 @@ class Reloadable(Protocol):
         """Open the file of the access log again."""
 
     def stop(self) -> None:
-        """Begin a stop in order."""
+        """Begin a graceful stop."""
 
 
 def install_sighup_reload(server: Reloadable) -> Callable[[], None]:
-    """Let SIGHUP reload certificates and reopen the access log, and SIGUSR1 do the latter.
+    """Let SIGHUP reload certificates and reopen the access log, and SIGUSR1 reopen the access log.
 
-    A server whose terminal has gone stops in order: that is what SIGHUP says there, unless it was
-    ignored before (nohup). What was called for a signal before is called too: there may be several
-    servers in the process.
+    If SIGHUP reports that the server's terminal has closed, the server stops gracefully, unless
+    SIGHUP was ignored before (nohup). Earlier handlers are called too, because the process may
+    contain several servers.
 
     Args:
-        server: bound.
+        server: a bound server.
     Returns:
-        Puts back what was there before.
+        A function that restores the earlier handlers.
     """
     if threading.current_thread() is not threading.main_thread():
         return _nothing
@@ -63,7 +63,7 @@ def install_sighup_reload(server: Reloadable) -> Callable[[], None]:
 
     def forget() -> None:
         for number, handler in before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type] # as getsignal gave it
+            signal.signal(number, handler)  # type: ignore[arg-type] # the value of getsignal
 
     for name, handler in (("SIGHUP", hang_up), ("SIGUSR1", reopen)):
         number = getattr(signal, name, None)  # Windows has neither
@@ -86,7 +86,7 @@ def _pass_on(before: object, number: int, frame: FrameType | None) -> None:
 
 
 def _has_terminal() -> bool:
-    """Whether one of the standard descriptors is a terminal that is still there."""
+    """Tell whether one of the standard descriptors is a terminal that is still open."""
     for descriptor in range(3):
         try:
             if os.isatty(descriptor):

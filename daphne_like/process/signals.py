@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first stops the server in order, the second at once."""
+"""SIGINT and SIGTERM: the first signal stops the server gracefully, the second at once."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from daphne_like.observe.watchdog import stack_of_thread
 log = logging.getLogger("daphne_like.server")
 
 TOGETHER_SECONDS = 0.5
-"""Signals as close as this are one: a terminal and a parent process both pass on a Ctrl-C."""
+"""Signals within this time count as one: terminal and parent process both pass on a Ctrl-C."""
 
 
 class StopSignals:
-    """The handlers of both signals while a server runs.
+    """Handlers of both signals while a server runs.
 
     Args:
-        stop: begins the stop.
-        force: ends it at once; called in the handler, too.
-        is_stopping: whether the stop has begun.
-        longest: seconds after which a stop is over, or the event loop does not run.
+        stop: begins the graceful stop.
+        force: ends the stop at once; called in the handler, too.
+        is_stopping: tells whether the stop has begun.
+        longest: maximum seconds of a stop; if it takes longer, the event loop must be blocked.
     """
 
     def __init__(
@@ -45,20 +45,20 @@ class StopSignals:
         self._last_resort: threading.Timer | None = None
 
     def install(self) -> None:
-        """Handle the signals from now on."""
+        """Install the handlers."""
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._signalled)
 
     def restore(self) -> None:
-        """Put back the handlers from before, because the server has ended."""
+        """Restore the earlier handlers after the server has ended."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         if self._last_resort is not None:
             self._last_resort.cancel()
 
     def _signalled(self, number: int, _frame: FrameType | None) -> None:
-        # Runs between two instructions of the main thread: an application that blocks the event
-        # loop does not keep it from running.
+        # A handler runs between two instructions of the main thread, so it runs even while the
+        # application blocks the event loop.
         now = time.monotonic()
         if self._signalled_at is None:
             self._signalled_at = now
@@ -70,12 +70,12 @@ class StopSignals:
             return
         elif self._is_stopping():
             self._force()
-        else:  # the event loop has not even come round to the first one
+        else:  # the event loop is blocked and has not begun to stop
             exit_at_once(number)
 
 
 def exit_at_once(number: int) -> None:
-    """End the process, because its event loop does not; say what the main thread does."""
+    """End the process because its event loop does not end; log the main thread's stack."""
     main = threading.main_thread().ident or 0
     log.critical(
         "The event loop does not stop; ending the process. It is in:\n%s", stack_of_thread(main)

@@ -1,1 +1,1 @@
-"""Where tasks, frames and threads stand."""
+"""Finds and describes the places where tasks, frames and threads wait."""

@@ -1,4 +1,4 @@
-"""One frame of an application, for a person to read. No application object is called for it."""
+"""Describes one frame of an application. No method of an application's object is called."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ PLUMBING = tuple(
     os.path.join(os.path.abspath(path), "")
     for path in {PACKAGE, *map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))}
 )
-"""Directories whose code is not what a person has written: Python, packages, this server."""
+"""Directories without application code: Python, installed packages, this server."""
 
-# Descriptors of `type` itself: a metaclass has no say in what they give.
+# Descriptors of `type` itself, whose results a metaclass cannot change.
 _name_of = type.__dict__["__name__"].__get__
 _module_of = type.__dict__["__module__"].__get__
 
 
 def place(frame: FrameType, line: int | None = None) -> str:
-    """One frame as `file:line in function: source line`."""
+    """Return one frame as `file:line in function: source line`."""
     file = frame.f_code.co_filename
     line = line or frame.f_lineno
     source = linecache.getline(file, line, frame.f_globals).strip()
@@ -30,9 +30,9 @@ def place(frame: FrameType, line: int | None = None) -> str:
 
 
 def function(frame: FrameType) -> str:
-    """The name of a frame's function; of a method with the class of the object it runs on.
+    """Return the name of a frame's function; for a method, with the class of its object.
 
-    That is the person's class, also where the method is inherited from a framework.
+    That is the application's class, even if a framework's class defines the method.
     """
     kind = _class_of(frame)
     name = frame.f_code.co_name
@@ -40,11 +40,11 @@ def function(frame: FrameType) -> str:
 
 
 def is_own(frame: FrameType) -> bool:
-    """Whether a frame is the application's: its code is, or the object that it runs on."""
+    """Tell whether a frame belongs to the application, by its code or by its object's class."""
     if not _is_plumbing(frame.f_code.co_filename):
         return True
     kind = _class_of(frame)
-    # A class made by a metaclass may have anything as its module's name.
+    # The module name of a class may be any object if a metaclass made the class.
     module = None if kind is None else _module_of(kind)
     if type(module) is not str or module == "builtins":
         return False
@@ -53,7 +53,7 @@ def is_own(frame: FrameType) -> bool:
 
 
 def local(frame: FrameType, name: str) -> Any:
-    """A local variable; None when there is none."""
+    """Return a local variable; None if the frame does not have it."""
     return frame.f_locals.get(name)
 
 

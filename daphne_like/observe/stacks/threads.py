@@ -1,4 +1,4 @@
-"""Threads of executors: where they are, for a person to read, and who follows a blocked one."""
+"""Reports where executor threads are blocked, and replaces a thread that never returns."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from asgiref.sync import SyncToAsync
 from daphne_like.observe.stacks.python_frames import local
 
 WORK_ITEMS = ("concurrent.futures.thread", "asgiref.current_thread_executor")
-"""Modules with a `_WorkItem`, whose `run` runs one call and whose `future` is its result."""
+"""Modules with a class `_WorkItem`: `run` makes one call, `future` is the call's result."""
 EXECUTOR_WORKS = ("concurrent.futures.thread", "_worker")
 ANYIO_WORKS = ("anyio._backends._asyncio", "run")
-"""A worker thread of anyio (as of 4.16.0): its variable `func` is the call, None between two."""
+"""Worker thread of anyio (as of 4.16.0): its variable `func` is the call, None between calls."""
 ANYIO_WAITS = ("anyio._backends._asyncio", "run_sync_in_worker_thread")
-"""The coroutine that waits for it; its variable `worker` is the thread."""
+"""Coroutine that waits for a worker thread of anyio; its variable `worker` is the thread."""
 
 
 def running(future: Future[Any]) -> tuple[str, list[FrameType]] | None:
-    """The thread that computes a future's result.
+    """Find the thread that computes a future's result.
 
     Returns:
-        Its name and its frames from the call on, the innermost last; None when no thread does.
+        Name of the thread and its frames from the call inwards, the innermost last; None if no
+        thread computes the result.
     """
     for _, name, frames, work in _at_work():
         if work.future is future:
@@ -36,7 +37,11 @@ def running(future: Future[Any]) -> tuple[str, list[FrameType]] | None:
 
 
 def occupying(executor: object) -> tuple[str, list[FrameType]] | None:
-    """What keeps an executor that has one thread, as asgiref's thread-sensitive ones have."""
+    """Find the call that occupies a single-thread executor, such as asgiref's thread-sensitive one.
+
+    Returns:
+        Name of the thread and its frames, as `running`; None if it is idle or has more threads.
+    """
     if type(executor) is not ThreadPoolExecutor or executor._max_workers != 1:
         return None
     names = {thread.name for thread in executor._threads}
@@ -44,23 +49,23 @@ def occupying(executor: object) -> tuple[str, list[FrameType]] | None:
 
 
 def succeed(executor: object) -> bool:
-    """Let a new thread take over from asgiref's one thread, which a call blocks for good.
+    """Replace asgiref's single thread with a new one, because a call blocks it permanently.
 
-    That thread runs all sensitive code of all consumers, one call after the other: one that never
-    returns would stop them all until the process ends. What waits behind it goes on in a thread of
-    its own; code after this runs in another thread than code before.
+    That thread runs all thread-sensitive code of all consumers, one call after the other. A call
+    that never returns would stop them all until the process ends. Queued calls continue in the new
+    thread, so thread-sensitive code runs in a different thread from now on.
 
     Args:
-        executor: that the call keeps.
+        executor: executor that the call occupies.
     Returns:
-        Whether it was asgiref's one, and has a successor now.
+        Whether the executor was asgiref's and has been replaced.
     """
     if executor is not SyncToAsync.single_thread_executor:
         return False
     successor = ThreadPoolExecutor(max_workers=1)
-    successor.submit(int)  # it starts its thread now, and not when somebody else submits
+    successor.submit(int)  # start the thread now, not at the next `submit`
     SyncToAsync.single_thread_executor = successor
-    # No public name for what waits, from Python 3.10 to 3.14.
+    # The queue of an executor has no public name (Python 3.10 to 3.14).
     waiting, following = executor._work_queue, successor._work_queue
     while True:
         try:
@@ -73,9 +78,9 @@ class Awaited(NamedTuple):
     """A thread that Python waits for before it exits.
 
     Attributes:
-        name: of the thread.
-        frames: from the call on that it runs, the innermost last; empty while it has nothing to
-            do, and waits to be told so.
+        name: name of the thread.
+        frames: frames from the current call inwards, the innermost last; empty for an idle thread
+            that still waits for work.
     """
 
     name: str
@@ -85,9 +90,9 @@ class Awaited(NamedTuple):
 def awaited() -> list[Awaited]:
     """Return the threads that would keep the process from ending.
 
-    These are threads of executors that run something (idle ones end when Python tells them), and
-    all that are no daemons but the main thread: those that the application has started, and
-    anyio's workers, in which synchronous endpoints of Starlette and FastAPI run.
+    These are busy threads of executors (Python ends idle ones itself) and all non-daemon threads
+    except the main thread: threads that the application has started, and anyio's workers, which
+    run synchronous endpoints of Starlette and FastAPI.
     """
     found = {number: Awaited(name, frames) for number, name, frames, _ in _at_work()}
     stacks = sys._current_frames()
@@ -104,7 +109,7 @@ def awaited() -> list[Awaited]:
 
 
 def running_for(frame: FrameType) -> tuple[str, list[FrameType]] | None:
-    """Return the name and the frames of the worker thread of anyio that a frame waits for."""
+    """Return name and frames of the anyio worker thread that a frame waits for; None if none."""
     if (frame.f_globals.get("__name__"), frame.f_code.co_name) != ANYIO_WAITS:
         return None
     worker = local(frame, "worker")
@@ -123,7 +128,7 @@ def _frames(innermost: FrameType | None) -> list[FrameType]:
 
 
 def _below_worker(frames: list[FrameType]) -> list[FrameType]:
-    """Leave out the frames of anyio's worker, all of them while it is idle."""
+    """Return the frames below anyio's worker function; none while the worker is idle."""
     for index, frame in enumerate(frames):
         if (frame.f_globals.get("__name__"), frame.f_code.co_name) == ANYIO_WORKS:
             return frames[index + 1 :] if local(frame, "func") is not None else []

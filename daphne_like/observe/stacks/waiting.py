@@ -1,4 +1,4 @@
-"""Where a suspended task is stuck, for a person to read."""
+"""Describes the place where a suspended task waits."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from daphne_like.observe.stacks.python_frames import place as place
 
 DEEPEST = 64
 MAX_LINKS = 256
-"""Objects looked at on the way down; between two frames stand one or two that have none."""
+"""Maximum objects followed; between two frames there are one or two objects without a frame."""
 
 FOLLOWED = (CoroutineType, GeneratorType, AsyncGeneratorType)
 
 WAITS_FOR = {("asyncio.tasks", "_wait"): "fs", ("asyncio.tasks", "wait_for"): "fut"}
-"""Functions that wait through a future of their own: where they keep what they wait for."""
+"""Functions that wait through a future of their own -> the variable with what they wait for."""
 
 IN_THREAD = "in thread"
 BEHIND = "behind another call, in thread"
@@ -29,23 +29,23 @@ GROUPS = ("asyncio.taskgroups", "anyio._backends._asyncio")
 
 
 def waiting_at(task: asyncio.Task[Any]) -> list[str]:
-    """The places where a task waits, outermost first: `file:line in function: source line`.
+    """Return the places where a task waits, outermost first: `file:line in function: source line`.
 
-    Task.get_stack gives a suspended coroutine's outermost frame alone; this follows what each
-    frame awaits, through coroutines, generators, asynchronous generators, tasks (groups of them
-    too, as long as one alone is not done) and threads of executors, down to the one that waits.
-    Never raises: of objects of a foreign type no attribute is asked.
+    Task.get_stack returns only the outermost frame of a suspended coroutine. This function follows
+    what each frame awaits, through coroutines, generators, asynchronous generators, tasks (task
+    groups too, if exactly one task is pending) and executor threads, to the innermost frame. It
+    never raises, because it reads no attribute of objects of unknown types.
     """
     return [line for line, _ in _places(task)]
 
 
 def stuck_at(task: asyncio.Task[Any]) -> tuple[str, str]:
-    """Where a task waits, as the end of a log line.
+    """Describe for a log line where a task waits.
 
     Returns:
-        The innermost place of the application's own code, as `function waits at file:line: source`
-        with the thread it is in, and all places, a line each, without the server's own first one.
-        Both may be empty.
+        The innermost place in the application's code, as `function waits at file:line: source`
+        with its thread if any; and all places, one per line, without the server's frame at the
+        top. Both may be empty.
     """
     places = _places(task)[1:]
     stack = "\n".join(f"  {line}" for line, _ in places)
@@ -54,7 +54,7 @@ def stuck_at(task: asyncio.Task[Any]) -> tuple[str, str]:
         return "", stack
     line, best = next((pair for pair in reversed(framed) if is_own(pair[1])), framed[-1])
     name = function(best)
-    # A name may hold anything but stands in each line once, before the source.
+    # The name may contain any text, but its first occurrence is the one before the source line.
     where = place(best).replace(f" in {name}", "", 1)
     if line.startswith(IN_THREAD):
         return f"{name}, in a thread, which cannot be cancelled, waits at {where}", stack
@@ -64,7 +64,7 @@ def stuck_at(task: asyncio.Task[Any]) -> tuple[str, str]:
 
 
 def executor_kept_by(task: asyncio.Task[Any]) -> object:
-    """The executor of asgiref's whose one thread runs what a task waits for, if it does."""
+    """Return asgiref's executor if its single thread runs the call that a task waits for."""
     frames, future = _chain(task)
     if future is None or not frames or threads.running(future) is None:
         return None
@@ -85,7 +85,7 @@ def _places(task: asyncio.Task[Any]) -> list[tuple[str, FrameType | None]]:
 def _chain(
     task: asyncio.Task[Any],
 ) -> tuple[list[FrameType], concurrent.futures.Future[Any] | None]:
-    """The frames on the way to what a task waits for, and the call of a thread behind them."""
+    """Return the frames down to where a task waits, and the future of a thread's call, if any."""
     frames: list[FrameType] = []
     current: Any = task.get_coro()
     for _ in range(MAX_LINKS):
@@ -102,11 +102,11 @@ def _chain(
 def _in_thread(
     future: concurrent.futures.Future[Any], awaiting: FrameType | None
 ) -> Iterator[tuple[str, FrameType | None]]:
-    """Places in the thread that computes a future, or in the one that it has to wait for."""
+    """Yield places in the thread that computes a future, or in the thread that delays it."""
     found = threads.running(future)
     said = IN_THREAD
     if found is None and awaiting is not None:
-        # asgiref's sync_to_async: its local variable is the executor it has chosen.
+        # asgiref's sync_to_async keeps the chosen executor in its variable `executor`.
         found = threads.occupying(local(awaiting, "executor"))
         said = BEHIND
     if found is None:
@@ -119,7 +119,7 @@ def _in_thread(
 
 
 def _step(current: Any, last: FrameType | None) -> tuple[FrameType | None, Any]:
-    """The frame of something awaited, if it has one, and what it awaits itself."""
+    """Return the frame of an awaited object, if any, and the object that it awaits itself."""
     kind = type(current)
     if kind is CoroutineType:
         return current.cr_frame, current.cr_await
@@ -131,8 +131,8 @@ def _step(current: Any, last: FrameType | None) -> tuple[FrameType | None, Any]:
         return None, current.get_coro()
     if issubclass(kind, asyncio.Future):
         return None, _only_pending(_tasks_behind(last)) or _source_of(current)
-    # What stands in between (the iterator of `await task`, the step of `async for`) is C without
-    # attributes; the garbage collector knows what it holds.
+    # Objects in between (the iterator of `await task`, the step of `async for`) are C objects
+    # without attributes; the garbage collector knows their referents.
     for held in gc.get_referents(current):
         if type(held) in FOLLOWED or issubclass(type(held), asyncio.Future):
             return None, held
@@ -140,9 +140,9 @@ def _step(current: Any, last: FrameType | None) -> tuple[FrameType | None, Any]:
 
 
 def _source_of(future: Any) -> Any:
-    """What will set a future that mirrors another: gather's, shield's, or an executor's.
+    """Return the source of a future that mirrors another one (of gather, shield or an executor).
 
-    Their callbacks know each other; whoever else will set a future is not known to it.
+    The callbacks of such futures refer to each other. Other futures do not know who sets them.
     """
     if type(future).__module__ == "asyncio.tasks" and type(future).__name__ == "_GatheringFuture":
         return _only_pending(future._children)
@@ -162,7 +162,7 @@ def _source_of(future: Any) -> Any:
 
 
 def _tasks_behind(frame: FrameType | None) -> Iterable[Any]:
-    """The tasks that a frame waits for by a future of its own."""
+    """Return the tasks that a frame waits for through a future of its own."""
     if frame is None:
         return ()
     function = (frame.f_globals.get("__name__"), frame.f_code.co_name)
@@ -176,6 +176,6 @@ def _tasks_behind(frame: FrameType | None) -> Iterable[Any]:
 
 
 def _only_pending(tasks: Iterable[Any]) -> Any:
-    """The one that is not done; None when there are several, which are no single place."""
+    """Return the only pending task; None if there are several, since one place cannot name them."""
     pending = [task for task in tasks if issubclass(type(task), asyncio.Future) and not task.done()]
     return pending[0] if len(pending) == 1 else None
