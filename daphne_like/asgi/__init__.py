@@ -1,1 +1,1 @@
-"""What the ASGI specification says; knows neither sockets nor Twisted."""
+"""The ASGI specification: queues, instances, lifespan, interfaces. No sockets, no Twisted."""

@@ -1,4 +1,4 @@
-"""Finds the application that a person names."""
+"""Imports the application that the user names."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from daphne_like.exceptions import ConfigurationError
 Application = Callable[..., Awaitable[None]]
 
 USUAL_NAMES = ("application", "app")
-"""Attributes looked for when none is named: Django's first."""
+"""Attributes to try when the user names only a module; Django's name comes first."""
 
 
 def import_application(path: str, factory: bool = False) -> Any:
@@ -31,13 +31,13 @@ def import_application(path: str, factory: bool = False) -> Any:
     The object is returned as found; `asgi.interface` makes an ASGI 3 application of it.
 
     Args:
-        path: a module and, after the colon, an attribute of it; dots reach further in. Without
-            an attribute it is the first of USUAL_NAMES.
-        factory: the attribute is called, without arguments, and makes the application.
+        path: a module and, after the colon, an attribute of it; the attribute may contain dots.
+            Without an attribute, the first of USUAL_NAMES that exists is used.
+        factory: the attribute is a factory: call it without arguments to get the application.
     Raises:
-        ConfigurationError: no such module or attribute, not callable, no factory where there
-            ought to be one, a factory where there ought to be none; or code of the module
-            failed, then with the traceback of that code alone.
+        ConfigurationError: the module or attribute does not exist; the object is not callable;
+            it is a factory and `factory` is false, or the reverse; or the module's own code
+            failed, in which case `detail` holds the traceback of that code alone.
     """
     module_name, _, attributes = path.partition(":")
     _refuse_file(path, module_name, attributes)
@@ -71,7 +71,7 @@ def import_application(path: str, factory: bool = False) -> Any:
 
 
 def _refuse_file(path: str, module_name: str, attributes: str) -> None:
-    """A person who names a file is told the module."""
+    """Refuse a file name, and suggest the module that the user probably meant."""
     if "/" not in module_name and "\\" not in module_name and not module_name.endswith(".py"):
         return
     parts = re.split(r"[/\\]+", re.sub(r"\.py$", "", module_name))
@@ -100,12 +100,12 @@ def _module(name: str) -> Any:
                 f"(looked for '{name}' in the working directory and the Python path)"
             )
         raise _failed(f"Importing '{name}'", error)
-    except Exception as error:  # noqa: BLE001 # whatever their code raises
+    except Exception as error:  # noqa: BLE001 # the module may raise anything
         raise _failed(f"Importing '{name}'", error)
 
 
 def _usual(module: Any, module_name: str) -> tuple[str, str]:
-    """The whole path, and the attribute, when the person has named the module alone."""
+    """Return the complete path and the attribute for a user who has named only the module."""
     for name in USUAL_NAMES:
         if hasattr(module, name):
             return f"{module_name}:{name}", name
@@ -128,7 +128,7 @@ def _attribute(found: Any, reached: str, attributes: str) -> Any:
 
 
 def _made_by(make: Any, path: str) -> Any:
-    """What a factory makes."""
+    """Call a factory and return its application."""
     if not callable(make):
         raise ConfigurationError(
             f"'{path}' is no factory: an object of type {type(make).__name__} is not callable"
@@ -145,10 +145,10 @@ def _made_by(make: Any, path: str) -> Any:
         )
     try:
         application = make()
-    except Exception as error:  # noqa: BLE001 # whatever their code raises
+    except Exception as error:  # noqa: BLE001 # the factory may raise anything
         raise _failed(f"Calling '{path}'", error)
     if inspect.iscoroutine(application):
-        application.close()  # else it warns that it was never awaited
+        application.close()  # otherwise Python warns that it was never awaited
     if not callable(application):
         raise ConfigurationError(
             f"'{path}' made no ASGI application: "
@@ -167,7 +167,7 @@ def _failed(what: str, error: Exception) -> ConfigurationError:
 
 
 def _theirs(tb: TracebackType | None) -> TracebackType | None:
-    """The traceback from the first frame that is neither ours nor the import system's."""
+    """Return the traceback without the leading frames of this module and the import system."""
     importer = sys.modules[importlib.import_module.__module__].__file__
     while tb is not None and (
         tb.tb_frame.f_code.co_filename in (__file__, importer)

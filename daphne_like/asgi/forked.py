@@ -1,4 +1,4 @@
-"""Processes that an application forks: they end with the call that forked them."""
+"""Ends a process that the application has forked, when an exception leaves the application."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import sys
 log = logging.getLogger("daphne_like.server")
 
 _serving = os.getpid()
-"""The process that serves."""
+"""The id of the process that serves requests."""
 
 
 def serve_here() -> None:
-    """Remember this process as the one that serves."""
-    global _serving  # there is one process
+    """Remember this process as the one that serves requests."""
+    global _serving  # one value for each process
     _serving = os.getpid()
 
 
 def end_if_forked(exception: BaseException) -> None:
-    """End this process if the application has forked it, and raised in it (`sys.exit`).
+    """End this process if the application has forked it and then raised (`sys.exit`).
 
-    Caught as in the process that serves, the exception would leave a second server on the same
-    sockets, which serves on after the stop of the first. The event loop of the fork is not closed:
-    the kernel's side of it is shared with the parent.
+    If the exception were handled as in the serving process, the fork would become a second
+    server on the same sockets and keep serving after the first one has stopped. The fork's event
+    loop is not closed, because the kernel's part of it is shared with the parent.
 
     Args:
-        exception: that left the application.
+        exception: the exception that left the application.
     """
     if os.getpid() == _serving:
         return
@@ -40,7 +40,7 @@ def end_if_forked(exception: BaseException) -> None:
 
 
 def _status_of(exception: BaseException) -> int:
-    """Return the exit status that Python gives for an exception."""
+    """Return the exit status with which Python ends for an exception."""
     if not isinstance(exception, SystemExit):
         return 1
     if exception.code is None:

@@ -1,4 +1,4 @@
-"""Runs one application instance to its end, whatever that end is."""
+"""Runs one application instance to its end and reports that end once."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ MAX_CHAIN_LENGTH = 16
 
 
 class Owner(Protocol):
-    """Who is told how an instance ended: an exchange, a session or the lifespan."""
+    """An exchange, a session or the lifespan: it learns how its instance ended."""
 
     def application_returned(self) -> None:
-        """The application returned, or let our own ConnectionClosed through (ASGI H31)."""
+        """Handle a return, or a ConnectionClosed that the application let through (ASGI H31)."""
 
     def application_failed(self, exception: BaseException) -> None:
-        """The application raised; the connection must end too (ASGI C12)."""
+        """Handle an exception of the application; the connection must end too (ASGI C12)."""
 
     def application_cancelled(self) -> None:
-        """The application ended by cancellation, by us or by itself."""
+        """Handle a cancellation, by the server or by the application itself."""
 
 
 async def run_instance(
@@ -36,19 +36,19 @@ async def run_instance(
     owner: Owner,
     instances: dict[Any, Any],
 ) -> None:
-    """Call the application and report its end exactly once; never raises.
+    """Call the application and report its end exactly once; never raise.
 
-    Everything is caught here, KeyboardInterrupt and SystemExit too: out of a task they would
-    leave `loop.run_forever` and stop the server for everybody. A process that the application has
-    forked ends with them.
+    Every exception is caught here, KeyboardInterrupt and SystemExit too. Otherwise these two would
+    pass from the task through `loop.run_forever` and stop the server for everybody. In a process
+    that the application has forked they end that process.
 
     Args:
         application: an ASGI 3 application.
-        scope: the connection scope, a fresh dict.
+        scope: the connection scope, a new dict.
         receive: the queue's `get`.
         send: takes one message.
-        owner: told how it ended.
-        instances: the register of what runs, by owner; left at the end.
+        owner: learns how the instance ended.
+        instances: the running instances by owner; the owner is removed at the end.
     """
     try:
         await application(scope, receive, send)
@@ -59,7 +59,7 @@ async def run_instance(
     except BaseException as exception:
         end_if_forked(exception)
         if exception.__traceback__ is not None:
-            exception.__traceback__ = exception.__traceback__.tb_next  # this frame says nothing
+            exception.__traceback__ = exception.__traceback__.tb_next  # leave out this frame
         if follows_close(exception):
             log.debug("! %s ended after its connection was closed", owner, exc_info=exception)
             owner.application_returned()
@@ -72,10 +72,10 @@ async def run_instance(
 
 
 def follows_close(exception: BaseException) -> bool:
-    """Whether an exception is what an application made of our ConnectionClosed (ASGI H31).
+    """Tell whether an exception was caused by ConnectionClosed (ASGI H31).
 
-    Frameworks raise their own in its place (Starlette's ClientDisconnect), and task groups wrap
-    it: then every member of the group must come of it.
+    Frameworks replace ConnectionClosed by exceptions of their own (Starlette's ClientDisconnect).
+    Task groups wrap it: then every member of the group must have been caused by it.
     """
     link: BaseException | None = exception
     for _ in range(MAX_CHAIN_LENGTH):

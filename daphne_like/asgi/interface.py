@@ -1,4 +1,4 @@
-"""Tells an application's interface, and makes an ASGI 3 application of it."""
+"""Detects the interface of an application and adapts it to ASGI 3."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 INTERFACES = ("auto", "asgi3", "asgi2", "wsgi")
 WSGI_THREADS = 10
 
-# How many arguments the first call of an application has.
+# Number of arguments of an application's first call.
 CALLED_WITH = {"asgi3": 3, "wsgi": 2, "asgi2": 1}
 CHOOSE = "choose with --interface asgi3, asgi2 or wsgi"
 
@@ -26,14 +26,14 @@ CHOOSE = "choose with --interface asgi3, asgi2 or wsgi"
 def as_asgi3(
     application: Any, interface: str = "auto", wsgi_threads: int | None = None
 ) -> Application:
-    """Make an application of whatever interface an ASGI 3 one (ASGI C01, C02, G01).
+    """Adapt an application of any supported interface to ASGI 3 (ASGI C01, C02, G01).
 
     Args:
-        application: as found; one of ASGI 3 is returned as it is.
+        application: the imported object; an ASGI 3 application is returned unchanged.
         interface: one of INTERFACES.
         wsgi_threads: threads for a WSGI application, WSGI_THREADS by default.
     Raises:
-        ConfigurationError: it is of none of the interfaces, or WSGI's library is missing.
+        ConfigurationError: the application has none of the interfaces, or a2wsgi is missing.
     """
     if interface not in INTERFACES:
         raise ConfigurationError(
@@ -45,7 +45,7 @@ def as_asgi3(
     if interface == "asgi2":
         adapted = double_to_single_callable(application)
     elif interface == "wsgi":
-        # Not at the head: whoever serves ASGI loads no thread pool and needs no a2wsgi.
+        # Imported here, because an ASGI application needs neither a thread pool nor a2wsgi.
         from daphne_like.asgi.wsgi import WSGIApplication
 
         adapted = WSGIApplication(application, wsgi_threads or WSGI_THREADS)
@@ -53,18 +53,18 @@ def as_asgi3(
 
 
 def interface_of(application: Any) -> str:
-    """Tell the interface of an application by how it wants to be called.
+    """Detect the interface of an application from its signature.
 
-    asgiref's is_double_callable, which Daphne and uvicorn go by, takes every synchronous callable
-    for ASGI 2: WSGI applications, and functions that return a coroutine, too.
+    asgiref's is_double_callable, which Daphne and uvicorn use, treats every synchronous callable
+    as ASGI 2, including WSGI applications and functions that return a coroutine.
 
-    A callable that does not tell (written in C, or with `*args` alone, or a mock) is taken for
-    ASGI 3, which nearly all are; `--interface` says otherwise.
+    A callable without a usable signature (written in C, with only `*args`, or a mock) is treated
+    as ASGI 3, because nearly all applications are; `--interface` overrides that.
 
     Returns:
         "asgi3", "asgi2" or "wsgi".
     Raises:
-        ConfigurationError: it cannot be called with one, two or three arguments.
+        ConfigurationError: the application cannot be called with one, two or three arguments.
     """
     if not callable(application):
         raise ConfigurationError(
@@ -81,7 +81,7 @@ def interface_of(application: Any) -> str:
 
 
 def _interface_of_class(application: type) -> str:
-    """A class is called like a function; what it makes then is awaited, iterated or called."""
+    """Detect the interface of a class: its instances are awaited, iterated or called."""
     if hasattr(application, "__await__"):
         return "asgi3"
     parameters = parameters_of(application)
@@ -117,32 +117,32 @@ def _by_parameters(application: Any, parameters: list[inspect.Parameter]) -> str
 
 
 def is_asynchronous(application: Any) -> bool:
-    """Whether calling it gives a coroutine, as far as it says so."""
+    """Tell whether an application is declared as asynchronous."""
     return iscoroutinefunction(application) or iscoroutinefunction(
         getattr(type(application), "__call__", None)  # noqa: B004 # the function, not whether
     )
 
 
 def parameters_of(called: Callable[..., Any]) -> list[inspect.Parameter] | None:
-    """The parameters of a callable as its caller sees them; None where it does not tell."""
+    """Return the parameters of a callable, or None if it has no usable signature."""
     try:
         return list(inspect.signature(called).parameters.values())
-    except (TypeError, ValueError):  # written in C, or a __signature__ that is none
+    except (TypeError, ValueError):  # written in C, or its __signature__ is not a Signature
         return None
 
 
 def takes(parameters: list[inspect.Parameter], count: int) -> bool:
-    """Whether a callable can be called with so many positional arguments."""
-    least = most = 0
+    """Tell whether a callable accepts `count` positional arguments."""
+    minimum = maximum = 0
     for parameter in parameters:
         if parameter.kind is parameter.VAR_POSITIONAL:
-            most = max(most, count)
+            maximum = max(maximum, count)
         elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-            most += 1
-            least += parameter.default is parameter.empty
+            maximum += 1
+            minimum += parameter.default is parameter.empty
         elif parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
             return False
-    return least <= count <= most
+    return minimum <= count <= maximum
 
 
 def _takes_anything(parameters: list[inspect.Parameter]) -> bool:
@@ -150,11 +150,12 @@ def _takes_anything(parameters: list[inspect.Parameter]) -> bool:
 
 
 def wants_server(ready_callable: Callable[..., Any]) -> bool:
-    """Return whether a `ready_callable` is to be called with the server.
+    """Tell whether a `ready_callable` should be called with the server as its argument.
 
-    Daphne calls its own without arguments, so one that cannot take the server gets none. A
-    parameter with a default counts only if it is called `server`: `lambda port=port: ...` binds a
-    value of its author's. A callable that does not tell (written in C) gets the server.
+    Daphne calls it without arguments, so a callable that accepts none is called without the
+    server. A parameter with a default counts only if its name is `server`: the default in
+    `lambda port=port: ...` is a value that the author has bound. A callable without a usable
+    signature (written in C) is called with the server.
     """
     parameters = parameters_of(ready_callable)
     if parameters is None:
@@ -166,7 +167,7 @@ def wants_server(ready_callable: Callable[..., Any]) -> bool:
 
 
 def looks_like_a_factory(found: Any) -> bool:
-    """Whether it may be called without arguments, and hardly as an application."""
+    """Tell whether an object accepts no arguments and does not look like an application."""
     parameters = parameters_of(found)
     if parameters is None or not takes(parameters, 0) or takes(parameters, 3):
         return False

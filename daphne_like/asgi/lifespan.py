@@ -18,11 +18,11 @@ log = logging.getLogger("daphne_like.server")
 MODES = ("auto", "on", "off")
 STARTUP_FAILED_STATUS = 3
 LEAVE_SECONDS = 1.0
-"""For the application to return after its last answer, and once more after its cancellation."""
+"""Time for the application to return after its last reply, and again after its cancellation."""
 
 
 class Stage(enum.Enum):
-    """Where the lifespan stands."""
+    """Stages of the lifespan."""
 
     STARTING = enum.auto()
     RUNNING = enum.auto()
@@ -30,7 +30,7 @@ class Stage(enum.Enum):
     ENDED = enum.auto()
 
 
-# Which message an application may send at which stage, and the stage it leads to.
+# Messages that an application may send at each stage, and the stage that follows.
 REPLIES = {
     (Stage.STARTING, "lifespan.startup.complete"): Stage.RUNNING,
     (Stage.STARTING, "lifespan.startup.failed"): Stage.ENDED,
@@ -44,11 +44,11 @@ class Lifespan:
 
     Args:
         application: an ASGI 3 application.
-        mode: `auto` goes on without when the application raises; `on` makes that a start-up
-            failure; `off` never calls it.
+        mode: with `auto`, an application that raises is served without lifespan events; with
+            `on`, that is a startup failure; with `off`, the application is never called.
 
     Attributes:
-        state: the namespace of which every scope gets a shallow copy (L11).
+        state: a dict; every scope gets a shallow copy of it (L11).
     """
 
     def __init__(self, application: Application, mode: str) -> None:
@@ -62,13 +62,13 @@ class Lifespan:
         self._failure: str | None = None
 
     async def startup(self, timeout: float) -> None:
-        """Run `lifespan.startup` to its answer.
+        """Send `lifespan.startup` and wait for the application's reply.
 
         Args:
-            timeout: seconds to wait for the answer.
+            timeout: seconds to wait for the reply.
         Raises:
-            ConfigurationError: with exit status 3: startup failed, took too long, or mode is
-                `on` and the application does not take part.
+            ConfigurationError: startup failed or took too long, or mode is `on` and the
+                application does not support the lifespan protocol. The exit status is 3.
         """
         if self._mode == "off":
             self._stage = Stage.ENDED
@@ -97,9 +97,9 @@ class Lifespan:
             )
 
     async def shutdown(self, timeout: float) -> None:
-        """Run `lifespan.shutdown` to its answer, or to the deadline; failures are logged.
+        """Send `lifespan.shutdown` and wait for the reply or the deadline; log failures.
 
-        A startup that has not answered is cancelled.
+        A startup without a reply is cancelled.
         """
         if self._stage is Stage.STARTING:
             await self._leave()
@@ -117,7 +117,7 @@ class Lifespan:
         await self._leave()
 
     async def _leave(self) -> None:
-        """Let the application return, and cancel it if it does not (L13)."""
+        """Wait for the application to return, and cancel it if it does not (L13)."""
         task = self._task
         if task is not None and self._stage is Stage.ENDED:
             await asyncio.wait((task,), timeout=LEAVE_SECONDS)
@@ -156,11 +156,11 @@ class Lifespan:
     def application_failed(self, exception: BaseException) -> None:
         if self._stage is Stage.STARTING:
             # L04: an application that raises does not support the protocol; serve it anyway.
-            # One that asks the process to end does not mean that.
+            # SystemExit and KeyboardInterrupt are not such exceptions: they ask the process to end.
             if self._mode == "on" or not isinstance(exception, Exception):
                 self._failure = f"{type(exception).__name__}: {exception}"
                 log.error("The application raised during startup", exc_info=exception)
-            elif self._queue.empty():  # it has taken lifespan.startup: it knows the protocol
+            elif self._queue.empty():  # it has received lifespan.startup: it knows the protocol
                 log.warning("The application raised during startup; serving without lifespan",
                             exc_info=exception)  # fmt: skip
             else:

@@ -8,54 +8,59 @@ from collections import deque
 from typing import Any
 
 HIGH_WATER = 65536
-"""Unread octets of body from which the peer is read no further."""
+"""Unread octets of body at which the server stops reading from the peer."""
 
 LOW_WATER = 16384
-"""Unread octets of body from which the peer is read again."""
+"""Unread octets of body at which the server reads from the peer again."""
 
 TURNS_TO_HEAR = 3
-"""Turns of the event loop until all tasks of an application count as told of the end that one of
-them has received: with `asyncio.wait` it takes them to cancel the others, as Django does."""
+"""Turns of the event loop after which all tasks of an application count as informed of the end.
+
+Django receives the end in one task and then cancels the others through `asyncio.wait`, which takes
+this long.
+"""
 
 EVENT_OVERHEAD = 256
-"""Octets of memory that an event takes beside its content: a dict, and the head of a str or bytes
-(230 to 250 were measured in CPython 3.11). A WebSocket message counts as much beside its own
-length: empty ones fill memory, too."""
+"""Octets of memory for one event in addition to its content.
+
+A dict and the header of a str or bytes take 230 to 250 octets (measured in CPython 3.11). Each
+WebSocket message counts these in addition to its length, because empty messages fill memory too.
+"""
 
 MAX_EVENTS = HIGH_WATER // EVENT_OVERHEAD
-"""Unread events of a body from which the peer is read no further, though they hold few octets."""
+"""Unread events of a body at which the server stops reading, however few octets they hold."""
 
 FEW_EVENTS = LOW_WATER // EVENT_OVERHEAD
-"""Unread events of a body from which the peer is read again."""
+"""Unread events of a body at which the server reads from the peer again."""
 
 
 class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no base class in 3.10
     """Events for one application instance; its `get` is the application's `receive`.
 
-    The events are ASGI's: dicts with `type`; what counts towards the water marks is the length
-    of `body`, and the number of events by itself. Once `end` has been called, `get` never waits
-    again. A subclass of asyncio.Queue that keeps its reading side alone: `join` and `task_done`
-    count nothing, `maxsize` is 0.
+    The events are ASGI events: dicts with `type`. The length of `body` and the number of events
+    have water marks of their own. Once `end` has been called, `get` never waits again. This
+    subclass of asyncio.Queue supports only the reading side: `join` and `task_done` count nothing,
+    and `maxsize` is 0.
 
     Attributes:
-        bodiless: the next event is that of a request without a body; it is made when it is got,
+        bodiless: the next event is that of a request without a body; it is created on `get`,
             because most applications never ask for it.
-        unread: octets of body put and not yet got.
-        reader: told `body_requested()` at each get and `body_consumed()` when both `unread` and the
-            number of events have fallen to the low-water mark; None when nobody needs to know.
+        unread: octets of body in the queue.
+        reader: `body_requested()` is called at each `get`, and `body_consumed()` when both `unread`
+            and the number of events have fallen to the low-water mark; None if nobody needs that.
     """
 
-    # asyncio.Queue builds two deques and an Event for each instance; one queue is made per
-    # request, and most stay empty.
+    # asyncio.Queue builds two deques and an Event for each instance. Every request has a queue,
+    # and most queues stay empty.
     __init__ = object.__init__
     _maxsize = 0
     _unfinished_tasks = 0
-    _is_shutdown = False  # Python 3.13's; read by repr()
+    _is_shutdown = False  # an attribute of Python 3.13; repr() reads it
     _queue: Any = ()
     _getters: Any = ()
     _putters: Any = ()
     _last: dict[str, Any] | None = None
-    _told = False
+    _end_given_this_turn = False
     _end_receiver: Any = None  # a weak reference to the first task that received the end
     _turns_since_end = 0
     bodiless = False
@@ -63,11 +68,11 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
     unread = 0
 
     def qsize(self) -> int:
-        """Events that are there."""
+        """Return the number of events in the queue."""
         return len(self._queue) + self.bodiless
 
     def empty(self) -> bool:
-        """Whether no event is there."""
+        """Tell whether the queue has no event."""
         return not self._queue and not self.bodiless
 
     def put_nowait(self, item: dict[str, Any]) -> None:
@@ -84,15 +89,15 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
                 self._wake()
 
     async def put(self, item: dict[str, Any]) -> None:
-        """As put_nowait: the bound is kept by not reading the peer, never by waiting here."""
+        """Call put_nowait; never wait, because the server keeps the bound by not reading."""
         self.put_nowait(item)
 
     def end(self, event: dict[str, Any], *, keep_unread: bool = False) -> None:
-        """Give `event` to every `get` from now on.
+        """Return `event` from every `get` from now on.
 
         Args:
             event: `http.disconnect` or `websocket.disconnect`.
-            keep_unread: let the application read what is there already first.
+            keep_unread: the application first receives the events that are already queued.
         """
         if not keep_unread:
             self.bodiless = False
@@ -111,18 +116,18 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
             reader.body_requested()
         while not self._queue and not self.bodiless:
             if self._last is not None:
-                # An application that loops over `receive` without looking at what it gets must
-                # not stop the event loop. One that only polls (Starlette's is_disconnected cancels
-                # whatever waits) has its answer without waiting.
-                if self._told:
+                # An application that calls `receive` in a loop and ignores the events must not
+                # block the event loop. A poll must not wait: Starlette's is_disconnected cancels
+                # a `receive` that waits. So the first `get` of a turn returns at once.
+                if self._end_given_this_turn:
                     await asyncio.sleep(0)
-                if not self._told:
-                    self._told = True
-                    asyncio.get_running_loop().call_soon(self._next_turn)
+                if not self._end_given_this_turn:
+                    self._end_given_this_turn = True
+                    asyncio.get_running_loop().call_soon(self._allow_next_end)
                 if self._end_receiver is None:
                     self._end_received()
                 return self._last.copy()
-            # No coroutine of its own: this is the way of every part of an upload.
+            # Not in a coroutine of its own, because every part of an upload passes here.
             waiter = self._waiter()
             try:
                 await waiter
@@ -132,10 +137,10 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
         return self.get_nowait()
 
     def get_nowait(self) -> dict[str, Any]:
-        """The next event that is there.
+        """Return the next event without waiting.
 
         Raises:
-            asyncio.QueueEmpty: there is none.
+            asyncio.QueueEmpty: the queue has no event.
         """
         if self.bodiless:
             self.bodiless = False
@@ -153,10 +158,10 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
 
     @property
     def application_knows_end(self) -> bool:
-        """Whether the task that asks has received the event of `end`, or could have heard of it.
+        """True if the current task has received the event of `end` or can know of it.
 
-        Other tasks than the one that received it may be in the middle of something, and are given
-        TURNS_TO_HEAR.
+        Other tasks than the one that received the event may be in the middle of an operation. They
+        count as informed after TURNS_TO_HEAR turns of the event loop.
         """
         receiver = self._end_receiver
         if receiver is None:
@@ -173,11 +178,11 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
         if self._turns_since_end < TURNS_TO_HEAR:
             asyncio.get_running_loop().call_soon(self._count_turn)
 
-    def _next_turn(self) -> None:
-        self._told = False
+    def _allow_next_end(self) -> None:
+        self._end_given_this_turn = False
 
     def _waiter(self) -> asyncio.Future[None]:
-        """A future that the next event wakes."""
+        """Create a future that the next event completes."""
         getters = self._getters
         if getters.__class__ is tuple:
             self._getters = getters = deque()
@@ -186,11 +191,11 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
         return waiter
 
     def _withdraw(self, waiter: asyncio.Future[None]) -> None:
-        """Somebody waits no longer."""
+        """Remove a waiter that was cancelled."""
         if waiter in self._getters:
             self._getters.remove(waiter)
         elif self._queue:
-            self._wake()  # it was this one's turn: pass it on
+            self._wake()  # an event had woken it: wake the next waiter instead
 
     def _wake(self) -> None:
         waiters = self._getters
@@ -199,18 +204,18 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
             if not waiter.done():
                 waiter.set_result(None)
                 if self._last is None:
-                    return  # one event wakes one; the end wakes all
+                    return  # an event wakes one waiter; the end wakes all
 
 
 def _no_task() -> None:
-    """Stand in for the reference to a task, where a coroutine is run without one."""
+    """Act as the reference to a task when a coroutine runs without a task."""
 
 
 class MessageQueue(InputQueue):
     """The input of a WebSocket's application: `text` and `bytes` count towards the water marks.
 
-    Each message counts with EVENT_OVERHEAD. Text counts its characters, of which each takes up to
-    four octets of memory. The methods are flatter, as a session has many messages.
+    Each message counts EVENT_OVERHEAD in addition. Text counts its characters, each of which takes
+    up to four octets of memory. The methods call few others, because a session has many messages.
     """
 
     def put_nowait(self, item: dict[str, Any]) -> None:
@@ -218,7 +223,7 @@ class MessageQueue(InputQueue):
         self.put_sized(item, _size(item))
 
     def put_sized(self, item: dict[str, Any], size: int) -> None:
-        """As put_nowait, for whoever knows the size: characters of text, or octets."""
+        """Add an event of known size, in characters or octets; dropped when the input has ended."""
         if self._last is None:
             queue = self._queue
             if queue.__class__ is tuple:
@@ -230,12 +235,12 @@ class MessageQueue(InputQueue):
 
     async def get(self) -> dict[str, Any]:
         """Wait for the next event."""
-        # Flat on purpose: this is the way of every message.
+        # Every message passes here, so nothing is moved into methods of its own.
         queue = self._queue
         if not queue:
             if self._last is not None:
                 return await super().get()
-            getters = self._getters  # as _waiter, which would be a call more for each
+            getters = self._getters  # the same as `_waiter`, without the call
             if getters.__class__ is tuple:
                 self._getters = getters = deque()
             waiter = asyncio.get_running_loop().create_future()
@@ -246,7 +251,7 @@ class MessageQueue(InputQueue):
                 self._withdraw(waiter)
                 raise
             queue = self._queue
-            if not queue:  # another task was faster, or this is the end
+            if not queue:  # another task took the event, or the input has ended
                 return await super().get()
         event: dict[str, Any] = queue.popleft()
         before = self.unread
@@ -256,10 +261,10 @@ class MessageQueue(InputQueue):
         return event
 
     def get_nowait(self) -> dict[str, Any]:
-        """The next event that is there.
+        """Return the next event without waiting.
 
         Raises:
-            asyncio.QueueEmpty: there is none.
+            asyncio.QueueEmpty: the queue has no event.
         """
         if not self._queue:
             raise asyncio.QueueEmpty

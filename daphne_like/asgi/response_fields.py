@@ -1,4 +1,4 @@
-"""Response fields as an application gives them: checked once, kept as the line they become."""
+"""Checks the response fields of an application and caches the lines that they become."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KINDS = {
     b"content-length": CONTENT_LENGTH,
     b"transfer-encoding": TRANSFER_ENCODING,
     b"connection": CONNECTION,
-    # Hop-by-hop relatives that the server alone may write (RFC 9110, 7.6.1).
+    # Other hop-by-hop fields, which only the server may write (RFC 9110, 7.6.1).
     b"keep-alive": TRANSFER_ENCODING,
     b"proxy-connection": TRANSFER_ENCODING,
     b"date": DATE,
@@ -28,32 +28,32 @@ MAX_CACHED_LINE = 512
 
 
 class Line(NamedTuple):
-    """One field as it goes out."""
+    """One field as it is sent."""
 
     octets: bytes
     kind: int
-    value: Any  # no union: mypy cannot tell by `kind` which it is
-    """The number for Content-Length, else the bare value."""
+    value: Any  # not a union: mypy cannot narrow it by `kind`
+    """The number for Content-Length, otherwise the value as given."""
 
 
-# The same field lines come back with every response: they are checked and joined once. Bounded
-# in number and size.
+# Most responses repeat the same field lines, so each line is checked and joined once. The number
+# of lines and the size of each are bounded.
 lines: dict[tuple[bytes, bytes], Line] = {}
 
 
 def to_field_line(pair: Any, index: int, event: str) -> Line:
-    """Check one header of a message and give its line.
+    """Check one header of a message and return its line.
 
     Args:
-        pair: what the application gave: two `bytes`, in any iterable.
-        index: its place in the list, from 0, for the message.
-        event: the message's type, for the message.
+        pair: name and value as the application gave them: two `bytes`, in any iterable.
+        index: position in the list, from 0, for the error message.
+        event: type of the ASGI message, for the error message.
     Returns:
-        The line with its CRLF, what kind of field it is, and what it says.
+        The line with its CRLF, the kind of field, and its value.
     Raises:
-        ApplicationError: not two byte strings; a name that is no token, or a value with CR, LF,
-            NUL or another control octet (RFC 9110, 5.1 and 5.5; advisories S05, S12); a
-            Content-Length that is no number.
+        ApplicationError: the pair is not two byte strings; the name is not a token; the value has
+            CR, LF, NUL or another control octet (RFC 9110, 5.1 and 5.5; advisories S05, S12); or
+            a Content-Length is not a number.
     """
     try:
         name, value = pair
@@ -67,7 +67,7 @@ def to_field_line(pair: Any, index: int, event: str) -> Line:
                 f"{event}: expected bytes as {what} of header {index}, "
                 f"got {type(part).__name__} {part!r:.80}"
             )
-    known = lines.get((name, value))  # a list of two is no key, what it holds is
+    known = lines.get((name, value))  # a tuple, because `pair` may be a list, which is not hashable
     if known is not None:
         return known
     if TOKEN.fullmatch(name) is None:

@@ -1,7 +1,7 @@
 """The `tls` extension of HTTP and WebSocket scopes (ASGI T01-T07).
 
-What a connection's TLS says about itself comes in as octets and names; where from is the
-business of http/tls_info.py. The specification may change (asgiref #466, #590): this is the place.
+Certificates come in as octets, version and cipher as names; http/tls_info.py reads them from the
+connection. The specification may still change (asgiref #466, #590), and only this module with it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ def tls_extension(
     version: str | None,
     cipher: str | None,
 ) -> dict[str, Any]:
-    """The value of `scope["extensions"]["tls"]`; to be copied.
+    """Return the value of `scope["extensions"]["tls"]`; the caller must copy it.
 
     Args:
-        server_certificate: DER, None where it is not known.
-        client_chain: DER, the client's own first; empty if it showed none.
-        version: OpenSSL's name for it, "TLSv1.3".
+        server_certificate: DER, or None if it is not known.
+        client_chain: DER, the client's own certificate first; empty if the client sent none.
+        version: OpenSSL's name, such as "TLSv1.3".
         cipher: OpenSSL's name, "TLS_AES_128_GCM_SHA256" or "ECDHE-ECDSA-AES128-GCM-SHA256".
     """
     extension = server_side(server_certificate, version, cipher)
@@ -45,12 +45,12 @@ def tls_extension(
 def server_side(
     certificate: bytes | None, version: str | None, cipher: str | None
 ) -> dict[str, Any]:
-    """The extension for clients without certificates: one for most connections, to be copied."""
+    """Return the extension for clients without certificates, cached; the caller must copy it."""
     return {
         "server_cert": certificate and ssl.DER_cert_to_PEM_cert(certificate),
         "client_cert_chain": (),
         "client_cert_name": None,
-        # A certificate that does not verify ends the handshake: no request ever comes with one.
+        # A certificate that does not verify ends the handshake, so no request follows it.
         "client_cert_error": None,
         "tls_version": version and VERSIONS.get(version),
         "cipher_suite": cipher and cipher_numbers().get(cipher),
@@ -59,7 +59,7 @@ def server_side(
 
 @cache
 def cipher_numbers() -> dict[str, int]:
-    """Numbers of the cipher suites that OpenSSL knows, by its names for them."""
+    """Return the numbers of OpenSSL's cipher suites by OpenSSL's names."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers("ALL:COMPLEMENTOFALL:@SECLEVEL=0")
     return {cipher["name"]: cipher["id"] & 0xFFFF for cipher in context.get_ciphers()}

@@ -1,9 +1,10 @@
-"""Runs a WSGI application as an ASGI 3 one, in threads, through a2wsgi (ASGI G01 to G04).
+"""Runs a WSGI application as an ASGI 3 application, in threads, through a2wsgi (ASGI G01 to G04).
 
-a2wsgi moves messages between thread and event loop, and fills most of the environ. What PEP 3333
-asks beyond it, and what keeps a thread from waiting for ever, is here; so everything that leaves
-the application, exceptions too, passes `Call.run`. asgiref's WsgiToAsgi reads the whole body
-before it calls the application, and has one thread for all of them.
+a2wsgi moves messages between the thread and the event loop and fills most of the environ. This
+module adds what PEP 3333 requires beyond that, and makes sure that no thread waits for ever. So
+everything that leaves the application, exceptions included, passes through `Call`. asgiref's
+WsgiToAsgi is not used: it reads the whole body before it calls the application, and has one
+thread for all requests.
 """
 
 from __future__ import annotations
@@ -27,21 +28,21 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 MAX_BUFFERED = 262144
-"""Octets of a response between thread and event loop; a thread with more waits for its client."""
+"""Octets of a response queued between thread and event loop, beyond which the thread waits."""
 MESSAGE_OVERHEAD = 64
-"""Octets that a message counts beside its body: empty ones fill memory, too."""
+"""Octets that each message counts in addition to its body, because empty messages take memory."""
 MAX_WAITING = 128
-"""Threads that wait for their clients beside those that `--wsgi-threads` allows to run."""
+"""Threads that may wait for their clients, in addition to the running ones (`--wsgi-threads`)."""
 
 _current: ContextVar[Call] = ContextVar("call")  # a2wsgi runs the thread in its caller's context
 
 
 class WSGIApplication:
-    """An ASGI 3 application made of a WSGI one.
+    """An ASGI 3 application that runs a WSGI application.
 
     Args:
         application: WSGI (PEP 3333).
-        threads: requests that run at the same time; others wait.
+        threads: number of requests that run at the same time; others wait.
     Raises:
         ConfigurationError: a2wsgi is not installed.
     """
@@ -54,14 +55,14 @@ class WSGIApplication:
                 "A WSGI application needs a2wsgi: pip install 'daphne-like[wsgi]'"
             )
         self._application = application
-        self._responder: Any = wsgi.WSGIResponder  # its own types are those of other libraries
-        # Slots bound the threads that run; further ones only wait for clients.
+        self._responder: Any = wsgi.WSGIResponder  # a2wsgi's types do not match these
+        # Slots bound the running threads; the other threads only wait for clients.
         self._executor = ThreadPoolExecutor(threads + MAX_WAITING, "WSGI")
         self._slots = Slots(threads)
         self._running: set[asyncio.Task[None]] = set()  # the event loop's references are weak
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Serve an http scope; refuse a WebSocket with 403; know no lifespan."""
+        """Serve an http scope, refuse a WebSocket with 403, and do not support lifespan."""
         if scope["type"] == "websocket":
             await send({"type": "websocket.close"})
             return
@@ -72,7 +73,7 @@ class WSGIApplication:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:
-            # A cancelled task of a2wsgi would leave its thread waiting for ever.
+            # If a2wsgi's task were cancelled, its thread would wait for ever.
             await asyncio.shield(task)
         except asyncio.CancelledError:
             call.abandon()
@@ -89,7 +90,7 @@ class WSGIApplication:
             await responder(call.scope, call.receive, call.send)
         finally:
             call.slot.leave()
-            call.over()
+            call.thread_returned()
 
 
 def _run_current(environ: Environ, start_response: Any) -> Call:
@@ -97,12 +98,12 @@ def _run_current(environ: Environ, start_response: Any) -> Call:
 
 
 class Slots:
-    """Requests that may run in threads at the same time. Used on the event loop alone.
+    """The slots of requests that may run in threads at the same time; used on the event loop only.
 
     Args:
-        count: of them.
+        count: number of slots.
     Attributes:
-        waiting: threads that wait for their clients, without a slot.
+        waiting: number of threads that wait for their clients without a slot.
     """
 
     def __init__(self, count: int) -> None:
@@ -111,10 +112,10 @@ class Slots:
 
 
 class Slot:
-    """The slot of one request: taken while its thread runs, lent while that waits for the client.
+    """The slot of one request: held while its thread runs, lent while the thread waits.
 
     Args:
-        slots: of the application.
+        slots: the application's slots.
     """
 
     def __init__(self, slots: Slots) -> None:
@@ -127,15 +128,15 @@ class Slot:
         self._is_taken = True
 
     def leave(self) -> None:
-        """Give the slot to another request; nothing if it was given before."""
+        """Release the slot for another request; do nothing if it was released before."""
         if self._is_taken:
             self._is_taken = False
             self._slots.free.release()
 
     async def lend_while(self, waiting: Awaitable[None]) -> None:
-        """Wait for the client while another request has the slot, then take one again.
+        """Release the slot, wait for the client, then take a slot again.
 
-        As many threads as MAX_WAITING may do so; further ones keep theirs.
+        At most MAX_WAITING threads may do so at the same time; further threads keep their slots.
         """
         slots = self._slots
         if not self._is_taken or slots.waiting >= MAX_WAITING:
@@ -151,10 +152,10 @@ class Slot:
 
 
 class ResponseQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[...] is no base class in 3.10
-    """Messages of a response, on their way from the thread; bounded in octets.
+    """Messages of a response on their way from the thread to the client; bounded in octets.
 
     Args:
-        slot: of the request, lent while its thread waits for room here.
+        slot: the request's slot, lent while its thread waits for room in this queue.
     """
 
     def __init__(self, slot: Slot) -> None:
@@ -163,11 +164,11 @@ class ResponseQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[...] is no
         self._octets = 0
 
     def full(self) -> bool:
-        """Whether the thread must wait: its client reads more slowly than it writes."""
+        """Tell whether the thread must wait: it writes faster than its client reads."""
         return self._octets >= MAX_BUFFERED
 
     async def put(self, item: Any) -> None:
-        """Add a message; called for the thread, which waits as long."""
+        """Add a message on behalf of the thread, which waits until this returns."""
         if self.full():
             await self._slot.lend_while(super().put(item))
         else:
@@ -191,13 +192,14 @@ class Call:
     """One request to a WSGI application.
 
     Attributes:
-        scope: of the request.
-        slot: allows its thread to run.
-        gone: the peer, as `send` or the reading of the body has told, or whoever awaits this;
-            from then on output is dropped, and the iteration ends. An http.disconnect is not
-            waited for: it comes too when a peer has closed its own side alone, and reads on.
-        failure: what the application raised, SystemExit included: out of a2wsgi's task that
-            would stop the event loop.
+        scope: the request's scope.
+        slot: allows the request's thread to run.
+        gone: the peer has gone (`send` or a read of the body found out), or the request was
+            cancelled. From then on output is dropped, and the iteration ends. The server does not
+            wait for http.disconnect, which also comes when a peer has closed its sending side
+            and still reads.
+        failure: the exception that the application raised, SystemExit included: raised from
+            a2wsgi's task it would stop the event loop.
     """
 
     def __init__(
@@ -226,19 +228,19 @@ class Call:
     # On the event loop.
 
     def abandon(self) -> None:
-        """Nobody waits for this any more: the thread comes back at its next read or chunk."""
+        """Give the request up: the thread returns at its next read or chunk."""
         self.gone = self._abandoned = True
         if self._reading is not None:
             self._reading.cancel()
 
-    def over(self) -> None:
-        """The thread has come back."""
+    def thread_returned(self) -> None:
+        """Log the exception of an abandoned request, when its thread has returned."""
         if self._abandoned and self.failure is not None:
             log.error("A WSGI application raised after its request was cancelled",
                       exc_info=self.failure)  # fmt: skip
 
     async def receive(self) -> dict[str, Any]:
-        """The next event, for the input."""
+        """Return the next event for the input; http.disconnect once the request is given up."""
         if self.gone:
             return {"type": "http.disconnect"}
         self._reading = asyncio.ensure_future(self._receive())
@@ -249,32 +251,32 @@ class Call:
             return {"type": "http.disconnect"}
 
     async def send(self, message: dict[str, Any]) -> None:
-        """Take a message of a2wsgi's; never raises, as the thread would wait for ever."""
+        """Send a message of a2wsgi; never raise, because the thread would then wait for ever."""
         if self.gone or self.failure is not None:
             return
         try:
             await self._send(message)
         except ConnectionClosed:
             self.gone = True
-        except Exception as error:  # noqa: BLE001 # ours: the application broke a rule of HTTP
+        except Exception as error:  # noqa: BLE001 # from the server: the application broke a rule
             self.failure = error
 
     # In the thread.
 
     def run(self, environ: Environ, start_response: Callable[..., Any]) -> Call:
-        """What a2wsgi iterates over, then sends the end, then closes: this, for one request."""
+        """Return the object that a2wsgi iterates over and then closes: this call."""
         self._environ, self._response = environ, _Response(start_response)
         return self
 
     def __iter__(self) -> Iterator[bytes]:
-        """Run the application; its chunks, without the empty ones."""
+        """Run the application and yield its chunks, without the empty ones."""
         if self.gone:
             return
         self._complete(self._environ)
         try:
             self._chunks = self._application(self._environ, self._response.start)
             yield from self._begun_by_its_chunks(self._chunks, self._response)
-        except BaseException as error:  # noqa: BLE001 # told by whoever awaits
+        except BaseException as error:  # noqa: BLE001 # __call__ raises it
             end_if_forked(error)
             self.failure = self.failure or error
 
@@ -291,34 +293,34 @@ class Call:
         response.begin(0 if only else None)
 
     def close(self) -> None:
-        """Close what the application returned, however its iteration has ended (PEP 3333)."""
-        # The thread is free, or almost; the rest of the response may still wait for the client.
+        """Close the application's iterable, however its iteration has ended (PEP 3333)."""
+        # The thread needs the slot no longer; the rest of the response may still be queued.
         self._loop.call_soon_threadsafe(self.slot.leave)
         try:
             getattr(self._chunks, "close", _nothing)()
-        except BaseException as error:  # noqa: BLE001 # told by whoever awaits
+        except BaseException as error:  # noqa: BLE001 # __call__ raises it
             end_if_forked(error)
             self.failure = self.failure or error
 
     def _complete(self, environ: Environ) -> None:
-        """Put right what a2wsgi leaves out of the environ, or has otherwise."""
+        """Correct and complete the environ that a2wsgi has built."""
         scope = self.scope
         root, path = scope.get("root_path", "").rstrip("/"), scope["path"]
         if path == root or path.startswith(root + "/"):
             path = path[len(root) :]
         environ["SCRIPT_NAME"] = root.encode().decode("latin-1")  # G03
         environ["PATH_INFO"] = path.encode().decode("latin-1")
-        # The field Proxy would be the variable that HTTP clients obey (CVE-2016-5385).
+        # A field named Proxy would become HTTP_PROXY, which HTTP clients obey (CVE-2016-5385).
         environ.pop("HTTP_PROXY", None)
         cookies = [value for name, value in scope["headers"] if name == b"cookie"]
         if len(cookies) > 1:
             environ["HTTP_COOKIE"] = b"; ".join(cookies).decode("latin-1")
         environ["wsgi.errors"] = sys.stderr
-        environ["wsgi.input_terminated"] = True  # werkzeug reads a chunked body to its end then
+        environ["wsgi.input_terminated"] = True  # then werkzeug reads a chunked body to its end
         environ["wsgi.input"] = io.BufferedReader(_Input(self)) if self._has_body else io.BytesIO()
 
     def read(self) -> bytes:
-        """Wait for the next part of the body; b"" at its end.
+        """Wait for the next part of the body and return it; return b"" at the end.
 
         Raises:
             ConnectionClosed: the peer has gone.
@@ -335,12 +337,12 @@ class Call:
 
     @property
     def at_end(self) -> bool:
-        """Whether all of the body has been received."""
+        """True when the whole body has been received."""
         return not self._has_body
 
 
 class _Input(io.RawIOBase):
-    """`wsgi.input` below its buffer: gives what is there, waits only where nothing is."""
+    """The raw stream below `wsgi.input`: waits only if no octet is available."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
@@ -359,7 +361,7 @@ class _Input(io.RawIOBase):
 
 
 class _Response:
-    """start_response as PEP 3333 has it: the head goes out with the first octet of the body."""
+    """The start_response of PEP 3333: the head is sent with the first octet of the body."""
 
     def __init__(self, start_response: Callable[..., Any]) -> None:
         self._start_response = start_response
@@ -370,23 +372,23 @@ class _Response:
     def start(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
     ) -> Callable[[bytes], None]:
-        """Keep the head; a later one with exc_info takes its place."""
+        """Store the head; a later call with exc_info replaces it."""
         try:
             if exc_info and self._begun:
                 raise exc_info[1].with_traceback(exc_info[2])
             if self._head is not None and not exc_info:
                 raise AssertionError("start_response was called a second time without exc_info")
         finally:
-            exc_info = None  # a reference cycle otherwise
-        # a2wsgi wants the reason phrase, which goes nowhere (G04).
+            exc_info = None  # avoids a reference cycle
+        # a2wsgi expects a reason phrase, which is never sent (G04).
         self._head = (status if " " in status else f"{status} ", list(headers))
         return self._write
 
     def begin(self, length: int | None) -> None:
-        """Send the head, unless it is out.
+        """Send the head unless it was sent before.
 
         Args:
-            length: of the whole body, where it is known.
+            length: length of the whole body, or None if it is not known.
         """
         if self._begun:
             return
@@ -405,7 +407,7 @@ class _Response:
 
 
 def _has_body(scope: dict[str, Any]) -> bool:
-    """Whether a request has a body; over HTTP/2 only its end says that it has none."""
+    """Tell whether a request may have a body; over HTTP/2 only the end of the stream shows it."""
     if scope["http_version"] not in ("1.0", "1.1"):
         return True
     fields = dict(scope["headers"])
@@ -417,8 +419,8 @@ def _nothing() -> None:
 
 
 def _is_one(chunks: Iterable[bytes]) -> bool:
-    """Whether the first chunk is the whole body, so that its length can be told."""
+    """Tell whether the first chunk is the whole body, so that Content-Length is known."""
     try:
-        return len(chunks) == 1  # type: ignore[arg-type] # asked, not assumed
+        return len(chunks) == 1  # type: ignore[arg-type] # an iterable without a length raises
     except TypeError:
         return False
