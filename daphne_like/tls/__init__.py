@@ -1,1 +1,1 @@
-"""TLS by Python's own `ssl`, above any Twisted transport: certificates, connections, endpoints."""
+"""TLS by Python's `ssl`, above any Twisted transport: certificates and connections."""

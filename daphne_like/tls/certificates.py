@@ -1,6 +1,6 @@
-"""From files to the context of new connections: several certificates by name, changed ones anew.
+"""Builds TLS contexts from certificate files, chooses among them by name, and reloads them.
 
-How one file is read and what can be wrong with it is in pem.py.
+pem.py reads the files and reports what is wrong with them.
 """
 
 from __future__ import annotations
@@ -18,23 +18,25 @@ log = logging.getLogger("daphne_like.tls")
 
 MINIMUM_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""For TLS 1.2: forward secrecy and authenticated encryption only, as RFC 9325, 4.2, wants it."""
+"""For TLS 1.2: only forward secrecy and authenticated encryption (RFC 9325, 4.2)."""
 VERIFICATION = {"optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be chosen; the fields are named after the arguments of the endpoint string.
+    """The settings of a TLS listener, named after the arguments of the endpoint string.
 
     Attributes:
-        certificate: paths of PEM files, the chain behind each certificate, or of directories of
-            them; the first one is for clients that name no host that another one is for.
-        key: paths of PEM files by position, the certificate's own where there is none.
+        certificate: paths of PEM files, each with its chain after the certificate, or of
+            directories of such files; the first certificate is the default, for clients that name
+            no host of another certificate.
+        key: paths of PEM files by position; where it is missing, the certificate's file holds the
+            key.
         key_password: as openssl's -passin takes it: pass:TEXT, env:NAME or file:PATH.
-        minimum_version: of MINIMUM_VERSIONS.
+        minimum_version: one of MINIMUM_VERSIONS.
         ciphers: OpenSSL's cipher list, for TLS 1.2.
-        client_ca: path of a PEM file of those who sign clients' certificates.
-        client_verify: of VERIFICATION, required when there is a client_ca.
+        client_ca: path of a PEM file with the authorities that sign clients' certificates.
+        client_verify: one of VERIFICATION; `required` by default when client_ca is set.
     """
 
     certificate: tuple[str, ...]
@@ -65,10 +67,10 @@ class Settings:
                 )
 
     def pairs(self) -> Iterator[tuple[str, str]]:
-        """Paths of each certificate and its key, directories opened.
+        """Yield the paths of each certificate and its key, also for each file of a directory.
 
         Raises:
-            ConfigurationError: a directory without certificates, or with a key beside it.
+            ConfigurationError: a directory has no certificates, or `key` names a key for it.
         """
         for position, path in enumerate(self.certificate):
             key = self.key[position] if position < len(self.key) else ""
@@ -88,7 +90,7 @@ class Settings:
 
 
 class Context(ssl.SSLContext):
-    """A context that knows what `ssl` does not tell: the certificate that it shows.
+    """A context that keeps its certificate, which `ssl` does not give back.
 
     Attributes:
         certificate: DER.
@@ -98,17 +100,18 @@ class Context(ssl.SSLContext):
 
 
 class Certificates:
-    """The contexts of a listener, made anew when their files change.
+    """The contexts of a listener, rebuilt when their files change.
 
-    A connection keeps the context it began with, so nothing is dropped and nobody listens again.
+    A connection keeps the context that it began with, so a reload drops no connection, and the
+    port stays open.
 
     Args:
-        settings: which files, and what else.
+        settings: the settings of the listener.
     Raises:
-        ConfigurationError: a file, or what is in it, is not usable.
+        ConfigurationError: a file or its content is not usable.
 
     Attributes:
-        context: of a new connection; it finds the other ones by SNI itself.
+        context: the context for new connections; it chooses among the others by SNI itself.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -118,15 +121,15 @@ class Certificates:
         self.context = self._build()
 
     def offer(self, protocols: Iterable[bytes]) -> None:
-        """What ALPN may settle on from now on (RFC 7301), the first one preferred."""
+        """Offer these protocols by ALPN from now on (RFC 7301), the preferred one first."""
         self._protocols = [protocol.decode("ascii") for protocol in protocols]
         self.context = self._build()
 
     def reload(self) -> bool:
-        """Take all files anew, or go on with the old ones if anything is wrong with the new.
+        """Load all files again; keep the old certificates if anything is wrong with the new ones.
 
         Returns:
-            Whether they were taken; if not, the log says why.
+            True if the new certificates are in use; otherwise the log says why not.
         """
         self._loaded = self._seen = self._files()
         try:
@@ -138,10 +141,10 @@ class Certificates:
         return True
 
     def reload_if_changed(self) -> None:
-        """Reload what has changed and was not touched since the last look.
+        """Reload when files have changed and then stayed the same since the last check.
 
-        Who renews a certificate writes several files one after the other: a certificate and the
-        key of another one is what lies between.
+        A renewal writes several files one after the other. In between, the certificate and the key
+        do not belong together.
         """
         files = self._files()
         if files != self._loaded and files == self._seen:
@@ -149,7 +152,7 @@ class Certificates:
         self._seen = files
 
     def _files(self) -> list[tuple[object, ...]]:
-        """What tells that a file is another one, of every file."""
+        """Return path, inode, size and time of every file; a changed value means a changed file."""
         settings = self.settings
         try:
             paths = {path for pair in settings.pairs() for path in pair}
@@ -188,15 +191,16 @@ class Certificates:
         context.certificate = pair.octets
         context.minimum_version = MINIMUM_VERSIONS[settings.minimum_version]
         context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-        # All that is left is strong: a client without AES in hardware knows best what is fast.
+        # The client chooses, because all remaining ciphers are strong, and a client without AES in
+        # hardware knows which one is fast for it.
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
         try:
             context.set_ciphers(settings.ciphers or CIPHERS)
         except ssl.SSLError:
             raise ConfigurationError(f"ciphers: OpenSSL knows none of {settings.ciphers!r}")
         context.set_alpn_protocols(self._protocols)
-        # One session ticket in the place of two: a client that wants a second one for the next
-        # connection gets it there, and each costs as much as a small request (measured).
+        # One session ticket instead of two: each costs as much as a small request (measured), and
+        # the next connection brings a new one.
         context.num_tickets = 1
         pair.load_into(context)
         if settings.client_ca is not None:
@@ -211,10 +215,11 @@ class Certificates:
 
 
 class _Chooser:
-    """Finds the context for the name that a client sends (RFC 6066, 3).
+    """Chooses the context for the server name that a client sends (RFC 6066, 3).
 
     Args:
-        by_name: of certificates' names, in lower case; a wildcard is for one label.
+        by_name: contexts by the names of their certificates, in lower case; a wildcard matches one
+            label.
     """
 
     def __init__(self, by_name: dict[str, Context]) -> None:

@@ -1,8 +1,8 @@
-"""One TLS connection: a Twisted protocol below, the transport of another protocol above.
+"""One TLS connection: a Twisted protocol to its transport, a transport to the protocol above.
 
-`ssl` works on buffers in memory here, as it does in the event loops' own TLS; unlike theirs this
-layer lies above whatever accepted the connection, so every endpoint and reactor has the same one.
-Where certificates come from is in certificates.py.
+`ssl` works on buffers in memory, as in the event loops' own TLS. Unlike theirs, this layer is above
+the accepted connection, so all endpoints and reactors share it. certificates.py provides the
+contexts.
 """
 
 from __future__ import annotations
@@ -33,34 +33,34 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("daphne_like.tls")
 refused = logging.getLogger("daphne_like.refused")
-"""Bounded in observe/refusals.py."""
+"""Logger of refusals; observe/refusals.py bounds their number."""
 
 HANDSHAKE_RECORD = 0x16
 """The first octet of every TLS connection (RFC 8446, 5.1); no HTTP method begins with it."""
 WRITTEN_AT_ONCE = 262144
-"""Octets enciphered before they are handed on, so that a large write is not held twice."""
+"""Octets encrypted before they are passed on, so that a large write is not held in memory twice."""
 
 MAX_DEBT = 32768
-"""Enciphered octets that a peer may send without octets of data in them, before it is slowed down.
+"""Encrypted octets without data that a peer may send before the server reads it more slowly.
 
-Each octet of data pays for two enciphered ones. What is left are records that carry almost nothing,
-of which OpenSSL (3.5) takes any number: one client's KeyUpdates (RFC 8446, 4.6.3), about 20
-microseconds each, kept the event loop for many seconds.
+Each octet of data pays for two encrypted octets. What is not paid for are records that carry almost
+no data, and OpenSSL (3.5) accepts any number of them: one client's KeyUpdates (RFC 8446, 4.6.3),
+about 20 microseconds each, blocked the event loop for many seconds.
 """
 FIRST_DEBT = 8192
 MIN_SLICE = 2048
-"""Enciphered octets that are read in one turn of the event loop from a peer with MAX_DEBT."""
+"""Encrypted octets read in one turn of the event loop from a peer whose debt is MAX_DEBT."""
 HANDSHAKE_SLICE = 16384
-"""Enciphered octets of a handshake that are read at once; data may stand behind its end."""
+"""Encrypted octets of a handshake that are read at once; data may follow its end."""
 FREE_OCTETS = 512
 """Reads up to this size are not counted."""
 
-# Made once, as Twisted's own are: a Failure takes longer than the rest of most ends.
+# Created once, as in Twisted: creating a Failure takes longer than the rest of most closes.
 DONE = Failure(ConnectionDone())
 NO_CLOSE_NOTIFY = Failure(ConnectionLost("The peer's end came without close_notify"))
 
 PLAIN_HTTP_TEXT = b"This port speaks TLS: use https:// (wss:// for WebSocket).\n"
-PLAIN_HTTP_ANSWER = (
+PLAIN_HTTP_RESPONSE = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
     b"Content-Length: %d\r\nConnection: close\r\n\r\n%b"
 ) % (len(PLAIN_HTTP_TEXT), PLAIN_HTTP_TEXT)
@@ -78,19 +78,20 @@ PLAIN_HTTP_ANSWER = (
 class SecureConnection:
     """TLS of one accepted connection.
 
-    The protocol above is built when the handshake is over: half a handshake costs no more than
-    this object, and its deadline is the factory's.
+    The protocol above is built when the handshake is complete. Until then the connection costs no
+    more than this object, and the factory enforces the deadline.
 
     Args:
-        factory: for certificates, clock, deadline, and the factory of the protocol above.
-        address: of the peer, as the factory was told it.
+        factory: provides certificates, clock, deadline, and the factory of the protocol above.
+        address: the peer's address, as passed to `buildProtocol`.
     """
 
     __slots__ = (
         "__weakref__",
         "_address",
         "_debt",
-        "_ends_writing",
+        "_end_pending",
+        "_half_closing",
         "_held",
         "_into",
         "_is_lost",
@@ -100,12 +101,11 @@ class SecureConnection:
         "_pending",
         "_producer",
         "_read",
-        "_reads",
+        "_reading",
         "_reason",
-        "_sends",
         "_tls",
-        "_untold_end",
         "_write",
+        "_writing",
         "disconnecting",
         "factory",
         "protocol",
@@ -122,36 +122,35 @@ class SecureConnection:
         self._tls = tls = factory.certificates.context.wrap_bio(
             self._into, self._out, server_side=True
         )
-        # Without the methods around these, which only call them: 2 % of a small request.
+        # The inner object's methods are called directly. The public ones only forward to them,
+        # which costs 2 % of a small request.
         bare = getattr(tls, "_sslobj", tls)
         self._read = bare.read
         self._write = bare.write
         self._pending = bare.pending
-        self._reads = False  # the handshake is over, and the protocol above wants octets
-        self._sends = False  # likewise, and close_notify is not out
+        self._reading = False  # the handshake is complete, and the protocol above wants octets
+        self._writing = False  # the handshake is complete, and close_notify was not sent yet
         self._is_paused = False
         self._is_lost = False
-        self._peer_closed = False  # its close_notify is there
-        self._untold_end = False  # and the protocol above, which is paused, does not know yet
+        self._peer_closed = False  # the peer's close_notify has arrived
+        self._end_pending = False  # the paused protocol above was not informed of it yet
         self._producer: PacedProducer | None = None
-        self._ends_writing = False  # a half-close is asked for
+        self._half_closing = False  # a half-close was requested
         self._debt = FIRST_DEBT
-        self._held: bytes | memoryview | None = (
-            None  # enciphered octets that wait for the next turn
-        )
+        self._held: bytes | memoryview | None = None  # encrypted octets that wait for the next turn
         self._reason: Failure | None = None
 
-    # What the transport below calls.
+    # Called by the transport below.
 
     def makeConnection(self, transport: Any) -> None:
         self.transport = transport
         self.factory.handshake_begins(self)
 
     def connectionMade(self) -> None:
-        """Part of IProtocol; makeConnection has done it all."""
+        """Do nothing: makeConnection has already begun the handshake's deadline (IProtocol)."""
 
     def dataReceived(self, data: bytes | memoryview) -> None:
-        if not self._reads:
+        if not self._reading:
             self._received_early(data)
             return
         size = len(data)
@@ -168,7 +167,7 @@ class SecureConnection:
             self._end_of_input()
 
     def _read_in_slices(self, data: bytes | memoryview) -> None:
-        """Read what came in parts, as far as this turn of the event loop allows."""
+        """Decrypt input in slices, as far as this turn of the event loop allows."""
         view = memoryview(data)
         size = len(data)
         start = 0
@@ -181,10 +180,10 @@ class SecureConnection:
                 parts.append(plain)
             has_debt = self._has_debt(end - start, len(plain))
             start = end
-            if not self._reads or self._peer_closed:  # it is broken, or closed
+            if not self._reading or self._peer_closed:  # TLS has failed, or the peer has closed
                 break
             if has_debt:
-                self._hold(view[start:])  # not copied anew for each slice
+                self._hold(view[start:])  # a view, so that no slice copies the rest again
                 break
         if parts and self.protocol is not None:
             self.protocol.dataReceived(parts[0] if len(parts) == 1 else b"".join(parts))
@@ -192,14 +191,14 @@ class SecureConnection:
             self._end_of_input()
 
     def _read_plain(self, size: int) -> bytes:
-        """Decipher what is there.
+        """Decrypt the input and return the plain octets.
 
         Args:
-            size: enciphered octets that have just come.
+            size: number of encrypted octets that have just arrived.
         """
         try:
-            # Plain octets are fewer than the enciphered ones that they come from, unless the
-            # beginning of their record came before: then there may be more of them.
+            # A record holds fewer plain octets than encrypted ones. There may be more of them than
+            # `size` only if the beginning of their record arrived before.
             most = size or 65536
             plain: bytes = self._read(most)
             if self._into.pending or len(plain) == most:
@@ -207,64 +206,64 @@ class SecureConnection:
             elif not plain:
                 self._peer_closed = True
         except ssl.SSLWantReadError:
-            plain = b""  # not a whole record yet
-        except ssl.SSLZeroReturnError:  # instead of b"" where our own close_notify is out
+            plain = b""  # the record is not complete yet
+        except ssl.SSLZeroReturnError:  # instead of b"" after this side has sent close_notify
             plain = b""
             self._peer_closed = True
         except ssl.SSLError as error:
             self._broken(error)
             return b""
-        if self._out.pending:  # an answer to a KeyUpdate
+        if self._out.pending:  # the response to a KeyUpdate
             self.transport.write(self._out.read())
         return plain
 
     def _has_debt(self, size: int, plain: int) -> bool:
-        """Count what came; whether it was too little for its size."""
+        """Update the debt; tell whether the peer has now used it up."""
         self._debt = debt = min(MAX_DEBT, max(0, self._debt + size - 2 * plain))
         return debt == MAX_DEBT
 
     def _hold(self, data: bytes | memoryview) -> None:
-        """Read the peer no further in this turn of the event loop.
+        """Stop reading the peer until the next turn of the event loop.
 
         Args:
-            data: enciphered octets that are to be read in the next one.
+            data: encrypted octets to read in the next turn.
         """
-        self._reads = False
+        self._reading = False
         self._held = b"".join((data, self._held)) if self._held else data
         self.transport.pauseProducing()
-        self._soon(self._go_on)
+        self._next_turn(self._resume)
 
-    def _go_on(self) -> None:
-        """Read what was held, and then the peer again."""
+    def _resume(self) -> None:
+        """Read the held octets, then read from the peer again."""
         held = self._held
         producer = self._producer
         if held is None or self._is_paused:  # `resumeProducing` calls this again
             return
         if self._debt == MAX_DEBT and producer is not None and producer.is_paused:
-            return  # likewise; else answers to KeyUpdates would pile up
+            return  # wait for `room_again`: otherwise responses to KeyUpdates would pile up
         self._held = None
         if self._is_lost:
             return
         if self.disconnecting:
             if self.protocol is None:
-                self.transport.resumeProducing()  # and drop
+                self.transport.resumeProducing()  # the input is discarded
             return
         if not self._peer_closed:
-            self._reads = self.protocol is not None
+            self._reading = self.protocol is not None
             self.dataReceived(held)
         if self._held is None and not (self._is_paused or self.disconnecting or self._is_lost):
             self.transport.resumeProducing()
 
     def room_again(self) -> None:
-        """The transport below has room, which `_go_on` may wait for."""
+        """Continue reading if it waited for room in the transport below."""
         if self._held is not None:
-            self._soon(self._go_on)
+            self._next_turn(self._resume)
 
     def _read_on(self, plain: bytes) -> bytes:
-        """All there is behind the first record.
+        """Return the plain octets of this record and all complete records behind it.
 
-        `ssl` says with an exception that there is no more, which costs as much as a small request:
-        it is asked only where something is left.
+        At the end of the input `ssl` raises an exception, which costs as much as a small request.
+        Therefore `read` is called only while octets are left.
         """
         parts = [plain]
         try:
@@ -279,7 +278,7 @@ class SecureConnection:
         return b"".join(parts)
 
     def _received_early(self, data: bytes | memoryview) -> None:
-        """What came is part of the handshake, or not wanted now, or not any more."""
+        """Handle input of the handshake, of a paused connection, or of a closed one."""
         if self._held is not None:
             self._held = b"".join((self._held, data))
             return
@@ -287,14 +286,14 @@ class SecureConnection:
             self._hold(data[HANDSHAKE_SLICE:])
             data = data[:HANDSHAKE_SLICE]
         self._into.write(data)
-        over = self._peer_closed and not self._untold_end
+        over = self._peer_closed and not self._end_pending
         if over or self.disconnecting or self._is_lost:
-            self._into.read()  # nobody will: it must not pile up
+            self._into.read()  # nothing else reads it, and it must not pile up
         elif self.protocol is None:
             self._shake_hands()
 
     def readConnectionLost(self) -> None:
-        """The peer's FIN: without close_notify before it the end of all (RFC 8446, 6.1)."""
+        """Handle the peer's FIN: without a close_notify it ends the connection (RFC 8446, 6.1)."""
         if self._peer_closed or self._is_lost:
             return
         if self.protocol is None:
@@ -314,7 +313,7 @@ class SecureConnection:
 
     def connectionLost(self, reason: Failure) -> None:
         self._is_lost = True
-        self._reads = self._sends = False
+        self._reading = self._writing = False
         self._handshake_over()
         producer, self._producer = self._producer, None
         if producer is not None:
@@ -336,14 +335,14 @@ class SecureConnection:
             return
         self._handshake_over()
         self._flush()
-        self._sends = True
+        self._writing = True
         protocol = self.factory.wrapped.buildProtocol(self._address)
         if protocol is None:
             self.disconnecting = True
             self._close()
             return
         self.protocol = protocol
-        self._reads = self._held is None
+        self._reading = self._held is None
         protocol.makeConnection(self)
         if IHandshakeListener.providedBy(protocol):
             protocol.handshakeCompleted()
@@ -355,24 +354,25 @@ class SecureConnection:
 
     def _handshake_failed(self, error: ssl.SSLError) -> None:
         if error.reason == "HTTP_REQUEST":
-            self._tell_of_refusal("plain HTTP on a TLS port")
-            self._out.read()  # an alert, which says nothing to who reads plain text
-            self.transport.write(PLAIN_HTTP_ANSWER)
+            self._log_refusal("plain HTTP on a TLS port")
+            self._out.read()  # drop the alert, which a plain-text client cannot read
+            self.transport.write(PLAIN_HTTP_RESPONSE)
         else:
-            self._tell_of_refusal(error.reason or error)
+            self._log_refusal(error.reason or error)
             self._flush()  # the alert
-        # What the peer still sends is dropped until it closes, or until the handshake's deadline:
-        # closing before would reset the connection, and the answer with it (RFC 9112, 9.6).
+        # Further input is discarded until the peer closes or the handshake's deadline passes.
+        # Closing at once could reset the connection before the peer has read the response
+        # (RFC 9112, 9.6).
         self.disconnecting = True
         self.transport.loseWriteConnection()
 
-    def _tell_of_refusal(self, reason: object) -> None:
+    def _log_refusal(self, reason: object) -> None:
         refused.info("Refused %s in its %s: %s", self.factory.name(self), "TLS handshake", reason)
 
     def handshake_too_slow(self) -> None:
-        """Its time is over; told by the factory."""
+        """Abort the connection: the factory calls this at the handshake's deadline."""
         if not self.disconnecting:
-            self._tell_of_refusal("it took too long")
+            self._log_refusal("it took too long")
         self._handshake_over()
         self.abortConnection()
 
@@ -382,25 +382,25 @@ class SecureConnection:
         return bool(self._into.pending or self._pending())
 
     def _read_held(self) -> None:
-        """Hand on what came while nobody wanted it."""
-        if self._reads:
-            if self._untold_end:
+        """Deliver the input that arrived while the protocol above was paused."""
+        if self._reading:
+            if self._end_pending:
                 self._end_of_input()
             elif self._has_unread():
                 self.dataReceived(self._into.read())
 
     def _end_of_input(self) -> None:
-        """The peer sends nothing more; it may still read (RFC 8446, 6.1)."""
+        """Handle the end of the peer's data; the peer may still read (RFC 8446, 6.1)."""
         if self.disconnecting or self._is_lost:
             return
-        self._untold_end = self._is_paused
+        self._end_pending = self._is_paused
         if self._is_paused:
             return
-        self._reads = False
+        self._reading = False
         if IHalfCloseableProtocol.providedBy(self.protocol):
             self.protocol.readConnectionLost()
         else:
-            # As Twisted's transports: what could not be written yet is dropped.
+            # As in Twisted's transports: octets that could not be written yet are dropped.
             self._reason = DONE
             self.abortConnection()
 
@@ -408,28 +408,28 @@ class SecureConnection:
         log.debug("! TLS with %s is broken: %s", self.factory.name(self), error)
         self._flush()  # the alert
         self._reason = Failure(ConnectionLost(f"TLS is broken: {error.reason}"))
-        self._reads = self._sends = False
+        self._reading = self._writing = False
         self.disconnecting = True
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 
     def pauseProducing(self) -> None:
         self._is_paused = True
-        self._reads = False
+        self._reading = False
         if not self._is_lost:
             self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
         self._is_paused = False
-        if self.disconnecting or self._is_lost or (self._peer_closed and not self._untold_end):
+        if self.disconnecting or self._is_lost or (self._peer_closed and not self._end_pending):
             return
         if self._held is not None:
-            self._soon(self._go_on)
+            self._next_turn(self._resume)
             return
-        self._reads = True
+        self._reading = True
         self.transport.resumeProducing()
-        if self._untold_end or self._has_unread():
-            self._soon(self._read_held)
+        if self._end_pending or self._has_unread():
+            self._next_turn(self._read_held)
 
     def stopProducing(self) -> None:
         self.loseConnection()
@@ -437,7 +437,7 @@ class SecureConnection:
     # Output.
 
     def write(self, data: bytes | memoryview) -> None:
-        if not self._sends or not len(data):
+        if not self._writing or not len(data):
             return
         if len(data) > WRITTEN_AT_ONCE:
             self._write_large(data)
@@ -462,9 +462,9 @@ class SecureConnection:
         if self._is_lost:
             producer.stopProducing()
             return
-        # Enciphered octets are all in the transport below: its buffer is the one to pace.
+        # All encrypted octets are in the transport below, so its buffer paces the producer.
         if self._producer is not None:
-            self.transport.registerProducer(producer, streaming)  # which refuses it
+            self.transport.registerProducer(producer, streaming)  # raises: there is one already
         self._producer = below = PacedProducer(self, producer, is_push=streaming)
         self.transport.registerProducer(below, streaming)
 
@@ -476,17 +476,17 @@ class SecureConnection:
         if self._is_lost:
             return
         if self.disconnecting:
-            self._soon(self._close)
-        elif self._ends_writing:
-            self._soon(self._end_writing)
+            self._next_turn(self._close)
+        elif self._half_closing:
+            self._next_turn(self._end_writing)
 
     def _producer_holds(self) -> bool:
-        """Whether a producer is to finish first, as with the native transports."""
+        """Tell whether a producer must finish before the close, as in the native transports."""
         producer = self._producer
         return producer is not None and (not producer.is_push or producer.is_paused)
 
     def producer_stopped(self) -> None:
-        """The transport below has told the producer that it is over."""
+        """Forget the producer, which the transport below has stopped."""
         self._producer = None
 
     # The end.
@@ -495,66 +495,66 @@ class SecureConnection:
         if self.disconnecting or self._is_lost:
             return
         self.disconnecting = True
-        self._reads = False
+        self._reading = False
         self.transport.pauseProducing()
-        self._soon(self._close)  # what is written in this turn still goes out
+        self._next_turn(self._close)  # so that writes of this turn are still sent
 
     def _close(self) -> None:
         if self._is_lost or self._producer_holds():
             return
         self._close_notify()
         if self._producer is not None:
-            self.transport.unregisterProducer()  # it has its end by connectionLost
-        # The peer's own close_notify is not waited for (RFC 8446, 6.1): HTTP frames its messages.
+            self.transport.unregisterProducer()  # connectionLost stops the producer
+        # The peer's close_notify is not awaited (RFC 8446, 6.1), because HTTP frames its messages.
         self.transport.loseConnection()
 
     def _close_notify(self) -> None:
-        if self._sends:
-            self._sends = False
+        if self._writing:
+            self._writing = False
             try:
                 self._tls.unwrap()
             except ssl.SSLError:
-                pass  # it waits for the peer's
+                pass  # unwrap wants the peer's close_notify
             self._flush()
 
     def loseWriteConnection(self) -> None:
-        if self._sends and not self.disconnecting:
-            self._ends_writing = True
-            self._soon(self._end_writing)
+        if self._writing and not self.disconnecting:
+            self._half_closing = True
+            self._next_turn(self._end_writing)
 
     def _end_writing(self) -> None:
-        if self._sends and not self.disconnecting and not self._producer_holds():
+        if self._writing and not self.disconnecting and not self._producer_holds():
             self._close_notify()
             self.transport.loseWriteConnection()
 
     def abortConnection(self) -> None:
         if not self._is_lost:
             self.disconnecting = True
-            self._reads = self._sends = False
+            self._reading = self._writing = False
             self.transport.abortConnection()
 
-    def _soon(self, callable_: Any) -> None:
+    def _next_turn(self, callable_: Any) -> None:
         self.factory.clock.callLater(0, callable_)
 
-    # What is known of it.
+    # Properties of the connection.
 
     @property
     def connected(self) -> bool:
-        """Whether there is still a connection."""
+        """True until the connection is lost."""
         return not self._is_lost
 
     @property
     def negotiatedProtocol(self) -> bytes | None:
-        """What ALPN has settled on (RFC 7301)."""
+        """The protocol that ALPN selected (RFC 7301), or None."""
         protocol = self._tls.selected_alpn_protocol()
         return protocol.encode("ascii") if protocol is not None else None
 
     def getHandle(self) -> ssl.SSLObject:
-        """The TLS connection, as ISSLTransport's are; Python's, not pyOpenSSL's."""
+        """Return the TLS connection (ISSLTransport); an object of `ssl`, not of pyOpenSSL."""
         return self._tls
 
     def getPeerCertificate(self) -> Any:
-        """The peer's certificate as Twisted's own TLS gives it, or None."""
+        """Return the peer's certificate as an object of pyOpenSSL, as Twisted does, or None."""
         from OpenSSL import crypto
 
         octets = self._tls.getpeercert(binary_form=True)
@@ -580,15 +580,15 @@ class SecureConnection:
 
 
 class PacedProducer:
-    """A producer above TLS, as the transport below knows it.
+    """Represents a producer above TLS to the transport below.
 
     Args:
-        connection: it produces for.
-        producer: the one above.
-        is_push: it goes on until it is paused; the other kind writes once for each call.
+        connection: the TLS connection that the producer writes to.
+        producer: the producer above TLS.
+        is_push: the producer writes until it is paused; a pull producer writes once for each call.
 
     Attributes:
-        is_paused: the transport below is full.
+        is_paused: the buffer of the transport below is full.
     """
 
     __slots__ = ("_connection", "_producer", "is_paused", "is_push")
@@ -600,7 +600,7 @@ class PacedProducer:
         self.is_paused = False
 
     def pauseProducing(self) -> None:
-        if not self.is_paused:  # Twisted's transports say it with every write
+        if not self.is_paused:  # Twisted's transports call this at every write
             self.is_paused = True
             self._producer.pauseProducing()
 

@@ -1,4 +1,4 @@
-"""The factory of TLS connections, and the look for changed certificates while it is used."""
+"""The factory of TLS connections; it also checks for changed certificates and slow handshakes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from daphne_like.tls.certificates import Certificates
 
 LOOK_SECONDS = 1.0
-"""Between two looks at the certificates' files, and at handshakes that take too long."""
+"""Time between two checks of the certificates' files and of the handshakes' deadlines."""
 
 
 @implementer(IHandshakes)
@@ -24,14 +24,14 @@ class SecureFactory(Factory):
     """Builds a TLS connection for each accepted one, with another factory's protocol above it.
 
     Args:
-        certificates: give the context of each new connection.
-        wrapped: builds the protocols above.
-        handshake_timeout: seconds, for the whole handshake.
+        certificates: provide the context of each new connection.
+        wrapped: builds the protocols above the TLS connections.
+        handshake_timeout: seconds for the whole handshake.
         clock: IReactorTime.
 
     Attributes:
-        handshaking: connections that have no protocol yet, and until when they may take for it;
-            in order, as all have the same time. When the port closes they go on.
+        handshaking: connections whose handshake is not complete, with their deadlines; sorted by
+            deadline, because all have the same timeout. They continue after the port has closed.
     """
 
     noisy = False
@@ -44,7 +44,7 @@ class SecureFactory(Factory):
         self.handshake_timeout = handshake_timeout
         self.clock = clock
         self.handshaking: dict[SecureConnection, float] = {}
-        self._look: Any = None
+        self._check_call: Any = None
         self._listens = False
         if IProtocolNegotiationFactory.providedBy(wrapped):
             certificates.offer(wrapped.acceptableProtocols())
@@ -52,12 +52,12 @@ class SecureFactory(Factory):
     def startFactory(self) -> None:
         self.wrapped.doStart()
         self._listens = True
-        if self._look is None:
-            self._look = self.clock.callLater(LOOK_SECONDS, self._look_around)
+        if self._check_call is None:
+            self._check_call = self.clock.callLater(LOOK_SECONDS, self._check)
 
     def stopFactory(self) -> None:
         self._listens = False
-        self._stop_looking()
+        self._stop_checking()
         self.wrapped.doStop()
 
     def abort_handshakes(self) -> None:
@@ -65,21 +65,21 @@ class SecureFactory(Factory):
         for connection in list(self.handshaking):
             connection.abortConnection()
         self.handshaking.clear()
-        self._stop_looking()
+        self._stop_checking()
 
     def handshake_over(self, connection: SecureConnection) -> None:
-        """The connection has its protocol, or is lost."""
+        """Forget a connection whose handshake is complete, or that is lost."""
         self.handshaking.pop(connection, None)
-        self._stop_looking()
+        self._stop_checking()
 
-    def _stop_looking(self) -> None:
-        """Nothing is left to look at once the port is closed and every handshake is over."""
-        if self._look is not None and not self._listens and not self.handshaking:
-            self._look.cancel()
-            self._look = None
+    def _stop_checking(self) -> None:
+        """Stop the periodic check once the port is closed and every handshake is over."""
+        if self._check_call is not None and not self._listens and not self.handshaking:
+            self._check_call.cancel()
+            self._check_call = None
 
-    def _look_around(self) -> None:
-        self._look = self.clock.callLater(LOOK_SECONDS, self._look_around)
+    def _check(self) -> None:
+        self._check_call = self.clock.callLater(LOOK_SECONDS, self._check)
         if self._listens:
             self.certificates.reload_if_changed()
         now = self.clock.seconds()
@@ -89,15 +89,16 @@ class SecureFactory(Factory):
             connection.handshake_too_slow()
 
     def handshake_begins(self, connection: SecureConnection) -> None:
-        """A new connection; it is cut at the first look after its time."""
-        # No timer for each: setting and cancelling one took longer than all else here (measured).
+        """Add a new connection; it is aborted at the first check after its deadline."""
+        # No timer for each connection: setting and cancelling a timer took longer than all the
+        # rest of this class (measured).
         self.handshaking[connection] = self.clock.seconds() + self.handshake_timeout
 
     def buildProtocol(self, addr: Any) -> Any:
         return SecureConnection(self, addr)
 
     def name(self, connection: SecureConnection) -> str:
-        """A peer, for the log."""
+        """Return the name of a peer, for the log."""
         peer = connection.getPeer()
         if isinstance(peer, IPv4Address | IPv6Address):
             return f"{peer.host}:{peer.port}"

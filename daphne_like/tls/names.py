@@ -1,4 +1,4 @@
-"""A handshake in which the client's name chooses the certificate, whatever octets that name has."""
+"""Handshakes with a server name from the client, which may hold any octets."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 
 
 def shake_hands(tls: ssl.SSLObject) -> None:
-    """Go on with a handshake; a name that is not ASCII ends it with an alert (RFC 6066, 3).
+    """Continue a handshake; end it with an alert if the name is not ASCII (RFC 6066, 3).
 
     Raises:
-        ssl.SSLError: as `do_handshake` has it; with the reason CALLBACK_FAILED for such a name.
+        ssl.SSLError: the error of `do_handshake`; its reason is CALLBACK_FAILED for such a name.
     """
     if tls.context.sni_callback is None:
         tls.do_handshake()
         return
-    # Python (3.10 to 3.14) decodes the name before it calls our function, and prints a traceback
-    # past all logging if that fails: any peer could fill standard error with it.
+    # Python (3.10 to 3.14) decodes the name before it calls the callback. If that fails, it prints
+    # a traceback to standard error, past all logging, so any peer could fill standard error.
     before = sys.unraisablehook
     sys.unraisablehook = _Others(before)
     try:
@@ -28,14 +28,14 @@ def shake_hands(tls: ssl.SSLObject) -> None:
 
 
 class _Others:
-    """Hands on to another hook what is not about a name.
+    """Ignores errors that concern a server name and passes all others to another hook.
 
     Args:
-        hook: that was there.
+        hook: the previous hook.
     """
 
     def __init__(self, hook: Callable[[Any], Any]) -> None:
-        # Another thread may shake hands, too: they do not pile up.
+        # Another thread may be in a handshake too: do not wrap its hook in this one.
         self._hook: Callable[[Any], Any] = hook._hook if isinstance(hook, _Others) else hook
 
     def __call__(self, unraisable: Any) -> None:

@@ -1,4 +1,4 @@
-"""A certificate and its key from PEM files, and in one sentence what is wrong with them."""
+"""Reads a certificate and its key from PEM files; says in one sentence what is wrong with them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from daphne_like.exceptions import ConfigurationError
 
 @dataclass(frozen=True)
 class Pair:
-    """A certificate and its key that belong together.
+    """A certificate and the key that belongs to it.
 
     Attributes:
         octets: the certificate, DER.
-        names: of hosts that it is for, in lower case; a wildcard as `*.example.org`.
+        names: host names of the certificate, in lower case; a wildcard is `*.example.org`.
     """
 
     certificate: str
@@ -34,13 +34,13 @@ class Pair:
     names: tuple[str, ...]
 
     def load_into(self, context: ssl.SSLContext) -> None:
-        """Have a context show it.
+        """Load the certificate and the key into a context.
 
         Raises:
-            ConfigurationError: OpenSSL does not take it: a key that is too short, for example.
+            ConfigurationError: OpenSSL refuses them, for example because the key is too short.
         """
         try:
-            # Without a password of ours OpenSSL would ask the terminal for one.
+            # Without a password callback OpenSSL would ask for the password on the terminal.
             context.load_cert_chain(self.certificate, self.key, lambda: self.password or b"")
         except ssl.SSLError as error:
             reason = (error.reason or str(error)).replace("_", " ").lower()
@@ -48,10 +48,11 @@ class Pair:
 
 
 def password_from(text: str | None) -> bytes | None:
-    """The password that `keyPassword` names, as openssl's -passin does.
+    """Return the password that `keyPassword` names, in the form of openssl's -passin.
 
     Raises:
-        ConfigurationError: none of pass:TEXT, env:NAME and file:PATH, or nothing there.
+        ConfigurationError: the text is not pass:TEXT, env:NAME or file:PATH, or the variable or
+            file does not exist.
     """
     if text is None:
         return None
@@ -68,10 +69,10 @@ def password_from(text: str | None) -> bytes | None:
 
 
 def read_pair(certificate: str, key: str, password: bytes | None) -> Pair:
-    """Read a certificate and its key, and see that they belong together.
+    """Read a certificate and its key, and check that they belong together.
 
     Raises:
-        ConfigurationError: names the argument, the file, and what is wrong.
+        ConfigurationError: the message names the argument, the file, and the problem.
     """
     found = _read_certificate(certificate)
     private = _read_key(key, password)
@@ -113,7 +114,7 @@ def _public(key: Any) -> bytes:
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:
-    """DNS names of the certificate; its common name counts for nothing (RFC 9525)."""
+    """Return the DNS names of a certificate; its common name is ignored (RFC 9525)."""
     try:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
