@@ -1,7 +1,8 @@
-"""What a peer of HTTP/2 may make us do: for nothing, and in one turn of the event loop.
+"""Limits the work that an HTTP/2 peer can cause.
 
-`Budget` bounds frames that ask for nothing (S13, S14, S15, S17): a peer that has used it up has to
-go. `MAX_TURN_COST` bounds what one connection does before others have their turn (S27).
+`Budget` limits frames that cause work without requesting anything (S13, S14, S15, S17); the
+connection of a peer that has spent it is closed. `MAX_TURN_COST` limits the work for one connection
+in one iteration of the event loop (S27).
 """
 
 from __future__ import annotations
@@ -9,64 +10,65 @@ from __future__ import annotations
 from collections.abc import Callable
 
 BURST = 400.0
-"""Frames that make work and carry none, at once: resets, pings, settings, priorities."""
+"""Charge that a peer may spend at once, by frames such as resets, pings, settings, priorities."""
 REFILL = 40.0
-"""The same, in each second."""
+"""Charge that a peer may spend per second in the long run."""
 
 FRAME_CHARGE = 1.0
-"""Costs one: a reset from either side, a ping, settings, an empty frame, one that is unknown."""
+"""Charge for a reset by either side, a ping, settings, an empty frame or an unknown frame."""
 SMALL_CHANGE = 0.1
-"""Costs a tenth: what a careful receiver of a large body sends with every few frames of it."""
+"""Charge for a frame that receivers of large bodies send often, such as WINDOW_UPDATE."""
 MIN_INCREMENT = 1024
-"""Octets of a WINDOW_UPDATE from which it is small change; those who dribble pay in full."""
+"""Octets of a WINDOW_UPDATE from which it costs SMALL_CHANGE; a smaller one costs FRAME_CHARGE."""
 RESPONSE_CREDIT = 1.0
-"""An answered request earns one."""
+"""Credit for a request that got its response."""
 FRAME_SENT = 4.0
-"""A DATA frame earns four, or as many KiB as it has where the peer's window cut it short: a client
-may acknowledge each one on the stream and on the connection, or measure the way with a ping."""
+"""Credit for sending a DATA frame, or one per KiB for a frame cut short by the peer's window. A
+client may acknowledge each frame on the stream and on the connection, or measure the round trip
+with a ping."""
 
 
 MIN_DATA = 32
-"""Octets in a DATA frame from which it costs nothing: with fewer, the frame is most of the work."""
+"""Octets in a DATA frame from which it is free; a smaller frame is mostly overhead."""
 SMALL_DATA = 0.03
-"""Costs an octet's worth of that: a keystroke is free in practice, a flood of octets is not."""
+"""Maximum charge for a small DATA frame: keystrokes are practically free, a flood is not."""
 SECTION_COST = 250.0
-"""Cost of decoding a field section (see below) that is worth a frame."""
+"""Cost of decoding a field section (see below) for which one FRAME_CHARGE is due."""
 FREE_SECTION = 4096
-"""Octets of an encoded field section that cost the budget nothing."""
+"""Octets of an encoded field section up to which decoding is free."""
 FREE_FIELDS = 256
-"""Fields of a section that cost the budget nothing."""
+"""Fields of a section up to which decoding is free."""
 
 MAX_TURN_COST = 4000
-"""What a connection may cost in one turn of the event loop; the costs below are in microseconds,
-as measured on one machine, so a turn takes a few milliseconds."""
+"""Maximum cost of one connection in one iteration of the event loop. The costs below are in
+microseconds, measured on one machine, so an iteration takes a few milliseconds."""
 READ_COST = 5
-"""Of a read, however little it brings: with TLS each record is one."""
+"""Cost of a read of any size; with TLS, each record is one read."""
 DATA_COST = 3
-"""Of a DATA frame, and one for every 2048 octets that it carries."""
+"""Cost of a DATA frame; every 2048 octets of content cost one more."""
 FRAME_COST = 20
-"""Of any other frame."""
+"""Cost of any other frame."""
 REQUEST_COST = 30
-"""Of a request, apart from decoding its fields."""
+"""Cost of a request without decoding its fields."""
 FIELD_COST = 4
-"""Of decoding a field, and checking it."""
+"""Cost of decoding and checking a field."""
 OCTETS_A_COST = 5
-"""Octets of Huffman code that are decoded for a cost of one."""
+"""Octets of Huffman code whose decoding costs one."""
 
 
 def small_data_cost(size: int) -> float:
-    """What a DATA frame costs the budget that carries fewer than MIN_DATA octets."""
+    """Return the charge for a DATA frame with fewer than MIN_DATA octets."""
     return SMALL_DATA * (MIN_DATA - size) / MIN_DATA
 
 
 class Budget:
-    """A bucket that honest work and time fill, and frames that ask for nothing empty.
+    """A token bucket: useful work and time fill it; frames that only cause work empty it.
 
     Args:
-        clock: seconds, monotonic.
+        clock: returns monotonic seconds.
 
     Attributes:
-        left: at most BURST.
+        left: the remaining budget, at most BURST.
     """
 
     __slots__ = ("_at", "_clock", "left")
@@ -77,16 +79,16 @@ class Budget:
         self._at = clock()
 
     def earn(self, amount: float) -> None:
-        """The peer has asked for something, and has it."""
+        """Add credit for useful work."""
         left = self.left + amount
         self.left = left if left < BURST else BURST
 
     def spend(self, cost: float = FRAME_CHARGE) -> bool:
-        """Pay for a frame; False when there is nothing left to pay it with."""
+        """Charge the budget; return False if it is exhausted."""
         self.left -= cost
         if self.left >= 0:
             return True
-        # The clock is asked when it must be: honest peers never come here.
+        # The clock is read only here, where honest peers never arrive.
         now = self._clock()
         self.left = min(BURST, self.left + (now - self._at) * REFILL)
         self._at = now

@@ -1,7 +1,7 @@
-"""From octets to frames, one at a time.
+"""Splits the octets of an HTTP/2 connection into frames, one at a time.
 
-What h2 would take in before it looks, or lets through, is refused here (RFC 9113, 3.4, 4.2, 6).
-What comes of the frames is in h2/state_machine.py, what they mean to a request in h2.py.
+This module refuses input that h2 would buffer before it checks, or accept (RFC 9113, 3.4, 4.2, 6).
+state_machine.py processes the frames, and connection.py applies their events to requests.
 """
 
 from __future__ import annotations
@@ -29,38 +29,39 @@ from hyperframe.frame import (
 from daphne_like.http.preface import PREFACE
 
 MAX_FRAME_SIZE = 16384
-"""Octets of the largest frame, either way: the least that a peer must be allowed (4.2)."""
+"""Maximum octets of a frame in both directions: the minimum that every peer may send (4.2)."""
 FRAME_HEAD = 9
 MAX_CONTINUATIONS = 64
-"""CONTINUATION frames of one field section: large ones fill its limit long before (S16)."""
+"""Maximum CONTINUATION frames of one field section; full frames reach its limit earlier (S16)."""
 DATA, HEADERS, WINDOW_UPDATE, CONTINUATION = 0x0, 0x1, 0x8, 0x9
 ACK = END_STREAM = 0x1
 END_HEADERS, PADDED, PRIORITY = 0x4, 0x8, 0x20
 HIGHEST = 0x7FFFFFFF
 KNOWN_SETTINGS = frozenset(SettingCodes)
 LAYOUT = struct.Struct(">BHBBI")
-"""A frame's head: the length's upper octet and lower two, type, flags, stream (4.1)."""
+"""Layout of a frame's head: upper octet and lower two octets of the length, type, flags, stream
+(4.1)."""
 frame_head = LAYOUT.pack
 parts_of_head = LAYOUT.unpack_from
 
 
 class FrameReader:
-    """Cuts what comes into frames; stands in the place of h2's FrameBuffer.
+    """Splits received octets into frames; replaces h2's FrameBuffer.
 
-    h2's own waits for the whole of a frame before it looks at its length, and hands out all that
-    are there before one of them can have had an effect.
+    h2's FrameBuffer waits for a complete frame before it checks the length, and returns all
+    available frames before the first one has had an effect.
 
     Args:
-        most_block: octets of a field section, encoded.
+        most_block: maximum octets of an encoded field section.
 
     Attributes:
-        last: the frame that was cut off last, or None when there is no whole one.
+        last: the latest frame, or None when there is no complete frame.
         highest: the highest number of a stream that the peer has opened.
-        promised: the highest number of a stream that was promised to it.
-        settled: the peer's first SETTINGS have come.
+        promised: the highest number of a stream that was promised to the peer.
+        settings_received: the peer's first SETTINGS frame has arrived.
     """
 
-    max_frame_size = MAX_FRAME_SIZE  # h2 sets it
+    max_frame_size = MAX_FRAME_SIZE  # set by h2
 
     def __init__(self, most_block: int) -> None:
         self.last: Frame | None = None
@@ -68,14 +69,14 @@ class FrameReader:
         self.promised = 0
         self.settings_received = False
         self._most_block = most_block
-        self._preface = PREFACE  # what is to come of it
+        self._preface = PREFACE  # the octets still to arrive
         self._data = b""
-        self._at = 0  # what stands before it is cut off already
-        self._block: list[Any] = []  # a field section that is not whole
+        self._at = 0  # index of the first octet that is not processed
+        self._block: list[Any] = []  # the frames of an incomplete field section
         self._block_size = 0
 
     def add_data(self, data: bytes) -> None:
-        """What the peer has sent."""
+        """Append octets received from the peer."""
         if data:
             left = self._data[self._at :]
             self._data = left + data if left else data
@@ -83,16 +84,16 @@ class FrameReader:
 
     @property
     def waits_for_head(self) -> bool:
-        """Whether something has begun that is to be whole soon: anything but a frame of a body."""
+        """True while a frame other than DATA, or a field section, is incomplete."""
         data, at = self._data, self._at
         left = len(data) - at
         return bool(self._block) or (left > 0 and (left < FRAME_HEAD or data[at + 3] != DATA))
 
     def take_request(self) -> tuple[int, bytes] | None:
-        """The next frame, if it is all of a request: HEADERS that end a new stream of theirs.
+        """Take the next frame if it is a complete request: HEADERS that end a new stream.
 
         Returns:
-            The stream's number, and the encoded field section; None leaves the frame where it is.
+            The stream's number and the encoded field section; None if the frame was not taken.
         """
         data, at = self._data, self._at
         start = at + FRAME_HEAD
@@ -105,7 +106,7 @@ class FrameReader:
         if flags != END_STREAM | END_HEADERS:
             if flags != END_STREAM | END_HEADERS | PRIORITY:
                 return None
-            # A stream that depends on itself is h2's to refuse (RFC 7540, 5.3.1).
+            # h2 refuses a stream that depends on itself (RFC 7540, 5.3.1).
             if data[start : start + 4] == data[at + 5 : start]:
                 return None
             start += 5
@@ -124,12 +125,13 @@ class FrameReader:
         return number, data[start:end]
 
     def next_data(self) -> tuple[int, bytes, bool, int] | None:
-        """Cut off the next frame, if it is DATA, whole, and with octets beside its padding.
+        """Take the next frame if it is a complete DATA frame with content besides its padding.
+
+        `put_back` undoes this.
 
         Returns:
-            The stream's number, the octets, whether its peer's side ends with them, and what they
-            count in the windows; None leaves the frame where it is, and so does `put_back`
-            afterwards.
+            The stream's number, the octets, whether the frame has END_STREAM, and its size in the
+            flow-control windows; None if the frame was not taken.
         """
         data, at = self._data, self._at
         start = at + FRAME_HEAD
@@ -149,7 +151,7 @@ class FrameReader:
             return None
         if flags & PADDED:
             padding = data[start]
-            if padding + 1 >= size:  # nothing else, or an error: not the usual way
+            if padding + 1 >= size:  # only padding, or an error: not for the fast path
                 return None
             self._at = end
             return number, data[start + 1 : end - padding], flags & END_STREAM == END_STREAM, size
@@ -157,16 +159,16 @@ class FrameReader:
         return number, data[start:end], flags == END_STREAM, size
 
     def put_back(self, size: int) -> None:
-        """Leave the frame that `next_data` has just cut off to whoever comes next."""
+        """Put back the frame that `next_data` has just taken."""
         self._at -= FRAME_HEAD + size
 
     @property
     def has_more(self) -> bool:
-        """Whether there are octets that were not cut into frames."""
+        """True while there are unprocessed octets."""
         return self._at < len(self._data)
 
     def __iter__(self) -> Iterator[Frame]:
-        """The next frame, and no other; GOAWAY is not for h2, which would fall silent."""
+        """Yield the next frame only; not GOAWAY, after which h2 would send nothing more."""
         self.last = frame = self._next()
         if frame is not None and frame.__class__ is not GoAwayFrame:
             yield frame
@@ -184,7 +186,7 @@ class FrameReader:
                 break
             octets = data[at:end]
             if kind == WINDOW_UPDATE and size:
-                # Reserved, to be ignored (6.9); hyperframe would not.
+                # The reserved bit must be ignored (6.9), but hyperframe does not ignore it.
                 first = bytes((octets[FRAME_HEAD] & 0x7F,))
                 octets = octets[:FRAME_HEAD] + first + octets[FRAME_HEAD + 1 :]
             frame = self._parsed(octets)
@@ -192,7 +194,7 @@ class FrameReader:
             whole = self._whole(frame)
             if whole is not None:
                 return whole
-        # Nothing is held on to but what waits for its rest.
+        # Release the processed octets; keep only the incomplete frame.
         self._data, self._at = self._data[self._at :], 0
         return None
 
@@ -206,7 +208,7 @@ class FrameReader:
         return not self._preface
 
     def _check_head(self, size: int, kind: int, flags: int) -> None:
-        """Refuse a frame by its first octets, whether or not the others are there."""
+        """Refuse an invalid frame by its head, before the rest has arrived."""
         if size > self.max_frame_size:
             raise FrameTooLargeError(f"A frame of {size} octets")
         if not self.settings_received and (kind != SettingsFrame.type or flags & ACK):
@@ -233,7 +235,7 @@ class FrameReader:
         return frame
 
     def _whole(self, frame: Any) -> Frame | None:
-        """The frame, or the field section of which it is the last part; None for another part."""
+        """Return the frame, joined with its CONTINUATION frames; None while they are incomplete."""
         kind = frame.__class__
         block = self._block
         if block:
@@ -257,7 +259,7 @@ class FrameReader:
                 self.highest = frame.stream_id
         elif kind is SettingsFrame:
             self.settings_received = True
-            # h2 keeps values of all 65536 there could be.
+            # h2 stores every setting, and there are 65536 possible identifiers.
             frame.settings = {
                 name: value for name, value in frame.settings.items() if name in KNOWN_SETTINGS
             }

@@ -1,4 +1,4 @@
-"""Fields of HTTP/2: what RFC 9113, 8.2, asks of them, and how they are decoded and encoded."""
+"""Decodes, checks and encodes the fields of HTTP/2 (RFC 9113, 8.2), with caches."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ MAX_DEFAULT_BLOCKS = 16
 
 
 class Section(list[tuple[bytes, bytes]]):
-    """A field section as decoded, kept with what became of it.
+    """A decoded field section, which is cached together with its request.
 
     Attributes:
-        request: the same, checked, where it is the usual head of one; see h2/request.py.
+        request: the checked request, set by h2/request.py if it may be served; else None.
     """
 
     request: Any = None
@@ -49,16 +49,16 @@ class MalformedError(Exception):
 
 
 class CompressionError(ProtocolError):
-    """A field section that can not be decoded (RFC 9113, 4.3): the connection is at fault."""
+    """A field section that cannot be decoded (RFC 9113, 4.3): an error of the connection."""
 
     error_code = ErrorCodes.COMPRESSION_ERROR
 
 
 def check_names_and_values(fields: Fields) -> None:
-    """Refuse octets and fields that a section of HTTP/2 must not have (RFC 9113, 8.2; S18).
+    """Refuse octets and fields that are forbidden in HTTP/2 (RFC 9113, 8.2; S18).
 
     Raises:
-        MalformedError: there is one.
+        MalformedError: the section contains one.
     """
     for name, value in fields:
         if NAME.fullmatch(name) is None:
@@ -73,7 +73,7 @@ def check_trailers(fields: Fields) -> None:
     """Refuse trailers that RFC 9113, 8.1, forbids.
 
     Raises:
-        MalformedError: there is a pseudo-field, or what a head must not have either.
+        MalformedError: the section has a pseudo-header field, or an invalid field.
     """
     for name, _ in fields:
         if name[:1] == b":":
@@ -82,19 +82,19 @@ def check_trailers(fields: Fields) -> None:
 
 
 class CachedDecoder(Decoder):
-    """Decodes a block once, as long as the table it points into is the same.
+    """An HPACK decoder that caches decoded blocks while the dynamic table does not change.
 
-    A connection's later requests mostly are blocks that do not change it: indexed fields, and
-    literals without indexing, as nghttp2's clients write `:path`. Decoding one of 14 fields took as
-    long as all the rest of h2's work on it (measured).
+    Most later requests of a connection do not change the table: they have indexed fields, and
+    literals without indexing, which nghttp2's clients use for `:path`. Decoding a block of 14
+    fields took as long as the rest of h2's work on it (measured).
 
     Args:
         max_header_list_size: octets of a decoded section (RFC 9113, 6.5.2).
-        budget: of the peer, which pays for large sections.
+        budget: the budget of the peer, charged for large sections.
 
     Attributes:
-        cost: of what was decoded since the connection has set it to 0; see h2/flood_budget.py.
-        charged: what the size of a section has cost the budget, likewise.
+        cost: the cost of decoding since the connection reset it to 0; see h2/flood_budget.py.
+        charged: the charge for the size of a section, which the connection also resets.
     """
 
     def __init__(self, max_header_list_size: int, budget: Budget) -> None:
@@ -111,26 +111,26 @@ class CachedDecoder(Decoder):
         octets = len(data)
         self.cost += octets // OCTETS_A_COST
         if octets > FREE_SECTION:
-            # Before it is decoded: an honest request gets it back when it is served.
+            # Charged before decoding; a request that is served gets it back.
             self.charged = octets / (OCTETS_A_COST * SECTION_COST)
             self._spend(self.charged)
         size, count, newest = self._table()
         try:
             decoded: Any = super().decode(data, raw)
         except OversizedHeaderListError:
-            raise  # h2 says ENHANCE_YOUR_CALM
+            raise  # h2 sends ENHANCE_YOUR_CALM
         except HPACKError as error:
-            raise CompressionError(f"A field section can not be decoded: {error}") from error
+            raise CompressionError(f"A field section cannot be decoded: {error}") from error
         fields = len(decoded)
         self.cost += fields * FIELD_COST
         if fields > FREE_FIELDS:
             self._spend((fields - FREE_FIELDS) * FIELD_COST / SECTION_COST)
         now = self._table()
-        # The same object, not an equal one: that may have come in before it. It is held on to, so
-        # that no other one has its place in memory.
+        # Compare by identity, because an equal entry may have been inserted. `newest` keeps the
+        # entry alive, so that no other object can have its identity.
         if now[:2] != (size, count) or now[2] is not newest:
             self._known.clear()
-        elif len(data) <= MAX_CACHED_BLOCK:  # not so many fields that keeping them counts
+        elif len(data) <= MAX_CACHED_BLOCK:  # so that the cache stays small
             if len(self._known) >= MAX_BLOCKS:
                 self._known.clear()
             self._known[data] = decoded = Section(decoded)
@@ -141,9 +141,9 @@ class CachedDecoder(Decoder):
             raise DenialOfServiceError("field sections that take long to decode, again and again")
 
     def _table(self) -> tuple[int, int, object]:
-        """What is another one as soon as the dynamic table is.
+        """Return a value that changes whenever the dynamic table changes.
 
-        Entries come at the front and go at the back (RFC 7541, 2.3.2).
+        Entries are inserted at the front and evicted at the back (RFC 7541, 2.3.2).
         """
         table = self.header_table
         entries = table.dynamic_entries
@@ -151,23 +151,23 @@ class CachedDecoder(Decoder):
 
 
 encoder = Encoder()
-"""Asked for nothing that is indexed: its table stays empty."""
+"""An encoder whose dynamic table stays empty, because every field is marked as never indexed."""
 
 
 class StatelessEncoder:
-    """Encodes each field by itself, without a dynamic table, so that each is encoded once for all.
+    """An HPACK encoder without a dynamic table, so that encoded fields can be cached globally.
 
-    Answers are a little larger so, and cost a fraction; and no table can be made to leak what is
-    in it. Has what h2 asks of an encoder.
+    Responses are slightly larger, and encoding takes a fraction of the time. Without a table,
+    compression cannot leak its content. The class has the interface that h2 uses.
 
     Attributes:
-        first: goes in front of the next block, once.
+        first: octets that precede the next block, once.
     """
 
     header_table_size = 4096
 
     def __init__(self) -> None:
-        # RFC 7541, 4.2: the first block says that the table has no room, whatever the peer allows.
+        # RFC 7541, 4.2: the first block sets the size of the dynamic table to 0.
         self.first = b"\x20"
 
     def encode(self, headers: list[tuple[bytes, bytes]], huffman: bool = True) -> bytes:
@@ -176,12 +176,12 @@ class StatelessEncoder:
 
 
 def encoded_section(fields: Fields) -> bytes:
-    """The fields as a StatelessEncoder writes them, when its first block is out."""
+    """Return fields in HPACK, without the size update that StatelessEncoder sends first."""
     return b"".join([encoded_fields.get(field) or encoded_field(field) for field in fields])
 
 
 def encoded_field(field: tuple[bytes, bytes]) -> bytes:
-    """A field in HPACK; from now on in `encoded_fields`."""
+    """Return a field in HPACK, and cache it in `encoded_fields`."""
     octets = encoded(field)
     if len(field[0]) + len(field[1]) <= MAX_CACHED_LINE:
         if len(encoded_fields) >= MAX_LINES:
@@ -191,52 +191,53 @@ def encoded_field(field: tuple[bytes, bytes]) -> bytes:
 
 
 encoded_fields: dict[tuple[bytes, bytes], bytes] = {}
-"""Fields of answers, encoded; bounded in number and size."""
+"""Cache of encoded response fields, bounded in number and size."""
 
 
 def encoded_status(status: int) -> bytes:
-    """`:status` in HPACK; from now on in `status_blocks`."""
+    """Return `:status` in HPACK, and cache it in `status_blocks`."""
     octets = status_blocks[status] = encoded((b":status", b"%d" % status))
     return octets
 
 
 status_blocks: dict[int, bytes] = {}
-"""By status, of which there are 800."""
+"""Cache of encoded `:status` fields by status code, of which there are 800."""
 
 
 def encoded(field: tuple[bytes, bytes], *, huffman: bool = False) -> bytes:
-    """A field in HPACK, without a dynamic table.
+    """Return a field in HPACK, without using a dynamic table.
 
     Args:
         field: name and value.
-        huffman: compress it: a quarter fewer octets, for three times the processor time (measured).
+        huffman: compress: a quarter fewer octets for three times the processor time (measured).
     """
     octets: bytes = encoder.encode([NeverIndexedHeaderTuple(*field)], huffman=huffman)
-    if octets[0] < 0x80:  # not one of the static table's
-        # hpack indexes what may be indexed. A literal that is never indexed, and one without
-        # indexing, differ in the first octet's high half alone (RFC 7541, 6.2.2 and 6.2.3).
+    if octets[0] < 0x80:  # a literal, not an entry of the static table
+        # hpack would add any other literal to its table. Never-indexed literals and literals
+        # without indexing differ only in the upper half of the first octet (RFC 7541, 6.2.2 and
+        # 6.2.3).
         octets = bytes((octets[0] & 0x0F,)) + octets[1:]
     return octets
 
 
 def to_fields(lines: Iterable[bytes]) -> Fields:
-    """The fields of lines `Name: value CRLF`, as HTTP/2 has them: names in lower case.
+    """Return the fields of lines `Name: value CRLF`, with names in lower case as in HTTP/2.
 
-    What is about a connection of HTTP/1.1 is left out: a client of HTTP/2 would take the answer
-    for malformed (RFC 9113, 8.2.2).
+    Connection-specific fields of HTTP/1.1 are left out, because they would make the response
+    malformed (RFC 9113, 8.2.2).
     """
     return [field for line in lines if (field := to_field(line)) is not None]
 
 
 def to_field(line: bytes) -> tuple[bytes, bytes] | None:
-    """The field of a line; None for one that is about a connection of HTTP/1.1."""
+    """Return the field of a line; None for a connection-specific field of HTTP/1.1."""
     name, _, value = line[:-2].partition(b": ")
     name = name.lower()
     return (name, value.strip(b" \t")) if name and name not in OF_CONNECTIONS else None
 
 
 def encoded_lines(lines: Iterable[bytes]) -> bytes:
-    """The fields of lines as in `to_fields`, in HPACK."""
+    """Return the fields of lines (see `to_fields`) in HPACK."""
     try:
         return b"".join(map(known_line, lines))
     except KeyError:
@@ -244,7 +245,7 @@ def encoded_lines(lines: Iterable[bytes]) -> bytes:
 
 
 def encoded_line(line: bytes) -> bytes:
-    """The field of a line in HPACK, from now on in `encoded_by_line`."""
+    """Return the field of a line in HPACK, and cache it in `encoded_by_line`."""
     octets = encoded_by_line.get(line)
     if octets is None:
         field = to_field(line)
@@ -257,12 +258,12 @@ def encoded_line(line: bytes) -> bytes:
 
 
 encoded_by_line: dict[bytes, bytes] = {}
-"""Fields of lines of HTTP/1.1, encoded; bounded in number and size."""
+"""Cache of encoded fields by HTTP/1.1 field line, bounded in number and size."""
 known_line = encoded_by_line.__getitem__
 
 
 def encoded_defaults(lines: bytes) -> bytes:
-    """The fields of Date and Server lines in HPACK; they are the same for a second."""
+    """Return the fields of Date and Server lines in HPACK; they stay the same for a second."""
     known = default_blocks.get(lines)
     if known is None:
         if len(default_blocks) > MAX_DEFAULT_BLOCKS:
@@ -274,9 +275,9 @@ def encoded_defaults(lines: bytes) -> bytes:
 
 
 default_blocks: dict[bytes, bytes] = {}
-"""Those of the last few seconds; four of each, for what applications set themselves."""
+"""Cache of the encoded default fields of the last seconds; up to four combinations for each."""
 
 
 def to_default_fields(lines: bytes) -> Fields:
-    """The fields of Date and Server lines, one by one."""
+    """Return the fields of Date and Server lines."""
     return to_fields(lines.splitlines(keepends=True))

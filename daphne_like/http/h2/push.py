@@ -1,6 +1,7 @@
-"""Server push: what an application promises, as the request that a client did not make.
+"""Server push: builds and checks the requests that an application promises.
 
-RFC 9113, 8.4; ASGI, "HTTP/2 Server Push". The promised request is served as any other: h2.py.
+See RFC 9113, 8.4, and ASGI, "HTTP/2 Server Push". connection.py serves a promised request in the
+same way as any other.
 """
 
 from __future__ import annotations
@@ -21,21 +22,21 @@ if TYPE_CHECKING:
     from daphne_like.http.h2.stream import HTTP2Stream
 
 MAX_PROMISE_SIZE = MAX_FRAME_SIZE - 64
-"""Octets of a promise's fields, encoded: they go into one frame."""
+"""Maximum octets of a promise's encoded fields, which must fit into one frame."""
 
 
 def push(
     stream: HTTP2Stream, received: Fields, path: bytes, fields: Fields
 ) -> Awaitable[None] | None:
-    """Promise a request, and serve it; or do nothing where no promise can be made now.
+    """Promise a request and serve it, if a promise is possible now.
 
     Args:
-        stream: of the request whose application promises; its peer takes promises.
-        received: its field section, as decoded.
-        path: of the promised request, in origin form.
-        fields: of it, checked as far as those of answers are.
+        stream: the stream of the request whose application promises; its peer accepts push.
+        received: the decoded field section of that request.
+        path: the path of the promised request, in origin form.
+        fields: the fields of the promised request, checked like response fields.
     Raises:
-        ApplicationError: it is no request that a server may promise.
+        ApplicationError: a server may not promise such a request.
     """
     request = promised_request(received, path, fields)
     head = checked(request)
@@ -52,9 +53,9 @@ def push(
 
 
 def promised_request(received: Fields, path: bytes, fields: Fields) -> Fields:
-    """As the client would have made it: same scheme, same authority (X11)."""
+    """Return a promised request's field section: same scheme, same authority (X11)."""
     before = dict(received)
-    # Whatever the request's head was, h2/request.py has seen to it that it has these.
+    # h2/request.py has checked that the request has these fields.
     authority = before.get(b":authority") or before[b"host"]
     return [
         (b":method", b"GET"),
@@ -66,10 +67,10 @@ def promised_request(received: Fields, path: bytes, fields: Fields) -> Fields:
 
 
 def checked(request: Fields) -> Head:
-    """The head of a request that is to be promised.
+    """Check a promised request and return its head.
 
     Raises:
-        ApplicationError: it is malformed, has content, or is too large for a frame.
+        ApplicationError: the request is malformed, has content, or is too large for a frame.
     """
     try:
         head = check_head(request)
@@ -83,9 +84,9 @@ def checked(request: Fields) -> Head:
 
 
 def remove_unsupported_on_push(extensions: dict[str, object]) -> None:
-    """Take from a promised request's scope what does not work on its stream.
+    """Remove extensions that do not work on a promised stream from the scope.
 
-    h2 (4.4) sends no informational answers there; further promises are of clients' streams only
-    (RFC 9113, 6.6), and never in the scope of others.
+    h2 (4.4) sends no informational responses there. The push extension is absent anyway, because
+    promises are sent only on streams that a client has opened (RFC 9113, 6.6).
     """
     del extensions[EARLY_HINT]

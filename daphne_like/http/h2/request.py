@@ -1,4 +1,4 @@
-"""From a field section of HTTP/2 to a request, which lacks but its stream (RFC 9113, 8.3)."""
+"""Turns an HTTP/2 field section into a request (RFC 9113, 8.3); the stream is added later."""
 
 from __future__ import annotations
 
@@ -25,56 +25,56 @@ class Head(NamedTuple):
     method: bytes
     path: bytes
     protocol: bytes | None
-    """Of an extended CONNECT (RFC 8441), else None."""
+    """The `:protocol` of an extended CONNECT (RFC 8441), else None."""
     fields: Fields
-    """With `host` first, which is `:authority` where the request has one (ASGI H11)."""
+    """The fields; `:authority` becomes `host` and comes first (ASGI H11)."""
     length: int | None
     """The declared Content-Length."""
     priority: bytes | None
-    """The field of that name (RFC 9218)."""
+    """The value of the Priority field (RFC 9218)."""
     refusal: PeerError | None
-    """It is well-formed, and not served for what is here alone."""
+    """The error with which the server refuses a well-formed request; else None."""
 
 
 class Request(NamedTuple):
-    """A request that may be served, apart from the stream that it is on."""
+    """A well-formed request, independent of its stream."""
 
     line: RequestLine
     fields: Fields
-    """Those that the application is to see."""
+    """The fields that the application receives."""
     length: int | None
     protocol: bytes | None
     priority: Priority | None
-    """How urgent the answer is (RFC 9218)."""
+    """The priority of the response (RFC 9218)."""
     expectation: bytes | None
     refusal: PeerError | None
-    """What the peer is owed instead of the application's answer."""
+    """The error to send instead of the application's response; else None."""
 
 
 def to_request(received: Fields, options: Options) -> Request:
-    """Check a request's field section; once for all requests whose section is the same.
+    """Check a request's field section; a cached section is checked only once.
 
     Args:
-        received: as decoded.
-        options: for the limits.
+        received: the decoded field section.
+        options: provides the limits.
     Raises:
-        MalformedError: the request is none.
+        MalformedError: the request is malformed.
     """
     if not isinstance(received, Section):
         return request_from(check_head(received), options)
     known: Request | None = received.request
     if known is None:
         known = request_from(check_head(received), options)
-        if known.refusal is None:  # an exception is one peer's
+        if known.refusal is None:  # an exception must not be shared
             received.request = known
     return known
 
 
 def request_from(head: Head, options: Options) -> Request:
-    """The request of a head.
+    """Return the request with a given head.
 
     Raises:
-        MalformedError: it is none.
+        MalformedError: the request is malformed.
     """
     fields = joined_cookies(head.fields)
     refusal = head.refusal
@@ -102,12 +102,12 @@ def request_from(head: Head, options: Options) -> Request:
 
 
 def check_head(received: list[tuple[bytes, bytes]]) -> Head:
-    """Take a request's field section apart.
+    """Check a request's field section and return its parts.
 
     Args:
-        received: as decoded, pseudo-fields first.
+        received: the decoded field section, pseudo-header fields first.
     Raises:
-        MalformedError: RFC 9113, 8.2 and 8.3, forbid it.
+        MalformedError: the section violates RFC 9113, 8.2 or 8.3.
     """
     pseudo: dict[bytes, bytes] = {}
     fields: Fields = []
@@ -161,10 +161,10 @@ def check_head(received: list[tuple[bytes, bytes]]) -> Head:
 
 
 def parse_content_length(value: bytes | None) -> int | None:
-    """The number in Content-Length; None without one.
+    """Return the number in Content-Length; None without the field.
 
     Raises:
-        MalformedError: it is no plain number.
+        MalformedError: the value is not a plain number.
     """
     if value is None:
         return None
@@ -174,7 +174,7 @@ def parse_content_length(value: bytes | None) -> int | None:
 
 
 def joined_cookies(fields: Fields) -> Fields:
-    """Fields with the crumbs of a cookie as one, where the first stood (8.2.3; ASGI H16)."""
+    """Return fields with all cookie fields joined into the first (8.2.3; ASGI H16)."""
     crumbs = [value for name, value in fields if name == b"cookie"]
     if len(crumbs) < 2:
         return fields

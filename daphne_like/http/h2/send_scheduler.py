@@ -1,6 +1,6 @@
-"""The writing half of an HTTP/2 connection: whose turn it is, windows of both sides, octets out.
+"""The sending half of an HTTP/2 connection: schedules streams, manages windows, writes octets.
 
-What the peer sends is in h2.py, what one stream has to say in h2/stream.py.
+connection.py processes input from the peer; stream.py provides the content of each stream.
 """
 
 from __future__ import annotations
@@ -30,33 +30,33 @@ if TYPE_CHECKING:
     from daphne_like.runtime.context import ServerContext
 
 MAX_EXTRA_WINDOW = 4194304
-"""Octets by which the windows of all streams together may be wider than at first."""
+"""Octets by which all streams together may exceed their initial windows."""
 WRITTEN_AT_ONCE = 65536
-"""Octets after which the transport is asked whether the peer reads."""
+"""Octets after which data is written, so that a full transport can pause the connection."""
 LARGE_WRITE = 32768
-"""Octets of bodies from which joining them takes longer than telling the transport of each part."""
+"""Octets of bodies from which joining takes longer than passing each part to the transport."""
 WRITTEN_IN_A_TURN = 262144
-"""Octets after which the event loop comes round: whoever takes all at once has a fair share."""
+"""Octets sent in one iteration of the event loop, so that others are served too."""
 
 MAX_DRAIN_WINDOW = 67108864
-"""Octets to which the window of all streams is opened for what will be dropped."""
+"""Maximum octets of the connection's window when it is opened for discarded bodies."""
 MAX_DRAINING_STREAMS = 64
-"""Streams whose answer is whole, and whose peer still sends a body that nobody reads."""
+"""Number of streams with a complete response whose peer still sends a body, which is discarded."""
 
 by_urgency = attrgetter("urgency")
 by_number = attrgetter("number")
 
 
 class SendScheduler(SendPacing):
-    """What streams call to be written.
+    """Sends the data of all streams of a connection.
 
     Args:
-        context: for the default fields and options.
+        context: provides the default fields, the event loop and the options.
 
     Attributes:
-        streams: by number, as long as their exchanges are not over.
-        budget: of the peer.
-        sent_to_all: octets of bodies that went out in turns, on all streams.
+        streams: the streams by number, until their exchanges end.
+        budget: the flood budget of the peer.
+        sent_to_all: octets of bodies that were sent by the scheduler, on all streams.
     """
 
     __slots__ = (
@@ -83,50 +83,50 @@ class SendScheduler(SendPacing):
         self.budget = Budget(context.clock)
         self.sent_to_all = 0
         self._h2 = StateMachine(context.options, self.budget)
-        self._send_queue: dict[HTTP2Stream, None] = {}  # those with octets pending, in turn
-        self._window_blocked: dict[HTTP2Stream, None] = {}  # those whose own window has no room
-        self._draining: dict[int, HTTP2Stream] = {}  # whose peer still sends what nobody reads
-        self._promised: set[int] = set()  # numbers of those that were promised, and are not over
+        self._send_queue: dict[HTTP2Stream, None] = {}  # streams with pending octets, in order
+        self._window_blocked: dict[HTTP2Stream, None] = {}  # streams whose own window is full
+        self._draining: dict[int, HTTP2Stream] = {}  # streams whose body is discarded
+        self._promised: set[int] = set()  # numbers of open promised streams
         self._flushing = False
         self._pumping = False
         self._queued = 0
         self._closing = False
         self._extra_window = 0
-        self._window_credit = 0  # octets that came, and that the window of all is to be opened by
+        self._window_credit = 0  # octets by which to open the connection's window
         self._held: list[bytes] | None = None  # see HTTP2Connection
 
     def spend(self, cost: float = 1.0) -> None:
-        """The peer has made work for nothing."""
+        """Charge the peer's budget for work without a request."""
         raise NotImplementedError
 
     def stream_is_over(self) -> None:
-        """A stream has ended, or a body that nobody reads any more; perhaps it was the last one."""
+        """Handle the end of a stream or of a discarded body; it may be the last one."""
         raise NotImplementedError
 
     def resume_reading(self) -> None:
-        """Go on with the input that is held, in a turn of its own."""
+        """Process the stored input in the next iteration of the event loop."""
         raise NotImplementedError
 
     @property
     def is_reading(self) -> bool:
-        """Whether the peer is read, and all that it has sent is worked through."""
+        """True unless reading is paused or input is stored."""
         return self._held is None and not (self._paused and self._h2.frames.settings_received)
 
-    # What streams call.
+    # Called by streams.
 
     def default_fields(self, own_defaults: int) -> Fields:
-        """Date and Server, as far as the application has not set them itself."""
+        """Return Date and Server, unless the application has set them itself."""
         return to_default_fields(self.context.default_fields[own_defaults])
 
     def send_answer(self, stream: HTTP2Stream, block: bytes, body: bytes) -> bool:
-        """Queue a short answer as a whole, if the windows and the transport allow.
+        """Queue a complete short response, if the windows and the transport have room.
 
         Args:
-            stream: its peer has ended it.
-            block: field section, encoded.
-            body: all of it.
+            stream: a stream that the peer has ended.
+            block: the encoded field section.
+            body: the complete body.
         Returns:
-            Whether they do, and then the stream is over; else nothing is done.
+            True if the response is queued and the stream is over; False if nothing was done.
         """
         if self._paused or not self._h2.send_answer(stream.number, block, body):
             return False
@@ -139,22 +139,22 @@ class SendScheduler(SendPacing):
         return True
 
     def send_head(self, number: int, block: bytes, ends: bool) -> None:
-        """As send_headers, of an answer's head that is encoded."""
+        """Queue the encoded head of a response; see `send_headers`."""
         self._h2.send_head(number, block, ends)
         self._flush_soon()
 
     def send_headers(self, number: int, fields: Fields, ends: bool = False) -> None:
-        """Queue a field section; it goes out at the end of this turn."""
+        """Queue a field section; it is written in the next iteration of the event loop."""
         self._h2.send_headers(number, fields, ends)
         self._flush_soon()
 
     def send_data_at_once(
         self, number: int, data: bytes, ends: bool, *, though_paused: bool = False
     ) -> bool:
-        """Queue a short part of a body, if the windows and the transport allow.
+        """Queue a short part of a body, if the windows and the transport have room.
 
         Returns:
-            Whether they do; else nothing is done.
+            True if the part is queued; False if nothing was done.
         """
         size = len(data)
         if (
@@ -170,9 +170,10 @@ class SendScheduler(SendPacing):
         return True
 
     def yield_if_due(self) -> YieldToLoop | None:
-        """What an application waits for that writes on and on, though it need not wait.
+        """Return an awaitable if the application has sent so much that it should yield.
 
-        Else it would keep the event loop from everybody, and from the peer's window.
+        Otherwise an application that never waits would block the event loop, which could not serve
+        others or process window updates.
         """
         if self._queued < MAX_FRAME_SIZE:
             return None
@@ -180,31 +181,31 @@ class SendScheduler(SendPacing):
         return YIELD
 
     def end_stream(self, number: int) -> None:
-        """End our side."""
+        """End the server's side of a stream."""
         self._h2.end_stream(number)
         self._flush_soon()
 
     def wants_to_send(self, stream: HTTP2Stream) -> None:
-        """A stream has octets pending."""
+        """Schedule a stream that has octets to send."""
         self._send_queue[stream] = None
         self._pump()
 
     def open_window(self, size: int, number: int | None = None) -> None:
-        """Let the peer send more: on a stream, or on all of them together."""
+        """Grant the peer more window, on a stream or on the connection."""
         self._h2.increment_flow_control_window(size, number)
         self._flush_soon()
 
     def open_for_rest(self, number: int, rest: int) -> int:
-        """Let the peer send so much on a stream, though the windows are not opened any further.
+        """Grant the peer enough window to send the rest of this body; no updates will follow.
 
         Returns:
-            By how many octets the stream's window is wider now.
+            The number of octets by which the stream's window has grown.
         """
         conn = self._h2
         room = conn.inbound_flow_control_window
         wider = min(rest, MAX_DRAIN_WINDOW - room)
         if wider > 0:
-            # Beside what other streams are sending.
+            # In addition to the window that other streams use.
             self._window_credit -= wider
             self.open_window(wider)
         wider = rest - conn.streams[number].inbound_flow_control_window
@@ -214,28 +215,28 @@ class SendScheduler(SendPacing):
         return wider
 
     def room_for_peer(self, number: int) -> int:
-        """Octets that the peer may still send on a stream."""
+        """Return the number of octets that the peer may still send on a stream."""
         return self._h2.remote_flow_control_window(number)
 
     def widen(self, size: int) -> int:
-        """As many octets, of so many more for one stream's window, as there is room for: or 0."""
+        """Return the granted part of a window increase: all of it, or 0 at the total limit."""
         if self._extra_window + size > MAX_EXTRA_WINDOW:
             return 0
         self._extra_window += size
         return size
 
     def stream_over(self, stream: HTTP2Stream, code: ErrorCodes, *, reset: bool) -> None:
-        """The exchange of a stream has ended.
+        """End a stream after its exchange.
 
         Args:
-            stream: with that exchange.
-            code: of the reset.
+            stream: the stream.
+            code: the error code of a reset.
             reset: one of the sides has not ended the stream.
         """
         self._forget_stream(stream)
         if reset and code is ErrorCodes.NO_ERROR and len(self._draining) < MAX_DRAINING_STREAMS:
-            # Not at once: a client that is told to stop before it has looked at the answer may
-            # take it for lost (curl 7.88 does).
+            # The reset is delayed, because a client that receives it before it has read the
+            # response may discard the response (curl 7.88 does).
             self._draining[stream.number] = stream
             stream.linger()
         elif reset:
@@ -243,7 +244,7 @@ class SendScheduler(SendPacing):
         if code is ErrorCodes.NO_ERROR:
             self.budget.earn(RESPONSE_CREDIT)
         else:
-            self.spend()  # S15: what makes us reset is counted, too
+            self.spend()  # S15: resets that the peer provokes count, too
         self.stream_is_over()
 
     def _forget_stream(self, stream: HTTP2Stream) -> None:
@@ -258,22 +259,22 @@ class SendScheduler(SendPacing):
             self._promised.discard(stream.number)
 
     def is_stuck(self, stream: HTTP2Stream) -> bool:
-        """Whether only the peer can help it on, by opening a window."""
+        """Tell whether a stream can send only after the peer has opened a window."""
         return stream in self._window_blocked or (
             stream in self._send_queue and self._h2.outbound_flow_control_window <= 0
         )
 
     def waits_for_turn(self, stream: HTTP2Stream) -> bool:
-        """Whether it has octets to send, for which its own window may have room."""
+        """Tell whether a stream has octets to send, and is not blocked by its own window."""
         return stream in self._send_queue
 
     @property
     def is_paused(self) -> bool:
-        """Whether the transport wants no more octets for now."""
+        """True while the transport is full."""
         return self._paused
 
     def stop_sending(self, number: int) -> None:
-        """Ask the peer to send no more of a body whose answer it has (RFC 9113, 8.1)."""
+        """Ask the peer to stop sending a body, after the complete response (RFC 9113, 8.1)."""
         if self._draining.pop(number, None) is not None:
             self._reset(number, ErrorCodes.NO_ERROR)
             self.stream_is_over()
@@ -285,10 +286,10 @@ class SendScheduler(SendPacing):
             pass  # it is closed already
         self._flush_soon()
 
-    # Whose turn it is.
+    # Scheduling.
 
     def _window_opened(self, number: int) -> None:
-        """The peer's window has room again: a stream's, that of all with 0."""
+        """Send more: the peer has opened the window of a stream, or of the connection with 0."""
         if number:
             stream = self.streams.get(number)
             if stream is None or stream not in self._window_blocked:
@@ -298,13 +299,13 @@ class SendScheduler(SendPacing):
         self._pump()
 
     def _windows_changed(self) -> None:
-        """So has that of every stream, perhaps."""
+        """Try all streams again: the peer's SETTINGS may have changed their windows."""
         self._send_queue.update(self._window_blocked)
         self._window_blocked.clear()
         self._pump()
 
     def _pump(self) -> None:
-        """Send what is pending, urgent streams first, a frame of each in turn (RFC 9218)."""
+        """Send pending octets, urgent streams first, one frame of each at a time (RFC 9218)."""
         if self._pumping or not self._send_queue:
             return
         conn, ring = self._h2, self._send_queue
@@ -319,7 +320,7 @@ class SendScheduler(SendPacing):
                 break
             stream = self._next()
             del ring[stream]
-            # Frame by frame only where others wait for their share.
+            # One frame at a time only if other streams wait.
             most = MAX_FRAME_SIZE if ring else WRITTEN_IN_A_TURN
             room = min(room, conn.streams[stream.number].outbound_flow_control_window, most)
             if room <= 0:
@@ -329,7 +330,7 @@ class SendScheduler(SendPacing):
             size = len(part)
             conn.send_data(stream.number, part, ends)
             if stream.pending is not None:
-                ring[stream] = None  # behind the others
+                ring[stream] = None  # at the end of the queue
             earned = FRAME_SENT * (-(-size // MAX_FRAME_SIZE) or 1)
             if stream.pending is not None:
                 earned = min(earned, size / MIN_INCREMENT)
@@ -344,10 +345,10 @@ class SendScheduler(SendPacing):
         self._flush_soon()
 
     def _next(self) -> HTTP2Stream:
-        """The stream whose turn it is.
+        """Return the next stream to send.
 
-        Of the most urgent ones each has its turn; those that are of no use in parts have theirs
-        one after the other, in the order of their numbers (RFC 9218, 10).
+        Streams of the highest urgency take turns; non-incremental ones are sent one after the
+        other, in the order of their numbers (RFC 9218, 10).
         """
         ring = self._send_queue
         if len(ring) == 1:
@@ -388,8 +389,8 @@ class SendScheduler(SendPacing):
     def pauseProducing(self) -> None:
         super().pauseProducing()
         if self._h2.frames.settings_received:
-            # Whoever does not read has no answers to frames that ask for some piled up (S13).
-            # Before it has sent anything it may have to be read first: its TLS handshake.
+            # Stop reading, so that a peer that does not read cannot make responses pile up (S13).
+            # Not before its first SETTINGS, because a TLS handshake may need to read.
             self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:

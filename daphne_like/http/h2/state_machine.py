@@ -1,12 +1,11 @@
-"""h2's state machine as we need it, with a short path for what most requests and answers are.
+"""h2's state machine, with a fast path for most requests and responses.
 
-Short is a request in one HEADERS frame that ends its stream, DATA frames of any other, the windows
-opened for them, and an answer in one HEADERS frame and DATA frames after that. Everything else
-takes h2's own way; both keep the same state, and tests hold their results against each other. h2
-alone takes more than twice as long for a small request, and for an upload (measured,
-docs/discussion/speed.rst): it writes out each frame in hexadecimal for a log it lacks. A stream
-that the short path has seen to its end is forgotten at once, as h2 does it later with the others;
-the next one takes its place in memory.
+The fast path handles four cases: a request in one HEADERS frame with END_STREAM; DATA frames of any
+other request; window updates for them; a response of HEADERS and DATA frames. h2 handles everything
+else. Both share the same state, and tests compare their results. h2 alone takes more than twice as
+long for a small request and for an upload (measured, docs/discussion/speed.rst), because it formats
+each frame in hexadecimal for a log that does not exist. A stream that ends on the fast path is
+removed at once, where h2 would do so later, and its object is reused for the next stream.
 """
 
 from __future__ import annotations
@@ -45,23 +44,23 @@ if TYPE_CHECKING:
 FIRST_WINDOW = 65536
 """Octets of a body that a peer may send before the application has read any."""
 NO_RFC7540_PRIORITIES = 9
-"""The setting that says so (RFC 9218, 2.1)."""
+"""The identifier of SETTINGS_NO_RFC7540_PRIORITIES (RFC 9218, 2.1)."""
 SENT_END = StreamClosedBy.SEND_END_STREAM
 OPEN, CLOSED = StreamState.OPEN, StreamState.CLOSED
 HALF_CLOSED, HALF_CLOSED_LOCAL = StreamState.HALF_CLOSED_REMOTE, StreamState.HALF_CLOSED_LOCAL
 PROMISED = StreamState.RESERVED_LOCAL
 SENDING = (HALF_CLOSED, OPEN)
-"""Our side is open."""
+"""States in which the server may send DATA."""
 RECEIVING = (OPEN, HALF_CLOSED_LOCAL)
-"""The peer's is."""
+"""States in which the peer may send DATA."""
 SERVER_OPEN = ConnectionState.SERVER_OPEN
 remember = OrderedDict.__setitem__
-"""Without the check of the size that h2's own dict makes, in Python, each time."""
+"""Stores an item in h2's dict without its size check, which is written in Python."""
 
 CONFIG = H2Configuration(
     client_side=False,
     header_encoding=None,
-    # All of it is checked in h2/hpack_cache.py, where a malformed request is its stream's error.
+    # h2/hpack_cache.py checks all fields and makes a malformed request an error of its stream.
     validate_inbound_headers=False,
     normalize_inbound_headers=False,
     validate_outbound_headers=False,
@@ -72,8 +71,8 @@ CONFIG = H2Configuration(
 class Stream(H2Stream):
     """h2's stream, without its check of Content-Length.
 
-    h2 (4.4) takes the whole connection down for it, and cannot be told not to; RFC 9113, 8.1.1,
-    makes it an error of the stream, which h2/stream.py treats it as.
+    h2 (4.4) closes the whole connection on a mismatch, and has no option against it. RFC 9113,
+    8.1.1, makes the mismatch an error of the stream, and h2/stream.py handles it.
     """
 
     def _initialize_content_length(self, headers: Iterable[Any]) -> None:
@@ -84,19 +83,19 @@ class Stream(H2Stream):
 
 
 class ReusableStream(Stream):
-    """A stream that began with all of its request: it is fit to be used again when it is over."""
+    """A stream whose request was one frame; its object can be reused after its end."""
 
 
 class StateMachine(H2Connection):
-    """h2's state machine of a server's connection.
+    """The state machine of one connection of a server.
 
     Args:
-        options: for the limits that the peer is told of.
-        budget: of the peer.
+        options: provides the limits that are announced to the peer.
+        budget: the flood budget of the peer.
     """
 
     MAX_CLOSED_STREAMS = 1024
-    """Of which h2 knows how they ended; its own 65536 take 8 MB of each connection."""
+    """Number of closed streams whose end is remembered; h2's 65536 take 8 MB per connection."""
 
     decoder: CachedDecoder
     encoder: StatelessEncoder  # type: ignore[assignment] # has what h2 calls
@@ -106,9 +105,9 @@ class StateMachine(H2Connection):
         self._out: list[bytes | memoryview] = []
         self._first_window = self.remote_settings.initial_window_size
         self._stream_pool: list[ReusableStream] = []
-        self._resets_sent: dict[int, None] = {}  # numbers of streams, the latest ones
+        self._resets_sent: dict[int, None] = {}  # numbers of the latest streams that were reset
         self.encoder = StatelessEncoder()
-        # Twice: a section between one and two times the limit is answered with 431.
+        # Twice the limit, because a section up to twice the limit gets a 431 response.
         most_decoded = 2 * options.max_head
         self.decoder = CachedDecoder(most_decoded, budget)
         self.frames = FrameReader(max(most_decoded, 2 * MAX_FRAME_SIZE))
@@ -129,16 +128,16 @@ class StateMachine(H2Connection):
     def _terminate_connection(self, error_code: ErrorCodes) -> None:
         """Close the state machine after an error, without h2's own GOAWAY.
 
-        h2.py sends that frame, because not all errors are found by h2, and sends everything that
-        was queued before it: the first SETTINGS (RFC 9113, 3.4), answers that are whole.
+        connection.py sends GOAWAY, because h2 does not find all errors. It first sends everything
+        that is queued: the first SETTINGS (RFC 9113, 3.4) and complete responses.
         """
         self.state_machine.process_input(ConnectionInputs.SEND_GOAWAY)
 
     def _prepare_for_sending(self, frames: list[Frame]) -> None:
-        """Queue frames; of RST_STREAM only the first on each stream.
+        """Queue frames, but only the first RST_STREAM of each stream.
 
-        h2 (4.4) answers every frame on a stream that was reset with another RST_STREAM. A peer
-        that has not seen the first one yet is entitled to send them (RFC 9113, 5.1).
+        h2 (4.4) sends another RST_STREAM for every frame on a stream that was reset. A peer may
+        send such frames until it has received the first RST_STREAM (RFC 9113, 5.1).
         """
         if any(frame.__class__ is RstStreamFrame for frame in frames):
             frames = [frame for frame in frames if not self._is_repeated_reset(frame)]
@@ -157,13 +156,14 @@ class StateMachine(H2Connection):
 
     @property
     def open_inbound_streams(self) -> int:
-        """None, as far as h2 needs to know.
+        """Always 0, which disables h2's limit of streams.
 
-        It would end the connection over one stream too many, which is that stream's error (RFC
-        9113, 5.1.2) and h2.py's to refuse, and would look at every stream for each new one.
+        h2 would close the connection for a stream too many, although that is an error of the
+        stream (RFC 9113, 5.1.2), which connection.py refuses. h2 would also visit every open
+        stream for each new one.
         """
         if len(self.streams) > self._many_streams:
-            self._open_streams(1)  # forgets the closed ones
+            self._open_streams(1)  # removes closed streams
         return 0
 
     def _begin_new_stream(self, stream_id: int, allowed_ids: AllowedStreamIDs) -> H2Stream:
@@ -175,17 +175,17 @@ class StateMachine(H2Connection):
         super()._flow_control_change_from_settings(old_value, new_value)
         self._first_window = new_value
 
-    # The short path.
+    # The fast path.
 
     def take_request(self) -> tuple[int, Fields] | None:
-        """Take the next frame, if it is all of a request.
+        """Take the next frame if it is a complete request.
 
         Returns:
-            The stream's number and the fields; None where the next frame is for `receive_data`.
+            The stream's number and the fields; None if `receive_data` must process the frame.
         Raises:
-            ProtocolError: its fields cannot be decoded.
+            ProtocolError: the fields cannot be decoded.
         """
-        if self.state_machine.state is not SERVER_OPEN:  # as it is after the first one
+        if self.state_machine.state is not SERVER_OPEN:  # before the first request
             return None
         found = self.frames.take_request()
         if found is None:
@@ -195,10 +195,10 @@ class StateMachine(H2Connection):
             fields: Any = self.decoder.decode(block, raw=True)
         except OversizedHeaderListError as error:
             raise DenialOfServiceError(f"Oversized field section: {error}") from error
-        except (HPACKError, IndexError, TypeError, UnicodeDecodeError) as error:  # as h2 has it
+        except (HPACKError, IndexError, TypeError, UnicodeDecodeError) as error:  # h2's list
             raise ProtocolError(f"A field section that cannot be decoded: {error}") from error
         if len(self.streams) > self._many_streams:
-            self._open_streams(1)  # forgets those that ended on h2's own way
+            self._open_streams(1)  # removes streams that ended in h2's own code
         if self._stream_pool:
             stream = self._stream_pool.pop()
             machine = stream.state_machine
@@ -222,11 +222,11 @@ class StateMachine(H2Connection):
         return number, fields
 
     def take_data(self) -> tuple[int, bytes, bool, int] | None:
-        """Take the next frame, if it is DATA with octets that its stream and both windows allow.
+        """Take the next frame if it is DATA that its stream and both windows allow.
 
         Returns:
-            The stream's number, the octets, whether the peer ends its side with them, and what
-            they count in the windows; None where the next frame is for `receive_data`.
+            The stream's number, the octets, whether the frame has END_STREAM, and its size in the
+            flow-control windows; None if `receive_data` must process the frame.
         """
         found = self.frames.next_data()
         if found is None:
@@ -285,14 +285,14 @@ class StateMachine(H2Connection):
             self.send_head(stream_id, encoded_section(headers), end_stream)
 
     def send_head(self, number: int, block: bytes, ends: bool) -> None:
-        """The head of an answer.
+        """Send the head of a response.
 
         Args:
-            number: of the stream, on which none was sent yet.
-            block: the field section, encoded.
-            ends: it is the whole answer.
+            number: the number of a stream on which no head was sent.
+            block: the encoded field section.
+            ends: the head is the complete response.
         Raises:
-            ProtocolError: our side of the stream is closed.
+            ProtocolError: the server's side of the stream is closed.
         """
         stream = self.streams.get(number)
         if stream is None or stream.state_machine.state is CLOSED:
@@ -315,14 +315,14 @@ class StateMachine(H2Connection):
             self._end(stream, HALF_CLOSED_LOCAL, SENT_END)
 
     def send_answer(self, number: int, block: bytes, body: bytes) -> bool:
-        """A whole answer to a whole request, if it is short and the peer's windows have room.
+        """Send a complete short response to a complete request, if the peer's windows have room.
 
         Args:
-            number: of the stream, on which nothing was sent yet.
-            block: its field section, encoded.
-            body: all of it.
+            number: the number of a stream on which nothing was sent.
+            block: the encoded field section.
+            body: the complete body.
         Returns:
-            Whether it is so; else nothing is done.
+            True if the response was sent; False if nothing was done.
         """
         stream = self.streams.get(number)
         size, window = len(body), self.outbound_flow_control_window
@@ -389,12 +389,12 @@ class StateMachine(H2Connection):
             self._end(stream, HALF_CLOSED_LOCAL, SENT_END)
 
     def promise(self, number: int, fields: Fields) -> int:
-        """Promise a request to the peer, on the stream of one of its own; h2's own way.
+        """Promise a request to the peer, on the stream of one of the peer's requests.
 
         Returns:
-            The number of the stream that its answer will be on.
+            The number of the stream that will carry the response.
         Raises:
-            ProtocolError: the stream is closed, or the peer takes no promises.
+            ProtocolError: the stream is closed, or the peer has disabled push.
         """
         promised = self.get_next_available_stream_id()
         self.push_stream(number, promised, fields)
@@ -402,7 +402,7 @@ class StateMachine(H2Connection):
         return promised
 
     def _end(self, stream: H2Stream, half_closed: StreamState, by: StreamClosedBy) -> None:
-        """One side has ended; `half_closed` is what an open stream is then."""
+        """End one side of a stream; an open stream changes to the state `half_closed`."""
         machine = stream.state_machine
         if machine.state is OPEN:
             machine.state = half_closed
@@ -410,7 +410,7 @@ class StateMachine(H2Connection):
         self._release(stream, by)
 
     def _release(self, stream: H2Stream, by: StreamClosedBy) -> None:
-        """Both sides have ended; later h2 is to know no more than how."""
+        """Remove a stream that both sides have ended; h2 only needs to know how it ended."""
         number = stream.stream_id
         del self.streams[number]
         closed: Any = self._closed_streams
@@ -429,7 +429,7 @@ class StateMachine(H2Connection):
         out.append(payload)
 
     def parts_to_send(self) -> list[bytes | memoryview]:
-        """As data_to_send, in parts."""
+        """Return the data to send in parts; see `data_to_send`."""
         out, self._out = self._out, []
         if self._data_to_send:
             out.append(super().data_to_send())

@@ -1,4 +1,4 @@
-"""The transport of a protocol that a stream of HTTP/2 was handed over to (RFC 8441)."""
+"""The transport of a protocol that has taken over an HTTP/2 stream (RFC 8441)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from daphne_like.http.h2.stream import HTTP2Stream
 
 HIGH_WATER = 65536
-"""Octets that the peer's window has no room for, from which the protocol is asked to pause."""
+"""Octets waiting for room in the peer's window from which the producer is paused."""
 
 
 @implementer(ITransport, IConsumer, IPushProducer)
@@ -22,9 +22,9 @@ class Tunnel:
     """A stream as ITransport: DATA frames both ways, END_STREAM as FIN.
 
     Args:
-        stream: whose exchange is over.
-        protocol: that takes it.
-        early: what the peer has sent already.
+        stream: the stream, whose exchange is over.
+        protocol: the protocol that takes the stream over.
+        early: octets that the peer has sent already.
     """
 
     __slots__ = (
@@ -43,10 +43,10 @@ class Tunnel:
         self.stream = stream
         self.protocol = protocol
         self._producer: Any = None
-        self._out = bytearray()  # behind what the stream has pending
-        self._held = early or None  # what the protocol does not want yet: at most one window
+        self._out = bytearray()  # octets to send after those pending in the stream
+        self._held = early or None  # input for a paused protocol, at most one window
         self._paused = False
-        self._asked_to_pause = False  # the protocol, until all that waits is on its way
+        self._asked_to_pause = False  # the producer is paused until all octets are sent
         self._closing = False
         self._has_ended = False
 
@@ -55,13 +55,13 @@ class Tunnel:
         self.protocol.makeConnection(self)
         self.resumeProducing()
 
-    # What the stream tells.
+    # Called by the stream.
 
     def data_received(self, data: bytes) -> bool:
-        """Octets of the peer.
+        """Deliver octets of the peer.
 
         Returns:
-            Whether the protocol took them: then the peer may send more.
+            True if the protocol is not paused, so that the peer may send more.
         """
         if self._held is not None or self._paused:
             if self._held is None:
@@ -72,14 +72,14 @@ class Tunnel:
         return not self._paused
 
     def ended(self) -> None:
-        """The peer has ended its side; what it sent before is read first."""
+        """Report the end of the peer's side, after the octets sent before it."""
         if self._held is not None:
             self._has_ended = True
         elif self.protocol is not None:
             self.protocol.readConnectionLost()
 
     def sent(self) -> None:
-        """The octets that the stream had pending are on their way."""
+        """Send more: the stream has sent its pending octets."""
         data = bytes(self._out)
         self._out.clear()
         if data:
@@ -92,7 +92,7 @@ class Tunnel:
             self._producer.resumeProducing()
 
     def lost(self, reason: Exception | None = None) -> None:
-        """The stream is no more."""
+        """Report the loss of the stream to the protocol."""
         protocol, self.protocol = self.protocol, None
         self._producer = self._held = None
         if protocol is not None:
