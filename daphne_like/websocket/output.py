@@ -67,6 +67,9 @@ class WebSocketOutput(SendPacing, WebSocketServerProtocol):  # type: ignore[misc
     log = Log
     session: Session
     state: int
+    # Not an argument of send_message: defaults make every call slower (measured).
+    _sends_in_turn = False
+    """The message that is sent has waited for its turn."""
     compressed_at = 0.0
     """Time of the last compression, in seconds of the timer wheel."""
 
@@ -83,9 +86,7 @@ class WebSocketOutput(SendPacing, WebSocketServerProtocol):  # type: ignore[misc
         self.context.writes.flush()
         self.transport.write(data)
 
-    def send_message(
-        self, payload: bytes, opcode: int, in_turn: bool = False
-    ) -> Awaitable[None] | None:
+    def send_message(self, payload: bytes, opcode: int) -> Awaitable[None] | None:
         """Send a message, now or when the peer has read enough of the earlier messages.
 
         Messages are sent in the order of the calls. A message whose sender is cancelled while it
@@ -94,7 +95,6 @@ class WebSocketOutput(SendPacing, WebSocketServerProtocol):  # type: ignore[misc
         Args:
             payload: the complete message; UTF-8 for text.
             opcode: TEXT or BINARY.
-            in_turn: the caller is the first sender in the queue.
         Returns:
             An awaitable if the peer does not read fast enough, else None.
         Raises:
@@ -102,7 +102,7 @@ class WebSocketOutput(SendPacing, WebSocketServerProtocol):  # type: ignore[misc
         """
         if self.state != OPEN:
             raise ConnectionClosed("The WebSocket is closed")
-        if (self._paused or self._senders) and not in_turn:
+        if (self._paused or self._senders) and not self._sends_in_turn:
             return self._send_in_turn(payload, opcode, self._new_sender())
         first = FINAL | opcode
         self._sent_since_yield += len(payload) + MESSAGE_COST
@@ -115,9 +115,8 @@ class WebSocketOutput(SendPacing, WebSocketServerProtocol):  # type: ignore[misc
         elif size <= MAX_FRAGMENT_SIZE:
             self.context.writes.write(self.transport, frame_head(first, size) + payload)
         else:
-            return self._send_parts(
-                payload, first & ~FINAL, None if in_turn else self._new_sender()
-            )
+            sender = None if self._sends_in_turn else self._new_sender()
+            return self._send_parts(payload, first & ~FINAL, sender)
         if self._sent_since_yield < WRITTEN_ALONE:
             return self._drain_waiter() if self._paused else None
         # Otherwise an application that never waits would block the event loop, which could not
@@ -163,7 +162,11 @@ class WebSocketOutput(SendPacing, WebSocketServerProtocol):  # type: ignore[misc
                 await sender
             while self._paused and self.state == OPEN:
                 await self._drain_waiter()
-            waiting = self.send_message(payload, opcode, in_turn=True)
+            self._sends_in_turn = True
+            try:
+                waiting = self.send_message(payload, opcode)
+            finally:
+                self._sends_in_turn = False
             if waiting is not None:
                 await waiting
         finally:
