@@ -1,4 +1,4 @@
-"""The fields of a request: what RFC 9110 and 9112 forbid in them and httptools lets through."""
+"""Checks the fields of a request for violations of RFC 9110 and 9112 that httptools accepts."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ ONCE = (b"host", b"content-length", b"transfer-encoding")
 EXPECTATION = "The only expectation met is 100-continue."
 MAX_NAMES = 1024
 names: dict[bytes, bytes] = {}
-"""Field names seen lately, in lower case; bounded, because peers choose them."""
+"""Cache of lower-case field names; bounded, because peers choose the names."""
 
 MAX_HOSTS = 256
 hosts: set[bytes] = set()
-"""Host values found good lately; bounded likewise."""
+"""Cache of valid Host values; bounded likewise."""
 
 
-# With one of these a field section says more than a repeated one may (see FieldSection).
+# A field section with one of these fields must not be reused (see FieldSection).
 FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"expect"))
 
 
 @dataclass(slots=True)
 class FieldSection:
-    """The fields of one request, checked.
+    """The checked fields of one request.
 
-    Consecutive requests on a connection mostly differ in their request line alone, and the
-    fields are most of a request: the section's octets tell that it came again.
+    Consecutive requests on a connection mostly differ only in the request line, and most of a
+    request are its fields. If a section has the same octets again, its checks are reused.
     """
 
     octets: bytes
-    """From the end of the request line to the empty line; b"" where there is more to look for
-    in a section that comes again."""
+    """The octets from the end of the request line through the empty line; b"" when the section must
+    not be reused."""
     fields: Fields
     by_name: dict[bytes, bytes]
     has_host: bool
     length: int | None
-    """Octets of the body; None when the fields say anything else about the message's framing or
-    the connection, except that it is kept alive, as HTTP/1.1 means it anyway."""
+    """Body length. None if any other field affects framing or the connection, apart from an
+    explicit keep-alive."""
 
 
 def lower(name: bytes) -> bytes:
-    """The field name in lower case, from the cache or into it."""
+    """Return a field name in lower case, and add it to the cache."""
     lowered = name.lower()
     if len(names) >= MAX_NAMES:
         names.clear()
@@ -60,10 +60,10 @@ def lower(name: bytes) -> bytes:
 
 
 def check_repeated(fields: Fields) -> None:
-    """Refuse a field that may stand once only (RFC 9112, 3.2 and 6.3; advisory S08, S34).
+    """Refuse repetitions of a field that may occur only once (RFC 9112, 3.2 and 6.3; S08, S34).
 
     Raises:
-        PeerError: 400, or 417.
+        PeerError: 400, or 417 for Expect.
     """
     seen = [name for name, _ in fields]
     for name in ONCE:
@@ -74,7 +74,7 @@ def check_repeated(fields: Fields) -> None:
 
 
 def check_host(value: bytes) -> None:
-    """Refuse a Host that is no host and port (RFC 9112, 3.2).
+    """Refuse a Host value that is not a host with an optional port (RFC 9112, 3.2).
 
     Raises:
         PeerError: 400.
@@ -89,9 +89,9 @@ def check_host(value: bytes) -> None:
 def check_nel(fields: Fields) -> None:
     """Refuse NEL that is not part of a UTF-8 character (advisory S02).
 
-    httptools refuses every other control octet. A stray 0x85 ends a line for software that
-    splits text as Unicode does; inside of a UTF-8 character (the second octet of "Å") it is
-    none, and names in fields of identity-aware proxies are UTF-8.
+    httptools refuses all other control octets. A stray 0x85 ends a line for software that splits
+    text at Unicode line ends. The octet 0x85 within a UTF-8 character (the second octet of "Å") is
+    accepted, because identity-aware proxies send names in UTF-8.
 
     Raises:
         PeerError: 400.
@@ -107,16 +107,16 @@ def check_nel(fields: Fields) -> None:
 
 
 def body_length(http_10: bool, known: dict[bytes, bytes]) -> int | None:
-    """How long the body is (RFC 9112, 6.3).
+    """Return the length of the body (RFC 9112, 6.3).
 
     Args:
-        http_10: the request is of HTTP/1.0.
-        known: the request's fields; none of ONCE stood twice.
+        http_10: the request is an HTTP/1.0 request.
+        known: the request's fields; the fields in ONCE occur at most once.
     Returns:
-        Octets of the body; None for a chunked one.
+        Octets of the body; None for a chunked body.
     Raises:
         PeerError: 400 for both framings at once, a transfer coding in HTTP/1.0, or a length that
-            is not plain digits; 501 for a transfer coding other than `chunked` alone.
+            is not plain digits; 501 for a transfer coding other than a single `chunked`.
     """
     coding = known.get(b"transfer-encoding")
     length = known.get(b"content-length")
@@ -143,17 +143,17 @@ def check_fields(fields: Fields, head: bytes, options: Options) -> FieldSection:
     """Check the fields of a request.
 
     Args:
-        fields: names in lower case, values as httptools gives them.
-        head: the octets they stood in.
-        options: for the limits.
+        fields: names in lower case, values as httptools returns them.
+        head: the octets of the request head.
+        options: provides the limits.
     Raises:
-        PeerError: the request is not to be served.
+        PeerError: the request must be refused.
     """
     if len(head) > options.max_field_section or len(fields) > options.max_fields:
         check_size(fields, options)
     if b"\x85" in head:
         check_nel(fields)
-    if b" \r\n" in head or b"\t\r\n" in head:  # httptools leaves white space behind a value
+    if b" \r\n" in head or b"\t\r\n" in head:  # httptools keeps white space after a value
         fields = [(name, value.rstrip(b" \t")) for name, value in fields]
     by_name = dict(fields)
     if len(by_name) != len(fields):
@@ -165,10 +165,10 @@ def check_fields(fields: Fields, head: bytes, options: Options) -> FieldSection:
     if not FRAMING.isdisjoint(by_name):
         said = FRAMING.intersection(by_name)
         if (
-            len(by_name) == len(fields)  # else `close` may stand in another Connection field
+            len(by_name) == len(fields)  # otherwise another Connection field may have `close`
             and by_name.get(b"connection", b"").lower() == b"keep-alive"
         ):
-            said -= {b"connection"}  # what browsers send with every request
+            said -= {b"connection"}  # browsers send keep-alive with every request
         length = body_length(False, by_name) if said <= {b"content-length"} else None
     octets = b"" if length is None or not fields else head[head.index(b"\r\n") :]
     if not options.keep_underscores and b"_" in b"".join(by_name):
@@ -178,7 +178,7 @@ def check_fields(fields: Fields, head: bytes, options: Options) -> FieldSection:
 
 
 def check_size(fields: Fields, options: Options) -> None:
-    """Refuse a field section over a limit; a field counts with its colon, space and CRLF.
+    """Refuse a field section over a limit; colon, space and CRLF of each field count.
 
     Raises:
         PeerError: 431.
@@ -190,10 +190,10 @@ def check_size(fields: Fields, options: Options) -> None:
 
 
 def check_trailers(fields: Fields, options: Options) -> None:
-    """Refuse trailers as fields of a head would be; they are dropped (RFC 9112, 7.1.2).
+    """Check trailers with the rules for fields of a head; valid trailers are dropped afterwards.
 
-    A trailer that frames a message is refused too, which RFC 9112 leaves to the recipient: software
-    between the peer and this server may act on it.
+    RFC 9112, 7.1.2, lets a recipient choose. A trailer that frames a message is refused too,
+    because software between the peer and this server may act on it.
 
     Raises:
         PeerError: 400 or 431.

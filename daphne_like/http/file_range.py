@@ -1,4 +1,4 @@
-"""A stretch of a file that goes out as a part of a body: what of it is left, and reading it."""
+"""A range of a file that is sent as a part of a body."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from daphne_like.exceptions import ApplicationError
 MIN_READ_SIZE = 65536
 """Octets read at once for a peer that is slower than the disk."""
 MAX_READ_SIZE = 262144
-"""The same for one that keeps up."""
+"""Octets read at once for a peer that keeps up."""
 MAX_SENDFILE_SIZE = 524288
-"""Octets that the kernel is asked to send at once: so long a file keeps everybody else waiting."""
+"""Octets that the kernel sends at once; the event loop is blocked meanwhile."""
 
-_NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)  # Linux alone
+_NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)  # only on Linux
 
 
 class FileRange:
-    """A part of an open file.
+    """A range of an open file.
 
     Args:
-        descriptor: of a regular file.
-        offset: where it begins; None for the descriptor's own position.
-        count: octets at most; None for all to the file's end.
-        owned: the descriptor is closed with it (ASGI X21: an application's own is not).
+        descriptor: the descriptor of a regular file.
+        offset: the start of the range; None for the current position of the descriptor.
+        count: maximum octets; None for everything to the end of the file.
+        owned: `close` closes the descriptor (ASGI X21: not that of an application).
 
     Attributes:
-        descriptor: of the file.
-        offset, left: where the octets begin that are still to be sent, and how many they are.
+        descriptor: the descriptor of the file.
+        offset: position of the first octet that is still to be sent.
+        remaining: number of octets that are still to be sent.
     """
 
     __slots__ = ("_most", "_owned", "_reading", "descriptor", "offset", "remaining")
@@ -55,10 +56,10 @@ class FileRange:
         self._reading: Future[bytes] | None = None
 
     def advance(self, size: int) -> None:
-        """Octets are on their way.
+        """Move the start of the range past octets that were sent.
 
         Raises:
-            ApplicationError: there were none: the file has become shorter.
+            ApplicationError: `size` is 0, because the file has become shorter.
         """
         if not size:
             raise ApplicationError(
@@ -68,13 +69,13 @@ class FileRange:
         self.remaining -= size
 
     async def read(self, loop: AbstractEventLoop, peer_keeps_up: bool) -> bytes | memoryview:
-        """The next octets; from the disk in a thread, from memory at once.
+        """Read the next octets, at once from the page cache or in a thread from the disk.
 
         Args:
-            loop: that runs.
-            peer_keeps_up: the peer has taken the last ones already.
+            loop: the running event loop.
+            peer_keeps_up: the peer has read the previous octets already.
         Raises:
-            ApplicationError: there are none: the file has become shorter, or cannot be read.
+            ApplicationError: the file has become shorter, or cannot be read.
         """
         self._most = min(2 * self._most, MAX_READ_SIZE) if peer_keeps_up else MIN_READ_SIZE
         size = min(self.remaining, self._most)
@@ -83,7 +84,7 @@ class FileRange:
             if octets is None:
                 read = loop.run_in_executor(None, read_at, self.descriptor, size, self.offset)
                 self._reading = read
-                # If nobody waits any more it still reads: the descriptor stays until then.
+                # The thread reads on if this coroutine is cancelled; `close` waits for it.
                 octets = await shield(read)
         except OSError as problem:
             raise ApplicationError(f"The file could not be read: {problem.strerror}") from problem
@@ -91,19 +92,19 @@ class FileRange:
         return octets
 
     def _read_at_once(self, size: int) -> memoryview | None:
-        """Octets that the kernel has in memory; None if there are none, or nobody can tell."""
+        """Read octets that are in the page cache; return None if none are, or if unknown."""
         if _NOWAIT is None:
             return None
         room = memoryview(bytearray(size))
         try:
             got = os.preadv(self.descriptor, [room], self.offset, _NOWAIT)
-        except OSError:  # EAGAIN, or a file system that cannot tell
+        except OSError:  # EAGAIN, or a file system that does not support it
             return None
-        # None of nothing either: at the end of the file the other way of reading says so.
+        # At the end of the file, the read in a thread finds that the file has become shorter.
         return room[:got] if got else None
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close an owned descriptor, after a read in a thread has ended."""
         if not self._owned:
             return
         self._owned = False
@@ -114,18 +115,18 @@ class FileRange:
             descriptor = self.descriptor
 
             def close(done: Future[bytes]) -> None:
-                done.exception()  # nobody is there to be told
+                done.exception()  # mark as retrieved, because nobody waits for the result
                 os.close(descriptor)
 
             reading.add_done_callback(close)
 
 
 def regular_size(descriptor: int) -> int:
-    """Octets in a file.
+    """Return the size of a regular file.
 
     Raises:
         OSError: there is no such descriptor.
-        ApplicationError: it is none of a regular file.
+        ApplicationError: the file is not a regular file.
     """
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
@@ -134,12 +135,12 @@ def regular_size(descriptor: int) -> int:
 
 
 def open_file(path: str) -> FileRange:
-    """A whole file, opened here; what is none of octets on a disk is neither waited for nor read.
+    """Open a whole regular file. Devices, pipes and sockets are refused without blocking.
 
     Raises:
-        OSError: it cannot be opened.
-        ValueError: it is no path.
-        ApplicationError: it is no regular file.
+        OSError: the file cannot be opened.
+        ValueError: the string is not a valid path.
+        ApplicationError: the file is not a regular file.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
     descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0))
@@ -151,7 +152,7 @@ def open_file(path: str) -> FileRange:
 
 
 def read_at(descriptor: int, size: int, offset: int) -> bytes:
-    """Octets of a file, b"" at its end; its position is as before."""
+    """Read octets of a file without changing its position; return b"" at the end."""
     if hasattr(os, "pread"):
         return os.pread(descriptor, size, offset)
     before = os.lseek(descriptor, 0, os.SEEK_CUR)  # Windows
@@ -163,10 +164,10 @@ def read_at(descriptor: int, size: int, offset: int) -> bytes:
 
 
 def find_descriptor(file: Any) -> int:
-    """The descriptor of a file object, or of a descriptor.
+    """Return the descriptor of a file object; a descriptor is returned unchanged.
 
     Raises:
-        ApplicationError: it is neither.
+        ApplicationError: `file` is neither.
     """
     if isinstance(file, int) and not isinstance(file, bool):
         return file

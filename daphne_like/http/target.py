@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from daphne_like.exceptions import PeerError
 from daphne_like.http.fields import HOST
-
-if TYPE_CHECKING:
-    pass
 
 ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]*)(/[^?#]*)?(\?[^#]*)?")
 
@@ -23,7 +20,7 @@ METHODS = {
 
 @dataclass(slots=True)
 class RequestLine:
-    """A request line, parsed and checked."""
+    """A parsed and checked request line."""
 
     method: str
     is_head: bool
@@ -34,7 +31,7 @@ class RequestLine:
 
 
 class Target(NamedTuple):
-    """A request target, split."""
+    """The parts of a request target."""
 
     path: str
     raw_path: bytes
@@ -43,20 +40,20 @@ class Target(NamedTuple):
 
 
 def split_target(method: bytes, target: bytes) -> Target:
-    """Split a request target (RFC 9112, 3.2) into what the scope wants.
+    """Split a request target (RFC 9112, 3.2) into the parts that a scope needs.
 
-    Escapes in the path are decoded as UTF-8, what is none is replaced (ASGI H05); the query
-    stays as received. Dot segments stay: resolving them is the application's business.
+    Escapes in the path are decoded as UTF-8, and invalid UTF-8 is replaced (ASGI H05). The query is
+    not changed. Dot segments are not resolved; that is left to the application.
 
     Args:
-        method: for `OPTIONS *` and CONNECT.
-        target: octets between the two spaces of the request line, as httptools let them through.
+        method: the request method, which decides about `*` and CONNECT.
+        target: the octets between the two spaces of the request line, as httptools accepts them.
     Returns:
-        `authority` is None for the origin form; in absolute form it takes the place of Host
+        The parts. `authority` is None for the origin form; in absolute form it replaces Host
         (RFC 9112, 3.2.2). The path of `*` is "*".
     Raises:
-        PeerError: 400 for a fragment, a foreign scheme, an authority with a user; 501 for
-            CONNECT, which an origin server does not have to serve.
+        PeerError: 400 for a fragment, a foreign scheme or an authority with user information; 501
+            for CONNECT, which an origin server need not support.
     """
     if method == b"CONNECT":
         raise PeerError(501, "CONNECT is not served here.")
@@ -75,7 +72,7 @@ def split_target(method: bytes, target: bytes) -> Target:
 
 
 def decoded(raw_path: bytes) -> str:
-    """The path with its escapes decoded; octets that are no UTF-8 become U+FFFD."""
+    """Return the path with its escapes decoded; octets that are not UTF-8 become U+FFFD."""
     if b"%" in raw_path:
         return unquote_to_bytes(raw_path).decode("utf-8", "replace")
     return raw_path.decode("ascii")

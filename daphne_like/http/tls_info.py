@@ -1,4 +1,4 @@
-"""What the TLS below a connection says about itself, be it ours or Twisted's."""
+"""Reads the `tls` extension from a transport, with this package's TLS or Twisted's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DER = 2  # _ssl.ENCODING_DER
 
 
 def tls_extension_of(transport: Any) -> dict[str, Any] | None:
-    """The `tls` extension of a connection; None where there is no TLS (ASGI T01)."""
+    """Return the `tls` extension of a connection; None without TLS (ASGI T01)."""
     if not (ISSLTransport.providedBy(transport) and ISystemHandle.providedBy(transport)):
         return None
     handle = transport.getHandle()
@@ -22,23 +22,23 @@ def tls_extension_of(transport: Any) -> dict[str, Any] | None:
         return _of_python(handle)
     if isinstance(handle, SSL.Connection):
         return _of_pyopenssl(handle)
-    return tls_extension(None, (), None, None)  # somebody else's TLS, which does not tell
+    return tls_extension(None, (), None, None)  # an unknown TLS implementation
 
 
 def _of_python(tls: ssl.SSLObject) -> dict[str, Any]:
     cipher = tls.cipher()
-    # Set by tls.certificates: `ssl` itself does not tell which certificate it has shown.
+    # Set by tls.certificates, because `ssl` does not expose the server's own certificate.
     shown: bytes | None = getattr(tls.context, "certificate", None)
     return tls_extension(shown, _chain(tls), tls.version(), cipher and cipher[0])
 
 
 def _chain(tls: Any) -> list[bytes]:
-    """What the client has shown, its own certificate first."""
+    """Return the certificates that the client has sent, its own first."""
     if tls.getpeercert(binary_form=True) is None:
-        return []  # where the methods below give [None], or fail over it (3.13)
+        return []  # the methods below return [None], or raise (3.13)
     if hasattr(tls, "get_unverified_chain"):  # Python 3.13
         return list(tls.get_unverified_chain())
-    # The same method, not yet public; to go with Python 3.12.
+    # The same method is private before Python 3.13; remove this with support for 3.12.
     shown = tls._sslobj.get_unverified_chain()
     return [certificate.public_bytes(DER) for certificate in shown]
 
@@ -46,7 +46,7 @@ def _chain(tls: Any) -> list[bytes]:
 def _of_pyopenssl(tls: Any) -> dict[str, Any]:
     shown, own = tls.get_certificate(), tls.get_peer_certificate()
     chain = [] if own is None else [_octets(own)]
-    # On this side of a connection OpenSSL gives the rest of the chain only.
+    # On the server's side, OpenSSL returns the chain without the client's own certificate.
     rest = map(_octets, tls.get_peer_cert_chain() or ())
     chain += [octets for octets in rest if octets not in chain]
     return tls_extension(
