@@ -57,6 +57,7 @@ class SendScheduler(SendPacing):
         streams: the streams by number, until their exchanges end.
         budget: the flood budget of the peer.
         sent_to_all: octets of bodies that were sent by the scheduler, on all streams.
+        sent_at: the time at which the latest of them was sent.
     """
 
     __slots__ = (
@@ -73,6 +74,7 @@ class SendScheduler(SendPacing):
         "_window_blocked",
         "_window_credit",
         "budget",
+        "sent_at",
         "sent_to_all",
         "streams",
     )
@@ -82,6 +84,7 @@ class SendScheduler(SendPacing):
         self.streams: dict[int, HTTP2Stream] = {}
         self.budget = Budget(context.clock)
         self.sent_to_all = 0
+        self.sent_at = 0.0
         self._h2 = StateMachine(context.options, self.budget)
         self._send_queue: dict[HTTP2Stream, None] = {}  # streams with pending octets, in order
         self._window_blocked: dict[HTTP2Stream, None] = {}  # streams whose own window is full
@@ -189,6 +192,11 @@ class SendScheduler(SendPacing):
         """Schedule a stream that has octets to send."""
         self._send_queue[stream] = None
         self._pump()
+
+    def withdraw(self, stream: HTTP2Stream) -> None:
+        """Take a stream off the queue: its pending octets are not to be sent."""
+        self._send_queue.pop(stream, None)
+        self._window_blocked.pop(stream, None)
 
     def open_window(self, size: int, number: int | None = None) -> None:
         """Grant the peer more window, on a stream or on the connection."""
@@ -311,6 +319,7 @@ class SendScheduler(SendPacing):
         conn, ring = self._h2, self._send_queue
         self._pumping = True
         left = WRITTEN_IN_A_TURN
+        now = self.context.clock()
         while ring and not self._paused and not self._closing:
             room = conn.outbound_flow_control_window
             if room <= 0:
@@ -338,6 +347,7 @@ class SendScheduler(SendPacing):
             left -= size
             self._queued += size
             self.sent_to_all += size
+            self.sent_at = now
             if self._queued >= WRITTEN_AT_ONCE:
                 self._flush()
             stream.part_sent(size)

@@ -92,6 +92,7 @@ class HTTP2Stream(Timeouts):
     _blocked = 0.0  # seconds that the peer has kept octets waiting, since their rate was looked at
     _blocked_at = 0.0  # when the latest such time began
     _taken = 0  # octets that went out since then
+    _taken_at = 0.0  # when the latest of them did
     _taken_by_all = 0  # octets that had gone out on all streams then
     _dropped = 0  # octets behind a whole answer
     _dropped_at_look = 0
@@ -375,22 +376,44 @@ class HTTP2Stream(Timeouts):
         exchange.body_unblocked = Event()
         self._room = self.context.loop.create_future()
         self._wait_for_peer()
-        return self._written(exchange, more)
+        return self._written(exchange, len(body), more)
 
-    async def _written(self, exchange: Exchange, more: bool) -> None:
-        """Wait until the peer has taken the part that is pending (ASGI C09)."""
-        assert self._room is not None
+    async def _written(self, exchange: Exchange, size: int, more: bool) -> None:
+        """Wait until the peer has taken the part that is pending (ASGI C09).
+
+        Cancelled before an octet of the part is out, the response can go on without the part.
+
+        Args:
+            exchange: its state is BODY_BLOCKED.
+            size: octets of the part.
+            more: it is not the last.
+        """
+        room = self._room
+        assert room is not None
         assert exchange.body_unblocked is not None
         try:
-            await self._room
+            await room
             self._check_writing(exchange)
             exchange.state = SENDING_BODY
         finally:
-            if exchange.state is BODY_BLOCKED:  # cancelled: what is out can not be made whole
-                self.abort(exchange)
+            if exchange.state is BODY_BLOCKED:  # cancelled
+                if self.pending is not None and len(self.pending) == size:
+                    self._withdraw(exchange)
+                else:  # what is out can not be made whole
+                    self.abort(exchange)
             exchange.body_unblocked.set()
         if not more:
             self._complete(exchange)
+
+    def _withdraw(self, exchange: Exchange) -> None:
+        """Take back the part that is pending, of which no octet is out."""
+        assert self.pending is not None
+        exchange.body_octets_sent -= len(self.pending)
+        self.pending = None
+        self.connection.withdraw(self)
+        self.clear_timeout(Timeout.WRITE_STALL)
+        self._blocked += self.context.clock() - self._blocked_at
+        exchange.state = SENDING_BODY
 
     def write_file(self, exchange: Exchange, part: FileRange, more: bool) -> Awaitable[None]:
         """See Carrier."""
@@ -482,6 +505,7 @@ class HTTP2Stream(Timeouts):
             size: of it.
         """
         self._taken += size
+        self._taken_at = self.connection.sent_at
         if self.pending is not None:
             return
         room = self._room
@@ -504,15 +528,23 @@ class HTTP2Stream(Timeouts):
         )
 
     def _look_at_write_rate(self) -> None:
-        """Go on if the peer takes the response at the least rate, as a request's body comes at."""
+        """Go on if the peer takes the response at the least rate, as a request's body comes at.
+
+        A peer that has taken much and then nothing for --write-timeout has had its time: the next
+        period begins at the last octet that it took.
+        """
         options, connection = self.context.options, self.connection
-        taken = self._taken
+        taken, taken_at = self._taken, self._taken_at
         if connection.waits_for_turn(self):
             # By the peer's priorities it may be the turn of others: what they were sent counts.
-            taken = connection.sent_to_all - self._taken_by_all
-        least = max(1.0, options.body_minimum_rate * options.write_timeout)
-        if taken >= least or connection.is_paused:  # what the transport holds has its own deadline
-            self._blocked, self._taken, self._taken_by_all = 0.0, 0, connection.sent_to_all
+            taken, taken_at = connection.sent_to_all - self._taken_by_all, connection.sent_at
+        waited = self.context.clock() - max(taken_at, self._blocked_at)
+        if connection.is_paused:  # what the transport holds has its own deadline
+            waited = 0.0
+        elif taken < max(1.0, options.body_minimum_rate * options.write_timeout):
+            waited = options.write_timeout
+        if waited < options.write_timeout:
+            self._blocked, self._taken, self._taken_by_all = waited, 0, connection.sent_to_all
             self._wait_for_peer()
             return
         log.info("! a peer does not take an answer on stream %d: resetting it", self.number)

@@ -678,13 +678,18 @@ class TestLeastRate:
             memory.passes(9.9)
         assert (len(peer.answer(1).body), peer.answer(1).ended) == (100_000, True)
 
-    def test_stops_half_way(self, serve: Serve) -> None:
-        """A peer that has taken much and stops has no more than one further --write-timeout."""
+    @pytest.mark.parametrize("reads_on_for", [0, 3])
+    def test_stops_half_way(self, serve: Serve, reads_on_for: int) -> None:
+        """A peer that has taken much and stops has --write-timeout from then on, and no more."""
         memory = serve(large(100_000), write_timeout=10)
         peer = H2Peer(memory, {WINDOW: 50_000})
         peer.asks()
-        memory.passes(11)
-        memory.passes(11)
+        for _ in range(reads_on_for):
+            memory.passes(1)
+            peer.sends(window(1, 10_000), window(0, 10_000))
+        memory.passes(9)
+        assert peer.answer(1).reset is None
+        memory.passes(2)  # deadlines are looked at once a second
         peer.read()
         assert peer.answer(1).reset == CANCEL
 
