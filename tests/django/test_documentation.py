@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.django.test_runserver_addresses import ipv6
-from tests.django.test_runserver_reloading import self_signed
+from tests.support.certificates import self_signed
+from tests.support.real_server import ipv6
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "django.rst"
 COMMANDS = [

@@ -10,20 +10,12 @@ from typing import Any
 import pytest
 
 from tests.support import needed
+from tests.support.real_server import ipv6
 
 httpx = needed.module("httpx")
 
 Project = Callable[..., Path]
 Start = Callable[..., Any]
-
-
-def ipv6() -> bool:
-    """Whether this machine has the IPv6 loopback address."""
-    try:
-        with socket.create_server(("::1", 0), family=socket.AF_INET6):
-            return True
-    except OSError:
-        return False
 
 
 def named() -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support import needed
+from tests.support.certificates import self_signed
 from tests.support.real_server import TRACEBACK
 
 httpx = needed.module("httpx")
@@ -214,17 +215,3 @@ class TestEnd:
         ended = fails(project(), "runserver", "-e", "nonsense:1")
         assert ended.returncode == 2
         assert re.search("Error: The endpoint 'nonsense:1' is not usable", ended.stderr)
-
-
-def self_signed(folder: Path) -> Path:
-    """A PEM file with a key and its certificate for 127.0.0.1."""
-    openssl = needed.program("openssl", "openssl")
-    path = folder / "site.pem"
-    needed.module("subprocess").run(
-        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-batch",
-         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
-         "-keyout", str(path), "-out", str(folder / "crt.pem")],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    path.write_text(path.read_text() + (folder / "crt.pem").read_text())
-    return path

@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daphne_like.runtime.timer_wheel import NEVER
-from tests.http.h2.test_frames import block
-from tests.http.h2.test_turns import CODED, CRUMBS, TINY, sectioned
+from tests.support.h2_frames import CODED, CRUMBS, TINY, block, sectioned
 from tests.support.h2_peer import (
     GET,
     PREFACE,

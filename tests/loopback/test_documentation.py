@@ -13,7 +13,6 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,15 +23,14 @@ from websockets.sync.client import connect
 
 from tests.support import needed
 from tests.support.certificates import Authority
+from tests.support.documentation import COMMAND, ROOT, ask_until_served, block, blocks
 from tests.support.real_server import TWIST, TWISTD, URL, Running, fetched
 
-ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / "README.rst",
     *sorted((ROOT / "docs").rglob("*.rst")),
     ROOT / "examples" / "chat" / "README.rst",
 ]
-COMMAND = re.compile(r"^    (?:\$ )?(daphne-like .*)$", re.MULTILINE)
 ANY_COMMAND = re.compile(r"^ +\$ (.*)$", re.MULTILINE)
 RUN_ELSEWHERE = {
     "daphne-like": "TestCommands",
@@ -77,17 +75,6 @@ def elsewhere(text: str, project: Path) -> str:
     text = re.sub(r"tcp:\d+(:interface=127\.0\.0\.1)?", "tcp:0:interface=127.0.0.1", text)
     text = re.sub(r"(ssl:|certificates:|-p )\d+\b", r"\g<1>0", text)
     return re.sub(r"port=\d+", "port=0", text)
-
-
-def blocks(page: Path, kind: str) -> list[str]:
-    """The code blocks of a kind on a page."""
-    found = re.findall(rf"\.\. code-block:: {kind}\n\n((?:    .*\n|\n)+)", page.read_text())
-    return [re.sub("^    ", "", one, flags=re.MULTILINE).strip() + "\n" for one in found]
-
-
-def block(page: Path, kind: str) -> str:
-    """The first code block of a kind on a page."""
-    return blocks(page, kind)[0]
 
 
 @pytest.fixture
@@ -535,19 +522,3 @@ class TestNginx:
             assert websocket.recv(timeout=10) == "through nginx"
             websocket.close(4000, "enough")
         assert websocket.close_code == 4000
-
-
-def ask_until_served(port: int) -> bytes:
-    """GET / until nginx listens, for ten seconds at most."""
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-                connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-                received = b""
-                while data := connection.recv(4096):
-                    received += data
-                return received
-        except ConnectionRefusedError:
-            if time.monotonic() > deadline:
-                raise

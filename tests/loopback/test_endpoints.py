@@ -23,28 +23,15 @@ from tests.support.live_endpoints import (
     NATIVE_ALONE,
     TLS,
     Endpoint,
+    ask,
     make_certificate,
 )
-from tests.support.peers import get, read_answers
 from tests.support.real_server import DEADLINE, TRACEBACK
 
 MORE_THAN_TWISTED_LETS_WAIT = 150
 """Connections; the default backlog of Twisted's endpoints is 50, that of Python's sockets 128."""
 HAS_TLS_STRINGS = (twisted.version.major, twisted.version.minor) >= (26, 4)
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-def ask(connection: socket.socket) -> dict[str, Any]:
-    """What the application tells, on a connection that ends."""
-    received = b""
-    with connection:
-        connection.sendall(get(b"/", b"Connection: close"))
-        while octets := connection.recv(65536):
-            received += octets
-    (answer,) = read_answers(received)
-    assert answer.status == 200
-    told: dict[str, Any] = json.loads(answer.body)
-    return told
 
 
 def cases() -> Iterator[Any]:

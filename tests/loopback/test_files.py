@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.loopback.test_memory import MAX_GROWTH, resident
-from tests.loopback.test_websocket_carriers import REACTORS, make_certificate
 from tests.support import needed
-from tests.support.real_server import DEADLINE, Running
+from tests.support.certificates import make_certificate
+from tests.support.real_server import DEADLINE, REACTORS, Running
+from tests.support.resident_memory import MAX_GROWTH, resident
 
 Start = Callable[..., Running]
 Curl = Callable[..., bytes]

@@ -15,10 +15,9 @@ from typing import Any
 
 import pytest
 
-from tests.loopback.test_documentation import COMMAND, ROOT, blocks
-from tests.loopback.test_endpoints import ask
 from tests.support import needed
-from tests.support.live_endpoints import free_port, make_certificate
+from tests.support.documentation import COMMAND, ROOT, blocks
+from tests.support.live_endpoints import ask, free_port, make_certificate
 from tests.support.real_server import DEADLINE, Running
 from tests.support.websocket_peer import Peer
 

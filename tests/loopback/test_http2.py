@@ -15,9 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.loopback.test_websocket_carriers import make_certificate
 from tests.support import needed
-from tests.support.certificates import Authority
+from tests.support.certificates import Authority, make_certificate
 from tests.support.h2_peer import PREFACE, PROTOCOL, goaway, ping, settings
 from tests.support.real_server import Running
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.loopback.test_websocket_carriers import make_certificate
+from tests.support.certificates import make_certificate
 from tests.support.http2_attacks import ATTACKS
 from tests.support.real_server import Running
 

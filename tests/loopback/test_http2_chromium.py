@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
-from tests.loopback.test_demo_chromium import CHROMIUM_FLAGS
 from tests.support import needed
 from tests.support.certificates import Authority, Issued
+from tests.support.chromium import CHROMIUM_FLAGS
 from tests.support.real_server import TRACEBACK, Running
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.loopback.test_websocket_carriers import make_certificate
 from tests.support import needed
+from tests.support.certificates import make_certificate
 from tests.support.real_server import COMMAND, TWISTD, Running, fetched
 
 ANY = "tcp:0:interface=127.0.0.1"

@@ -16,9 +16,8 @@ import h2.events
 import pytest
 
 from daphne_like.runtime.drain import IDLE_GRACE_SECONDS
-from tests.loopback.test_stopping import rest
 from tests.support.certificates import Authority
-from tests.support.real_server import DEADLINE, Running
+from tests.support.real_server import DEADLINE, Running, rest
 
 Start = Callable[..., Running]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.real_server import DEADLINE, PROJECTS, Running
+from tests.support.real_server import DEADLINE, PROJECTS, Running, rest
 
 Start = Callable[..., Running]
 
@@ -52,16 +52,6 @@ def asked_when_there(path: Path) -> bytes:
                 continue
             connection.sendall(b"GET /hello HTTP/1.0\r\n\r\n")
             return rest(connection)
-
-
-def rest(connection: socket.socket) -> bytes:
-    received = b""
-    try:
-        while data := connection.recv(65536):
-            received += data
-    except ConnectionResetError:
-        received += b"<reset>"
-    return received
 
 
 class TestStop:

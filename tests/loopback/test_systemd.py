@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.loopback.test_documentation import ROOT, blocks
 from tests.support import needed
+from tests.support.documentation import ROOT, blocks
 from tests.support.live_endpoints import free_port
-from tests.support.peers import get, read_answers
-from tests.support.real_server import DEADLINE, Running
+from tests.support.real_server import DEADLINE, Running, answer
 
 PAGE = ROOT / "docs" / "howto" / "systemd.rst"
 SOCKET_UNIT, SERVICE_UNIT = blocks(PAGE, "ini")
@@ -35,17 +34,6 @@ def activated(words: list[str], folder: Path) -> Running:
             f"--setenv=PYTHONPATH={folder}:{os.getcwd()}",
         ],
     )
-
-
-def answer(connection: socket.socket) -> bytes:
-    """The body of an answer to GET /."""
-    received = b""
-    with connection:
-        connection.settimeout(DEADLINE)
-        connection.sendall(get(b"/", b"Connection: close"))
-        while octets := connection.recv(65536):
-            received += octets
-    return read_answers(received)[0].body
 
 
 def setting(unit: str, name: str) -> str:

@@ -16,7 +16,9 @@ from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
-from tests.loopback.test_demo_chromium import (
+from tests.support import needed
+from tests.support.certificates import Authority
+from tests.support.chromium import (
     CHROMIUM_FLAGS,
     in_another_tab,
     last_line,
@@ -26,8 +28,6 @@ from tests.loopback.test_demo_chromium import (
     wait,
     wait_for_state,
 )
-from tests.support import needed
-from tests.support.certificates import Authority
 from tests.support.real_server import DEADLINE, Running
 
 AUTHORITY = Authority()

@@ -23,11 +23,10 @@ from twisted.internet.testing import MemoryReactorClock
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.listening import unix_sockets as unix_files
 from daphne_like.listening.unix_sockets import Ownership, UnixSocketReactor
-from tests.loopback.test_documentation import ROOT, ask_until_served, block
-from tests.loopback.test_systemd import answer
 from tests.support import needed
+from tests.support.documentation import ROOT, ask_until_served, block
 from tests.support.live_endpoints import free_port
-from tests.support.real_server import DEADLINE, Running
+from tests.support.real_server import DEADLINE, Running, answer
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.loopback.test_memory import MAX_GROWTH, PAUSE, resident, send_until_refused
 from tests.support import needed
 from tests.support.real_server import PROJECTS, Running
+from tests.support.resident_memory import MAX_GROWTH, PAUSE, resident, send_until_refused
 
 httpx = needed.module("httpx")
 needed.module("starlette")

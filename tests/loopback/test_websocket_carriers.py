@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import json
 import os
 import re
 import socket
 import ssl
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-from tests.support.real_server import DEADLINE, PROJECTS, TRACEBACK, Running
+from tests.support.certificates import make_certificate
+from tests.support.real_server import (
+    DEADLINE,
+    REACTORS,
+    TRACEBACK,
+)
 from tests.support.websocket_peer import (
     BINARY,
     CLOSE,
@@ -42,66 +38,7 @@ AT_ONCE = 16
 PROXY_LINE = b"PROXY TCP4 192.0.2.7 192.0.2.8 40000 443\r\n"
 
 
-class OnStockReactor(Running):
-    """The server in a program that runs on Twisted's own asyncio reactor."""
-
-    def __init__(self, endpoint: str, application: str) -> None:
-        # The command cannot be had on another reactor than ours, so the process is another one.
-        self.expects_traceback = False
-        self.url = self.host = ""
-        self.port = 0
-        self._lines = []
-        self._changed = threading.Condition()
-        self._connections = []
-        self.process = subprocess.Popen(
-            [sys.executable, "on_stock_reactor.py", endpoint, application],
-            cwd=PROJECTS,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-
-def on_native_reactor(endpoint: str, application: str) -> Running:
-    """The command."""
-    return Running("-e", endpoint, application)
-
-
-REACTORS: dict[str, Any] = {"native": on_native_reactor, "stock": OnStockReactor}
 NAMES = {"native": "NativeReactor", "stock": "AsyncioSelectorReactor"}
-
-
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """A key, and a certificate for 127.0.0.1 that it has signed itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test")])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    key_file, certificate_file = folder / "key.pem", folder / "certificate.pem"
-    key_file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    return key_file, certificate_file
 
 
 class Carrier:

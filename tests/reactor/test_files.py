@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from daphne_like.reactor.tls import SecuredTransport
 from daphne_like.transport_interfaces import ISendfileTransport
-from tests.reactor.test_writing import LARGE
+from tests.reactor.writing_rules import LARGE
 from tests.support.reactor_carriers import (
     Carried,
     Recorder,

@@ -18,8 +18,8 @@ from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
 from twisted.internet.ssl import DefaultOpenSSLContextFactory
 from zope.interface import implementer
 
-from tests.reactor.test_producers import CHUNK, CHUNKS, Pull, Push
-from tests.reactor.test_writing import LARGE
+from tests.reactor.producer_rules import CHUNK, CHUNKS, Pull, Push
+from tests.reactor.writing_rules import LARGE
 from tests.support.reactor_carriers import (
     Carried,
     Recorder,

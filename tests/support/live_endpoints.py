@@ -6,6 +6,7 @@ The rules that hold for all of them are in test_endpoints.py.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import selectors
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import needed
+from tests.support.peers import get, read_answers
 from tests.support.real_server import DEADLINE, PROJECTS, Running
 from tests.support.websocket_peer import Peer
 
@@ -518,3 +520,16 @@ NATIVE_ALONE: list[type[Endpoint]] = [
     AbstractByOption, Descriptor6, DescriptorUNIX, Systemd, SystemdNames, TLS,
     ProxiedTCP6, ProxiedUNIX, ProxiedTLS, ProxiedThirdParty,
 ]  # fmt: skip
+
+
+def ask(connection: socket.socket) -> dict[str, Any]:
+    """What the application tells, on a connection that ends."""
+    received = b""
+    with connection:
+        connection.sendall(get(b"/", b"Connection: close"))
+        while octets := connection.recv(65536):
+            received += octets
+    (answer,) = read_answers(received)
+    assert answer.status == 200
+    told: dict[str, Any] = json.loads(answer.body)
+    return told

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from tests.support.peers import get, read_answers
+
 PROJECTS = Path(__file__).parent.parent / "projects"
 DEADLINE = 30.0
 URL = re.compile(r"https?://([^/\s]+?):(\d+)/")
@@ -137,3 +139,64 @@ def fetched(port: int, path: str = "/hello", host: str = "127.0.0.1") -> bytes:
     with socket.create_connection((host, port), timeout=DEADLINE) as connection:
         connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
         return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def rest(connection: socket.socket) -> bytes:
+    received = b""
+    try:
+        while data := connection.recv(65536):
+            received += data
+    except ConnectionResetError:
+        received += b"<reset>"
+    return received
+
+
+class OnStockReactor(Running):
+    """The server in a program that runs on Twisted's own asyncio reactor."""
+
+    def __init__(self, endpoint: str, application: str) -> None:
+        # The command cannot be had on another reactor than ours, so the process is another one.
+        self.expects_traceback = False
+        self.url = self.host = ""
+        self.port = 0
+        self._lines = []
+        self._changed = threading.Condition()
+        self._connections = []
+        self.process = subprocess.Popen(
+            [sys.executable, "on_stock_reactor.py", endpoint, application],
+            cwd=PROJECTS,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+
+def on_native_reactor(endpoint: str, application: str) -> Running:
+    """The command."""
+    return Running("-e", endpoint, application)
+
+
+REACTORS: dict[str, Any] = {"native": on_native_reactor, "stock": OnStockReactor}
+
+
+def answer(connection: socket.socket) -> bytes:
+    """The body of an answer to GET /."""
+    received = b""
+    with connection:
+        connection.settimeout(DEADLINE)
+        connection.sendall(get(b"/", b"Connection: close"))
+        while octets := connection.recv(65536):
+            received += octets
+    return read_answers(received)[0].body
+
+
+def ipv6() -> bool:
+    """Whether this machine has the IPv6 loopback address."""
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False

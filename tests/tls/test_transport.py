@@ -9,9 +9,9 @@ import weakref
 import pytest
 from twisted.internet.error import ConnectionDone, ConnectionLost
 
-from tests.reactor.test_producers import ProducerRules
-from tests.reactor.test_reading import ReadingRules
-from tests.reactor.test_writing import LARGE, HalfClosing, WritingRules
+from tests.reactor.producer_rules import ProducerRules
+from tests.reactor.reading_rules import ReadingRules
+from tests.reactor.writing_rules import LARGE, HalfClosing, WritingRules
 from tests.support.reactor_carriers import Recorder, World, native_asyncio, native_uvloop, stock
 from tests.support.tls_carriers import Secured
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
-from hpack import Encoder
 from hyperframe.frame import RstStreamFrame
 
 from tests.support.applications import Script, body, start
+from tests.support.h2_frames import BLOCK, block
 from tests.support.h2_peer import (
     COMPRESSION,
     FLOW_CONTROL,
@@ -44,14 +44,6 @@ END_STREAM, END_HEADERS, PADDED, PRIO = 1, 4, 8, 32
 ACK = 1
 
 
-def block(*fields: tuple[bytes, bytes], base: Any = GET) -> bytes:
-    """A field section, without the dynamic table."""
-    encoder = Encoder()
-    encoder.header_table_size = 0
-    return encoder.encode([*base, *fields])[1:]  # without the change of the table's size
-
-
-BLOCK = block()
 REQUEST = raw(HEADERS, END_HEADERS | END_STREAM, 1, BLOCK)
 OPEN = raw(HEADERS, END_HEADERS, 1, BLOCK)
 

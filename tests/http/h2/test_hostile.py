@@ -9,8 +9,8 @@ import pytest
 
 from daphne_like.http.h2.send_scheduler import SendScheduler
 from daphne_like.observe import refusals
-from tests.http.h2.test_frames import BLOCK, block
 from tests.support.applications import Script, body, sending, start
+from tests.support.h2_frames import BLOCK, block
 from tests.support.h2_peer import (
     CALM,
     CANCEL,

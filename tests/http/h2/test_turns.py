@@ -13,9 +13,17 @@ import pytest
 from hpack import Encoder
 
 from daphne_like.http.h2.flood_budget import BURST, MAX_TURN_COST, MIN_DATA
-from tests.http.h2.test_frames import BLOCK, block
-from tests.http.h2.test_websocket import Echo, Opened
 from tests.support.applications import Script, body, sending, start
+from tests.support.h2_frames import (
+    BLOCK,
+    CODED,
+    CRUMBS,
+    FRAME,
+    HEADERS,
+    TINY,
+    block,
+    sectioned,
+)
 from tests.support.h2_peer import (
     CALM,
     GET,
@@ -30,13 +38,13 @@ from tests.support.h2_peer import (
     settings,
     window,
 )
+from tests.support.h2_websocket import Echo, Opened
 from tests.support.memory import Memory
 from tests.support.peers import answer_at_once, never_answer
 from tests.support.websocket_peer import BINARY, TEXT, frame
 
 Serve = Callable[..., Memory]
 
-HEADERS, CONTINUATION, FRAME = 1, 9, 16384
 MANY = 2 * MAX_TURN_COST
 """One-octet DATA frames that take more than one turn, and less than two of the peer's windows."""
 
@@ -52,20 +60,6 @@ async def read_all(scope: Any, receive: Any, send: Any) -> None:
             return
 
 
-def sectioned(number: int, octets: bytes) -> bytes:
-    """A field section in as many frames as it takes."""
-    parts = [octets[at : at + FRAME] for at in range(0, len(octets), FRAME)]
-    frames = [raw(HEADERS if not at else CONTINUATION, 0, number, p) for at, p in enumerate(parts)]
-    last = bytearray(frames[-1])
-    last[4] |= 4
-    first = bytearray(last if len(frames) == 1 else frames[0])
-    first[4] |= 1
-    return bytes(first) + b"".join(frames[1:-1]) + bytes(last if len(frames) > 1 else b"")
-
-
-TINY = block() + b"\0\1a\1b" * 3000
-CODED = block() + b"\0" + Encoder().encode([(b"a", b"a" * 90_000)])[1:]
-CRUMBS = b"\x3f\xe1\x1f" + block() + b"\x40\x06cookie\1a" + b"\xbe" * 3000
 SECTIONS = {"tiny fields": TINY, "Huffman code": CODED, "cookie crumbs": CRUMBS}
 
 
