@@ -20,14 +20,14 @@ from daphne_like.exceptions import ConfigurationError
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
 FOREVER = -1
-"""Daphne's way to write "no limit", beside 0; in Options it is None."""
+"""Daphne's value for "no limit", like 0; Options uses None instead."""
 
 
 def on_or_off(text: str) -> bool:
-    """The value of a switch that is written out.
+    """Parse on or off.
 
     Raises:
-        ArgumentTypeError: neither on nor off, in any usual spelling.
+        ArgumentTypeError: the text is no usual spelling of on or off.
     """
     value = {"on": True, "true": True, "yes": True, "1": True,
              "off": False, "false": False, "no": False, "0": False}.get(text.lower())  # fmt: skip
@@ -37,10 +37,10 @@ def on_or_off(text: str) -> bool:
 
 
 def seconds(text: str) -> float:
-    """A time as written: a whole number stays one.
+    """Parse a time; a whole number becomes an int.
 
     Raises:
-        ValueError: no number.
+        ValueError: the text is not a number.
     """
     try:
         return int(text)
@@ -49,10 +49,10 @@ def seconds(text: str) -> float:
 
 
 def file_mode(text: str) -> int:
-    """The permissions of a file, as chmod writes them.
+    """Parse file permissions in chmod's octal notation.
 
     Raises:
-        ArgumentTypeError: not three octal digits, with or without a 0 in front.
+        ArgumentTypeError: the text is not three octal digits, with or without a leading 0.
     """
     if not re.fullmatch("0?[0-7]{3}", text):
         raise ArgumentTypeError(f"expected three octal digits, for example 660, got {text!r}")
@@ -67,16 +67,16 @@ def option(
     kind: Callable[[str], Any] | None = None,
     **more: Any,
 ) -> Any:
-    """A field of Options.
+    """Return a field of Options.
 
     Args:
-        default: the one place where it is written.
+        default: default value, written here only.
         help_: a sentence for `--help` and the documentation, with the unit.
-        flags: as on the command line; none for what only the constructor takes.
+        flags: flags of the command line; empty for an option that only Python can set.
         group: heading in `--help`.
-        kind: makes the value of the text; None for a switch or text.
-        more: `choices`, `metavar`, `least` (the least number that makes sense; without it a time
-            is more than 0), `forever` (see without_limits), `const`, `repeated`.
+        kind: converts the text to a value; None for a switch or text.
+        more: `choices`, `metavar`, `least` (minimum; without it a time must exceed 0), `forever`
+            (see without_limits), `const`, `repeated`.
     """
     metadata = {"help": help_, "flags": flags, "group": group, "kind": kind, **more}
     return dataclasses.field(default=default, metadata=metadata)
@@ -85,9 +85,9 @@ def option(
 APPLICATION = "the application"
 LISTEN = "where to listen"
 TLS = "TLS"
-LOG = "what to tell"
+LOG = "logging"
 HTTP = "HTTP"
-LIMITS = "limits (a peer over one gets the status in brackets)"
+LIMITS = "limits (exceeding one returns the status in parentheses)"
 TIMES = "times, in seconds"
 PROXY = "behind a proxy"
 WEBSOCKET = "WebSocket"
@@ -95,7 +95,7 @@ WEBSOCKET = "WebSocket"
 
 @dataclass(frozen=True)
 class Options:
-    """What can be chosen about a server; None is "no limit" or "not given" throughout."""
+    """All options of a server; None means "no limit" or "not given" throughout."""
 
     app_dir: str = option(
         ".", "directory to import the application from", "--app-dir", group=APPLICATION,
@@ -103,13 +103,13 @@ class Options:
     )  # fmt: skip
     factory: bool = option(
         False,
-        "what is named makes the application: call it, without arguments",
+        "call the named object, without arguments, to create the application",
         "--factory",
         group=APPLICATION,
     )
     interface: str = option(
         "auto",
-        "the application's interface; auto finds out",
+        "the application's interface; auto detects it",
         "--interface",
         group=APPLICATION,
         choices=INTERFACES,
@@ -120,7 +120,7 @@ class Options:
     )  # fmt: skip
     host: str | None = option(
         None,
-        f"address to listen on ({DEFAULT_HOST} when nothing is given)",
+        f"address to listen on ({DEFAULT_HOST} by default)",
         "-b",
         "--bind",
         group=LISTEN,
@@ -128,7 +128,7 @@ class Options:
     )
     port: int | None = option(
         None,
-        f"TCP port to listen on ({DEFAULT_PORT}); 0 picks a free one and prints it",
+        f"TCP port to listen on ({DEFAULT_PORT} by default); 0 picks a free port and prints it",
         "-p",
         "--port",
         group=LISTEN,
@@ -138,7 +138,7 @@ class Options:
     )
     unix_socket: str | None = option(
         None,
-        "UNIX socket to listen on; @name for an abstract one, which is no file (Linux)",
+        "UNIX socket to listen on; @name for an abstract socket, which has no file (Linux)",
         "-u",
         "--unix-socket",
         group=LISTEN,
@@ -147,20 +147,20 @@ class Options:
     unix_mode: int | None = option(
         None,
         "permissions of the socket's file, for example 660, for -u and for unix: strings without "
-        "a mode; everybody may connect (666) by default",
+        "a mode; every user may connect (666) by default",
         "--unix-mode", group=LISTEN, kind=file_mode, metavar="MODE",
     )  # fmt: skip
     unix_owner: str | None = option(
-        None, "user, by name or number, to give the socket's file to, for -u and unix: strings",
+        None, "owner of the socket's file, by name or number, for -u and unix: strings",
         "--unix-owner", group=LISTEN, metavar="USER",
     )  # fmt: skip
     unix_group: str | None = option(
-        None, "group, by name or number, to give the socket's file to, for -u and unix: strings",
+        None, "group of the socket's file, by name or number, for -u and unix: strings",
         "--unix-group", group=LISTEN, metavar="GROUP",
     )  # fmt: skip
     file_descriptor: int | None = option(
         None,
-        "descriptor of a socket that listens already",
+        "descriptor of a listening socket",
         "--fd",
         group=LISTEN,
         kind=int,
@@ -178,7 +178,7 @@ class Options:
     )
     https_redirect: tuple[str, ...] = option(
         (),
-        "endpoint string on which every request is redirected to https (308), for example "
+        "endpoint string of a port that redirects every request to https (308), for example "
         "tcp:80; may be given several times",
         "--https-redirect",
         group=LISTEN,
@@ -187,53 +187,54 @@ class Options:
     )
     backlog: int = option(
         2048,
-        "connections that the system may keep waiting to be accepted, on every endpoint that does "
-        "not say its own backlog=",
+        "connections that may wait in the system's listen queue, for every endpoint without its "
+        "own backlog=",
         "--backlog",
         group=LISTEN,
         kind=int,
         least=1,
     )
     tls_certificate: tuple[str, ...] = option(
-        (), "PEM file of a certificate, with its chain behind it, or directory of such files with "
-        "their keys: what -b, -p, -u and --fd listen on is TLS then; may be given several times, "
-        "one for each set of host names, the first for all others",
+        (), "PEM file of a certificate followed by its chain, or directory of such files with "
+        "their keys; -b, -p, -u and --fd then listen for TLS; may be given several times, one for "
+        "each set of host names, and the first serves all other names",
         "--tls-certificate", group=TLS, metavar="PATH", repeated=True,
     )  # fmt: skip
     tls_key: tuple[str, ...] = option(
-        (), "PEM file of the certificate's private key; the certificate's file when left out; "
-        "several go with the certificates in their order",
+        (), "PEM file of the certificate's private key, by default the certificate's file; "
+        "several keys belong to the certificates in the same order",
         "--tls-key", group=TLS, metavar="PATH", repeated=True,
     )  # fmt: skip
     tls_key_password: str | None = option(
-        None, "what opens an encrypted key: env:NAME, file:PATH (its first line) or pass:TEXT "
-        "(which everybody on the machine can see)",
+        None, "password of an encrypted key: env:NAME, file:PATH (its first line) or pass:TEXT "
+        "(which every user of the machine can see)",
         "--tls-key-password", group=TLS, metavar="SOURCE",
     )  # fmt: skip
     tls_minimum_version: str = option(
-        "1.2", "the oldest TLS that is spoken", "--tls-minimum-version", group=TLS,
+        "1.2", "oldest accepted version of TLS", "--tls-minimum-version", group=TLS,
         choices=("1.2", "1.3"),
     )  # fmt: skip
     tls_ciphers: str | None = option(
-        None, "OpenSSL's cipher list for TLS 1.2; ECDHE with AES-GCM or ChaCha20 when left out",
+        None, "OpenSSL cipher list for TLS 1.2; ECDHE with AES-GCM or ChaCha20 by default",
         "--tls-ciphers", group=TLS, metavar="LIST",
     )  # fmt: skip
     tls_client_ca: str | None = option(
-        None, "PEM file of those who sign clients' certificates; clients are asked for one then",
+        None, "PEM file of the authorities that sign client certificates; clients are then asked "
+        "for a certificate",
         "--tls-client-ca", group=TLS, metavar="FILE",
     )  # fmt: skip
     tls_client_verify: str | None = option(
-        None, "whether a client may come without a certificate; required with --tls-client-ca "
-        "when left out",
+        None, "whether clients must send a certificate; required by default with --tls-client-ca",
         "--tls-client-verify", group=TLS, choices=("optional", "required"),
     )  # fmt: skip
     tls_handshake_timeout: int = option(
-        10, "seconds for a whole TLS handshake; then the connection is cut",
+        10, "seconds for a complete TLS handshake before the connection is dropped",
         "--tls-handshake-timeout", group=TLS, kind=int, least=1,
     )  # fmt: skip
     verbosity: int = option(
         1,
-        "0 warnings, 1 start, stop and requests, 2 the wire, 3 asyncio's debug mode too",
+        "0 logs warnings, 1 start, stop and requests, 2 the wire, 3 also enables asyncio's debug "
+        "mode",
         "-v",
         "--verbosity",
         group=LOG,
@@ -242,22 +243,22 @@ class Options:
     )
     access_log: str | None = option(
         None,
-        "file to append a line per request to, - for standard output "
-        "(which it is anyway with -v 1 or more)",
+        "file to append one line per request to, or - for standard output (the default with -v 1 "
+        "or more)",
         "--access-log",
         group=LOG,
         metavar="FILE",
     )
     log_fmt: str = option(
         "%(asctime)-15s %(levelname)-8s %(message)s",
-        "format of the log, as Python's logging has it",
+        "format of log lines, in the syntax of Python's logging",
         "--log-fmt",
         group=LOG,
         metavar="FORMAT",
     )
     server_name: str | None = option(
         "daphne-like",
-        "value of the Server field, unless the application sets its own",
+        "value of the Server header, unless the application sets its own",
         "-s",
         "--server-name",
         group=HTTP,
@@ -265,49 +266,49 @@ class Options:
         off="--no-server-name",
     )
     root_path: str = option(
-        "", "path below which the application is mounted (scope's root_path)", "--root-path",
+        "", "path under which the application is mounted (root_path in the scope)", "--root-path",
         group=HTTP, metavar="PATH",
     )  # fmt: skip
     http: str = option(
         "auto",
-        "versions of HTTP: auto serves 1.1 and 2 as the client asks (ALPN, or HTTP/2 by prior "
-        "knowledge), 1 and 2 one of them alone",
+        "HTTP versions: auto serves 1.1 or 2 as the client asks (ALPN, or HTTP/2 by prior "
+        "knowledge), 1 and 2 serve only that version",
         "--http",
         group=HTTP,
         choices=("auto", "1", "2"),
     )
     h2_max_streams: int = option(
-        128, "requests at the same time on one connection of HTTP/2", "--h2-max-streams",
+        128, "requests at the same time on one HTTP/2 connection", "--h2-max-streams",
         group=LIMITS, kind=int, least=1, most=2147483647,
     )  # fmt: skip
     lifespan: str = option(
         "auto",
-        "lifespan events: auto goes on without when the application raises, "
-        "on makes that an error, off sends none",
+        "lifespan events: with auto the server continues without them if the application raises, "
+        "with on that is an error, with off no events are sent",
         "--lifespan",
         group=HTTP,
         choices=MODES,
     )
     keep_underscores: bool = option(
         False,
-        "keep request fields with an underscore in their name, which WSGI, CGI and Django cannot "
-        "tell from the ones with a dash",
+        "keep request headers with an underscore in their name, which WSGI, CGI and Django cannot "
+        "distinguish from those with a dash",
         "--keep-underscores",
         group=HTTP,
     )
     max_request_line: int = option(
-        16384, "octets of a request target (414)", "--max-request-line", group=LIMITS,
+        16384, "bytes of a request target (414)", "--max-request-line", group=LIMITS,
         kind=int, least=128,
     )  # fmt: skip
     max_field_section: int = option(
-        65536, "octets of all request fields together (431)", "--max-field-section",
+        65536, "bytes of all request headers together (431)", "--max-field-section",
         group=LIMITS, kind=int, least=256,
     )  # fmt: skip
     max_fields: int = option(
-        100, "request fields (431)", "--max-fields", group=LIMITS, kind=int, least=1
+        100, "request headers (431)", "--max-fields", group=LIMITS, kind=int, least=1
     )
     max_body_size: int | None = option(
-        None, "octets of a request body (413), without limit by default", "--max-body-size",
+        None, "bytes of a request body (413), without limit by default", "--max-body-size",
         group=LIMITS, kind=int, least=1, forever=True,
     )  # fmt: skip
     max_requests_per_connection: int | None = option(
@@ -319,75 +320,77 @@ class Options:
         group=LIMITS, kind=int, least=1, forever=True,
     )  # fmt: skip
     http_timeout: float | None = option(
-        None, "for the application to finish its response (503), without limit by default",
+        None, "seconds for the application to finish its response (503), without limit by default",
         "-t", "--http-timeout", group=TIMES, kind=seconds, forever=True,
     )  # fmt: skip
     application_close_timeout: float = option(
-        10, "for an application to end after its peer has gone; then it is cancelled",
+        10, "seconds for an application to end after its client has gone before it is cancelled",
         "--application-close-timeout", group=TIMES, kind=seconds, least=0,
     )  # fmt: skip
     graceful_timeout: float = option(
-        10, "for requests in flight to be answered when the server stops",
+        10, "seconds for open requests to finish when the server stops",
         "--graceful-timeout", group=TIMES, kind=seconds, least=0,
     )  # fmt: skip
     lifespan_timeout: float = option(
-        60, "for the application's startup, and for its shutdown", "--lifespan-timeout",
+        60, "seconds for the application's startup, and for its shutdown", "--lifespan-timeout",
         group=TIMES, kind=seconds,
     )  # fmt: skip
     keep_alive_timeout: float = option(
-        60, "for the next request on an idle connection", "--keep-alive-timeout",
+        60, "seconds for the next request on an idle connection", "--keep-alive-timeout",
         group=TIMES, kind=seconds,
     )  # fmt: skip
     header_timeout: float = option(
-        10, "for a whole request head (408)", "--header-timeout", group=TIMES, kind=seconds
-    )
+        10, "seconds for a complete request head (408)", "--header-timeout",
+        group=TIMES, kind=seconds,
+    )  # fmt: skip
     body_timeout: float = option(
-        30, "in which a request body must make progress at the least rate (408)",
+        30, "seconds in which a request body must arrive at the minimum rate (408)",
         "--body-timeout", group=TIMES, kind=seconds,
     )  # fmt: skip
     body_minimum_rate: int = option(
-        240, "octets a second that a request body must come at, and that a client of HTTP/2 must "
-        "take a response at", "--body-minimum-rate",
+        240, "bytes per second: minimum rate at which a request body must arrive and an HTTP/2 "
+        "client must read a response", "--body-minimum-rate",
         group=TIMES, kind=int, least=0,
     )  # fmt: skip
     write_timeout: float = option(
-        60, "for a peer to read what is waiting for it; then the connection is cut",
+        60, "seconds a client may leave the response unread before the connection is dropped",
         "--write-timeout", group=TIMES, kind=seconds,
     )  # fmt: skip
     stall_warning: int | None = option(
-        5, "without a turn of the event loop until a warning says what blocks it; 0 for never",
+        5, "warn when the event loop is blocked for this many seconds, and show where; 0 disables",
         "--stall-warning", group=TIMES, kind=int, least=1, forever=True,
     )  # fmt: skip
     h2_ping_interval: float | None = option(
-        30, "without a word from a client of HTTP/2 whose requests are open until it is pinged; "
-        "it has --ping-timeout to answer", "--h2-ping-interval",
+        30, "seconds without data from an HTTP/2 client with open requests before it is pinged; "
+        "it must answer within --ping-timeout", "--h2-ping-interval",
         group=TIMES, kind=seconds, forever=True,
     )  # fmt: skip
     proxy_headers: bool = option(
         False,
-        "take client address, port and scheme from X-Forwarded-For, -Port and -Proto of "
-        "trusted proxies",
+        "take client address, port and scheme from the headers X-Forwarded-For, -Port and -Proto "
+        "of trusted proxies",
         "--proxy-headers",
         group=PROXY,
     )
     proxy_headers_host: str | None = option(
-        None, "the field to take the address from instead of X-Forwarded-For",
-        "--proxy-headers-host", group=PROXY, metavar="FIELD",
+        None, "header to take the address from instead of X-Forwarded-For",
+        "--proxy-headers-host", group=PROXY, metavar="HEADER",
     )  # fmt: skip
     proxy_headers_port: str | None = option(
-        None, "the field to take the port from instead of X-Forwarded-Port",
-        "--proxy-headers-port", group=PROXY, metavar="FIELD",
+        None, "header to take the port from instead of X-Forwarded-Port",
+        "--proxy-headers-port", group=PROXY, metavar="HEADER",
     )  # fmt: skip
     trusted_proxies: str = option(
         "127.0.0.1,::1,unix",
-        "addresses and networks of the proxies whose fields, and whose headers on haproxy: "
-        "endpoints, count, separated by commas; unix for peers on a UNIX socket, * for everybody",
+        "addresses and networks of the proxies whose forwarded headers, and whose PROXY headers "
+        "on haproxy: endpoints, are trusted, separated by commas; unix for peers on a UNIX socket, "
+        "* for every peer",
         "--trusted-proxies",
         group=PROXY,
         metavar="LIST",
     )
     websocket_timeout: float | None = option(
-        86400, "seconds that a WebSocket may live", "--websocket-timeout",
+        86400, "seconds that a WebSocket may stay open", "--websocket-timeout",
         group=WEBSOCKET, kind=seconds, forever=True,
     )  # fmt: skip
     websocket_connect_timeout: float | None = option(
@@ -399,56 +402,56 @@ class Options:
         group=WEBSOCKET, kind=seconds, forever=True,
     )  # fmt: skip
     ping_timeout: float | None = option(
-        30, "seconds for the answer to a ping, 0 for ever", "--ping-timeout",
+        30, "seconds for the answer to a ping, 0 for no limit", "--ping-timeout",
         group=WEBSOCKET, kind=seconds, forever=True,
     )  # fmt: skip
     websocket_max_message_size: int | None = option(
-        1048576, "octets of a message (1009), 0 for no limit", "--websocket-max-message-size",
+        1048576, "bytes of a message (1009), 0 for no limit", "--websocket-max-message-size",
         group=WEBSOCKET, kind=int, least=1, forever=True,
     )  # fmt: skip
     websocket_max_frame_size: int | None = option(
-        1048576, "octets of a frame (1009), 0 for no limit", "--websocket-max-frame-size",
+        1048576, "bytes of a frame (1009), 0 for no limit", "--websocket-max-frame-size",
         group=WEBSOCKET, kind=int, least=1, forever=True,
     )  # fmt: skip
     websocket_handshake_timeout: float | None = option(
         None, "seconds for the opening handshake; the smaller of this and "
-        "websocket_connect_timeout counts", group=WEBSOCKET, kind=seconds, forever=True,
+        "websocket_connect_timeout applies", group=WEBSOCKET, kind=seconds, forever=True,
     )  # fmt: skip
     websocket_origins: tuple[str, ...] = option(
-        (), "value of Origin that is served (403 for another one), for example "
-        "https://example.org; may be given several times, every origin is served without; "
-        "a request that has none comes from no browser and is served",
+        (), "accepted value of the Origin header (403 for others), for example "
+        "https://example.org; may be given several times; by default every origin is accepted; "
+        "a request without Origin does not come from a browser and is accepted",
         "--websocket-origin", group=WEBSOCKET, metavar="ORIGIN", repeated=True,
     )  # fmt: skip
     websocket_stop_code: int = option(
-        1012, "close code when the server stops: 1012 says that it will be back, 1001 that "
-        "it goes away", "--websocket-stop-code", group=WEBSOCKET, kind=int, choices=(1012, 1001),
+        1012, "close code when the server stops: 1012 announces a restart, 1001 that the server "
+        "goes away", "--websocket-stop-code", group=WEBSOCKET, kind=int, choices=(1012, 1001),
     )  # fmt: skip
     websocket_deflate: bool = option(
-        True, "compress messages when the client offers to (permessage-deflate)",
+        True, "compress messages if the client offers it (permessage-deflate)",
         "--ws-per-message-deflate", group=WEBSOCKET, kind=on_or_off, metavar="on|off",
     )  # fmt: skip
     websocket_deflate_window: int = option(
-        11, "bits of the compression window, 9 to 15: 4 * 2**bits octets for each connection "
-        "that has sent, until it is idle, and 2**bits for each that has received",
+        11, "bits of the compression window, 9 to 15: uses 4 * 2**bits bytes for each connection "
+        "that has sent a message, until it is idle, and 2**bits for each that has received one",
         "--ws-deflate-window", group=WEBSOCKET, kind=int, least=9, most=15, metavar="BITS",
     )  # fmt: skip
     websocket_deflate_memory: int = option(
-        4, "zlib's memory level, 1 to 9: 512 * 2**level octets for each connection that has "
-        "sent, until it is idle",
+        4, "zlib's memory level, 1 to 9: uses 512 * 2**level bytes for each connection that has "
+        "sent a message, until it is idle",
         "--ws-deflate-memory", group=WEBSOCKET, kind=int, least=1, most=9, metavar="LEVEL",
     )  # fmt: skip
     request_buffer_size: int | None = option(
-        None, "octets of body in one http.request event, as they arrive by default", group=HTTP
+        None, "bytes of body in one http.request event; by default as many as arrive", group=HTTP
     )
     proxy_forwarded_address_header: str | None = option(
-        None, "the field with the client's address", group=PROXY
+        None, "header with the client's address", group=PROXY
     )
     proxy_forwarded_port_header: str | None = option(
-        None, "the field with the client's port", group=PROXY
+        None, "header with the client's port", group=PROXY
     )
     proxy_forwarded_proto_header: str | None = option(
-        None, "the field with the client's scheme", group=PROXY
+        None, "header with the client's scheme", group=PROXY
     )
 
     def __post_init__(self) -> None:
@@ -461,7 +464,7 @@ class Options:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.metadata.get("repeated") and isinstance(value, str):
-                object.__setattr__(self, field.name, (value,))  # one needs no tuple around it
+                object.__setattr__(self, field.name, (value,))  # a str is one value
         self._check_host()
         self._check_tls()
         self._check_root_path()
@@ -485,7 +488,7 @@ class Options:
         )
 
     def _check_root_path(self) -> None:
-        """Refuse a root path that no application could make sense of; drop its last slash."""
+        """Refuse a root path that does not begin with a slash; remove slashes at its end."""
         path = self.root_path
         if path and not path.startswith("/"):
             raise ConfigurationError(
@@ -507,7 +510,7 @@ class Options:
 
     @property
     def forwarded_fields(self) -> tuple[str | None, str | None, str | None]:
-        """Names of the fields with the client's address, port and scheme; None is not looked at."""
+        """Names of the headers with the client's address, port and scheme; None for unused ones."""
         address = self.proxy_forwarded_address_header
         port = self.proxy_forwarded_port_header
         proto = self.proxy_forwarded_proto_header
@@ -519,7 +522,7 @@ class Options:
 
     @property
     def max_head(self) -> int:
-        """Octets of a whole request head."""
+        """Maximum octets of a whole request head."""
         return self.max_request_line + self.max_field_section
 
 
@@ -530,7 +533,8 @@ def check_origin(origin: str) -> None:
     """Refuse a value of --websocket-origin that no browser sends (RFC 6454, 6.2).
 
     Raises:
-        ConfigurationError: no scheme, a path, upper case or a default port; says what was meant.
+        ConfigurationError: the scheme is missing, or there is a path, an upper-case letter or a
+            default port; the text suggests the correct value.
     """
     if origin == "null":
         return
@@ -554,12 +558,12 @@ def check_origin(origin: str) -> None:
 
 
 def without_limits(values: dict[str, Any]) -> dict[str, Any]:
-    """Values of options as Daphne's users write them, as Options takes them.
+    """Replace -1 and 0 (Daphne's values for "no limit") with None, as Options expects.
 
     Args:
-        values: by the names of options; other names stay as they are.
+        values: values by option name; other names are left unchanged.
     Returns:
-        None in the place of -1 and 0, for options that may be without a limit.
+        The values, with None instead of -1 and 0 for options that may have no limit.
     """
     forever = {field.name for field in dataclasses.fields(Options) if "forever" in field.metadata}
     return {
@@ -569,10 +573,10 @@ def without_limits(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def check(field: dataclasses.Field[Any], value: Any) -> None:
-    """Refuse a value that makes no sense for its option.
+    """Refuse an invalid value of an option.
 
     Raises:
-        ConfigurationError: says what is expected.
+        ConfigurationError: the value is invalid; the text states the expected values.
     """
     metadata = field.metadata
     if value is None or not metadata["flags"]:

@@ -22,12 +22,13 @@ from daphne_like.options import (
 
 UNITS = {
     "bits": "bits",
+    "bytes": "bytes",
     "connections": "connections",
-    "octets": "octets",
-    "request": "fields",
+    "request": "headers",
     "requests": "requests",
     "seconds": "seconds",
     "threads": "threads",
+    "warn": "seconds",
 }
 """First word of a help text -> the unit of its number."""
 WITHOUT_UNIT = {"close", "descriptor", "TCP", "zlib's", "0"}
@@ -90,7 +91,7 @@ def unit_of(metadata: Any) -> str:
     if first not in UNITS:
         raise ValueError(f"an option of whole numbers begins with {first!r}, which is no unit")
     unit = UNITS[first]
-    return f"{unit} per second" if "a second" in metadata["help"] else unit
+    return f"{unit} per second" if "per second" in metadata["help"] else unit
 
 
 def _literals(text: str) -> str:

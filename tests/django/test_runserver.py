@@ -162,7 +162,7 @@ class TestOptionsAndSettings:
             ("--websocket-max-message-size N", "10"),
             ("--websocket-max-frame-size N", "1048576"),
         ]:
-            assert re.search(rf"{flag} [^(]*(\(1009\)[^(]*)?(\(scope's [^(]*)?"
+            assert re.search(rf"{flag} [^(]*(\(1009\)[^(]*)?(\(root_path [^(]*)?"
                              rf"\(default: {default}\)", text), text  # fmt: skip
         assert " -b " not in text
 
