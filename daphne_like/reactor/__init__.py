@@ -1,6 +1,6 @@
 """The native Twisted reactor: listens and reads through the event loop's own transports.
 
-`install` is the one place in the package that touches the process's reactor and event loop.
+Only this module changes the process's reactor and its current event loop.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ WAYS_OUT = (
 )
 
 _inherited: list[Any] = []
-"""Reactors of parent processes; they are kept, as destroying one would reach the parent's."""
+"""Reactors of parent processes; kept alive, because destroying one would affect the parent's."""
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    """A new uvloop event loop, or asyncio's own where uvloop does not exist (Windows, PyPy)."""
+    """Create a uvloop event loop, or asyncio's where uvloop does not exist (Windows, PyPy)."""
     try:
         import uvloop
     except ImportError:
-        # Twisted's file descriptors need a selector; the proactor is Windows' default.
+        # Twisted watches file descriptors, which Windows' default, the proactor, cannot do.
         return asyncio.SelectorEventLoop()
     return uvloop.new_event_loop()
 
@@ -39,10 +39,10 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
 def install(loop: asyncio.AbstractEventLoop | None = None) -> NativeReactor:
     """Install the native reactor as the process's reactor and its loop as the current one.
 
-    Does nothing when the native reactor is installed already.
+    If the native reactor is installed already, do nothing.
 
     Args:
-        loop: an event loop that does not run yet; a new one by default.
+        loop: an event loop that is not running yet; a new one by default.
     Returns:
         The process's reactor.
     Raises:
@@ -66,14 +66,14 @@ def install(loop: asyncio.AbstractEventLoop | None = None) -> NativeReactor:
 
 
 def adopt(loop: asyncio.AbstractEventLoop) -> Any:
-    """The process's reactor, on an event loop that runs already; installed if there is none.
+    """Return the process's reactor on a running event loop; install one if necessary.
 
-    It runs when this returns, as long as the loop does: the program, not the reactor, ends the
-    loop. One that was adopted on a loop that is closed by now is replaced.
+    The reactor is running when this returns, and runs as long as the loop. The program ends the
+    loop, not the reactor. A reactor that was adopted on a loop that is now closed is replaced.
 
     Raises:
-        ConfigurationError: the reactor that is installed runs on no asyncio event loop, or on
-            another one.
+        ConfigurationError: the installed reactor does not run on an asyncio event loop, or runs
+            on another one.
     """
     from twisted.internet.main import installReactor
 
@@ -100,17 +100,17 @@ def adopt(loop: asyncio.AbstractEventLoop) -> Any:
 
 
 def reinstall() -> NativeReactor:
-    """Forget the reactor that a forked child has inherited, running or not; install a fresh one.
+    """Replace the reactor that a forked child has inherited, running or not, by a new one.
 
-    For a child process only, in its main thread. The parent's reactor is neither stopped nor
-    closed: its epoll or kqueue descriptor is shared with the parent.
+    Call it only in a child process, in its main thread. The parent's reactor is neither stopped
+    nor closed, because its epoll or kqueue descriptor is shared with the parent.
 
     Returns:
         The child's reactor, on a new event loop.
     """
     inherited = sys.modules.pop("twisted.internet.reactor", None)
-    # The inherited descriptor would wake the parent for each of the child's signals. That a loop
-    # ran in this thread, Python itself forgets in a forked child.
+    # Through the inherited descriptor each of the child's signals would wake the parent. Python
+    # itself forgets in a forked child that a loop ran in this thread.
     signal.set_wakeup_fd(-1)
     reactor = install()
     if inherited is not None:
@@ -120,7 +120,7 @@ def reinstall() -> NativeReactor:
 
 
 def _rebind(before: object, now: object) -> None:
-    """Let modules that have said `from twisted.internet import reactor` see the new one."""
+    """Replace the reactor in modules that did `from twisted.internet import reactor`."""
     for module in list(sys.modules.values()):
         for name, value in list(getattr(module, "__dict__", {}).items()):
             if value is before:
@@ -141,13 +141,13 @@ def require() -> None:
 
 
 def event_loop(reactor: object) -> asyncio.AbstractEventLoop:
-    """The asyncio event loop under a reactor.
+    """Return the asyncio event loop of a reactor.
 
     Raises:
         ConfigurationError: the reactor does not run on an asyncio event loop.
     """
-    # Twisted publishes no accessor for the loop (twisted 26.10); this is the one place
-    # where its private name is read.
+    # Twisted has no public accessor for the loop (twisted 26.10); its private name is read only
+    # here.
     loop = getattr(reactor, "_asyncioEventloop", None)
     if not isinstance(loop, asyncio.AbstractEventLoop):
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""The reactor itself: Twisted's asyncio reactor, with listening done by the event loop."""
+"""The native reactor: Twisted's asyncio reactor, except that the event loop listens."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ if os.name == "posix":
 log = logging.getLogger("daphne_like.server")
 
 ACCEPT_FAILED = "socket.accept() out of system resource"
-"""What asyncio's selector event loop (3.10 to 3.14) says of EMFILE and its relatives."""
+"""The message of asyncio's selector event loop (3.10 to 3.14) for EMFILE and similar errors."""
 
 
 class NativeReactor(asyncioreactor.AsyncioSelectorReactor):
     """Twisted's asyncio reactor whose stream ports accept through the loop's own transports.
 
-    Only `listenTCP`, `listenUNIX` and `adoptStreamPort` differ: endpoint strings, TLS wrappers,
-    clients, datagrams, timers, threads and processes are Twisted's own and end in those three
-    calls or in the asyncio reactor below.
+    It replaces `listenTCP`, `listenUNIX` and `adoptStreamPort`. Endpoint strings, TLS wrappers,
+    clients, datagrams, timers, threads and processes are Twisted's own: they use these three
+    methods or the asyncio reactor.
 
     Args:
         loop: the event loop to run on; it must be able to watch file descriptors.
     Attributes:
-        gathers_writes: the loop's `writelines` sends the parts with one call, uncopied.
+        gathers_writes: the loop's `writelines` sends all parts in one call without copying them.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -84,17 +84,17 @@ class NativeReactor(asyncioreactor.AsyncioSelectorReactor):
         return cast(IListeningPort, port)
 
     def spawnProcess(self, *args: Any, **kwargs: Any) -> Any:
-        """As IReactorProcess says; its end is noticed whoever else takes SIGCHLD."""
+        """Start a process (IReactorProcess); notice its end even if SIGCHLD is taken by others."""
         transport = super().spawnProcess(*args, **kwargs)  # type: ignore[no-untyped-call] # not typed
         if os.name == "posix":
             ProcessEnds(self).watch(transport)
         return transport
 
     def release_threads(self) -> None:
-        """Let the threads of `deferToThread` end, without waiting for those at work.
+        """Let the threads of `deferToThread` end, without waiting for the busy ones.
 
-        Twisted joins them when the reactor stops, in the reactor's thread, for as long as they
-        take. New ones come when there is something to do.
+        Twisted joins them in the reactor's thread when the reactor stops, however long they take.
+        New threads are started when there is something to do.
         """
         pool, self.threadpool = self.threadpool, None
         if pool is not None:
@@ -105,22 +105,22 @@ class NativeReactor(asyncioreactor.AsyncioSelectorReactor):
 
 
 class AdoptedReactor(NativeReactor):
-    """A reactor on an event loop that a program runs, and ends, itself."""
+    """A reactor on an event loop that the program itself runs and ends."""
 
     def run(self, installSignalHandlers: bool = True) -> None:
         raise error.ReactorAlreadyRunning()
 
     def crash(self) -> None:
-        # Not that of the asyncio reactor, which stops the loop.
+        # Not the asyncio reactor's method, which stops the loop.
         base.ReactorBase.crash(self)
 
 
 def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """The loop's exception handler, unless it had one of its own.
+    """Handle exceptions of a loop that has no exception handler of its own.
 
-    What a Twisted protocol raised is left to the transport, which logs it through Twisted's log
-    and ends the connection. That accepting fails for want of a descriptor, asyncio says each second
-    with a traceback; the server warns of it itself (observe/descriptors.py).
+    An exception of a Twisted protocol is left to the transport, which logs it through Twisted's
+    log and ends the connection. When no file descriptor is left to accept a connection, asyncio
+    reports that each second with a traceback; observe/descriptors.py warns of it instead.
     """
     if context.get("message") == ACCEPT_FAILED:
         log.debug("! accepting failed: %s", context.get("exception"))

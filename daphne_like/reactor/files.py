@@ -1,4 +1,4 @@
-"""Files to the socket by os.sendfile, past the event loop's own buffer."""
+"""Sends files with os.sendfile directly to the socket, past the event loop's buffer."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
     from daphne_like.reactor.port import NativePortMixin
 
 OF_THE_SOCKET = frozenset((ECONNABORTED, ECONNRESET, ENOTCONN, EPIPE, ETIMEDOUT))
-"""Errors of os.sendfile that say that the connection is gone; any other is the file's."""
+"""Errors of os.sendfile that mean that the connection is gone; other errors concern the file."""
 
 can_send = hasattr(os, "sendfile")
 
 
 class SendfileTransport(ReadingSide):
-    """ISendfileTransport, on the descriptor that the loop's transport reads from and writes to.
+    """ISendfileTransport on the descriptor of the loop's transport.
 
-    uvloop has no `loop.sendfile` for its transports (0.23), and a loop lets nobody watch the
-    descriptor of one of its transports. So the socket is written to only while the transport
-    holds nothing itself, which keeps the order; and where the socket is full a duplicate of the
-    descriptor is watched: another number to the loop, the same socket to the kernel.
+    uvloop has no `loop.sendfile` for its transports (0.23), and a loop refuses to watch the
+    descriptor of one of its transports. To keep the order, a file is sent only while the
+    transport's buffer is empty. When the socket is full, a duplicate of the descriptor is watched:
+    it has another number for the loop and is the same socket for the kernel.
     """
 
     __slots__ = ("_drains", "_watched")
 
     def __init__(self, port: NativePortMixin) -> None:
         super().__init__(port)
-        self._drains = False  # the transport tells when it is empty, not when it is emptier
+        self._drains = False  # the transport calls `resume_writing` only when its buffer is empty
         self._watched: int | None = None  # the duplicate
 
     def send_file(self, descriptor: int, offset: int, count: int) -> int | None:
@@ -45,7 +45,7 @@ class SendfileTransport(ReadingSide):
             raise OSError(EOPNOTSUPP, "a file would go past the TLS layer")
         if transport.get_write_buffer_size():
             self._drains = True
-            transport.set_write_buffer_limits(0)  # it pauses the producer until it is empty
+            transport.set_write_buffer_limits(0)  # pauses the producer until the buffer is empty
             return None
         if self._drains:
             self._drains = False
@@ -75,7 +75,8 @@ class SendfileTransport(ReadingSide):
     def _unwatch(self) -> None:
         watched, self._watched = self._watched, None
         if watched is not None:
-            # First the loop, then the kernel: epoll would go on about a closed duplicate.
+            # Remove it from the loop before closing it, because epoll still reports the socket
+            # under the closed descriptor.
             self.port.reactor.loop.remove_writer(watched)
             os.close(watched)
 
@@ -84,5 +85,5 @@ class SendfileTransport(ReadingSide):
         super().abortConnection()
 
     def connection_lost(self, exception: BaseException | None) -> None:
-        """What the event loop calls."""
+        """Stop watching; the event loop calls this."""
         self._unwatch()

@@ -1,4 +1,4 @@
-"""One connection's socket: its addresses and its options. No octets pass here."""
+"""Addresses and options of one connection's socket; no reading or writing."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ AF_UNIX = getattr(socket, "AF_UNIX", None)
 
 
 class Handle:
-    """What ITCPTransport and ISystemHandle ask of the socket.
+    """The socket part of ITCPTransport and ISystemHandle.
 
     Args:
-        port: the listening port, for its factory, reactor and addresses.
+        port: the listening port, which provides factory, reactor and addresses.
     """
 
     __slots__ = ("__weakref__", "_peer", "_transport", "port")
@@ -34,7 +34,7 @@ class Handle:
         return self.port.build_address(self._transport.get_extra_info("sockname"))
 
     def getHandle(self) -> Any:
-        """The socket, as far as the event loop shares it: options and addresses, no I/O."""
+        """Return the socket as the event loop exposes it: options and addresses, no I/O."""
         return self._socket()
 
     def _socket(self) -> Any:
@@ -50,7 +50,7 @@ class Handle:
             return
         try:
             self._socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, int(enabled))
-        except OSError as error:  # macOS: the peer is gone already; nobody can do anything
+        except OSError as error:  # macOS: the peer is gone already
             log.msg(f"TCP_NODELAY could not be set: {error}")
 
     def getTcpKeepAlive(self) -> bool:

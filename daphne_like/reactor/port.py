@@ -1,4 +1,4 @@
-"""Listening ports: Twisted's own binding, locks and addresses; accepting by the event loop."""
+"""Listening ports: Twisted binds, locks and names them; the event loop accepts connections."""
 
 from __future__ import annotations
 
@@ -28,20 +28,21 @@ if os.name == "posix":
 
 
 Socket = socket.socket
-"""For ports, which have an attribute `socket`."""
+"""The class under another name, because ports have an attribute `socket`."""
 
 DRAIN_ROUNDS = 8
-"""Passes over the listen queue before it closes: clients may connect without end."""
+"""Maximum passes over the listen queue before it closes; clients may keep connecting."""
 ACCEPT_TURNS = 4
-"""Turns in which asyncio makes the transport of a socket that it has accepted."""
+"""Turns of the event loop in which asyncio creates the transport of an accepted socket."""
 MAX_QUEUED = 4096
 """Connections accepted in one pass."""
 
 
 def run_to_end(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Drive a coroutine that yields at most bare turns of the loop, without running the loop.
+    """Run a coroutine that at most yields to the loop, without running the loop.
 
-    `create_server` for a bound socket is one: `listenTCP` must be listening when it returns.
+    `create_server` for a bound socket is such a coroutine. It must be complete when `listenTCP`
+    returns, because the port must listen by then.
     """
     try:
         while True:
@@ -55,7 +56,7 @@ def run_to_end(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 @implementer(IDrainsQueue)
 class NativePortMixin(tcp.Port):
-    """What both kinds of port do instead of watching the listening socket."""
+    """Accepts connections through the event loop, for TCP and UNIX ports."""
 
     factory: Any
     reactor: NativeReactor
@@ -63,13 +64,13 @@ class NativePortMixin(tcp.Port):
     _server: asyncio.AbstractServer | None = None
 
     def startReading(self) -> None:
-        # The loop closes the socket it is given, Twisted closes its own: each has one.
+        # The loop closes its socket, and Twisted closes its own, so each gets one.
         sock = self.socket.dup()
         sock.setblocking(False)
-        # The event loop listens again, and the kernel uses the latest backlog. For an adopted
-        # socket Twisted knows none: it must not become smaller than its owner made it.
+        # The event loop calls `listen` again, and the kernel uses the latest backlog. Twisted does
+        # not know the backlog of an adopted socket, which must not shrink: so use the maximum.
         backlog = self.backlog or socket.SOMAXCONN
-        # An asyncio protocol by its methods, not by inheritance.
+        # An asyncio protocol by its methods, without inheritance.
         protocol: Any = partial(NativeTransport, self)
         self._server = run_to_end(
             self.reactor.loop.create_server(protocol, sock=sock, backlog=backlog)
@@ -81,7 +82,7 @@ class NativePortMixin(tcp.Port):
             self._server = None
 
     async def close_when_drained(self) -> None:
-        """See IDrainsQueue: closing a listening socket resets every connection in its queue."""
+        """Accept the queued connections, which a close would reset, then close (IDrainsQueue)."""
         await self._stop_accepting()
         for _ in range(DRAIN_ROUNDS):
             accepted = self._accept_queued()
@@ -89,15 +90,15 @@ class NativePortMixin(tcp.Port):
                 break
             await asyncio.gather(*map(self._connect, accepted), return_exceptions=True)
         if self.connected:
-            # Not `stopListening`, which closes in a later turn: the queue is empty now.
+            # Not `stopListening`, which closes in a later turn. The queue is empty now.
             self.disconnecting = True
             self.connectionLost(connectionDone)  # type: ignore[no-untyped-call] # not typed
 
     async def _stop_accepting(self) -> None:
-        """Take the listening socket from the event loop, which first completes what it accepted."""
+        """Stop the event loop from accepting, after it has completed accepted connections."""
         server, loop = self._server, self.reactor.loop
         if isinstance(server, asyncio.base_events.Server):
-            # asyncio makes the transport of an accepted socket in a later turn, and cannot when
+            # asyncio creates the transport of an accepted socket in a later turn, which fails if
             # the server is closed by then.
             for sock in server.sockets:
                 loop.remove_reader(sock.fileno())
@@ -111,7 +112,7 @@ class NativePortMixin(tcp.Port):
             while self.connected and len(accepted) < MAX_QUEUED:
                 accepted.append(self.socket.accept()[0])
         except OSError:
-            pass  # the queue is empty, or there is no descriptor left
+            pass  # the queue is empty, or no descriptor is left
         return accepted
 
     async def _connect(self, accepted: Socket) -> None:
@@ -120,7 +121,7 @@ class NativePortMixin(tcp.Port):
         await self.reactor.loop.connect_accepted_socket(protocol, accepted)
 
     def build_address(self, address: Any) -> Any:
-        """The Twisted address of a peer or host, from what the socket module gives."""
+        """Build the Twisted address of a peer or host from an address of the socket module."""
         raise NotImplementedError
 
 
@@ -128,12 +129,12 @@ class NativePort(NativePortMixin):
     """A TCP port, IPv4 or IPv6."""
 
     def startReading(self) -> None:
-        # Accepted sockets inherit it; loops set it on some of them only.
+        # Accepted sockets inherit the option; loops set it only on some sockets.
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().startReading()
 
     def build_address(self, address: tuple[Any, ...]) -> Any:
-        """IPv4Address or IPv6Address (scope in the host, as Twisted's own ports write it)."""
+        """Build an IPv4Address, or an IPv6Address with the scope in the host, as Twisted does."""
         if len(address) == 2:
             return IPv4Address("TCP", *address)
         if address[3]:  # a scope: fe80::1%eth0
@@ -145,22 +146,22 @@ class NativePort(NativePortMixin):
 if os.name == "posix":
 
     class NativeUNIXPort(NativePortMixin, unix.Port):
-        """A UNIX port; path, mode and lock are handled by Twisted's port.
+        """A UNIX port; Twisted's port handles path, mode and lock.
 
-        What Twisted's makes of the process number in a lock is not enough: unix_path.py says why.
+        Twisted judges a lock by the process id in it, which is not enough: see unix_path.py.
         """
 
         _bindPath: bytes  # noqa: N815 # Twisted's name
         _file: tuple[int, int] | None = None
-        """The socket's file, if this port has made it; one that was adopted is its owner's."""
+        """Identity of the socket's file if this port has created it, None for an adopted socket."""
 
         def startListening(self) -> None:
             is_file = self._bindPath[:1] not in (b"", b"\0")
             if self._preexistingSocket is not None:
-                # As Twisted's TCP ports have it: the socket is its owner's, who may go on
-                # listening with it (systemd does, for the next start).
+                # As in Twisted's TCP ports: the owner of the socket may continue to listen with it
+                # (systemd does, for the next start).
                 self._shouldShutdown = False
-                # Not the default of 50 that the constructor has set.
+                # The constructor has set the default of 50.
                 self.backlog = 0
             if self._preexistingSocket is not None or not is_file:
                 super().startListening()  # type: ignore[no-untyped-call] # not typed
@@ -172,8 +173,8 @@ if os.name == "posix":
             self._file = unix_path.identity(self._bindPath)
 
         def connectionLost(self, reason: Any) -> None:
-            # Not unix.Port's: it removes whatever is at the path, another server's socket too,
-            # and systemd's.
+            # Not unix.Port's method: it removes any file at the path, even the socket of another
+            # server or of systemd.
             if self._file is not None and unix_path.identity(self._bindPath) == self._file:
                 os.unlink(self._bindPath)
             lock, self.lockFile = self.lockFile, None
@@ -181,9 +182,9 @@ if os.name == "posix":
                 try:
                     lock.unlock()
                 except (OSError, ValueError):
-                    pass  # it has gone, or is another server's by now
+                    pass  # it is gone, or belongs to another server now
             tcp.Port.connectionLost(self, reason)
 
         def build_address(self, address: str | bytes) -> Any:
-            """UNIXAddress, its name None for a peer that has not bound its socket."""
+            """Build a UNIXAddress; its name is None for a peer that has not bound its socket."""
             return UNIXAddress(address or None)

@@ -1,4 +1,4 @@
-"""Noticing the end of child processes without SIGCHLD."""
+"""Notices the end of child processes without SIGCHLD."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ if TYPE_CHECKING:
     from daphne_like.reactor.core import NativeReactor
 
 POLL_SECONDS = 0.1
-"""Between two looks at the children, where the kernel has no pidfd (macOS, Linux before 5.3)."""
+"""Time between two checks of the children where no pidfd exists (macOS, Linux before 5.3)."""
 
 
 class ProcessEnds:
-    """Has ended processes reaped.
+    """Reaps processes that have ended.
 
     uvloop takes the wake-up descriptor that Twisted's SIGCHLD handling relies on, and asyncio's
-    subprocesses take SIGCHLD itself: a pidfd depends on neither, nor does looking.
+    subprocesses take SIGCHLD itself. A pidfd and polling depend on neither.
 
     Args:
-        reactor: on whose loop to wait.
+        reactor: the reactor whose loop watches the processes.
     """
 
     def __init__(self, reactor: NativeReactor) -> None:
         self._reactor = reactor
 
     def watch(self, transport: Any) -> None:
-        """Notice the end of the process of an IProcessTransport."""
+        """Reap the process of an IProcessTransport when it ends."""
         if transport.pid is None:
             return  # ended and reaped already
         try:

@@ -1,4 +1,4 @@
-"""The way into a connection: reading, pausing, the end of the input."""
+"""The reading side of a connection: reading, pausing, the end of the input."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ReadingSide(WritingSide):
-    """The reading half of ITCPTransport: IPushProducer of the peer's octets.
+    """The reading half of ITCPTransport: an IPushProducer of the peer's octets.
 
     `data_received` is an instance attribute that holds the Twisted protocol's `dataReceived`.
     """
@@ -28,10 +28,10 @@ class ReadingSide(WritingSide):
         self._held: list[bytes] | None = None  # b"" stands for the end of the input
 
     def _start_reading(self) -> None:
-        """Take the peer's octets from now on, or hold them if the protocol does not want any.
+        """Begin to read, or hold the input if the protocol has paused its transport.
 
-        uvloop (0.23) and asyncio (3.10) read after `connection_made` even if it has paused
-        them: what comes in that one turn is held until the pause can be repeated.
+        uvloop (0.23) and asyncio (3.10) read once after `connection_made` even if it has paused
+        the transport. Input of that turn is held, and the pause is repeated in the next turn.
         """
         if self._paused or self.disconnecting:
             self._held = []
@@ -41,7 +41,7 @@ class ReadingSide(WritingSide):
             self._bind(self.protocol.dataReceived)
 
     def _bind(self, data_received: Any) -> None:
-        # The loop has looked `data_received` up already: set_protocol makes it look again.
+        # The loop has already looked `data_received` up; set_protocol makes it look again.
         self.data_received = data_received
         self._transport.set_protocol(self)
 
@@ -56,12 +56,12 @@ class ReadingSide(WritingSide):
         return self._end_of_input()
 
     def _end_of_input(self) -> bool:
-        """Tell the protocol; true if the connection stays, for writing."""
+        """Inform the protocol; return True if the connection stays open for writing."""
         self._input_ended = True
         protocol = interfaces.IHalfCloseableProtocol(self.protocol, None)
         if protocol is None:
-            # As Twisted's transports: the end of the input ends the connection, what could
-            # not be written yet is dropped.
+            # As in Twisted's transports: the end of the input ends the connection, and octets that
+            # could not be written yet are dropped.
             self._transport.abort()
             return False
         self._guard(protocol.readConnectionLost)
@@ -87,7 +87,7 @@ class ReadingSide(WritingSide):
         self.loseConnection()
 
     def _release(self) -> None:
-        """Hand on what was held, as far as the protocol wants it."""
+        """Deliver the held input until the protocol pauses its transport."""
         while self._held and not self._paused and self.connected and not self.disconnecting:
             data = self._held.pop(0)
             if data:

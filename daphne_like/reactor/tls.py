@@ -1,4 +1,4 @@
-"""STARTTLS: Twisted's TLS put between a connection and its protocol while both live."""
+"""STARTTLS: inserts Twisted's TLS between an open connection and its protocol."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from daphne_like.reactor.writing import discard
 
 @implementer(ISSLTransport)
 class SecuredTransport(NativeTransport):
-    """What a NativeTransport becomes by startTLS: everything goes through TLS.
+    """A NativeTransport after startTLS: everything goes through TLS.
 
-    It keeps its identity, so whoever holds it can no longer write a plain octet. The loop's
-    transport belongs to another NativeTransport, below the TLS layer.
+    It is the same object as before, so nobody who has a reference can still write plain text. The
+    loop's transport belongs to another NativeTransport, below the TLS layer.
 
     `_transport` is the TLS layer, an ITransport.
     """
@@ -28,7 +28,7 @@ class SecuredTransport(NativeTransport):
     __slots__ = ()
 
     def send_file(self, descriptor: int, offset: int, count: int) -> int | None:
-        """Whoever asks for ISendfileTransport must look for ISSLTransport first."""
+        """Refuse: callers must test for ISSLTransport before they use ISendfileTransport."""
         raise OSError(errno.EOPNOTSUPP, "a file would go past the TLS layer")
 
     def writeSequence(self, iovec: Any) -> None:
@@ -70,14 +70,14 @@ class SecuredTransport(NativeTransport):
         return self._below().getHost()
 
     def getHandle(self) -> Any:
-        """The OpenSSL connection, as ISSLTransport's are."""
+        """Return the OpenSSL connection (ISSLTransport)."""
         return self._transport.getHandle()
 
     def getPeerCertificate(self) -> Any:
         return self._transport.getPeerCertificate()
 
     def _below(self) -> Any:
-        """The NativeTransport under the TLS layer, as long as there is a connection."""
+        """Return the NativeTransport below the TLS layer; valid while connected."""
         return self._transport.transport
 
     def _socket(self) -> Any:
@@ -85,10 +85,10 @@ class SecuredTransport(NativeTransport):
 
 
 class Upgraded(Protocol):
-    """Stands between the TLS layer and the protocol, which is connected already.
+    """Connects the TLS layer to a protocol that already has its transport.
 
     Args:
-        transport: of the protocol; its state ends with the connection.
+        transport: the protocol's transport; it is marked as disconnected at the end.
     """
 
     def __init__(self, transport: NativeTransport) -> None:
@@ -110,14 +110,14 @@ class Upgraded(Protocol):
 
 
 def start_tls(transport: NativeTransport, context_factory: Any, *, is_client: bool) -> None:
-    """Begin a TLS handshake on a connection; its protocol stays, and so does its transport.
+    """Begin a TLS handshake on a connection, which keeps its protocol and its transport.
 
-    What was written before goes out in plain text, in front of the handshake.
+    Earlier writes are sent in plain text, before the handshake.
 
     Args:
-        transport: connected and not closing.
-        context_factory: as TLSMemoryBIOFactory takes it.
-        is_client: whether this side sends the ClientHello.
+        transport: a transport that is connected and not closing.
+        context_factory: the context factory for TLSMemoryBIOFactory.
+        is_client: True if this side sends the ClientHello.
     """
     producer, streaming = transport._producer, transport._streaming
     if producer is not None:
@@ -130,7 +130,7 @@ def start_tls(transport: NativeTransport, context_factory: Any, *, is_client: bo
     below.connected = True
     below.write = transport.write
 
-    # No wrapped factory, as in Twisted's own startTLS: the protocol is there already.
+    # No wrapped factory, as in Twisted's own startTLS, because the protocol exists already.
     clock, nothing = transport.port.reactor, cast(Any, None)
     factory = TLSMemoryBIOFactory(context_factory, is_client, nothing, clock)
     layer: Any = factory.protocol(factory, Upgraded(transport))

@@ -13,7 +13,7 @@ from daphne_like.reactor.files import SendfileTransport, can_send
 from daphne_like.reactor.writing import discard
 from daphne_like.transport_interfaces import IMemoryviewTransport, ISendfileTransport
 
-# Made once, as Twisted's own are: they take longer than the rest of most ends.
+# Created once, as in Twisted: creating a Failure takes longer than the rest of most closes.
 DONE = Failure(error.ConnectionDone())
 ABORTED = Failure(error.ConnectionAborted())
 
@@ -29,21 +29,21 @@ SENDS = (ISendfileTransport,) if can_send else ()
     *SENDS,
 )
 class NativeTransport(SendfileTransport):
-    """One accepted connection: an asyncio protocol towards the loop, ITCPTransport to Twisted.
+    """One accepted connection: an asyncio protocol to the loop, an ITCPTransport to Twisted.
 
-    `data_received` and `write` are the Twisted protocol's `dataReceived` and the loop's
-    transport's `write` themselves: no code of ours runs per read or write.
+    `data_received` is the Twisted protocol's `dataReceived`, and `write` is the `write` of the
+    loop's transport, so this class runs no code for a read or a write.
     """
 
     __slots__ = ()
 
-    # What the event loop calls.
+    # Called by the event loop.
 
     def connection_made(self, transport: Any) -> None:
         port = self.port
         self._transport = transport
         peername = transport.get_extra_info("peername")
-        # The peer, or the port, is gone before the connection was accepted.
+        # The peer or the port was gone before the connection was accepted.
         if peername is None or not port.connected:
             transport.abort()
             return
@@ -98,9 +98,9 @@ class NativeTransport(SendfileTransport):
 
 
 def raised_by_protocol(exception: BaseException) -> bool:
-    """Whether `dataReceived` raised it: the loop passes on such errors like those of the socket.
+    """Tell whether `dataReceived` raised an exception that the loop reports as the socket's.
 
-    A socket's error is an OSError that was raised in the loop itself.
+    The loop reports both in the same way. A socket's error is an OSError raised in the loop itself.
     """
     if not isinstance(exception, OSError):
         return True

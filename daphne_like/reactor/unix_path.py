@@ -1,8 +1,8 @@
-"""Whether a UNIX path is free to listen on, and what a dead server has left there.
+"""Checks that a UNIX path is free to listen on, and removes the socket of a dead server.
 
-Twisted's lock beside the socket holds the number of a process, and is held as long as any process
-has that number: in a container, where every server is process 1, for ever. Here a connection
-tells whether somebody listens.
+Twisted's lock file stores a process id and counts as held while any process has that id. In
+containers every server is process 1, so a stale lock never expires. This module connects to the
+socket instead.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ WAIT_STEP = 0.01
 
 
 def take_over(path: bytes) -> None:
-    """Remove the socket and the lock that nobody's server uses any more; others stay.
+    """Remove a socket and a lock that no server uses any more.
 
     Args:
-        path: in the file system.
+        path: path in the file system.
     Raises:
-        CannotListenError: somebody listens there, or it may be so, or it is no socket.
+        CannotListenError: a server listens there, or may listen there, or the file is not a socket.
     """
     try:
         mode = os.lstat(path).st_mode
@@ -47,10 +47,10 @@ def take_over(path: bytes) -> None:
 
 
 def refuse_if_served(path: bytes) -> None:
-    """Connect, to see whether somebody listens.
+    """Connect to the socket, and refuse the path if a server listens there.
 
     Raises:
-        CannotListenError: somebody does, or nobody can tell.
+        CannotListenError: a server listens there, or may listen there.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
         peer.setblocking(False)
@@ -59,32 +59,32 @@ def refuse_if_served(path: bytes) -> None:
         except ConnectionRefusedError:
             return
         except FileNotFoundError:
-            return  # just now it has gone
+            return  # it was removed just now
         except BlockingIOError:
-            pass  # its queue is full
+            pass  # the listen queue is full
         except OSError as error:
             raise taken(path, f"whether a server listens there cannot be told: {error.strerror}")
     raise taken(path, f"another server listens on {os.fsdecode(path)}")
 
 
 def taken(path: bytes, sentence: str) -> CannotListenError:
-    """What `listenUNIX` raises, with a sentence in the place of the system's words."""
+    """Return the exception that `listenUNIX` raises, with a sentence of its own as the reason."""
     cause = OSError(errno.EADDRINUSE, sentence)
     return CannotListenError(None, path, cause)
 
 
 @contextmanager
 def alone(path: bytes) -> Iterator[None]:
-    """Look, bind and listen while no other server of ours does so in the same directory.
+    """Keep other servers of this kind from checking and binding in the same directory meanwhile.
 
-    Between `bind` and `listen` a living server looks like a dead one. The lock is flock's on the
-    directory itself, which leaves nothing behind. systemd-tmpfiles and others lock directories
-    too, some for long: who does not get it in time does without.
+    Between `bind` and `listen` a live server looks like a dead one. The lock is `flock` on the
+    directory itself, which leaves no file behind. systemd-tmpfiles and other programs lock
+    directories too, some for long: after WAIT_SECONDS the caller continues without the lock.
     """
     try:
         directory = os.open(os.path.dirname(path) or b".", os.O_RDONLY)
     except OSError:
-        yield  # whoever binds there is told
+        yield  # binding will report the error
         return
     try:
         deadline = time.monotonic() + WAIT_SECONDS
@@ -96,18 +96,18 @@ def alone(path: bytes) -> Iterator[None]:
 
 
 def locked(directory: int) -> bool:
-    """Try to lock; false if somebody else has."""
+    """Try to lock a directory; return False if another process holds the lock."""
     try:
         fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
-        return True  # a file system without locks: waiting changes nothing
+        return True  # the file system has no locks, so waiting is useless
     return True
 
 
 def identity(path: bytes) -> tuple[int, int] | None:
-    """Which file a path leads to; None if to none."""
+    """Return device and inode of a path, or None if it does not exist."""
     try:
         found = os.lstat(path)
     except OSError:

@@ -1,4 +1,4 @@
-"""The way out of a connection: writing, producers, closing in order or at once."""
+"""The writing side of a connection: writing, producers, closing and aborting."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Sending(enum.Enum):
-    """The write side of a connection that is not being lost as a whole."""
+    """States of the writing side, apart from closing the whole connection."""
 
     OPEN = enum.auto()
     ENDING = enum.auto()
-    """Half-close is asked for; what is still written this turn, or by the producer, goes first."""
+    """A half-close was requested; writes of this turn and of the producer are still sent."""
     ENDED = enum.auto()
 
 
 def discard(_: object) -> None:
-    """Stands for `write` and `data_received` when nobody is there any more."""
+    """Ignore data: replaces `write` and `data_received` once the connection is over."""
 
 
 class WritingSide(Handle):
     """The writing half of ITCPTransport, and IConsumer.
 
-    `write` is an instance attribute that holds the loop's transport's own `write`.
+    `write` is an instance attribute that holds the `write` of the loop's transport.
     """
 
     __slots__ = (
@@ -63,17 +63,17 @@ class WritingSide(Handle):
         self.disconnected = False
         self._producer: Any = None
         self._streaming = False
-        self._pulling = False  # a look at the pull producer is due this turn
-        self._backlog = False  # the loop holds more than its high-water mark of our octets
+        self._pulling = False  # `_pull` was scheduled
+        self._backlog = False  # the loop's write buffer is above its high-water mark
         self._sending = Sending.OPEN
         self._aborted = False
-        self._failure: Failure | None = None  # what foreign code raised, if that is the end
+        self._failure: Failure | None = None  # the exception that ended the connection, if any
 
     def _soon(self, callable_: Any) -> None:
         self.port.reactor.loop.call_soon(callable_)
 
     def _guard(self, callable_: Any, *args: Any) -> None:
-        """Call into foreign code; an exception ends this connection, as Twisted's does."""
+        """Call a protocol or producer; an exception ends this connection, as in Twisted."""
         try:
             callable_(*args)
         except Exception:  # noqa: BLE001
@@ -90,7 +90,7 @@ class WritingSide(Handle):
     def writeSequence(self, iovec: Iterable[bytes | memoryview]) -> None:
         if self.write is discard:
             return
-        # asyncio's own writelines never pauses the producer (3.12 to 3.13.1, gh-127529).
+        # asyncio's writelines never pauses the producer (3.12 to 3.13.1, gh-127529).
         if self.port.reactor.gathers_writes:
             self._transport.writelines(iovec)
             if self._producer is not None and not self._streaming:
@@ -103,17 +103,18 @@ class WritingSide(Handle):
             return
         self.disconnecting = True
         self._transport.pause_reading()
-        self._soon(self._close)  # what is written in this turn still goes out
+        self._soon(self._close)  # so that writes of this turn are still sent
 
     def _close(self) -> None:
         if self.connected and not self._producer_holds():
             self._transport.close()
 
     def _producer_holds(self) -> bool:
-        """Whether a producer is to finish first: one that is paused, or that is asked for more.
+        """Tell whether a producer must finish before the close: a pull producer or a paused one.
 
-        One that is neither does not hold Twisted's transports, though ITransport.loseConnection
-        says it would; wrappers (the PROXY protocol's) close while their protocol is registered.
+        Other producers do not delay the close of Twisted's transports, although the documentation
+        of ITransport.loseConnection says so. Wrappers such as the PROXY protocol's close while
+        their protocol is registered.
         """
         return self._producer is not None and (not self._streaming or self._backlog)
 
@@ -122,7 +123,7 @@ class WritingSide(Handle):
             return
         self.disconnecting = self._aborted = True
         self.write = discard
-        sock = self._socket()  # once: uvloop makes a new object each time
+        sock = self._socket()  # called once, because uvloop creates a new object each time
         if sock.family != AF_UNIX:
             try:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
@@ -143,7 +144,7 @@ class WritingSide(Handle):
         try:
             self._transport.write_eof()
         except OSError:
-            pass  # the peer has reset the connection; reading will tell
+            pass  # the peer has reset the connection, which reading will report
         if self._transport.get_write_buffer_size() == 0:
             self._write_side_closed()
         else:
@@ -189,7 +190,7 @@ class WritingSide(Handle):
             self._soon(self._end_writing)
 
     def _write_and_pull(self, data: bytes) -> None:
-        """Stands for `write` while a pull producer is registered: each write asks for the next."""
+        """Write, then ask a pull producer for more; replaces `write` while one is registered."""
         self._transport.write(data)
         if data:
             self._pull_soon()
@@ -208,7 +209,7 @@ class WritingSide(Handle):
         else:
             self._guard(self._producer.resumeProducing)
 
-    # What the event loop calls.
+    # Called by the event loop.
 
     def pause_writing(self) -> None:
         self._backlog = True

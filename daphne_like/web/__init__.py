@@ -1,4 +1,4 @@
-"""An ASGI application inside of a tree of twisted.web resources."""
+"""An ASGI application inside a tree of twisted.web resources."""
 
 from daphne_like.web.resource import ASGIResource
 from daphne_like.web.streaming import StreamingRequest

@@ -1,6 +1,6 @@
 """A request of twisted.web as the carrier of an exchange: scope, response, end.
 
-Framing, keep-alive and HTTP/2 are twisted.web's. How the body comes in is in intake.py.
+twisted.web does framing, keep-alive and HTTP/2. intake.py reads the request body.
 """
 
 from __future__ import annotations
@@ -41,16 +41,15 @@ NO_ERROR, INTERNAL_ERROR = 0, 2
 
 @implementer(IPushProducer)
 class WebCarrier(SendPacing):
-    """One request of twisted.web; to the Server it is one of its connections.
+    """One request of twisted.web; the Server treats it as a connection.
 
     Args:
-        context: runs the application.
-        request: its head is there, and nothing of a response is out.
+        context: the server's context; it runs the application.
+        request: a request whose head has arrived and whose response has not begun.
 
     Attributes:
-        transport: what `abortConnection` ends the request of: the connection, or the stream of
-            HTTP/2.
-        addresses: as exchanges find them.
+        transport: the connection or the HTTP/2 stream; its `abortConnection` ends the request.
+        addresses: scheme, both addresses and extensions, for the exchange.
     """
 
     def __init__(self, context: ServerContext, request: Request) -> None:
@@ -62,22 +61,22 @@ class WebCarrier(SendPacing):
         self.transport = channel if self.is_stream else channel.transport
         scheme = "https" if request.isSecure() else "http"
         ends = describe_ends(channel)
-        # A stream of twisted.web's HTTP/2 (26.10) keeps its connection private.
+        # An HTTP/2 stream of twisted.web (26.10) has its connection in a private attribute.
         below = getattr(channel, "_conn", channel) if self.is_stream else channel
         tls = tls_extension_of(getattr(below, "transport", None))
-        # twisted.web's requests carry none of the extensions of a response.
+        # twisted.web cannot carry the extensions of a response.
         extensions = {} if tls is None else {"tls": Supported(tls)}
         self.addresses = dataclasses.replace(ends, scheme=scheme, extensions=extensions)
         self.exchange: Exchange | None = None
-        self._answered = False  # the response is out, or nobody is there to have it
-        self._gone = False  # twisted.web has done with the request
-        self._ending = False  # it is out when the peer has read what is written
-        self._this_turn = 0  # octets written since the event loop has come round
+        self._answered = False  # the response is complete, or the peer is gone
+        self._gone = False  # twisted.web has finished the request
+        self._ending = False  # the last octets were written; wait until the peer has read
+        self._this_turn = 0  # octets written since this request last yielded to the event loop
 
     # The request.
 
     def open(self) -> bool:
-        """Make the exchange; False if the request was refused."""
+        """Create the exchange; return False if the request was refused."""
         self.request.notifyFinish().addCallbacks(self._finished, self.connection_lost)
         has_room = self.context.connected(self)
         try:
@@ -93,12 +92,12 @@ class WebCarrier(SendPacing):
     def start(self) -> None:
         """Run the application."""
         exchange = self.exchange
-        if exchange is None or self._answered:  # gone, or refused, while the application started
+        if exchange is None or self._answered:  # ended while the application was starting
             return
         exchange.scope["state"] = self.context.lifespan_state.copy()
         self.request.registerProducer(self, True)
-        # Behind another response that the peer does not read nobody would tell (twisted 26.10:
-        # HTTPChannel.registerProducer passes on what comes, not what is).
+        # HTTPChannel.registerProducer does not tell a new producer that the transport is full
+        # already, because the peer does not read the response before this one (twisted 26.10).
         if getattr(self.channel, "_waitingForTransport", False):
             self.pauseProducing()
         self.set_timeout(Timeout.RESPONSE, exchange.time_limit)
@@ -117,13 +116,13 @@ class WebCarrier(SendPacing):
         """See Carrier."""
 
     def upgrade(self, exchange: Exchange, lines: list[bytes], protocol: Any) -> None:
-        """See Carrier; no exchange of a request that twisted.web has read asks for it."""
+        """See Carrier; never called, because a request of twisted.web is no upgrade here."""
         raise NotImplementedError
 
     # The response.
 
     def respond(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
-        """Write the head and the first of the body.
+        """Write the head and the first part of the body.
 
         Raises:
             ApplicationError: the body is longer or shorter than its Content-Length.
@@ -152,7 +151,7 @@ class WebCarrier(SendPacing):
             exchange.check_length(size, more)
 
     def _set_head(self, exchange: Exchange, size: int, more: bool) -> None:
-        """Give twisted.web the head; it writes it with the first of the body."""
+        """Pass the head to twisted.web, which sends it with the first part of the body."""
         request = self.request
         status = exchange.status
         fields: dict[bytes, list[bytes]] = {}
@@ -166,12 +165,13 @@ class WebCarrier(SendPacing):
             exchange.content_length is None
             and not more
             and status not in BODILESS
-            and (size or not exchange.head_only)  # an empty answer to HEAD says nothing of GET's
+            and (size or not exchange.head_only)  # GET's length is not known here
         ):
             fields[b"content-length"] = [b"%d" % size]
         if self.is_stream:
             fields.pop(b"upgrade", None)  # RFC 9113, 8.2.2
-        # twisted.web replaces the fields by these, which resources on the way here may have set.
+        # These replace fields of the same names that resources higher in the tree have set; their
+        # cookies stay.
         request.cookies.extend(fields.pop(b"set-cookie", ()))
         for name, values in fields.items():
             request.responseHeaders.setRawHeaders(name, values)
@@ -209,7 +209,7 @@ class WebCarrier(SendPacing):
         return None
 
     async def _write_large(self, exchange: Exchange, body: bytes, more: bool) -> None:
-        """Write a large part piece by piece, as the peer reads it: twisted.web buffers the rest."""
+        """Write a large part in pieces, as the peer reads; twisted.web would buffer all of it."""
         written = exchange.body_unblocked
         assert written is not None
         last = max(0, len(body) - 1) // MAX_WRITE_SIZE * MAX_WRITE_SIZE
@@ -228,7 +228,7 @@ class WebCarrier(SendPacing):
             waiting = self._write_part(exchange, body[last:], more)
         finally:
             if exchange.state is BODY_BLOCKED:  # cancelled
-                if begun:  # what is out can not be made whole
+                if begun:  # the part cannot be completed
                     self.abort(exchange)
                 else:
                     exchange.body_octets_sent -= len(body)
@@ -244,7 +244,7 @@ class WebCarrier(SendPacing):
         self._answer(error)
 
     def refuse(self, error: PeerError) -> None:
-        """Answer what no application sees."""
+        """Answer a request that the application never sees."""
         self.context.refused(self.client, error)
         self._answer(error)
 
@@ -272,8 +272,9 @@ class WebCarrier(SendPacing):
 
     def _abort(self, stream_error: int = INTERNAL_ERROR) -> None:
         if self.is_stream:
-            # Not now: twisted.web may be about to open the window of the stream (twisted 26.10:
-            # H2Stream.receiveDataChunk). Of a stream that we end it tells nobody.
+            # In the next turn, because twisted.web may be about to open the stream's window
+            # (twisted 26.10: H2Stream.receiveDataChunk). It does not report the end of a stream
+            # that this side resets, so `_leave` is called here.
             self.context.loop.call_soon(self._reset_stream, stream_error)
             self._leave()
         else:
@@ -283,8 +284,8 @@ class WebCarrier(SendPacing):
         if self._gone:
             return
         self._gone = True
-        # H2Stream.abortConnection says NO_ERROR (twisted 26.10), which clients take for the end
-        # of a whole body: this is what it does, with another code.
+        # H2Stream.abortConnection sends NO_ERROR (twisted 26.10), which clients take for the end
+        # of a complete body. These lines do the same with another code.
         connection, number = self.channel._conn, self.channel.streamID
         connection.conn.reset_stream(number, error)
         if connection._tryToWriteControlData():
@@ -293,7 +294,7 @@ class WebCarrier(SendPacing):
     # The end.
 
     def _close_after(self) -> None:
-        """Close the connection after this response; HTTP/2 has no need to."""
+        """Close the connection after this response; do nothing over HTTP/2."""
         if not self.is_stream:
             self.channel.persistent = False
             if not self.request.startedWriting:
@@ -311,12 +312,12 @@ class WebCarrier(SendPacing):
         self.context.disconnected(self)
 
     def _finished(self, _: object) -> None:
-        """The response is whole, and so is the request."""
+        """Handle the end of a complete request and response."""
         self._gone = True
         self.clear_timeouts()
 
     def connection_lost(self, _reason: object) -> None:
-        """The connection, or the stream, is gone."""
+        """Handle the loss of the connection or the stream."""
         self._gone = True
         self._leave()
 
@@ -331,7 +332,7 @@ class WebCarrier(SendPacing):
                 self.context.applications.peer_gone(self.exchange)
 
     def server_stops(self) -> None:
-        """See Connection; the site's connections are the site's, and idle ones unknown here."""
+        """See Connection; the Site owns its connections, and idle ones are not known here."""
         if self.exchange is not None:
             self.exchange.server_stops()
         self.close_when_idle()
@@ -357,12 +358,12 @@ class WebCarrier(SendPacing):
             self._abort()
 
     def _refuse(self, exchange: Exchange, error: PeerError) -> None:
-        """Serve no further what the client sends to an application that runs."""
+        """Refuse the rest of a request whose application is already running."""
         self.context.refused(self.client, error)
         self._give_up(exchange, error)
 
     def _give_up(self, exchange: Exchange, error: PeerError) -> None:
-        """Answer, if that is possible still."""
+        """Send an error response if no head was sent yet; otherwise abort."""
         if exchange.state is AWAITING_START or exchange.state is HEAD_BUFFERED:
             self.send_error(exchange, error)
         else:

@@ -1,4 +1,4 @@
-"""The two ways in which a request of twisted.web has its body: collected, and while it arrives."""
+"""The two ways to read a request body of twisted.web: collected in a file, or while it arrives."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TOO_LARGE = PeerError(413, "The body is too large.")
 
 
 class CollectedBody(WebCarrier):
-    """A request whose body twisted.web has in a file, which is read as the application reads."""
+    """A request whose body twisted.web has collected in a file; read as the application reads."""
 
     def _check_body(self) -> None:
         content: Any = self.request.content
@@ -65,11 +65,11 @@ class CollectedBody(WebCarrier):
 
 
 class ArrivingBody(WebCarrier):
-    """A request whose body is handed on while it arrives, as fast as the application reads.
+    """A request whose body is passed on while it arrives, as fast as the application reads.
 
     Args:
-        context: runs the application.
-        request: its body is not whole.
+        context: the server's context; it runs the application.
+        request: a request whose body is not complete.
     """
 
     def __init__(self, context: ServerContext, request: StreamingRequest) -> None:
@@ -77,8 +77,8 @@ class ArrivingBody(WebCarrier):
         self._body = request
         self._left = request.body_length
         self._reading = True
-        self._dropped = 0  # octets that came after the response
-        self._dropped_at_look = 0
+        self._dropped = 0  # octets discarded after the response
+        self._dropped_at_check = 0
         self._linger_until = NEVER
 
     def _check_body(self) -> None:
@@ -103,9 +103,9 @@ class ArrivingBody(WebCarrier):
             self._left -= len(data)
         exchange = self.exchange
         if exchange is None or self._answered:
-            self._drop(len(data))
+            self._discard(len(data))
             return
-        exchange.expects_continue = False  # it did not wait for us
+        exchange.expects_continue = False  # the peer did not wait for 100 (Continue)
         exchange.received += len(data)
         most = self.context.options.max_body_size
         if most and exchange.received > most:
@@ -113,8 +113,8 @@ class ArrivingBody(WebCarrier):
             self._refuse(exchange, TOO_LARGE)
         elif exchange.state is not COMPLETE:
             exchange.body_received(data)
-            # The end follows when nothing is left, and makes this the last event. Chunks that one
-            # read has behind many others timeout in one piece until the application reads.
+            # When nothing is left, the end follows and makes this the last event. When many events
+            # are unread, further octets are collected in one event until the application reads.
             if self._left != 0 and not exchange.has_many_events:
                 exchange.flush_body()
             if exchange.is_full:
@@ -158,14 +158,14 @@ class ArrivingBody(WebCarrier):
     def resumeProducing(self) -> None:
         super().resumeProducing()
         if not self._reading:
-            # The channel, which tells this, is about to read on whatever we wanted.
+            # The caller is the channel, which resumes reading right after this call.
             self.context.loop.call_soon(self._pause_again)
 
     def _pause_again(self) -> None:
         if not self._reading and not self._answered:
             self.transport.pauseProducing()
 
-    # Its pace.
+    # The rate of the body.
 
     def _wait_for_body(self) -> None:
         exchange = self.exchange
@@ -173,7 +173,7 @@ class ArrivingBody(WebCarrier):
             exchange.received_at_look = exchange.received
             self.set_timeout(Timeout.REQUEST_BODY, self.context.options.body_timeout)
 
-    def _look_at_body_rate(self) -> None:
+    def _check_body_rate(self) -> None:
         exchange, options = self.exchange, self.context.options
         assert exchange is not None
         waits_for_us = self._paused or not self._reading or exchange.expects_continue
@@ -188,13 +188,13 @@ class ArrivingBody(WebCarrier):
 
     def timed_out(self, timeout: Timeout) -> None:
         if timeout is Timeout.REQUEST_BODY:
-            self._look_at_body_rate()
+            self._check_body_rate()
         elif timeout is Timeout.LINGER:
-            self._look_at_lingering()
+            self._check_lingering()
         else:
             super().timed_out(timeout)
 
-    # A body that nobody wants any more.
+    # The rest of a body after the response.
 
     def _may_keep_alive(self) -> bool:
         assert self.exchange is not None
@@ -223,7 +223,7 @@ class ArrivingBody(WebCarrier):
         else:
             self._linger()
 
-    def _drop(self, size: int) -> None:
+    def _discard(self, size: int) -> None:
         if self.exchange is not None:
             self.exchange.received += size
         self._dropped += size
@@ -233,10 +233,10 @@ class ArrivingBody(WebCarrier):
             self._linger()
 
     def _linger(self) -> None:
-        """Close so that the peer can read the answer though it still sends (RFC 9112, 9.6).
+        """Close so that a peer that is still sending can read the response (RFC 9112, 9.6).
 
-        Over HTTP/2 twisted.web ends both sides of a stream together, so the end of a response
-        that did not wait for the request comes with the peer's, or as RST_STREAM (NO_ERROR).
+        Over HTTP/2 twisted.web ends both sides of a stream together. So a response that is complete
+        before its request ends with the peer's side, or with RST_STREAM (NO_ERROR).
         """
         if self._linger_until != NEVER:
             return
@@ -247,13 +247,13 @@ class ArrivingBody(WebCarrier):
             return
         self.channel.persistent = False
         if not ISSLTransport.providedBy(self.transport):
-            # A transport lets its producer finish first.
+            # Otherwise the transport would wait for its producer to finish.
             self.transport.unregisterProducer()
             self.transport.loseWriteConnection()
 
-    def _look_at_lingering(self) -> None:
-        still_busy = self._dropped > self._dropped_at_look
-        self._dropped_at_look = self._dropped
+    def _check_lingering(self) -> None:
+        still_busy = self._dropped > self._dropped_at_check
+        self._dropped_at_check = self._dropped
         if still_busy and self.context.clock() < self._linger_until:
             self.set_timeout(Timeout.LINGER, LINGER_SECONDS)
         elif self.is_stream:

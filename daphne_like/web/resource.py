@@ -1,4 +1,4 @@
-"""The resource: an application with its Server, from the reactor's start to its end."""
+"""ASGIResource: an application with its Server, from the reactor's start to its end."""
 
 from __future__ import annotations
 
@@ -26,35 +26,35 @@ UNAVAILABLE = PeerError(503, "Service unavailable.")
 
 
 class Stage(enum.Enum):
-    """Where the application's life stands."""
+    """Stages of the application."""
 
     STARTING = enum.auto()  # requests wait
     SERVING = enum.auto()
-    ENDED = enum.auto()  # or not started: requests get 503
+    ENDED = enum.auto()  # stopped, or the start failed: requests get 503
 
 
 @implementer(IStreamedResource)
 class ASGIResource:
-    """An ASGI application as a leaf of a twisted.web resource tree, as WSGIResource is for WSGI.
+    """An ASGI application as a leaf of a twisted.web resource tree, like WSGIResource for WSGI.
 
-    Everything below its place is the application's, with the place as `root_path`. The
-    application's lifespan begins when the reactor runs and ends before it has stopped, when
-    requests in flight are answered; requests that come earlier wait.
+    The application serves every path below the resource's place in the tree, which is the scope's
+    `root_path`. Its lifespan starts when the reactor runs; requests that come earlier wait. It ends
+    before the reactor stops, when the requests in flight have been answered.
 
-    In a Site with `requestFactory=StreamingRequest` the application has request bodies while
-    they arrive; in any other when they are whole.
+    In a Site with `requestFactory=StreamingRequest` the application receives request bodies while
+    they arrive; in any other Site, when they are complete.
 
     Args:
-        application: ASGI 3, ASGI 2 or WSGI; or other things that Server takes.
-        options: everything that can be chosen. Those of connections are twisted.web's, and
-            `max_connections` counts requests in flight.
-        reactor: the process's by default, which is the native one unless it has one.
+        application: ASGI 3, ASGI 2 or WSGI; or anything else that Server accepts.
+        options: the server's options. Those about connections have no effect, because twisted.web
+            serves the connections; `max_connections` limits requests in flight.
+        reactor: the process's reactor by default; if none is installed, the native one is.
     Raises:
         ConfigurationError: the reactor does not run on an asyncio event loop.
 
     Attributes:
-        asgi_server: the Server, without ports. (`server` is what twisted.web's Resource.putChild
-            sets of its children.)
+        asgi_server: the Server, without ports. (twisted.web's Resource.putChild sets the attribute
+            `server` of its children.)
     """
 
     isLeaf = True  # noqa: N815 # IResource's name
@@ -93,23 +93,23 @@ class ASGIResource:
         return NOT_DONE_YET
 
     def getChildWithDefault(self, name: bytes, request: Request) -> IResource:
-        """Not to be called: what is below a leaf is the leaf's."""
+        """Raise: a leaf has no children."""
         raise RuntimeError("Cannot get IResource children from ASGIResource")
 
     def putChild(self, path: bytes, child: IResource) -> None:
-        """Not to be called: everything below this resource is the application's."""
+        """Raise: the application serves everything below this resource."""
         raise RuntimeError("Cannot put IResource children under ASGIResource")
 
     # The application's life.
 
     def stop(self) -> Deferred[None]:
-        """End in order: finish requests in flight, then lifespan shutdown, in a bounded time.
+        """Stop in bounded time: finish requests in flight, then shut the lifespan down.
 
-        The reactor does it before it stops; call it to end this application earlier. From then
+        The reactor calls this before it stops; call it to end this application earlier. From then
         on requests get 503.
 
         Returns:
-            Fires when all is over.
+            A Deferred that fires when the stop is complete.
         """
         if self._stopping is None:
             self._stopping = self.asgi_server.loop.create_task(self._stop())
@@ -124,7 +124,7 @@ class ASGIResource:
             await self.asgi_server.startup()
         except Exception as error:
             expected = isinstance(error, ConfigurationError)
-            log.critical("%s; its resource answers 503", error, exc_info=not expected)
+            log.critical("%s; the resource returns 503", error, exc_info=not expected)
             self._change(Stage.ENDED)
             await self.asgi_server.end_lifespan()
         else:

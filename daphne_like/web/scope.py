@@ -1,4 +1,4 @@
-"""From a request of twisted.web to an exchange: its target, its place in the tree, its fields."""
+"""Turns a request of twisted.web into an exchange: target, place in the tree, fields."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ VERSIONS = {b"HTTP/1.0": "1.0", b"HTTP/1.1": "1.1", b"HTTP/2": "2"}
 
 
 def open_web_exchange(carrier: WebCarrier) -> Exchange:
-    """Check what twisted.web lets through, and make the exchange.
+    """Check what twisted.web does not check, and create the exchange.
 
-    `path` is the whole path and begins with `root_path` (ASGI H08): the place of the resource,
-    behind the option of that name, which a proxy has cut off the path.
+    `path` is the complete path and begins with `root_path` (ASGI H08). `root_path` is the option of
+    that name, which a proxy has removed from the path, followed by the place of the resource.
 
     Raises:
-        PeerError: the request is not to be served.
+        PeerError: the request is refused.
     """
     request: Any = carrier.request
     options = carrier.context.options
@@ -39,19 +39,20 @@ def open_web_exchange(carrier: WebCarrier) -> Exchange:
     path, raw_path, query_string, authority = split_target(method, target)
     place, postpath = _segments(request.prepath), _segments(request.postpath)
     if authority is None:
-        # As the tree sees it: resources that rewrite requests leave the target alone.
+        # The tree's view of the path, because resources that rewrite a request do not change its
+        # target.
         path = (place + postpath) or "/"
     fields = _checked(request.requestHeaders, carrier)
     if authority is not None:
         fields = [(n, authority if n == b"host" else v) for n, v in fields]
     name = METHODS.get(method) or method.decode("ascii")
     line = RequestLine(name, name == "HEAD", target, path, raw_path, query_string)
-    # It asks for no more of a connection than a carrier has.
+    # `open_exchange` uses only attributes that a carrier has.
     connection = cast(Any, carrier)
     exchange: Exchange = open_exchange(
         connection, line, fields, VERSIONS[request.clientproto], True
     )
-    exchange.__class__ = Exchange  # a plain one, as its scope says
+    exchange.__class__ = Exchange  # without extensions of the response, as its scope says
     scope = exchange.scope
     scope["path"] = scope["root_path"] + path
     scope["root_path"] += place.rstrip("/")
@@ -63,7 +64,7 @@ def _segments(segments: list[bytes]) -> str:
 
 
 def _checked(headers: Headers, carrier: WebCarrier) -> Fields:
-    """The fields that the application is to see; those of one name in their order.
+    """Return the checked fields for the application; fields of one name keep their order.
 
     Raises:
         PeerError: 400 or 431.

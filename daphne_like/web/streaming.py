@@ -1,6 +1,6 @@
-"""A request of twisted.web whose body a resource may have while it arrives.
+"""A request of twisted.web whose body a resource can read while it arrives.
 
-What the resource does with it is its own business; nothing here knows of ASGI.
+This module is independent of ASGI.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from daphne_like.http.h1.status_lines import CONTINUE
 
 
 class IStreamedResource(IResource):
-    """A resource that is rendered when the head of a request is there.
+    """A resource that is rendered when the head of a request has arrived.
 
-    Its `render` sets the request's `consumer` unless `body_is_whole`, and gives NOT_DONE_YET.
+    Its `render` sets the request's `consumer` unless `body_is_whole`, and returns NOT_DONE_YET.
     """
 
 
@@ -27,25 +27,25 @@ class BodyConsumer(Protocol):
     """Takes a request body while it arrives."""
 
     def body_received(self, data: bytes) -> None:
-        """A part of it, without its framing."""
+        """Take a part of the body, without its framing."""
 
     def body_complete(self) -> None:
-        """That was all."""
+        """Take the end of the body."""
 
 
 class StreamingRequest(Request):
-    """For `Site(root, requestFactory=StreamingRequest)`: streamed resources stream both ways.
+    """The request class for `Site(root, requestFactory=StreamingRequest)`.
 
-    twisted.web collects a request body before it looks for the resource (twisted#4688). This one
-    looks when the head is there. Where it finds none that is streamed it goes on as twisted.web
-    does; where looking fails, as for a `getChild` that reads the body, it looks again when the
-    body is whole.
+    twisted.web collects a request body before it looks for the resource (twisted#4688). This class
+    looks for the resource when the head has arrived. If the resource does not stream, everything
+    goes on as in twisted.web. If the look-up fails, as with a `getChild` that reads the body, it is
+    repeated when the body is complete.
 
     Attributes:
-        body_is_whole: no more of it comes.
-        body_length: of its octets as the head says; None for a chunked one.
-        expects_continue: the peer waits for 100 (Continue); the consumer's to send.
-        consumer: gets the body; set by a streamed resource.
+        body_is_whole: the whole body has arrived.
+        body_length: length of the body in octets; None for a chunked body.
+        expects_continue: the peer waits for 100 (Continue), which the consumer sends.
+        consumer: receives the body; a streamed resource sets it.
     """
 
     body_is_whole = True
@@ -53,10 +53,10 @@ class StreamingRequest(Request):
     expects_continue = False
     consumer: BodyConsumer | None = None
     _begun = False
-    _resource: Any = None  # found, and rendered when the body is whole
+    _resource: Any = None  # was found, and is rendered when the body is complete
     _channel_timeout: float | None = None
 
-    # What the channel calls.
+    # Called by the channel.
 
     def gotLength(self, length: int | None) -> None:
         if length == 0:
@@ -67,11 +67,11 @@ class StreamingRequest(Request):
         self.content = BytesIO()
         expectation = self.requestHeaders.getRawHeaders(b"expect", [b""])[0]
         if expectation.lower() == b"100-continue" and isinstance(self.channel, HTTPChannel):
-            # The channel would send 100 as soon as this returns, whether anybody wants the body
-            # or not. Over HTTP/2 it has its way: there this is called before all fields are here.
+            # The channel would send 100 as soon as this returns, even if nobody reads the body.
+            # Over HTTP/2 it still does, because there not all fields have arrived at this point.
             self.requestHeaders.removeHeader(b"expect")
             self.expects_continue = True
-        # Not now: the channel is not yet where it can take an answer.
+        # In the next turn, because the channel cannot take a response yet.
         cast(Any, self.channel).site.reactor.callLater(0, self._begin)
 
     def handleContentChunk(self, data: bytes) -> None:
@@ -107,7 +107,7 @@ class StreamingRequest(Request):
         super().requestReceived(*_request_line(self.channel))
         if self.consumer is not None:
             if isinstance(self.channel, HTTPChannel):
-                # It measures the peer's silence, also when it is us that do not read.
+                # The channel's timeout also runs while this side does not read.
                 self._channel_timeout = self.channel.setTimeout(None)
         elif not self.finished:
             if self.expects_continue:
@@ -115,24 +115,24 @@ class StreamingRequest(Request):
             super().gotLength(self.body_length)
 
     def process(self) -> None:
-        """Find the resource, or render the one that was found with the head."""
+        """Find the resource, or render the resource that was found after the head."""
         if self._resource is None:
             super().process()
             return
         try:
             super().render(self._resource)
-        except BaseException:  # noqa: BLE001 # as twisted.web's own, which is passed by
+        except BaseException:  # noqa: BLE001 # as in the method of twisted.web
             self.processingFailed(Failure())
 
     def render(self, resrc: Any) -> None:
-        """Render a streamed resource, and others with the whole body."""
+        """Render a streamed resource at once, and any other when the body is complete."""
         if self.body_is_whole or IStreamedResource.providedBy(_original(resrc)):
             super().render(resrc)
         else:
             self._resource = resrc
 
     def processingFailed(self, reason: Failure) -> Failure:
-        """Answer 500, unless another try follows when the body is whole."""
+        """Answer 500, unless the look-up is repeated when the body is complete."""
         if self.body_is_whole or self.consumer is not None:
             return cast(Failure, super().processingFailed(reason))
         return reason
@@ -140,12 +140,12 @@ class StreamingRequest(Request):
     # The end.
 
     def finish(self) -> None:
-        """Send the end of the response; the channel goes on when the request, too, is whole."""
+        """Send the end of the response; the channel continues when the request is complete too."""
         if self.body_is_whole:
             self._give_back_channel()
         else:
-            # The channel reads this request's body still. Of a queued request `finish` sends
-            # all, and leaves the channel's next request for later.
+            # The channel is still reading this request's body. For a queued request `finish` sends
+            # the rest of the response and does not start the channel's next request.
             self.queued = True
         super().finish()
 
@@ -162,9 +162,9 @@ def _original(resource: Any) -> Any:
 
 
 def _request_line(channel: Any) -> tuple[bytes, bytes, bytes]:
-    """Method, target and version of the request whose head has arrived."""
+    """Return method, target and version of the request whose head has arrived."""
     if isinstance(channel, HTTPChannel):
-        # HTTPChannel tells them only with the whole request (twisted 26.10); this is the one
-        # place where their private names are read. Gone when twisted#4688 is done.
+        # HTTPChannel passes these on only with the complete request (twisted 26.10); their private
+        # names are read only here. Remove this when twisted#4688 is done.
         return channel._command, channel._path, channel._version
     return channel.command, channel.path, b"HTTP/2"
