@@ -11,9 +11,11 @@ import pytest
 
 from tests.support.memory import Memory
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # `sh -c "pytest &"`: whatever a test starts would ignore it, too.
+# Programs that a test starts would ignore these signals, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as under `sh -c "pytest &"`
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # as under nohup
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 REAL = ("conformance", "django", "loopback", "testing")
 """Folders whose tests run processes, browsers and proxies, all with deadlines of their own."""

@@ -244,7 +244,8 @@ class TestDaemon:
         found = {event["log_namespace"]: event for event in events(running.log)}
         assert found["site"]["text"] == "a warning of the application's\nwith two lines"
         assert found["site"]["log_level"]["name"] == "warn"
-        assert found["daphne_like.access"]["text"].endswith('"GET /raises" 500 0')
+        line, _, _seconds = found["daphne_like.access"]["text"].rpartition(" ")
+        assert line.endswith('"GET /raises" 500 22')
         (failed,) = [event for event in events(running.log) if event.get("log_failure")]
         assert failed["log_level"]["name"] == "error"
         assert "ValueError" in failed["log_failure"]["type"]["__name__"]
