@@ -188,7 +188,7 @@ class Applications:
         is_told = grace.cancelled <= MAX_TOLD_CANCELLATIONS
         try:  # before the cancellation, because a cancelled future forgets its executor
             where = self.describe_stuck(protocol) if is_told else ""
-            replaced = threads.succeed(executor_kept_by(task))
+            replaced = threads.replace_executor(executor_kept_by(task))
         finally:
             task.cancel()
         if is_told:

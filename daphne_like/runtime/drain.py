@@ -39,7 +39,7 @@ FORCED_SECONDS = 1.0
 """Seconds for lifespan shutdown after a second signal."""
 
 
-class Listening(Protocol):
+class DrainablePorts(Protocol):
     """The interface of a server's ports that the drain uses."""
 
     def handshakes(self) -> list[Any]:
@@ -71,7 +71,7 @@ class Drain:
         self,
         context: ServerContext,
         connections: Connections,
-        ports: Sequence[Listening],
+        ports: Sequence[DrainablePorts],
         lifecycle: Lifecycle,
         end_lifespan: Callable[[float | None], Awaitable[None]],
     ) -> None:

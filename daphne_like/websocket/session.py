@@ -118,7 +118,7 @@ class Session(Exchange):
             raise ApplicationError(f"send: expected a dict with 'type', got {message!r:.80}")
         protocol = self.protocol
         if protocol is None:
-            return self._answer(kind, message)
+            return self._respond_to_handshake(kind, message)
         if kind == SEND:
             text = message.get("text")
             octets = message.get("bytes")
@@ -143,7 +143,7 @@ class Session(Exchange):
             raise ApplicationError(f"{ACCEPT}: expected once, got a second one")
         raise ApplicationError(f"send: expected {SEND} or {CLOSE}, got {kind!r:.80}")
 
-    def _answer(self, kind: Any, message: dict[str, Any]) -> Awaitable[None] | None:
+    def _respond_to_handshake(self, kind: Any, message: dict[str, Any]) -> Awaitable[None] | None:
         """Handle the application's response to the opening handshake."""
         if isinstance(kind, str) and kind.startswith(DENIAL):
             try:

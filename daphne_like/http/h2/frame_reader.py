@@ -41,8 +41,8 @@ KNOWN_SETTINGS = frozenset(SettingCodes)
 LAYOUT = struct.Struct(">BHBBI")
 """Layout of a frame's head: upper octet and lower two octets of the length, type, flags, stream
 (4.1)."""
-frame_head = LAYOUT.pack
-parts_of_head = LAYOUT.unpack_from
+pack_frame_head = LAYOUT.pack
+unpack_frame_head = LAYOUT.unpack_from
 
 
 class FrameReader:
@@ -99,7 +99,7 @@ class FrameReader:
         start = at + FRAME_HEAD
         if len(data) < start:
             return None
-        upper, size, kind, flags, number = parts_of_head(data, at)
+        upper, size, kind, flags, number = unpack_frame_head(data, at)
         if kind != HEADERS:
             return None
         end = start + size
@@ -137,7 +137,7 @@ class FrameReader:
         start = at + FRAME_HEAD
         if len(data) < start:
             return None
-        upper, size, kind, flags, number = parts_of_head(data, at)
+        upper, size, kind, flags, number = unpack_frame_head(data, at)
         end = start + size
         if (
             kind != DATA
@@ -178,7 +178,7 @@ class FrameReader:
             return None
         while len(self._data) - self._at >= FRAME_HEAD:
             data, at = self._data, self._at
-            upper, lower, kind, flags, _ = parts_of_head(data, at)
+            upper, lower, kind, flags, _ = unpack_frame_head(data, at)
             size = (upper << 16) + lower
             self._check_head(size, kind, flags)
             end = at + FRAME_HEAD + size

@@ -34,7 +34,7 @@ from daphne_like.http.h2.frame_reader import (
     MAX_FRAME_SIZE,
     WINDOW_UPDATE,
     FrameReader,
-    frame_head,
+    pack_frame_head,
 )
 from daphne_like.http.h2.hpack_cache import CachedDecoder, StatelessEncoder, encoded_section
 
@@ -339,15 +339,15 @@ class StateMachine(H2Connection):
             return False
         if size:
             self._out += (
-                frame_head(0, len(block), HEADERS, END_HEADERS, number),
+                pack_frame_head(0, len(block), HEADERS, END_HEADERS, number),
                 block,
-                frame_head(0, size, DATA, END_STREAM, number),
+                pack_frame_head(0, size, DATA, END_STREAM, number),
                 body,
             )
             self.outbound_flow_control_window = window - size
         else:
             self._out += (
-                frame_head(0, len(block), HEADERS, END_HEADERS | END_STREAM, number),
+                pack_frame_head(0, len(block), HEADERS, END_HEADERS | END_STREAM, number),
                 block,
             )
         self._release(stream, SENT_END)
@@ -425,7 +425,7 @@ class StateMachine(H2Connection):
         if self._data_to_send:
             out.append(super().data_to_send())
         size = len(payload)
-        out.append(frame_head(0, size, kind, flags, number))
+        out.append(pack_frame_head(0, size, kind, flags, number))
         out.append(payload)
 
     def parts_to_send(self) -> list[bytes | memoryview]:

@@ -13,7 +13,7 @@ from zope.interface import implementer
 if TYPE_CHECKING:
     from daphne_like.http.h2.stream import HTTP2Stream
 
-HIGH_WATER = 65536
+TUNNEL_HIGH_WATER = 65536
 """Octets waiting for room in the peer's window from which the producer is paused."""
 
 
@@ -113,7 +113,7 @@ class Tunnel:
         if (
             not self._asked_to_pause
             and self._producer is not None
-            and len(self._out) + len(stream.pending or b"") >= HIGH_WATER
+            and len(self._out) + len(stream.pending or b"") >= TUNNEL_HIGH_WATER
         ):
             self._asked_to_pause = True
             self._producer.pauseProducing()

@@ -48,7 +48,7 @@ def occupying(executor: object) -> tuple[str, list[FrameType]] | None:
     return next(((name, frames) for _, name, frames, _ in _at_work() if name in names), None)
 
 
-def succeed(executor: object) -> bool:
+def replace_executor(executor: object) -> bool:
     """Replace asgiref's single thread with a new one, because a call blocks it permanently.
 
     That thread runs all thread-sensitive code of all consumers, one call after the other. A call
