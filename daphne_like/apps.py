@@ -9,7 +9,7 @@ from daphne_like.checks import check_daphne_beside, check_order
 
 
 class DaphneLikeConfig(AppConfig):  # type: ignore[misc] # Django has no types
-    """Registers the system checks; the runserver command is found by its place."""
+    """Registers the system checks; Django finds the runserver command by its path."""
 
     name = "daphne_like"
     verbose_name = "daphne-like"

@@ -1,4 +1,4 @@
-"""A dict that forgets everything when it is full."""
+"""A dict with a bounded number of entries."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ Value = TypeVar("Value")
 
 
 class BoundedCache(dict[Key, Value]):
-    """Results by their inputs, at most `max_entries` of them.
+    """A mapping from inputs to results with at most `max_entries` entries.
 
-    A full cache is emptied before the next entry, which costs nothing per lookup: readers use the
-    methods of dict, and only `store` counts. Whoever stores bounds the size of an entry.
+    A full cache is emptied before the next entry is stored. This costs nothing per lookup: readers
+    use the methods of dict, and only `store` counts entries. Callers bound the size of an entry.
 
     Args:
-        max_entries: entries from which `store` empties the cache first.
+        max_entries: number of entries at which `store` first empties the cache.
     """
 
     __slots__ = ("max_entries",)
@@ -25,7 +25,7 @@ class BoundedCache(dict[Key, Value]):
         self.max_entries = max_entries
 
     def store(self, key: Key, value: Value) -> Value:
-        """Remember a value, and return it."""
+        """Store a value and return it."""
         if len(self) >= self.max_entries:
             self.clear()
         self[key] = value

@@ -1,4 +1,4 @@
-"""Django's system checks of where this app stands in INSTALLED_APPS."""
+"""Django system checks for the position of this app in INSTALLED_APPS."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ OURS, STATICFILES, DAPHNE = "daphne_like", "django.contrib.staticfiles", "daphne
 
 
 def check_order(app_configs: Any = None, **_more: Any) -> list[CheckMessage]:
-    """Refuse an order in which runserver is that of staticfiles (daphne_like.E001).
+    """Refuse an order in which the runserver of staticfiles wins (daphne_like.E001).
 
-    Django takes a command from the first app that has it.
+    Django takes a command from the first app that provides it.
     """
     names = _installed()
     if STATICFILES not in names or names.index(OURS) < names.index(STATICFILES):
@@ -29,16 +29,16 @@ def check_order(app_configs: Any = None, **_more: Any) -> list[CheckMessage]:
 
 
 check_daphne_installed = check_order
-"""The name of Daphne's check of the same order, for projects that import it."""
+"""Daphne's name for the same check, for projects that import it."""
 
 
 def check_daphne_beside(app_configs: Any = None, **_more: Any) -> list[CheckMessage]:
     """Warn when Daphne's app is in INSTALLED_APPS too (daphne_like.W001).
 
-    Both replace runserver, and Daphne's app installs its own Twisted reactor as soon as it is
-    loaded, so the order counts for that as well. The package alone, without its app, replaces
-    nothing (Channels' tests import it) and is no reason to warn. Its version is asked of the
-    installed distributions, not of `import daphne`, which our stand-in for tests may answer.
+    Both apps replace runserver, and Daphne's app installs its own Twisted reactor as soon as it is
+    loaded, so the order matters for the reactor too. The package alone, without its app, replaces
+    nothing (Channels' tests import it) and causes no warning. The version comes from the installed
+    distributions, because `import daphne` may find this package's substitute for tests.
     """
     names = _installed()
     if DAPHNE not in names:

@@ -1,4 +1,4 @@
-"""Daphne's name for the module of the command; the code is in launch/command.py."""
+"""The module of the command by Daphne's name; the code is in launch/command.py."""
 
 from daphne_like.launch.command import CommandLineInterface
 

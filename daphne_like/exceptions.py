@@ -1,18 +1,18 @@
-"""The errors of the server, by whose fault they are; each carries the answer it is owed."""
+"""The errors of the server, by cause (peer, application, configuration), with their responses."""
 
 from __future__ import annotations
 
 
 class DaphneLikeError(Exception):
-    """Root of every error that this package raises."""
+    """Base class of every error that this package raises."""
 
 
 class PeerError(DaphneLikeError):
-    """The peer broke a rule of its protocol; logged by observe/refusals.py, without a traceback.
+    """The peer broke a rule of its protocol; logged by observe/refusals.py without a traceback.
 
     Attributes:
-        status: the HTTP status the peer is owed, 400 to 505.
-        text: the whole body of the answer, ASCII; it never repeats what the peer sent.
+        status: HTTP status of the response, 400 to 505.
+        text: whole body of the response, in ASCII; it never repeats data from the peer.
         lines: field lines that belong to the status, each with its CRLF (Allow for a 405).
     """
 
@@ -27,8 +27,8 @@ class FrameError(DaphneLikeError):
     """The peer broke a rule of an open WebSocket; logged at DEBUG, never with a traceback.
 
     Attributes:
-        close_code: that the peer is owed (RFC 6455, 7.4.1).
-        reason: the text beside it.
+        close_code: close code to send (RFC 6455, 7.4.1).
+        reason: text to send with the close code.
     """
 
     def __init__(self, close_code: int, reason: str) -> None:
@@ -38,22 +38,22 @@ class FrameError(DaphneLikeError):
 
 
 class ApplicationError(DaphneLikeError, ValueError):
-    """The application sent what ASGI does not allow; raised at its `await send(...)`.
+    """The application sent a message that ASGI does not allow; raised by its `await send(...)`.
 
-    A ValueError too, because that is what applications written for Daphne catch.
+    It is also a ValueError, because applications written for Daphne catch that.
     """
 
 
 class ConnectionClosed(DaphneLikeError, OSError):
-    """`send` after the connection was closed (ASGI H30); not an error where it comes out."""
+    """`send` after the connection was closed (ASGI H30); not logged as an application's error."""
 
 
 class ConfigurationError(DaphneLikeError):
     """An option, an import or the environment is wrong; one sentence for standard error.
 
     Attributes:
-        exit_status: of the process, 2 unless the cause has its own.
-        detail: text to show under the sentence (the application's own traceback), or "".
+        exit_status: exit status of the process, 2 unless the cause has its own.
+        detail: additional text (the application's own traceback), or "".
     """
 
     def __init__(self, sentence: str, *, exit_status: int = 2, detail: str = "") -> None:

@@ -1,7 +1,7 @@
-"""The pytest plug-in: the fixture `daphne_like_server`, and the stand-in for Daphne.
+"""The pytest plug-in: the fixture `daphne_like_server` and the substitute for `daphne.testing`.
 
-Every pytest run of every user imports this module: it imports nothing that takes time, and no
-module of the server before a test asks for one.
+Every pytest run of every user imports this module. So it imports nothing slow, and no module of the
+server before a test uses the fixture.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from daphne_like.testing.stand_in import stand_in_for_daphne
 if TYPE_CHECKING:
     from daphne_like.testing.running import RunningServer
 
-# Here and not in a hook: conftest modules import channels.testing before any hook of ours runs.
+# Called at import, because conftest modules import channels.testing before any hook runs.
 stand_in_for_daphne()
 
 
 @pytest.fixture
 def daphne_like_server() -> Iterator[Callable[..., RunningServer]]:
-    """Starts real servers that end with the test: `daphne_like_server(application, **options)`.
+    """Start real servers that stop at the end of the test.
 
-    An application is an object or "module:attribute"; options are those of the command, by name.
-    The server has `url`, `ws_url`, `host`, `port` and `log`. It runs in a process of its own: see
+    Call it with `daphne_like_server(application, **options)`. The application is an object or
+    "module:attribute"; the options are those of the command, by name. The returned server has
+    `url`, `ws_url`, `host`, `port` and `log`. It runs in a separate process: see
     `daphne_like.testing.RunningServer`.
     """
     from daphne_like.testing.running import DidNotStart, RunningServer
@@ -41,7 +42,7 @@ def daphne_like_server() -> Iterator[Callable[..., RunningServer]]:
         else:
             servers.append(server)
             return server
-        # Here and not above: within the except block pytest would print the error behind it too.
+        # Fail outside the except block: inside it, pytest would print the first error as well.
         pytest.fail(cause, pytrace=False)
 
     yield start

@@ -1,4 +1,4 @@
-"""The Server: the names that Daphne's users know, the parts wired together, delegation."""
+"""The Server: connects the parts, and offers the attributes and methods of Daphne's Server."""
 
 from __future__ import annotations
 
@@ -46,33 +46,33 @@ log = logging.getLogger("daphne_like.server")
 LOOP_STOPPED_STATUS = 1
 
 _with_threads: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
-"""Event loops whose default executor has the size of ASGI_THREADS, also for the next server."""
+"""Event loops whose default executor has ASGI_THREADS threads already."""
 
 
 class Server:
     """An ASGI server in a process with a Twisted reactor on an asyncio event loop.
 
-    Options are attributes by their names, as in Daphne's Server: `server.http_timeout`.
+    Every option is an attribute, as in Daphne's Server: `server.http_timeout`.
 
     Args:
-        application: ASGI 3, ASGI 2 or WSGI; `interface` says which, or finds out.
+        application: ASGI 3, ASGI 2 or WSGI; the option `interface` names or detects the kind.
         endpoints: Twisted endpoint strings, at least one.
-        signal_handlers: let SIGINT and SIGTERM stop the server; not outside the main thread.
+        signal_handlers: let SIGINT and SIGTERM stop the server; only in the main thread.
         action_logger: called with ("http", "complete", details) for each exchange, and with
             ("websocket", "connecting", "connected", "rejected" or "disconnected", details).
-        ready_callable: called when the server accepts connections, with the server if it takes
-            an argument, else without, as by Daphne.
-        options: everything that can be chosen; default values where left out.
-        settings: single options by name, as Daphne's constructor takes them: with -1 and 0 for
-            "no limit", too, which is None in `options` and in the attribute of the name.
+        ready_callable: called when the server accepts connections; gets the server if it takes
+            an argument, and no argument otherwise, as in Daphne.
+        options: the options; defaults if omitted.
+        settings: single options by name, as for Daphne's constructor: -1 and 0 also mean
+            "no limit", which is None in `options` and in the attributes.
 
     Attributes:
-        listening_addresses: (host, port) or (path, None) for each port, once it listens.
+        listening_addresses: (host, port) or (path, None) for each listening port.
         redirect_addresses: the same for the ports of `--https-redirect`.
-        connections: live ones.
+        connections: open connections.
         instances: exchange or session -> the task of its application.
-        context: what connections know of the server.
-        exit_status: for the process, after `run`.
+        context: the part of the server that connections use.
+        exit_status: exit status for the process, after `run`.
     """
 
     def __init__(
@@ -142,14 +142,14 @@ class Server:
         self.clock: Callable[[], float]
 
     def _unless_overridden(self, name: str, delegate: Any) -> Any:
-        """Return the delegate of a method, or the method itself where a subclass has its own.
+        """Return the delegate of a method, or the method itself if a subclass overrides it.
 
-        Calling the delegate spares one call per request or message.
+        Calling the delegate directly saves one call per request or message.
         """
         return delegate if getattr(type(self), name) is OWN[name] else getattr(self, name)
 
     def load(self, application: Any) -> None:
-        """Serve another application, which is called as `interface` says; before `startup` only."""
+        """Set the application, adapted to ASGI 3 as `interface` says; only before `startup`."""
         options = self.options
         self.application = self.applications.application = as_asgi3(
             application, options.interface, options.wsgi_threads
@@ -161,13 +161,12 @@ class Server:
             return getattr(self.options, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-    # Running.
-
     def run(self) -> None:
-        """Serve until the reactor stops; then `exit_status` tells how it went.
+        """Serve until the reactor stops, and set `exit_status`.
 
         Raises:
-            ConfigurationError: no endpoints, an unusable one, or a reactor on no asyncio loop.
+            ConfigurationError: no endpoint is given, an endpoint is unusable, or the reactor does
+                not run on an asyncio event loop.
         """
         self._must_have_endpoints()
         reactors.require()
@@ -190,7 +189,7 @@ class Server:
             put_back()
 
     def _run_to_the_end(self) -> None:
-        """Stop in order, though the application has stopped the event loop (`loop.stop()`)."""
+        """Stop gracefully even if the application has stopped the event loop (`loop.stop()`)."""
         while self.reactor.running:
             if not self.stopping:
                 log.critical("The application has stopped the event loop: stopping the server")
@@ -199,7 +198,7 @@ class Server:
             self.loop.run_forever()
 
     def attach(self, reactor: Any) -> None:
-        """Take the reactor and its event loop; nothing runs yet."""
+        """Set the reactor and its event loop; nothing runs yet."""
         self.reactor = reactor
         loop = reactors.event_loop(reactor)
         asyncio.set_event_loop(loop)
@@ -211,14 +210,14 @@ class Server:
         clock: Callable[[], float],
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """Run applications on this event loop, and deadlines by this clock.
+        """Set the event loop for applications and the clock for deadlines.
 
         Args:
-            loop: of the reactor.
-            clock: seconds, monotonic.
-            wall_clock: seconds since 1970, for the Date field.
+            loop: the reactor's event loop.
+            clock: returns monotonic seconds.
+            wall_clock: returns seconds since 1970, for the Date field.
         Raises:
-            ConfigurationError: ASGI_THREADS is in the environment, and is not a number of threads.
+            ConfigurationError: ASGI_THREADS in the environment is not a number of threads.
         """
         forked.serve_here()
         self.loop = loop
@@ -234,13 +233,13 @@ class Server:
         self._default_fields.refresh()
 
     async def start(self) -> None:
-        """Bind, start the application, then accept: what `run` does, for an event loop that runs.
+        """Bind the ports, start the application, then accept, on a running event loop.
 
-        In this order a taken port costs no start of the application, and clients that connect
-        while it starts wait in the listen queue (ASGI L05, L06).
+        Binding first means that the application is not started in vain if a port is in use, and
+        that clients who connect during its startup wait in the listen queue (ASGI L05, L06).
 
         Raises:
-            ConfigurationError: a port cannot be had, or the application does not start.
+            ConfigurationError: a port cannot be bound, or the application does not start.
         """
         await self.bind().asFuture(self.loop)
         await self.startup()
@@ -252,9 +251,9 @@ class Server:
         """Listen on every endpoint; clients wait in the listen queue until `accept`.
 
         Returns:
-            A Deferred that has fired already with all of Twisted's endpoints and ours.
+            A Deferred, which has already fired for the endpoints of Twisted and of this package.
         Raises:
-            ConfigurationError: one of them cannot be had; the others are given back.
+            ConfigurationError: an endpoint cannot be bound; the ports bound before are closed.
         """
         self._must_have_endpoints()
         self._parse_endpoints()
@@ -276,19 +275,19 @@ class Server:
         self.redirect_ports.parse(self.reactor)
 
     def _redirect_factory(self) -> HTTPFactory:
-        """Return the factory for `--https-redirect`: only its application is another one."""
+        """Return the factory for `--https-redirect`, which differs only in its application."""
         redirects = self.applications.sibling(RedirectToHTTPS(self.ports.find_tls_port))
         return HTTPFactory(
             self.lifecycle.share(applications=redirects, create_application=redirects.create)
         )
 
     async def startup(self) -> None:
-        """Start the periodic checks, and the application: its lifespan (ASGI L05).
+        """Start the periodic checks and the application's lifespan (ASGI L05).
 
         Raises:
-            ConfigurationError: its startup failed, or took too long.
+            ConfigurationError: the startup failed or took too long.
         """
-        self.applications.keep_context()  # with what has been set since `use_loop`
+        self.applications.keep_context()  # includes variables set since `use_loop`
         self.lifecycle.enter(Stage.STARTING)
         self.lifecycle.start_ticking(self.loop)
         if self.options.stall_warning:
@@ -300,7 +299,7 @@ class Server:
             await self._lifespan.startup(self.options.lifespan_timeout)
 
     def accept(self) -> None:
-        """Serve all who connect from now on, on all ports that are bound."""
+        """Accept connections on all bound ports."""
         self.lifecycle.enter(Stage.SERVING)
         self.ports.open()
         self.redirect_ports.open()
@@ -309,30 +308,30 @@ class Server:
 
     @property
     def can_reload(self) -> bool:
-        """Whether an endpoint has read files that `reload` reads again."""
+        """True if any endpoint has files that `reload` reads again."""
         return self.ports.can_reload
 
     def reload(self) -> None:
-        """Read the certificates of all endpoints anew; connections keep those they have."""
+        """Reload the certificates of all endpoints; open connections keep their certificates."""
         self.ports.reload()
 
     @staticmethod
     def reopen_logs() -> None:
-        """Open the file of the access log anew."""
+        """Reopen the file of the access log."""
         access.reopen()
 
     async def drain(self) -> None:
-        """End in order: accept nothing, finish what is in flight, then lifespan shutdown.
+        """Stop gracefully: accept nothing, finish open requests, then send lifespan shutdown.
 
-        Bounded by the options' times (docs/discussion/stopping.rst).
+        The options bound the time of each step (docs/discussion/stopping.rst).
         """
         await self.drainer.run()
 
     async def end_lifespan(self, timeout: float | None = None) -> None:
-        """The last thing a server does: lifespan shutdown (ASGI L08), and no more checks.
+        """Send lifespan shutdown (ASGI L08) and end the periodic checks; the last step of a stop.
 
         Args:
-            timeout: seconds; the option's by default.
+            timeout: seconds; by default the option `lifespan_timeout`.
         """
         if self._lifespan is not None:
             await self._lifespan.shutdown(timeout or self.options.lifespan_timeout)
@@ -342,9 +341,10 @@ class Server:
         refusals.limit.sum_up(at_once=True)
 
     def stop(self) -> None:
-        """End what serves, from any thread: the reactor after `run`; what is in flight is finished.
+        """Stop gracefully; may be called from any thread.
 
-        Whoever starts a server in another way sets `end`, which is called in the reactor's thread.
+        After `run`, this stops the reactor. Callers that start the server in another way set `end`,
+        which is called in the reactor's thread.
         """
         if self.end is not None:
             self.reactor.callFromThread(self.end)
@@ -355,7 +355,7 @@ class Server:
         try:
             self.reactor.stop()
         except ReactorNotRunning:
-            pass  # on its way already
+            pass  # the stop has begun already
 
     def _force(self) -> None:
         self.reactor.callFromThread(self.drainer.force)
@@ -380,7 +380,7 @@ class Server:
         try:
             await self.start()
         except ConfigurationError as error:
-            if self.stopping:  # which has cancelled the startup
+            if self.stopping:  # the stop has cancelled the startup
                 return
             if error.exit_status == CANNOT_LISTEN_STATUS:
                 self.listen_error(Failure(error))
@@ -397,22 +397,22 @@ class Server:
         self.stop()
 
     def listen_success(self, port: Any) -> None:
-        """Register a port that listens; those of socket-activated descriptors come the same way."""
+        """Register a listening port; ports of inherited sockets are registered here too."""
         self.ports.add(port)
 
     def listen_error(self, failure: Failure) -> None:
-        """End the start of the server: a port cannot be had.
+        """Give up the start of the server because a port cannot be bound.
 
         Args:
-            failure: of a ConfigurationError, which says in a sentence which and why.
+            failure: failure with a ConfigurationError, whose text names the port and the cause.
         """
         self._give_up(failure.getErrorMessage(), CANNOT_LISTEN_STATUS)
 
-    # What Daphne's users read.
+    # Attributes of Daphne's Server.
 
     @property
     def stopping(self) -> bool:
-        """Whether a stop has begun."""
+        """True if a stop has begun."""
         return self.lifecycle.is_stopping
 
     @property
@@ -422,94 +422,93 @@ class Server:
 
     @property
     def listening_addresses(self) -> list[Address]:
-        """Where the server listens."""
+        """Addresses on which the server listens."""
         return self.ports.addresses
 
     @property
     def redirect_addresses(self) -> list[Address]:
-        """Where `--https-redirect` listens."""
+        """Addresses on which `--https-redirect` listens."""
         return self.redirect_ports.addresses
 
     @property
     def instances(self) -> dict[Any, asyncio.Task[None]]:
-        """The running applications."""
+        """Running application instances."""
         return self.applications.running
 
-    # What connections call, and subclasses override.
+    # Methods that connections call and subclasses may override.
 
     def protocol_connected(self, protocol: Connection) -> bool:
-        """Register a connection; return False when there is no room for it."""
+        """Register a connection; return False if the maximum number is open."""
         return self.connections.admit(protocol)
 
     def protocol_disconnected(self, protocol: Connection) -> None:
-        """Forget a connection that is gone."""
+        """Unregister a closed connection."""
         self.connections.discard(protocol)
 
     def create_application(
         self, protocol: Any, scope: dict[str, Any], input_type: type[InputQueue] = InputQueue
     ) -> InputQueue:
-        """Run an application instance for a scope; what is put into the queue, it receives.
+        """Run an application instance for a scope; events put into the returned queue reach it.
 
         The instance starts in a copy of the server's context. It does not inherit the context of
         the caller, because the caller may be another application's task: the end of one response
         starts the next pipelined request.
 
         Args:
-            protocol: an exchange, or a session: takes the messages, and is told the end.
-            scope: a fresh dict.
-            input_type: of the queue, by what the events hold.
+            protocol: exchange or session that handles the instance's messages and its end.
+            scope: a new dict.
+            input_type: class of the queue, which depends on the kind of events.
         Returns:
             The instance's input, an asyncio.Queue of ASGI events.
         """
         return self.applications.create(protocol, scope, input_type)
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
-        """Carry one message of an application to its exchange or session.
+        """Pass one message of an application to its exchange or session.
 
-        Returns when the transport has room again, or the connection is closed (ASGI C09).
+        Return when the transport has room again or the connection is closed (ASGI C09).
 
         Raises:
-            ApplicationError: the message is not one that ASGI allows here.
-            ConnectionClosed: the connection is gone, and the application knows, or has had time to
-                hear of it: see DisconnectGrace.
+            ApplicationError: ASGI does not allow this message here.
+            ConnectionClosed: the connection is gone, and the application has received the
+                disconnect event or has had time to: see DisconnectGrace.
         """
         await self.applications.reply(protocol, message)
 
     def application_checker(self) -> None:
-        """Cancel applications that stay after their peer has gone; reap what ended unseen.
+        """Cancel applications that still run long after their peer has gone; reap ended ones.
 
-        May be called at any time, twice too.
+        May be called at any time and repeatedly.
         """
         self.applications.reap()
 
     def timeout_checker(self) -> None:
-        """Enforce the deadlines of all connections. May be called at any time, twice too."""
+        """Enforce the deadlines of all connections; may be called at any time and repeatedly."""
         self.context.timers.tick()
 
     def kill_all_applications(self) -> Deferred[None]:
-        """Cancel every application instance that runs.
+        """Cancel every running application instance.
 
         Returns:
-            Fires when all have ended; one that swallows its cancellation keeps it waiting.
+            A Deferred that fires when all have ended; an instance that swallows its cancellation
+            delays it.
         """
         return self._deferred(self.applications.kill_all())
 
     @staticmethod
     def check_headers_type(message: dict[str, Any]) -> None:
-        """Hold the headers of a message to pairs of octets, as every response's are.
+        """Check that the headers of a message are pairs of bytes, as in every response.
 
         Raises:
-            ApplicationError: a ValueError that says which header, and what is wrong with it.
+            ApplicationError: a header is wrong; also a ValueError. The text names the header.
         """
         for index, pair in enumerate(message.get("headers", ())):
             to_field_line(pair, index, message["type"])
 
     def log_action(self, protocol: str, action: str, details: dict[str, Any]) -> None:
-        """Tell the action logger, if there is one."""
+        """Call the action logger, if there is one."""
         if self.action_logger is not None:
             self.action_logger(protocol, action, details)
-
-    # The periodic checks.
 
     def _beat(self) -> None:
         if self._watchdog is not None:
@@ -523,14 +522,14 @@ OWN = {
     "create_application": Server.create_application,
     "handle_reply": Server.handle_reply,
 }
-"""The methods here, to tell those of subclasses from them."""
+"""Methods of this class, for detecting overrides in subclasses."""
 
 
 def use_asgi_threads(loop: asyncio.AbstractEventLoop) -> None:
     """Give an event loop an executor of ASGI_THREADS threads, as Daphne does.
 
     Raises:
-        ConfigurationError: ASGI_THREADS is in the environment, and is not a number of threads.
+        ConfigurationError: ASGI_THREADS in the environment is not a number of threads.
     """
     text = os.environ.get("ASGI_THREADS")
     if text is None or loop in _with_threads:

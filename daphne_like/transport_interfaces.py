@@ -1,4 +1,4 @@
-"""What the parts of the server ask of each other where neither may import the other."""
+"""Interfaces between parts of the server that must not import each other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zope.interface import Attribute, Interface
 
 
 class IMemoryviewTransport(ITransport):
-    """A transport whose `write` and `writeSequence` take views of octets, uncopied where it can.
+    """A transport whose `write` and `writeSequence` accept memoryviews, mostly without copying.
 
     The buffer behind a view must stay unchanged after the call. Test with `implementedBy`, as for
     ISendfileTransport: Twisted's own transports take only bytes, and join them.
@@ -17,41 +17,41 @@ class IMemoryviewTransport(ITransport):
 
 
 class ISendfileTransport(ITransport):
-    """A transport that hands octets of a file to the kernel instead of to Python.
+    """A transport that lets the kernel send octets of a file, without copying them to Python.
 
-    Asked for by `implementedBy(type(transport))`: Twisted's wrappers claim to provide what the
-    transport below them provides, and what goes past the TLS layer goes out in clear text.
+    Test with `implementedBy(type(transport))`: Twisted's wrappers claim to provide every interface
+    of the transport below them, but data that bypasses the TLS layer goes out in clear text.
     """
 
     def send_file(descriptor: int, offset: int, count: int) -> int | None:  # noqa: N805
-        """Send what the socket takes of a file at once, behind all that was written.
+        """Send as much of a file as the socket accepts at once, after all data written before.
 
         Args:
-            descriptor: of a regular file; its position is not touched.
-            offset: of the first octet.
-            count: octets at most.
+            descriptor: descriptor of a regular file; its position does not change.
+            offset: offset of the first octet.
+            count: maximum number of octets.
         Returns:
-            Octets sent, 0 at the end of the file; None where there is no room: then the producer
-            is paused until there is, or until the connection is lost.
+            Number of octets sent, 0 at the end of the file. None if the socket has no room: then
+            the producer is paused until there is room or the connection is lost.
         Raises:
-            OSError: about the file; the connection is as before.
+            OSError: the file cannot be read; the connection is unchanged.
         """
 
 
 class IDrainsQueue(Interface):
-    """A listening port that serves everybody whom the kernel has accepted before it closes."""
+    """A listening port that accepts all connections in its listen queue before it closes."""
 
     def close_when_drained() -> Awaitable[None]:
         """Accept every connection in the listen queue, then stop listening."""
 
 
 class IHandshakes(Interface):
-    """A factory whose connections have no protocol, and no server knows them, until a handshake.
+    """A factory whose connections are unknown to the server until their handshake has ended.
 
-    Its port may have closed before they end.
+    Until then they have no protocol. The port may close before the handshakes end.
     """
 
-    handshaking = Attribute("The connections whose handshake is not over, a sized container.")
+    handshaking = Attribute("The connections in their handshake, a sized container.")
 
     def abort_handshakes() -> None:
-        """Abort the connections whose handshake is not over."""
+        """Abort the connections in their handshake."""

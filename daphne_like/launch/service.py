@@ -1,4 +1,4 @@
-"""The Server as a Twisted service."""
+"""A Twisted service that runs a Server."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ log = logging.getLogger("daphne_like.server")
 
 
 class ASGIService(Service):
-    """An ASGI server among other services: of a .tac file, a MultiService, a twistd plug-in.
+    """An ASGI server as a service for .tac files, MultiServices and twistd plug-ins.
 
-    `privilegedStartService` binds the ports, `startService` imports the application, runs its
-    startup and accepts, `stopService` ends in order. Where the event loop does not run yet, as
-    under twistd, the application has started when `startService` returns, and the reactor
-    accepts once it runs; `when_started` tells it in a reactor that runs. It may be started
-    again after a stop.
+    `privilegedStartService` binds the ports; `startService` imports the application, runs its
+    startup and accepts connections; `stopService` stops gracefully. If the event loop is not
+    running yet, as under twistd, the application has started when `startService` returns, and the
+    server accepts connections once the reactor runs. In a running reactor, `when_started` reports
+    the end of the start. The service may be started again after a stop.
 
     Args:
         application: ASGI 3, ASGI 2 or WSGI, or "module:attribute", which is imported when
             the service starts, after privileges are dropped.
-        endpoints: Twisted endpoint strings, beside those of the options.
-        options: everything that can be chosen.
+        endpoints: Twisted endpoint strings, in addition to those of the options.
+        options: options of the server.
         action_logger: see Server.
         ready_callable: see Server.
     Raises:
-        ConfigurationError: the process has a reactor that runs on no asyncio event loop. One
-            that has none gets the native one.
+        ConfigurationError: the installed reactor does not run on an asyncio event loop. (If no
+            reactor is installed, the native one is.)
 
     Attributes:
-        server: the Server, while the service runs, else None.
+        server: the Server while the service runs, otherwise None.
     """
 
     def __init__(
@@ -82,27 +82,28 @@ class ASGIService(Service):
             to_twisted_log("daphne_like", LEVELS[self.options.verbosity])
         server = self.server or self._bind()
         loop = server.loop
-        # What `callWhenRunning` calls in the beginning comes before the loop's first turn.
+        # `callWhenRunning` calls its first functions before the loop's first iteration, so check
+        # the reactor too.
         runs = loop.is_running() or server.reactor.running
         self._starting = loop.create_task(self._start(server, at_once=runs))
         if runs:
             self._starting.add_done_callback(self._tell)
             return
-        # The threads of `deferToThread`, for an application that starts with their help.
+        # The application's startup may use `deferToThread`.
         server.reactor.getThreadPool().start()
         try:
             loop.run_until_complete(self._starting)
         except BaseException:
             self.server = None
             raise
-        # Not before: until the reactor runs, a signal would end the process there and then.
+        # Accept only once the reactor runs: before that, a signal would end the process at once.
         server.reactor.callWhenRunning(self._accept, server)
 
     def stopService(self) -> Deferred[None]:
-        """Stop in order (`Server.drain`).
+        """Stop gracefully (`Server.drain`).
 
         Returns:
-            Fires when all is over.
+            A Deferred that fires when the stop has ended.
         """
         super().stopService()  # type: ignore[no-untyped-call] # not typed
         server, self.server = self.server, None
@@ -116,11 +117,11 @@ class ASGIService(Service):
         return stopped
 
     def when_started(self) -> Deferred[None]:
-        """The end of the start.
+        """Return a Deferred for the end of the start.
 
         Returns:
-            Fires when the service accepts connections, or with the ConfigurationError that says
-            why it does not.
+            A Deferred that fires when the service accepts connections, or fails with a
+            ConfigurationError that gives the cause.
         """
         if self._starting is None:
             return fail(ConfigurationError("The service was not started"))
@@ -142,7 +143,7 @@ class ASGIService(Service):
         try:
             server.attach(reactor)
             self._bound = server.bind().asFuture(server.loop)
-            if self._bound.done():  # as it always is, but for endpoints of third parties
+            if self._bound.done():  # always, except for third-party endpoints
                 self._bound.result()
         except BaseException:
             self.server = None
