@@ -71,7 +71,6 @@ CIRCLES: set[frozenset[str]] = {
         reactor.core reactor.files reactor.handle reactor.port reactor.processes
         reactor.reading reactor.tls reactor.transport reactor.writing
         """,
-        "http.h2.connection http.h2.push http.h2.send_scheduler http.h2.stream http.h2.tunnel",
         "websocket.factory websocket.output websocket.protocol websocket.session",
     )
 }

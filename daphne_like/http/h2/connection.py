@@ -76,7 +76,7 @@ LIGHT_COST = MAX_TURN_COST // 32
 
 
 @implementer(IProtocol, IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
-class HTTP2Connection(SendScheduler):
+class HTTP2Connection(SendScheduler[HTTP2Stream]):
     """A connection; a Twisted protocol below, streams with exchanges above.
 
     Args:
@@ -479,7 +479,7 @@ class HTTP2Connection(SendScheduler):
             The stream, and what the peer is owed instead of the application's answer.
         """
         line, fields, length, protocol, _, expectation, refusal = request
-        stream = HTTP2Stream(self, number, length, ended)
+        stream = HTTP2Stream(self, number, length, ended, self.addresses or self.describe_ends())
         exchange = open_exchange(stream, line, fields, "2", True)
         exchange.request_complete = ended
         if expectation is not None and not ended:
@@ -487,7 +487,7 @@ class HTTP2Connection(SendScheduler):
                 refusal = refusal or PeerError(417, EXPECTATION)
             exchange.expects_continue = True
         if self._pushes and received is not None and protocol is None:
-            exchange.pusher = partial(push, stream, received)
+            exchange.pusher = partial(push, self, stream, received)
             if self._push_opted_in:
                 # Only where the client asks for promises: to most others they are a surprise.
                 exchange.scope["extensions"][PUSH] = PUSHES

@@ -6,7 +6,7 @@ same way as any other.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from daphne_like.exceptions import ApplicationError, PeerError
 from daphne_like.http.extensions import EARLY_HINT, PUSH
@@ -18,19 +18,41 @@ from daphne_like.http.h2.request import Head, check_head
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from daphne_like.http.h2.connection import HTTP2Connection
-    from daphne_like.http.h2.stream import HTTP2Stream
-
 MAX_PROMISE_SIZE = MAX_FRAME_SIZE - 64
 """Maximum octets of a promise's encoded fields, which must fit into one frame."""
 
 
+class Promising(Protocol):
+    """A stream whose application may promise requests.
+
+    Attributes:
+        promises_left: how many more.
+    """
+
+    promises_left: int
+
+
+class PromisingConnection(Protocol):
+    """The connection of such a stream."""
+
+    def promise(self, stream: Any, fields: Fields, head: Head) -> bool:
+        """Promise a request, and serve it; return whether that was possible."""
+
+    def drain(self) -> Awaitable[None]:
+        """Return what the application awaits until the peer has room."""
+
+
 def push(
-    stream: HTTP2Stream, received: Fields, path: bytes, fields: Fields
+    connection: PromisingConnection,
+    stream: Promising,
+    received: Fields,
+    path: bytes,
+    fields: Fields,
 ) -> Awaitable[None] | None:
     """Promise a request and serve it, if a promise is possible now.
 
     Args:
+        connection: the connection of the stream.
         stream: the stream of the request whose application promises; its peer accepts push.
         received: the decoded field section of that request.
         path: the path of the promised request, in origin form.
@@ -42,7 +64,6 @@ def push(
     head = checked(request)
     if not stream.promises_left:
         return None
-    connection: HTTP2Connection = stream.connection
     try:
         promised = connection.promise(stream, request, head)
     except (MalformedError, PeerError) as error:

@@ -6,7 +6,7 @@ connection.py processes input from the peer; stream.py provides the content of e
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
@@ -26,7 +26,6 @@ from daphne_like.runtime.send_pacing import YIELD, SendPacing, YieldToLoop
 from daphne_like.transport_interfaces import IMemoryviewTransport
 
 if TYPE_CHECKING:
-    from daphne_like.http.h2.stream import HTTP2Stream
     from daphne_like.runtime.context import ServerContext
 
 MAX_EXTRA_WINDOW = 4194304
@@ -47,7 +46,36 @@ by_urgency = attrgetter("urgency")
 by_number = attrgetter("number")
 
 
-class SendScheduler(SendPacing):
+class Sending(Protocol):
+    """A stream, as the scheduler sees it.
+
+    Attributes:
+        number: its identifier.
+        pending: octets of body that wait for their turn.
+        urgency, incremental: its priority (RFC 9218).
+        window: octets of a body that the peer may send at once.
+    """
+
+    number: int
+    pending: memoryview | None
+    urgency: int
+    incremental: bool
+    window: int
+
+    def take(self, most: int) -> tuple[memoryview, bool]:
+        """Return the next pending octets, and whether the stream ends with them."""
+
+    def part_sent(self, size: int) -> None:
+        """Learn that octets have been sent."""
+
+    def linger(self) -> None:
+        """Wait a while for the peer to end its side."""
+
+
+StreamT = TypeVar("StreamT", bound=Sending)
+
+
+class SendScheduler(SendPacing, Generic[StreamT]):
     """Sends the data of all streams of a connection.
 
     Args:
@@ -81,14 +109,14 @@ class SendScheduler(SendPacing):
 
     def __init__(self, context: ServerContext) -> None:
         super().__init__(context)
-        self.streams: dict[int, HTTP2Stream] = {}
+        self.streams: dict[int, StreamT] = {}
         self.budget = Budget(context.clock)
         self.sent_to_all = 0
         self.sent_at = 0.0
         self._h2 = StateMachine(context.options, self.budget)
-        self._send_queue: dict[HTTP2Stream, None] = {}  # streams with pending octets, in order
-        self._window_blocked: dict[HTTP2Stream, None] = {}  # streams whose own window is full
-        self._draining: dict[int, HTTP2Stream] = {}  # streams whose body is discarded
+        self._send_queue: dict[StreamT, None] = {}  # streams with pending octets, in order
+        self._window_blocked: dict[StreamT, None] = {}  # streams whose own window is full
+        self._draining: dict[int, StreamT] = {}  # streams whose body is discarded
         self._promised: set[int] = set()  # numbers of open promised streams
         self._flushing = False
         self._pumping = False
@@ -121,7 +149,7 @@ class SendScheduler(SendPacing):
         """Return Date and Server, unless the application has set them itself."""
         return to_default_fields(self.context.default_fields[own_defaults])
 
-    def send_answer(self, stream: HTTP2Stream, block: bytes, body: bytes) -> bool:
+    def send_answer(self, stream: StreamT, block: bytes, body: bytes) -> bool:
         """Queue a complete short response, if the windows and the transport have room.
 
         Args:
@@ -188,7 +216,7 @@ class SendScheduler(SendPacing):
         self._h2.end_stream(number)
         self._flush_soon()
 
-    def wants_to_send(self, stream: HTTP2Stream) -> None:
+    def wants_to_send(self, stream: StreamT) -> None:
         """Schedule a stream that has octets to send."""
         self._send_queue[stream] = None
         self._pump()
@@ -233,7 +261,7 @@ class SendScheduler(SendPacing):
         self._extra_window += size
         return size
 
-    def stream_over(self, stream: HTTP2Stream, code: ErrorCodes, *, reset: bool) -> None:
+    def stream_over(self, stream: StreamT, code: ErrorCodes, *, reset: bool) -> None:
         """End a stream after its exchange.
 
         Args:
@@ -255,7 +283,7 @@ class SendScheduler(SendPacing):
             self.spend()  # S15: resets that the peer provokes count, too
         self.stream_is_over()
 
-    def _forget_stream(self, stream: HTTP2Stream) -> None:
+    def _forget_stream(self, stream: StreamT) -> None:
         self.streams.pop(stream.number, None)
         if self._send_queue:
             self._send_queue.pop(stream, None)
@@ -266,13 +294,13 @@ class SendScheduler(SendPacing):
         if self._promised:
             self._promised.discard(stream.number)
 
-    def is_stuck(self, stream: HTTP2Stream) -> bool:
+    def is_stuck(self, stream: StreamT) -> bool:
         """Tell whether a stream can send only after the peer has opened a window."""
         return stream in self._window_blocked or (
             stream in self._send_queue and self._h2.outbound_flow_control_window <= 0
         )
 
-    def waits_for_turn(self, stream: HTTP2Stream) -> bool:
+    def waits_for_turn(self, stream: StreamT) -> bool:
         """Tell whether a stream has octets to send, and is not blocked by its own window."""
         return stream in self._send_queue
 
@@ -354,7 +382,7 @@ class SendScheduler(SendPacing):
         self._pumping = False
         self._flush_soon()
 
-    def _next(self) -> HTTP2Stream:
+    def _next(self) -> StreamT:
         """Return the next stream to send.
 
         Streams of the highest urgency take turns; non-incremental ones are sent one after the

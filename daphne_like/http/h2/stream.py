@@ -38,7 +38,7 @@ from daphne_like.runtime.timeouts import Timeout, Timeouts
 if TYPE_CHECKING:
     from daphne_like.http.addresses import ConnectionEnds
     from daphne_like.http.file_range import FileRange
-    from daphne_like.http.h2.connection import HTTP2Connection
+    from daphne_like.http.h2.send_scheduler import SendScheduler
 
 log = logging.getLogger("daphne_like.http")
 
@@ -64,6 +64,7 @@ class HTTP2Stream(Timeouts):
         number: its identifier.
         length: of the request's body, as declared, or None.
         half_closed: the peer has ended its side.
+        addresses: both ends of the connection.
 
     Attributes:
         exchange: that it carries.
@@ -99,7 +100,12 @@ class HTTP2Stream(Timeouts):
     _content_left: int | None = None  # of a declared length, behind a whole answer
 
     def __init__(
-        self, connection: HTTP2Connection, number: int, length: int | None, half_closed: bool
+        self,
+        connection: SendScheduler[HTTP2Stream],
+        number: int,
+        length: int | None,
+        half_closed: bool,
+        addresses: ConnectionEnds,
     ) -> None:
         self.context = context = connection.context
         super().__init__(context.timers)
@@ -107,22 +113,18 @@ class HTTP2Stream(Timeouts):
         self.number = number
         self.length = length
         self.half_closed = half_closed
+        self.addresses = addresses
 
-    # What a connection of HTTP/1.1 has, for `request.open_exchange`.
-
-    @property
-    def addresses(self) -> ConnectionEnds | None:
-        """See RequestReader."""
-        return self.connection.addresses
+    # What a scope says of the connection.
 
     @property
     def client(self) -> list[Any] | None:
         """See Carrier."""
-        return self.connection.client
+        return self.addresses.client
 
     def describe_ends(self) -> ConnectionEnds:
-        """See RequestReader."""
-        return self.connection.describe_ends()
+        """See RequestOrigin."""
+        return self.addresses
 
     # The request's body.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from h2.errors import ErrorCodes
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
@@ -11,10 +11,38 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 if TYPE_CHECKING:
-    from daphne_like.http.h2.stream import HTTP2Stream
+    from daphne_like.http.h2.send_scheduler import SendScheduler
+    from daphne_like.runtime.context import ServerContext
 
 TUNNEL_HIGH_WATER = 65536
 """Octets waiting for room in the peer's window from which the producer is paused."""
+
+
+class TunneledStream(Protocol):
+    """What a tunnel asks of its stream.
+
+    Attributes:
+        context: for the event loop.
+        number: the identifier of the stream.
+        pending: octets that wait for the peer's window, or for the transport.
+    """
+
+    context: ServerContext
+    number: int
+    pending: memoryview | None
+
+    @property
+    def connection(self) -> SendScheduler[Any]:
+        """The connection of the stream."""
+
+    def send_pending(self, data: bytes) -> None:
+        """Send octets; the tunnel is told when they are on their way."""
+
+    def tunnel_over(self, code: ErrorCodes) -> None:
+        """End the stream, because the protocol has closed its connection."""
+
+    def tunnel_read_on(self) -> None:
+        """Go on reading, because the protocol takes octets again."""
 
 
 @implementer(ITransport, IConsumer, IPushProducer)
@@ -39,7 +67,7 @@ class Tunnel:
         "stream",
     )
 
-    def __init__(self, stream: HTTP2Stream, protocol: Any, early: bytearray | None) -> None:
+    def __init__(self, stream: TunneledStream, protocol: Any, early: bytearray | None) -> None:
         self.stream = stream
         self.protocol = protocol
         self._producer: Any = None
