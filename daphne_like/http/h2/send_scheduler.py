@@ -221,7 +221,7 @@ class SendScheduler(SendPacing, Generic[StreamT]):
         self._send_queue[stream] = None
         self._pump()
 
-    def withdraw(self, stream: HTTP2Stream) -> None:
+    def withdraw(self, stream: StreamT) -> None:
         """Take a stream off the queue: its pending octets are not to be sent."""
         self._send_queue.pop(stream, None)
         self._window_blocked.pop(stream, None)
