@@ -19,6 +19,9 @@ from daphne_like.exceptions import ConfigurationError
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
+MIN_REQUEST_LINE = 128
+"""The smallest --max-request-line. http/h1/request_line.py caches shorter targets for all servers
+of the process, because no server's limit can refuse them."""
 FOREVER = -1
 """Daphne's value for "no limit", like 0; Options uses None instead."""
 
@@ -298,7 +301,7 @@ class Options:
     )
     max_request_line: int = option(
         16384, "bytes of a request target (414)", "--max-request-line", group=LIMITS,
-        kind=int, least=128,
+        kind=int, least=MIN_REQUEST_LINE,
     )  # fmt: skip
     max_field_section: int = option(
         65536, "bytes of all request headers together (431)", "--max-field-section",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
+from daphne_like.bounded_cache import BoundedCache
 from daphne_like.exceptions import ApplicationError
 
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -36,9 +37,9 @@ class Line(NamedTuple):
     """The number for Content-Length, otherwise the value as given."""
 
 
-# Most responses repeat the same field lines, so each line is checked and joined once. The number
-# of lines and the size of each are bounded.
-lines: dict[tuple[bytes, bytes], Line] = {}
+lines: BoundedCache[tuple[bytes, bytes], Line] = BoundedCache(MAX_LINES)
+"""Checked and joined field lines, because most responses repeat the lines of earlier ones."""
+known_lines = lines.entries
 
 
 def to_field_line(pair: Any, index: int, event: str) -> Line:
@@ -88,7 +89,5 @@ def to_field_line(pair: Any, index: int, event: str) -> Line:
         b"%b: %b\r\n" % (name, value), kind, int(value) if kind == CONTENT_LENGTH else value
     )
     if len(line.octets) <= MAX_CACHED_LINE:
-        if len(lines) >= MAX_LINES:
-            lines.clear()
-        lines[name, value] = line
+        lines.store((name, value), line)
     return line

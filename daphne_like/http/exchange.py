@@ -13,10 +13,8 @@ from daphne_like.asgi.response_fields import (
     CONNECTION,
     CONTENT_LENGTH,
     TRANSFER_ENCODING,
+    known_lines,
     to_field_line,
-)
-from daphne_like.asgi.response_fields import (
-    lines as known_lines,
 )
 from daphne_like.exceptions import ApplicationError, ConnectionClosed, PeerError
 

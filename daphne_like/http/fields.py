@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from daphne_like.bounded_cache import BoundedCache
 from daphne_like.exceptions import PeerError
 
 if TYPE_CHECKING:
@@ -19,12 +20,16 @@ ONCE = (b"host", b"content-length", b"transfer-encoding")
 
 EXPECTATION = "The only expectation met is 100-continue."
 MAX_NAMES = 1024
-names: dict[bytes, bytes] = {}
-"""Cache of lower-case field names; bounded, because peers choose the names."""
+MAX_CACHED_NAME = 128
+names: BoundedCache[bytes, bytes] = BoundedCache(MAX_NAMES)
+"""Field names in lower case, by the names as received. Bounded because peers choose them."""
+known_names = names.entries
 
 MAX_HOSTS = 256
-hosts: set[bytes] = set()
-"""Cache of valid Host values; bounded likewise."""
+MAX_CACHED_HOST = 261  # the longest name in DNS, a colon and a port
+hosts: BoundedCache[bytes, bool] = BoundedCache(MAX_HOSTS)
+"""Values of Host that `check_host` has accepted. Bounded because peers choose them."""
+known_hosts = hosts.entries
 
 
 # A field section with one of these fields must not be reused (see FieldSection).
@@ -51,12 +56,9 @@ class FieldSection:
 
 
 def lower(name: bytes) -> bytes:
-    """Return a field name in lower case, and add it to the cache."""
+    """Return the field name in lower case, and cache it unless it is long."""
     lowered = name.lower()
-    if len(names) >= MAX_NAMES:
-        names.clear()
-    names[name] = lowered
-    return lowered
+    return names.store(name, lowered) if len(name) <= MAX_CACHED_NAME else lowered
 
 
 def check_repeated(fields: Fields) -> None:
@@ -81,9 +83,8 @@ def check_host(value: bytes) -> None:
     """
     if HOST.fullmatch(value) is None:
         raise PeerError(400, "The Host field is not a host and port.")
-    if len(hosts) >= MAX_HOSTS:
-        hosts.clear()
-    hosts.add(value)
+    if len(value) <= MAX_CACHED_HOST:
+        hosts.store(value, True)
 
 
 def check_nel(fields: Fields) -> None:
@@ -159,7 +160,7 @@ def check_fields(fields: Fields, head: bytes, options: Options) -> FieldSection:
     if len(by_name) != len(fields):
         check_repeated(fields)
     host = by_name.get(b"host")
-    if host is not None and host not in hosts:
+    if host is not None and host not in known_hosts:
         check_host(host)
     length: int | None = 0
     if not FRAMING.isdisjoint(by_name):

@@ -22,17 +22,17 @@ class Octets(bytes):
 
 @pytest.fixture(autouse=True)
 def own_cache() -> Iterator[None]:
-    before = dict(fields.lines)
-    fields.lines.clear()
+    before = dict(fields.lines.entries)
+    fields.lines.entries.clear()
     yield
-    fields.lines.clear()
-    fields.lines.update(before)
+    fields.lines.entries.clear()
+    fields.lines.entries.update(before)
 
 
 def refused(pair: Any, index: int = 0) -> str:
     with pytest.raises(ApplicationError) as caught:
         to_field_line(pair, index, EVENT)
-    assert fields.lines == {}
+    assert fields.lines.entries == {}
     return str(caught.value)
 
 
@@ -152,8 +152,8 @@ class TestCache:
         """At most MAX_LINES lines are kept."""
         for number in range(fields.MAX_LINES + 5):
             to_field_line((b"a", b"%d" % number), 0, EVENT)
-            assert len(fields.lines) <= fields.MAX_LINES
-        assert len(fields.lines) == 5
+            assert len(fields.lines.entries) <= fields.MAX_LINES
+        assert len(fields.lines.entries) == 5
 
     @pytest.mark.parametrize(
         ("octets", "kept"), [(fields.MAX_CACHED_LINE, 1), (fields.MAX_CACHED_LINE + 1, 0)]
@@ -161,4 +161,4 @@ class TestCache:
     def test_size_is_bounded(self, octets: int, kept: int) -> None:
         """A long line is not kept."""
         assert len(to_field_line((b"a", b"x" * (octets - 5)), 0, EVENT).octets) == octets
-        assert len(fields.lines) == kept
+        assert len(fields.lines.entries) == kept

@@ -11,8 +11,9 @@ import pytest
 from daphne_like.exceptions import PeerError
 from daphne_like.http import fields
 from daphne_like.http.h1 import request_line as request
-from daphne_like.http.h1.request_reader import MAX_CACHED_REQUEST, MAX_SECTIONS
+from daphne_like.http.h1.request_reader import MAX_CACHED_REQUEST
 from daphne_like.http.target import Target, split_target
+from daphne_like.runtime.context import MAX_SECTIONS
 from tests.support.applications import EXTENSIONS
 from tests.support.memory import Memory, Wire
 from tests.support.peers import Answer, Recorder, get, post, read_answers
@@ -195,9 +196,18 @@ class TestTarget:
         wire = serve(Recorder()).connect()
         for n in range(request.MAX_LINES + 10):
             wire.gets(get(b"/%d" % n, b"X-%d: 1" % n, b"Y-%d: 1" % n, host=b"x%d" % n))
-        assert len(request.request_lines) <= request.MAX_LINES
-        assert len(fields.names) <= fields.MAX_NAMES
-        assert len(fields.hosts) <= fields.MAX_HOSTS
+        assert len(request.request_lines.entries) <= request.MAX_LINES
+        assert len(fields.names.entries) <= fields.MAX_NAMES
+        assert len(fields.hosts.entries) <= fields.MAX_HOSTS
+
+    @pytest.mark.parametrize("more", [0, 1])
+    def test_long_entries_are_not_cached(self, serve: Serve, more: int) -> None:
+        """A peer cannot fill the caches of names and hosts with long entries."""
+        name = b"X-" + b"x" * (fields.MAX_CACHED_NAME - 2 + more)
+        host = b"y" * (fields.MAX_CACHED_HOST + more)
+        (scope,) = scopes_of(serve, get(b"/", name + b": 1", host=host))
+        assert scope["headers"] == [(b"host", host), (name.lower(), b"1")]
+        assert (name in fields.names.entries, host in fields.hosts.entries) == (not more, not more)
 
 
 FIELDS = b"\r\nHost: x\r\nA: 1\r\nX_Y: 2\r\nB: 3  \r\n\r\n"
@@ -366,7 +376,7 @@ class TestFieldsOfOthers:
         memory = serve(Recorder())
         for secret in (b"Cookie: a=b", b"Authorization: x", b"Proxy-Authorization: x"):
             memory.connect().sends(get(b"/", secret))
-        assert memory.server.context.sections == {}
+        assert memory.server.context.sections.entries == {}
 
     def test_not_parsed(self, serve: Serve) -> None:
         """There is not even a parser."""
@@ -387,7 +397,7 @@ class TestFieldsOfOthers:
     def test_bounded(self, serve: Serve) -> None:
         """In number and in size; what frames a body is not among them."""
         memory = serve(Recorder())
-        known = memory.server.context.sections
+        known = memory.server.context.sections.entries
         for n in range(MAX_SECTIONS + 10):
             memory.connect().sends(get(b"/", b"X: %d" % n))
         assert 0 < len(known) <= MAX_SECTIONS
@@ -401,7 +411,7 @@ class TestFieldsOfOthers:
         """Fields that change from one request of a connection to the next fill nothing."""
         memory = serve(Recorder())
         memory.connect().sends(*(get(b"/", b"X: %d" % n) for n in range(5)))
-        assert len(memory.server.context.sections) == 1
+        assert len(memory.server.context.sections.entries) == 1
 
 
 class TestLog:

@@ -12,12 +12,14 @@ from typing import Any, Protocol
 import httptools
 
 from daphne_like.asgi.response_fields import TOKEN
+from daphne_like.bounded_cache import BoundedCache
 from daphne_like.exceptions import PeerError
 from daphne_like.http.exchange import Exchange
 from daphne_like.http.extensions import NOT_OF_HTTP_10
 from daphne_like.http.fields import FieldSection
 from daphne_like.http.scope import RequestOrigin, open_exchange
 from daphne_like.http.target import METHODS, RequestLine, split_target
+from daphne_like.options import MIN_REQUEST_LINE
 
 log = logging.getLogger("daphne_like.http")
 
@@ -43,9 +45,9 @@ LINE_BEGINS = re.compile(rb"(?:\r\n)*(\r\Z|[!#$%&'*+\-.^_`|~0-9A-Za-z]*)")
 
 
 MAX_LINES = 512
-MAX_CACHED_TARGET = 128  # the least that --max-request-line can be
-request_lines: dict[bytes, RequestLine] = {}
-"""Request lines of HTTP/1.1 in origin form parsed lately; bounded in number and size."""
+request_lines: BoundedCache[bytes, RequestLine] = BoundedCache(MAX_LINES)
+"""Parsed request lines of HTTP/1.1 in origin form. Targets are at most MIN_REQUEST_LINE octets: no
+server's --max-request-line refuses them, so all servers of the process may share the cache."""
 
 
 class HasHead(RequestOrigin, Protocol):
@@ -164,10 +166,8 @@ def check_request(connection: HasHead, known: FieldSection, target: bytes) -> Ex
     fields = known.fields
     if authority is not None:
         fields = [(n, authority if n == b"host" else v) for n, v in fields]
-    elif version == "1.1" and len(target) <= MAX_CACHED_TARGET and name != "OPTIONS":
-        if len(request_lines) >= MAX_LINES:
-            request_lines.clear()
-        request_lines[head[: line_end + 9]] = line
+    elif version == "1.1" and len(target) <= MIN_REQUEST_LINE and name != "OPTIONS":
+        request_lines.store(head[: line_end + 9], line)
     exchange = open_exchange(
         connection, line, fields, version, keep_alive or parser.should_keep_alive()
     )

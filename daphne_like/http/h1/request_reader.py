@@ -32,11 +32,10 @@ if TYPE_CHECKING:
 
 known_line = request_lines.get
 """Bound once: the interpreter does not specialise calls of an imported object's methods."""
+known_names = fields.known_names
 
 END_OF_HEAD = b"\r\n\r\n"
 FAST_PATH_HEAD = 16384
-MAX_SECTIONS = 128
-"""Field sections of connections' first requests that are known to other connections."""
 MAX_CACHED_REQUEST = 1024
 """Octets of a first request whose fields are looked up, or kept."""
 SECRETS = frozenset((b"cookie", b"authorization", b"proxy-authorization"))
@@ -266,10 +265,7 @@ class RequestReader(ResponseWriter):
             or b"\r" in line
         ):
             return
-        sections = self.context.sections
-        if len(sections) >= MAX_SECTIONS:
-            sections.clear()
-        sections[known.octets] = known
+        self.context.sections.store(known.octets, known)
 
     def _parse_request_line(self, data: bytes, line_end: int, section_end: int) -> None:
         """Feed a head whose fields are known, without them."""
@@ -514,7 +510,7 @@ class RequestReader(ResponseWriter):
     def on_header(self, name: bytes, value: bytes) -> None:
         """One field of the head."""
         try:
-            self._fields.append((fields.names[name], value))
+            self._fields.append((known_names[name], value))
         except KeyError:
             self._fields.append((fields.lower(name), value))
 

@@ -12,6 +12,7 @@ from hpack import Decoder, Encoder
 from hpack.exceptions import HPACKError, OversizedHeaderListError
 from hpack.struct import NeverIndexedHeaderTuple
 
+from daphne_like.bounded_cache import BoundedCache
 from daphne_like.http.fields import Fields
 from daphne_like.http.h2.flood_budget import (
     FIELD_COST,
@@ -31,6 +32,7 @@ MAX_BLOCKS = 64
 MAX_CACHED_BLOCK = 128
 MAX_LINES = 4096
 MAX_CACHED_LINE = 512
+MAX_STATUSES = 800  # from 200 to 999: as many as there are
 MAX_DEFAULT_BLOCKS = 16
 
 
@@ -99,7 +101,7 @@ class CachedDecoder(Decoder):
 
     def __init__(self, max_header_list_size: int, budget: Budget) -> None:
         super().__init__(max_header_list_size)
-        self._known: dict[bytes, Section] = {}
+        self._known: BoundedCache[bytes, Section] = BoundedCache(MAX_BLOCKS)
         self._budget = budget
         self.cost = 0
         self.charged = 0.0
@@ -129,11 +131,9 @@ class CachedDecoder(Decoder):
         # Compare by identity, because an equal entry may have been inserted. `newest` keeps the
         # entry alive, so that no other object can have its identity.
         if now[:2] != (size, count) or now[2] is not newest:
-            self._known.clear()
+            self._known.entries.clear()
         elif len(data) <= MAX_CACHED_BLOCK:  # so that the cache stays small
-            if len(self._known) >= MAX_BLOCKS:
-                self._known.clear()
-            self._known[data] = decoded = Section(decoded)
+            decoded = self._known.store(data, Section(decoded))
         return decoded
 
     def _spend(self, cost: float) -> None:
@@ -177,31 +177,29 @@ class StatelessEncoder:
 
 def encoded_section(fields: Fields) -> bytes:
     """Return fields in HPACK, without the size update that StatelessEncoder sends first."""
-    return b"".join([encoded_fields.get(field) or encoded_field(field) for field in fields])
+    return b"".join([known_field(field) or encoded_field(field) for field in fields])
 
 
 def encoded_field(field: tuple[bytes, bytes]) -> bytes:
     """Return a field in HPACK, and cache it in `encoded_fields`."""
     octets = encoded(field)
     if len(field[0]) + len(field[1]) <= MAX_CACHED_LINE:
-        if len(encoded_fields) >= MAX_LINES:
-            encoded_fields.clear()
-        encoded_fields[field] = octets
+        encoded_fields.store(field, octets)
     return octets
 
 
-encoded_fields: dict[tuple[bytes, bytes], bytes] = {}
-"""Cache of encoded response fields, bounded in number and size."""
+encoded_fields: BoundedCache[tuple[bytes, bytes], bytes] = BoundedCache(MAX_LINES)
+"""Encoded fields of responses."""
+known_field = encoded_fields.get
 
 
 def encoded_status(status: int) -> bytes:
     """Return `:status` in HPACK, and cache it in `status_blocks`."""
-    octets = status_blocks[status] = encoded((b":status", b"%d" % status))
-    return octets
+    return status_blocks.store(status, encoded((b":status", b"%d" % status)))
 
 
-status_blocks: dict[int, bytes] = {}
-"""Cache of encoded `:status` fields by status code, of which there are 800."""
+status_blocks: BoundedCache[int, bytes] = BoundedCache(MAX_STATUSES)
+"""Encoded `:status` fields."""
 
 
 def encoded(field: tuple[bytes, bytes], *, huffman: bool = False) -> bytes:
@@ -251,31 +249,27 @@ def encoded_line(line: bytes) -> bytes:
         field = to_field(line)
         octets = b"" if field is None else encoded(field)
         if len(line) <= MAX_CACHED_LINE:
-            if len(encoded_by_line) >= MAX_LINES:
-                encoded_by_line.clear()
-            encoded_by_line[line] = octets
+            encoded_by_line.store(line, octets)
     return octets
 
 
-encoded_by_line: dict[bytes, bytes] = {}
-"""Cache of encoded fields by HTTP/1.1 field line, bounded in number and size."""
-known_line = encoded_by_line.__getitem__
+encoded_by_line: BoundedCache[bytes, bytes] = BoundedCache(MAX_LINES)
+"""Encoded fields, by their lines in HTTP/1.1."""
+known_line = encoded_by_line.entries.__getitem__
 
 
 def encoded_defaults(lines: bytes) -> bytes:
     """Return the fields of Date and Server lines in HPACK; they stay the same for a second."""
     known = default_blocks.get(lines)
     if known is None:
-        if len(default_blocks) > MAX_DEFAULT_BLOCKS:
-            default_blocks.clear()
-        default_blocks[lines] = known = b"".join(
-            [encoded(field, huffman=True) for field in to_default_fields(lines)]
-        )
+        octets = b"".join([encoded(field, huffman=True) for field in to_default_fields(lines)])
+        known = default_blocks.store(lines, octets)
     return known
 
 
-default_blocks: dict[bytes, bytes] = {}
-"""Cache of the encoded default fields of the last seconds; up to four combinations for each."""
+default_blocks: BoundedCache[bytes, bytes] = BoundedCache(MAX_DEFAULT_BLOCKS)
+"""Encoded Date and Server fields of the last few seconds. A second has up to four blocks, because
+applications may set either field themselves."""
 
 
 def to_default_fields(lines: bytes) -> Fields:

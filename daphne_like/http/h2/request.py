@@ -6,7 +6,14 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from daphne_like.exceptions import PeerError
-from daphne_like.http.fields import EXPECTATION, Fields, check_host, check_nel, check_size, hosts
+from daphne_like.http.fields import (
+    EXPECTATION,
+    Fields,
+    check_host,
+    check_nel,
+    check_size,
+    known_hosts,
+)
 from daphne_like.http.h2.hpack_cache import MalformedError, Section, check_names_and_values
 from daphne_like.http.h2.priority import Priority, parse_priority
 from daphne_like.http.target import METHODS, RequestLine, Target, split_target
@@ -151,7 +158,7 @@ def check_head(received: list[tuple[bytes, bytes]]) -> Head:
         host = authority
     if not host:
         raise MalformedError("no :authority and no host")
-    if host not in hosts:
+    if host not in known_hosts:
         try:
             check_host(host)
         except PeerError as error:

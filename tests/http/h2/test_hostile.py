@@ -288,8 +288,8 @@ class TestFieldSections:
                     number, section=bytes((0x82, 0x87, 0x84)) + bytes((0x90 + number % 40,)) * 60
                 )
             )
-        assert len(connection._h2.decoder._known) <= 64
-        assert all(len(key) <= 128 for key in connection._h2.decoder._known)
+        assert len(connection._h2.decoder._known.entries) <= 64
+        assert all(len(key) <= 128 for key in connection._h2.decoder._known.entries)
 
 
 class TestFrames:

@@ -440,9 +440,9 @@ class TestLines:
         for number in range(MAX_LINES + 10):
             encoded_lines([b"X: %d\r\n" % number])
         encoded_lines([b"Y: " + b"y" * MAX_CACHED_LINE + b"\r\n"])
-        assert len(encoded_by_line) <= MAX_LINES
-        assert len(encoded_fields) <= MAX_LINES
-        assert max(map(len, encoded_by_line)) <= MAX_CACHED_LINE
+        assert len(encoded_by_line.entries) <= MAX_LINES
+        assert len(encoded_fields.entries) <= MAX_LINES
+        assert max(map(len, encoded_by_line.entries)) <= MAX_CACHED_LINE
 
     def test_compressed(self) -> None:
         """What comes with every answer is."""
