@@ -20,7 +20,7 @@ class HTTPFactory(Factory):
     """Builds one connection object for each accepted connection.
 
     Args:
-        context: whose application the connections serve.
+        context: provides the application and the options.
     """
 
     noisy = False
@@ -31,14 +31,17 @@ class HTTPFactory(Factory):
         self._http2_alone = context.options.http == "2"
 
     def acceptableProtocols(self) -> list[bytes]:
-        """Protocols that TLS may settle on (RFC 7301); without one Twisted refuses who asks."""
+        """Return the protocols offered by ALPN (RFC 7301).
+
+        With an empty list Twisted would refuse clients that use ALPN.
+        """
         return {"auto": [b"h2", b"http/1.1"], "1": [b"http/1.1"], "2": [b"h2"]}[
             self.context.options.http
         ]
 
     def buildProtocol(self, addr: Any) -> Any:
-        # Ports of third parties may accept while the application starts.
+        # Foreign ports may accept connections while the application starts.
         if not self.context.accepting:
             return None
-        # HTTP/1.1 finds the preface of HTTP/2, if it comes.
+        # HTTP1Connection detects the connection preface of HTTP/2.
         return HTTP2Connection(self.context) if self._http2_alone else HTTP1Connection(self.context)

@@ -1,4 +1,4 @@
-"""A checked request becomes a scope and an exchange."""
+"""Creates the scope and the exchange of a checked request."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class RequestOrigin(Carrier, Protocol):
-    """The carrier on which a request arrived, as far as its scope depends on it."""
+    """The interface of a carrier that `open_exchange` uses."""
 
     context: ServerContext
 
     @property
     def addresses(self) -> ConnectionEnds | None:
-        """Both ends, where they have been described already."""
+        """Both ends of the connection; None before they have been described."""
 
     def describe_ends(self) -> ConnectionEnds:
         """Describe both ends of the connection."""
@@ -34,13 +34,13 @@ def open_exchange(
     version: str,
     keep_alive: bool,
 ) -> ExtendedExchange:
-    """Return the exchange of a request to be served; flat because it runs for each request.
+    """Return the exchange of a request; flat code because it runs for each request.
 
     Args:
         connection: the HTTP/1.1 connection, HTTP/2 stream or request of twisted.web that carries
             the request.
-        line: its request line.
-        fields: all of its fields that the application is to see; copied.
+        line: the request line.
+        fields: the fields that the application receives; copied.
         version: "1.1" or "1.0".
         keep_alive: the peer allows another request.
     """

@@ -1,7 +1,6 @@
-"""The decoder of chunked request bodies (RFC 9112, 7.1): chunk sizes, extensions and trailers.
+"""Decodes chunked request bodies (RFC 9112, 7.1): chunk sizes, extensions and trailers.
 
-It knows neither connections nor exchanges. Whether the trailers are too many is checked in
-fields.py.
+The decoder knows neither connections nor exchanges. fields.py checks the size of the trailers.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from daphne_like.exceptions import PeerError
 
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 QUOTED = rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'
-# "Bad white space" may stand around `;` and `=`; nowhere else (RFC 9112, 7.1.1).
+# "Bad white space" is allowed around `;` and `=` only (RFC 9112, 7.1.1).
 SIZE_LINE = re.compile(
     rb"([0-9A-Fa-f]{1,16})"
     rb"(?:[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?)*\r\n" % (TOKEN, TOKEN, QUOTED)
@@ -21,12 +20,12 @@ SIZE_LINE_BEGINS = re.compile(rb"[0-9A-Fa-f]{1,16}(?:\r?|[ \t]*(?:;[^\r\n]*\r?)?
 FIELD_LINE = re.compile(rb"(%b):[ \t]*([\t\x20-\x7e\x80-\xff]*)\r\n" % TOKEN)
 
 MAX_OVERHEAD = 65536
-"""Octets of chunk framing that no octets of body pay for."""
+"""Maximum octets of chunk framing in excess of the octets of the body."""
 FREE_OVERHEAD = 16
-"""Octets of framing that each chunk may have: a size, and the line ends around it."""
+"""Octets of framing that are free for each chunk: a size, and the line ends around it."""
 
 CHECKED_OCTETS = 64
-"""Octets of an unfinished chunk size line that are checked before the line is whole."""
+"""Octets of an incomplete chunk size line that are checked before the line is complete."""
 
 MALFORMED = "The chunked body is malformed."
 TOO_MUCH = "Too much between the octets of a chunked body."
@@ -37,8 +36,8 @@ class ChunkedDecoder:
     """The state of one chunked body between two reads.
 
     Attributes:
-        chunks: how many chunks and trailers the last call of `decode` has read.
-        trailers: names in lower case and values, once the body is done.
+        chunks: number of chunks and trailers that the last call of `decode` has read.
+        trailers: names in lower case and values, complete when `is_done` is set.
         is_done: the last chunk and the trailers have been read.
     """
 
@@ -56,22 +55,21 @@ class ChunkedDecoder:
         self.chunks = 0
         self.is_done = False
         self.trailers: list[tuple[bytes, bytes]] = []
-        self._left = 0  # octets of the chunk, and of the CRLF behind it, that are to come
+        self._left = 0  # octets of the chunk and its CRLF that have not arrived
         self._chunk_overhead = 0
         self._line: bytearray | None = None  # the beginning of a line
         self._in_trailers = False
 
     def decode(self, data: bytes, start: int, max_chunks: int) -> tuple[bytes, int]:
-        """Decode what came.
+        """Decode received octets.
 
         Args:
-            data: octets as they came, from the end of the head on, or from where the last call
-                has stopped.
-            start: an index into `data`.
+            data: received octets, which continue those of the last call.
+            start: the index of the first octet to decode.
             max_chunks: chunks and trailers after which to stop, at least 1.
         Returns:
             Octets of the body, and the index where decoding stopped: the end of `data`, the end
-            of the body, or the end of a chunk if there are more of them than `max_chunks`.
+            of the body, or the end of a chunk after `max_chunks` chunks.
         Raises:
             PeerError: 400.
         """
@@ -114,23 +112,22 @@ class ChunkedDecoder:
             self._line = bytearray()
 
     def _charge(self, octets: int, length: int) -> None:
-        """Count the octets of a size line; octets of body pay for as many of framing.
+        """Count the octets of a size line, less the octets of the chunk.
 
-        Without that, a peer would send a small body in front of which stand any number of
-        octets that are parsed for nothing.
+        Otherwise a peer could send a small body with any amount of framing to parse.
         """
         self._chunk_overhead = max(0, self._chunk_overhead + octets - FREE_OVERHEAD - length)
         if self._chunk_overhead > MAX_OVERHEAD:
             raise PeerError(400, TOO_MUCH)
 
     def _read_data(self, data: bytes, start: int, parts: list[bytes]) -> int:
-        """Read on in a chunk whose size is known, and the CRLF behind it."""
+        """Continue a chunk whose size is known, and the CRLF after it."""
         end = min(len(data), start + self._left)
         came = end - start
         of_body = min(came, max(0, self._left - 2))
         if of_body:
             parts.append(data[start : start + of_body])
-        if came > of_body:  # with two octets left CRLF is to come, with one of them LF
+        if came > of_body:  # the rest is CRLF, or LF if one octet is left
             left = self._left - of_body
             if not CRLF[2 - left :].startswith(data[start + of_body : end]):
                 raise PeerError(400, MALFORMED)
@@ -138,7 +135,7 @@ class ChunkedDecoder:
         return end
 
     def _read_line(self, data: bytes, start: int) -> int:
-        """Read on in a line that is not whole yet: a chunk size, or one of the trailers."""
+        """Continue an incomplete line: a chunk size, or one of the trailers."""
         line = self._line
         assert line is not None
         found = data.find(b"\n", start)
@@ -154,7 +151,7 @@ class ChunkedDecoder:
             else:
                 self._end_of_size_line(line)
         elif (
-            # What is not a chunk size is refused at once, as far as looking costs little.
+            # Refuse an invalid chunk size at once, as long as the check is cheap.
             not self._in_trailers
             and before < CHECKED_OCTETS
             and SIZE_LINE_BEGINS.fullmatch(line, 0, CHECKED_OCTETS) is None
@@ -178,7 +175,7 @@ class ChunkedDecoder:
         found = FIELD_LINE.fullmatch(line)
         if found is None:
             raise PeerError(400, MALFORMED)
-        self.chunks += 1  # it costs as much as one
+        self.chunks += 1  # a trailer costs as much as a chunk
         self._charge(len(line) + FREE_OVERHEAD, 0)
         self.trailers.append((found[1].lower(), found[2].rstrip(b" \t")))
         self._line = bytearray()

@@ -1,4 +1,4 @@
-"""Octets of HTTP/1.1 answers: status lines, and the short answers that the server makes itself."""
+"""Builds status lines and error responses of HTTP/1.1."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ STATUS_LINES = {
 
 
 def status_line(status: int) -> bytes:
-    """The status line with its CRLF; an unregistered status has an empty reason phrase."""
+    """Return the status line with CRLF; an unregistered status has an empty reason phrase."""
     return STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
 
 
 def error_response(
     error: PeerError, default_fields: bytes, *, head_only: bool = False, http_10: bool = False
 ) -> bytes:
-    """A whole answer that the server makes itself, after which the connection closes (S11).
+    """Return a complete error response, after which the connection closes (S11).
 
     Args:
-        error: its status and text; nothing of the request is in it.
+        error: provides status and text, which contain nothing of the request.
         default_fields: Date and Server lines.
-        head_only: the request was HEAD.
-        http_10: the request was of HTTP/1.0, and its answer is, as in Daphne.
+        head_only: the request method was HEAD.
+        http_10: the request was HTTP/1.0; the response has the same version, as in Daphne.
     """
     body = error.text.encode("ascii") + b"\n"
     retry = b"Retry-After: 1\r\n" if error.status == 503 else b""
