@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from daphne_like.http.exchange import Exchange
 from tests.support.memory import Memory
+from tests.support.response_states import CheckedState
 
 # Programs that a test starts would ignore these signals, too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as under `sh -c "pytest &"`
@@ -38,6 +40,18 @@ def pytest_collection_finish() -> None:
 def pytest_sessionfinish() -> None:
     """Hypothesis looks for who refers to what, which does not find what is frozen."""
     gc.unfreeze()
+
+
+checked_state = CheckedState()
+setattr(Exchange, "state", checked_state)  # noqa: B010  (the type is another one)
+
+
+@pytest.fixture(autouse=True)
+def allowed_transitions() -> Iterator[None]:
+    """Fail a test in which a response went from one state into another that may not follow it."""
+    checked_state.wrong.clear()
+    yield
+    assert not checked_state.wrong
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import logging
 from asyncio import Event, Lock
 from collections.abc import Awaitable, Iterable
@@ -17,6 +16,18 @@ from daphne_like.asgi.response_fields import (
     to_field_line,
 )
 from daphne_like.exceptions import ApplicationError, ConnectionClosed, PeerError
+from daphne_like.http.response_state import (
+    AWAITING_START,
+    AWAITING_TRAILERS,
+    BODY,
+    BODY_BLOCKED,
+    CLOSED,
+    COMPLETE,
+    HEAD_BUFFERED,
+    SENDING_BODY,
+    START,
+    check_message,
+)
 
 if TYPE_CHECKING:
     from daphne_like.http.file_range import FileRange
@@ -27,27 +38,6 @@ log = logging.getLogger("daphne_like.http")
 DISCONNECT: dict[str, Any] = {"type": "http.disconnect"}
 
 
-class ResponseState(enum.Enum):
-    """Where the response stands."""
-
-    AWAITING_START = enum.auto()  # nothing sent by the application
-    HEAD_BUFFERED = enum.auto()  # http.response.start came; no octet is out
-    SENDING_BODY = enum.auto()  # the head is out
-    BODY_BLOCKED = (
-        enum.auto()
-    )  # as STREAMING, with a part of the body on its way or waiting for room
-    AWAITING_TRAILERS = enum.auto()  # the body is whole, trailers are to come
-    COMPLETE = enum.auto()  # the response is whole (ASGI H26: what follows is ignored)
-    CLOSED = enum.auto()  # the connection is gone, or was given up
-
-
-AWAITING_START, HEAD_BUFFERED, SENDING_BODY, BODY_BLOCKED, AWAITING_TRAILERS, COMPLETE, CLOSED = (
-    ResponseState
-)
-
-START = "http.response.start"
-BODY = "http.response.body"
-TRAILERS = "http.response.trailers"
 BODILESS = (204, 304)
 EVENT_STREAM = b"content-type: text/event-stream"
 """The beginning of the field line of a response that has no end (Server-Sent Events)."""
@@ -315,14 +305,11 @@ class Exchange:
         if state is CLOSED:
             raise ConnectionClosed("The connection was closed before the response was complete")
         if kind == START:
-            raise ApplicationError(f"{START}: expected once, got a second one")
+            check_message(START, state)
         if state is BODY_BLOCKED or self._queued:
             return self._send_in_turn(message)
         if kind == BODY:
-            expected = (
-                f"{TRAILERS}, the body is whole" if state is AWAITING_TRAILERS else f"{START} first"
-            )
-            raise ApplicationError(f"{BODY}: expected {expected}")
+            check_message(BODY, state)
         return self.take_extension(kind, message)
 
     def take_extension(self, kind: Any, message: dict[str, Any]) -> Awaitable[None] | None:

@@ -9,24 +9,24 @@ from urllib.parse import quote
 
 from daphne_like.asgi.response_fields import DATE, PLAIN, SERVER, to_field_line
 from daphne_like.exceptions import ApplicationError
-from daphne_like.http.exchange import (
+from daphne_like.http.exchange import BODILESS, Exchange
+from daphne_like.http.fields import Fields
+from daphne_like.http.file_range import FileRange, find_descriptor, open_file
+from daphne_like.http.response_state import (
     AWAITING_START,
     AWAITING_TRAILERS,
-    BODILESS,
     BODY_BLOCKED,
     HEAD_BUFFERED,
+    PATHSEND,
+    PUSH,
     SENDING_BODY,
     START,
     TRAILERS,
-    Exchange,
+    ZEROCOPYSEND,
+    check_message,
 )
-from daphne_like.http.fields import Fields
-from daphne_like.http.file_range import FileRange, find_descriptor, open_file
 
 EARLY_HINT = "http.response.early_hint"
-PUSH = "http.response.push"
-PATHSEND = "http.response.pathsend"
-ZEROCOPYSEND = "http.response.zerocopysend"
 EARLY_HINTS = 103
 
 
@@ -98,8 +98,11 @@ class ExtendedExchange(Exchange):
     def take_extension(self, kind: Any, message: dict[str, Any]) -> Awaitable[None] | None:
         """See Exchange."""
         act = ACTS.get(kind) if isinstance(kind, str) else None
-        if act is None:
+        if act is None or (kind == PUSH and self.pusher is None):
             return super().take_extension(kind, message)
+        if kind == TRAILERS and self.trailers is None:
+            raise ApplicationError(f"{TRAILERS}: expected trailers=True in {START}")
+        check_message(kind, self.state)
         return act(self, message)
 
     # Early hints.
@@ -122,10 +125,7 @@ class ExtendedExchange(Exchange):
         Before the start, too, as Starlette sends it: the client then hears of the promise before
         it sees the page that refers to the promised path (RFC 9113, 8.4.1).
         """
-        if self.pusher is None:
-            return super().take_extension(PUSH, message)
-        if self.state is AWAITING_TRAILERS:
-            raise ApplicationError(f"{PUSH}: expected {TRAILERS}, the body is whole")
+        assert self.pusher is not None
         return self.pusher(pushed_path(message.get("path")), pushed_fields(message))
 
     # Trailers.
@@ -155,10 +155,7 @@ class ExtendedExchange(Exchange):
 
     def take_trailers(self, message: dict[str, Any]) -> Awaitable[None] | None:
         """Fields behind the body, in one message or several (X50)."""
-        if self.trailers is None:
-            raise ApplicationError(f"{TRAILERS}: expected trailers=True in {START}")
-        if self.state is not AWAITING_TRAILERS:
-            raise ApplicationError(f"{TRAILERS}: expected the last of the body first")
+        assert self.trailers is not None
         self.trailers += trailer_lines(message.get("headers", ()))
         if message.get("more_trailers", False):
             return None
@@ -173,9 +170,6 @@ class ExtendedExchange(Exchange):
         A path that is not absolute is taken from the working directory, as Starlette's
         `FileResponse("page.html")` means it, which passes on what it is given.
         """
-        self._expect_head(PATHSEND)
-        if self.state is not HEAD_BUFFERED:
-            raise ApplicationError(f"{PATHSEND}: a part of the body is out already")
         path = message.get("path")
         if not isinstance(path, str):
             raise ApplicationError(f"{PATHSEND}: expected str as path, got {path!r:.80}")
@@ -191,7 +185,6 @@ class ExtendedExchange(Exchange):
 
         Without an offset it begins at the descriptor's own position, which it moves on.
         """
-        self._expect_head(ZEROCOPYSEND)
         offset, count = message.get("offset"), message.get("count")
         for name, value in (("offset", offset), ("count", count)):
             if value is not None and (not isinstance(value, int) or value < 0):
@@ -209,12 +202,6 @@ class ExtendedExchange(Exchange):
         if offset is None:
             os.lseek(descriptor, end, os.SEEK_SET)
         return waiting
-
-    def _expect_head(self, kind: str) -> None:
-        if self.state is AWAITING_START:
-            raise ApplicationError(f"{kind}: expected {START} first")
-        if self.state is AWAITING_TRAILERS:
-            raise ApplicationError(f"{kind}: expected {TRAILERS}, the body is whole")
 
     def _send_file(self, part: FileRange, more: bool) -> Awaitable[None] | None:
         size = part.remaining

@@ -17,16 +17,15 @@ from zope.interface import implementer
 
 from daphne_like.exceptions import ConnectionClosed, PeerError
 from daphne_like.http.addresses import describe_ends
-from daphne_like.http.exchange import (
+from daphne_like.http.exchange import BODILESS, Exchange
+from daphne_like.http.extensions import Supported
+from daphne_like.http.h1.response_writer import MAX_WRITE_SIZE, WRITTEN_ALONE
+from daphne_like.http.response_state import (
     AWAITING_START,
-    BODILESS,
     BODY_BLOCKED,
     HEAD_BUFFERED,
     SENDING_BODY,
-    Exchange,
 )
-from daphne_like.http.extensions import Supported
-from daphne_like.http.h1.response_writer import MAX_WRITE_SIZE, WRITTEN_ALONE
 from daphne_like.http.tls_info import tls_extension_of
 from daphne_like.runtime.send_pacing import YIELD, SendPacing
 from daphne_like.runtime.timeouts import Timeout
@@ -132,6 +131,7 @@ class WebCarrier(SendPacing):
         if not exchange.keep_alive:
             self._close_after()
         self._set_head(exchange, len(body), more)
+        exchange.state = SENDING_BODY
         return self._write(exchange, body, more)
 
     def write_body(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
@@ -141,7 +141,7 @@ class WebCarrier(SendPacing):
             ApplicationError: the body is longer or shorter than its Content-Length.
         """
         self._check_length(exchange, len(body), more)
-        return self._write(exchange, body, more)
+        return self._write(exchange, body, more, must_wait=self._paused and more)
 
     def _may_keep_alive(self) -> bool:
         return not self.context.draining
@@ -178,11 +178,12 @@ class WebCarrier(SendPacing):
         request.defaultContentType = None
         request.setResponseCode(status)
 
-    def _write(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
+    def _write(
+        self, exchange: Exchange, body: bytes, more: bool, *, must_wait: bool = False
+    ) -> Awaitable[None] | None:
         if _is_bodiless(exchange):
             body = b""
         exchange.body_octets_sent += len(body)
-        must_wait = self._paused and more and exchange.state is SENDING_BODY
         if must_wait or len(body) > MAX_WRITE_SIZE:
             exchange.state = BODY_BLOCKED
             exchange.body_unblocked = Event()
@@ -190,7 +191,6 @@ class WebCarrier(SendPacing):
         return self._write_part(exchange, body, more)
 
     def _write_part(self, exchange: Exchange, octets: bytes, more: bool) -> Awaitable[None] | None:
-        exchange.state = SENDING_BODY
         self.request.write(octets)
         if more:
             self._this_turn += len(octets) + 1
@@ -225,6 +225,7 @@ class WebCarrier(SendPacing):
                 await (self._drain_waiter() if self._paused else YIELD)
                 if exchange.state is not BODY_BLOCKED:
                     raise ConnectionClosed("The connection was closed while a body was written")
+            exchange.state = SENDING_BODY
             waiting = self._write_part(exchange, body[last:], more)
         finally:
             if exchange.state is BODY_BLOCKED:  # cancelled

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.interfaces import ISSLTransport
 
 from daphne_like.exceptions import PeerError
-from daphne_like.http.exchange import COMPLETE, Exchange
+from daphne_like.http.exchange import Exchange
 from daphne_like.http.h1.connection import LINGER_SECONDS, MAX_LINGER_OCTETS, MAX_LINGER_SECONDS
 from daphne_like.http.h1.request_reader import MAX_DISCARDED_BODY
 from daphne_like.http.h1.status_lines import CONTINUE
+from daphne_like.http.response_state import COMPLETE
 from daphne_like.runtime.timeouts import Timeout
 from daphne_like.runtime.timer_wheel import NEVER
 from daphne_like.web.carrier import NO_ERROR, WebCarrier

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from daphne_like.asgi.queue import MessageQueue
 from daphne_like.asgi.response_fields import DATE, PLAIN, SERVER, to_field_line
 from daphne_like.exceptions import ApplicationError, ConnectionClosed, PeerError
-from daphne_like.http.exchange import AWAITING_START, CLOSED, COMPLETE, Exchange
+from daphne_like.http.exchange import Exchange
+from daphne_like.http.response_state import AWAITING_START, CLOSED, COMPLETE
 from daphne_like.websocket.deflate import Deflate, accept_offer
 from daphne_like.websocket.frames import BINARY, TEXT
 from daphne_like.websocket.handshake import OpeningHandshake, accept_value

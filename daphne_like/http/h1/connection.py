@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from daphne_like.exceptions import PeerError
-from daphne_like.http.exchange import AWAITING_START, HEAD_BUFFERED, Exchange
+from daphne_like.http.exchange import Exchange
 from daphne_like.http.h1.request_reader import (
     BUFFERING,
     CLOSED,
@@ -37,6 +37,7 @@ from daphne_like.http.h1.request_reader import (
     RequestReader,
 )
 from daphne_like.http.h1.status_lines import error_response
+from daphne_like.http.response_state import AWAITING_START, HEAD_BUFFERED
 from daphne_like.runtime.timeouts import Timeout
 from daphne_like.runtime.timer_wheel import NEVER
 

@@ -17,12 +17,13 @@ from daphne_like.asgi.queue import HIGH_WATER
 from daphne_like.exceptions import PeerError
 from daphne_like.http import fields
 from daphne_like.http.addresses import ConnectionEnds, describe_ends
-from daphne_like.http.exchange import AWAITING_START, COMPLETE, Exchange
+from daphne_like.http.exchange import Exchange
 from daphne_like.http.h1 import request_line as request
 from daphne_like.http.h1.chunked import ChunkedDecoder
 from daphne_like.http.h1.request_line import request_lines
 from daphne_like.http.h1.response_writer import ResponseWriter
 from daphne_like.http.preface import PREFACE
+from daphne_like.http.response_state import AWAITING_START, COMPLETE
 from daphne_like.http.scope import open_exchange
 from daphne_like.runtime.timeouts import Timeout
 from daphne_like.runtime.timer_wheel import NEVER

@@ -10,14 +10,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.interfaces import ISSLTransport
 
 from daphne_like.exceptions import ConnectionClosed, PeerError
-from daphne_like.http.exchange import (
-    AWAITING_START,
-    BODILESS,
-    BODY_BLOCKED,
-    HEAD_BUFFERED,
-    SENDING_BODY,
-    Exchange,
-)
+from daphne_like.http.exchange import BODILESS, Exchange
 from daphne_like.http.file_range import MAX_SENDFILE_SIZE, FileRange
 from daphne_like.http.h1.status_lines import (
     CHUNKED,
@@ -27,6 +20,12 @@ from daphne_like.http.h1.status_lines import (
     STATUS_LINES,
     error_response,
     status_line,
+)
+from daphne_like.http.response_state import (
+    AWAITING_START,
+    BODY_BLOCKED,
+    HEAD_BUFFERED,
+    SENDING_BODY,
 )
 from daphne_like.runtime.send_pacing import YIELD, SendPacing
 from daphne_like.transport_interfaces import IMemoryviewTransport, ISendfileTransport

@@ -30,7 +30,7 @@ from zope.interface import implementer
 from daphne_like.exceptions import PeerError
 from daphne_like.http.addresses import ConnectionEnds, describe_ends
 from daphne_like.http.exchange import Exchange
-from daphne_like.http.extensions import PUSH, PUSHES
+from daphne_like.http.extensions import PUSHES
 from daphne_like.http.fields import EXPECTATION, Fields, check_size
 from daphne_like.http.h2.flood_budget import (
     DATA_COST,
@@ -50,6 +50,7 @@ from daphne_like.http.h2.push import push, remove_unsupported_on_push
 from daphne_like.http.h2.request import Head, Request, request_from, to_request
 from daphne_like.http.h2.send_scheduler import SendScheduler
 from daphne_like.http.h2.stream import HTTP2Stream
+from daphne_like.http.response_state import PUSH
 from daphne_like.http.scope import open_exchange
 from daphne_like.runtime.timeouts import Timeout
 

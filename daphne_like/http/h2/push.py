@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from daphne_like.exceptions import ApplicationError, PeerError
-from daphne_like.http.extensions import EARLY_HINT, PUSH
+from daphne_like.http.extensions import EARLY_HINT
 from daphne_like.http.fields import Fields
 from daphne_like.http.h2.frame_reader import MAX_FRAME_SIZE
 from daphne_like.http.h2.hpack_cache import MalformedError, encoded_section
 from daphne_like.http.h2.request import Head, check_head
+from daphne_like.http.response_state import PUSH
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

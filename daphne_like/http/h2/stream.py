@@ -10,15 +10,7 @@ from typing import TYPE_CHECKING, Any
 from h2.errors import ErrorCodes
 
 from daphne_like.exceptions import ConnectionClosed, PeerError
-from daphne_like.http.exchange import (
-    AWAITING_START,
-    BODILESS,
-    BODY_BLOCKED,
-    COMPLETE,
-    HEAD_BUFFERED,
-    SENDING_BODY,
-    Exchange,
-)
+from daphne_like.http.exchange import BODILESS, Exchange
 from daphne_like.http.h2.hpack_cache import (
     MalformedError,
     default_blocks,
@@ -32,6 +24,13 @@ from daphne_like.http.h2.hpack_cache import (
 from daphne_like.http.h2.priority import UNSAID
 from daphne_like.http.h2.state_machine import FIRST_WINDOW
 from daphne_like.http.h2.tunnel import Tunnel
+from daphne_like.http.response_state import (
+    AWAITING_START,
+    BODY_BLOCKED,
+    COMPLETE,
+    HEAD_BUFFERED,
+    SENDING_BODY,
+)
 from daphne_like.runtime.send_pacing import YIELD
 from daphne_like.runtime.timeouts import Timeout, Timeouts
 
