@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-import os
 import time
-from collections.abc import Callable, Coroutine, Generator, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
-from weakref import WeakSet
 
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.python.failure import Failure
@@ -30,23 +27,18 @@ from daphne_like.observe.actions import Actions
 from daphne_like.observe.descriptors import descriptors
 from daphne_like.observe.watchdog import Watchdog
 from daphne_like.options import Options, without_limits
-from daphne_like.process.sighup import install_sighup_reload
-from daphne_like.process.signals import StopSignals
+from daphne_like.process.main_loop import run_reactor
 from daphne_like.runtime.applications import Applications
 from daphne_like.runtime.connections import Connection, Connections
 from daphne_like.runtime.context import ServerContext
 from daphne_like.runtime.default_fields import DefaultFields
 from daphne_like.runtime.drain import Drain
+from daphne_like.runtime.executor import use_asgi_threads
 from daphne_like.runtime.lifecycle import Lifecycle, Stage
 from daphne_like.runtime.trusted_proxies import TrustedProxies
 from daphne_like.websocket.factory import WebSocketFactory
 
 log = logging.getLogger("daphne_like.server")
-
-LOOP_STOPPED_STATUS = 1
-
-_with_threads: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
-"""Event loops whose default executor has ASGI_THREADS threads already."""
 
 
 class Server:
@@ -173,29 +165,8 @@ class Server:
         from twisted.internet import reactor
 
         self.attach(reactor)
-        self.end = self._stop_reactor
         self._parse_endpoints()
-        self.reactor.callWhenRunning(self._spawn)
-        self.reactor.addSystemEventTrigger("before", "shutdown", self._drain_and_release)
-        restore = []
-        if self.signal_handlers:
-            signals = StopSignals(self.stop, self._force, lambda: self.stopping, self.drainer.limit)
-            self.drainer.has_signals = True
-            self.reactor.callWhenRunning(signals.install)
-            restore = [signals.restore, install_sighup_reload(self)]
-        self.reactor.run(installSignalHandlers=self.signal_handlers)
-        self._run_to_the_end()
-        for put_back in restore:
-            put_back()
-
-    def _run_to_the_end(self) -> None:
-        """Stop gracefully even if the application has stopped the event loop (`loop.stop()`)."""
-        while self.reactor.running:
-            if not self.stopping:
-                log.critical("The application has stopped the event loop: stopping the server")
-                self.exit_status = self.exit_status or LOOP_STOPPED_STATUS
-                self._stop_reactor()
-            self.loop.run_forever()
+        run_reactor(self)
 
     def attach(self, reactor: Any) -> None:
         """Set the reactor and its event loop; nothing runs yet."""
@@ -349,48 +320,12 @@ class Server:
         if self.end is not None:
             self.reactor.callFromThread(self.end)
 
-    def _stop_reactor(self) -> None:
-        from twisted.internet.error import ReactorNotRunning
-
-        try:
-            self.reactor.stop()
-        except ReactorNotRunning:
-            pass  # the stop has begun already
-
-    def _force(self) -> None:
+    def force_stop(self) -> None:
+        """Let a stop wait no longer. Any thread may call this."""
         self.reactor.callFromThread(self.drainer.force)
 
-    def _spawn(self) -> None:
-        self._starting = self.loop.create_task(self._start_or_give_up())
-
-    def _deferred(self, coroutine: Coroutine[Any, Any, None]) -> Deferred[None]:
-        return Deferred.fromFuture(self.loop.create_task(coroutine))
-
-    def _drain_and_release(self) -> Deferred[None]:
-        return self._deferred(self._drain_then_release())
-
-    async def _drain_then_release(self) -> None:
-        from daphne_like.reactor.core import NativeReactor
-
-        await self.drain()
-        if isinstance(self.reactor, NativeReactor):
-            self.reactor.release_threads()
-
-    async def _start_or_give_up(self) -> None:
-        try:
-            await self.start()
-        except ConfigurationError as error:
-            if self.stopping:  # the stop has cancelled the startup
-                return
-            if error.exit_status == CANNOT_LISTEN_STATUS:
-                self.listen_error(Failure(error))
-            else:
-                self._give_up(str(error), error.exit_status)
-        except Exception as error:
-            log.debug("Starting failed", exc_info=True)
-            self._give_up(f"Cannot start: {type(error).__name__}: {error}", CANNOT_LISTEN_STATUS)
-
-    def _give_up(self, sentence: str, exit_status: int) -> None:
+    def give_up(self, sentence: str, exit_status: int) -> None:
+        """Stop without having served, and log why."""
         log.critical("%s", sentence)
         self.abort_start = True
         self.exit_status = exit_status
@@ -406,7 +341,7 @@ class Server:
         Args:
             failure: failure with a ConfigurationError, whose text names the port and the cause.
         """
-        self._give_up(failure.getErrorMessage(), CANNOT_LISTEN_STATUS)
+        self.give_up(failure.getErrorMessage(), CANNOT_LISTEN_STATUS)
 
     # Attributes of Daphne's Server.
 
@@ -493,7 +428,7 @@ class Server:
             A Deferred that fires when all have ended; an instance that swallows its cancellation
             delays it.
         """
-        return self._deferred(self.applications.kill_all())
+        return Deferred.fromFuture(self.loop.create_task(self.applications.kill_all()))
 
     @staticmethod
     def check_headers_type(message: dict[str, Any]) -> None:
@@ -523,20 +458,3 @@ OWN = {
     "handle_reply": Server.handle_reply,
 }
 """Methods of this class, for detecting overrides in subclasses."""
-
-
-def use_asgi_threads(loop: asyncio.AbstractEventLoop) -> None:
-    """Give an event loop an executor of ASGI_THREADS threads, as Daphne does.
-
-    Raises:
-        ConfigurationError: ASGI_THREADS in the environment is not a number of threads.
-    """
-    text = os.environ.get("ASGI_THREADS")
-    if text is None or loop in _with_threads:
-        return
-    if not text.isdecimal() or int(text) < 1:
-        raise ConfigurationError(
-            f"ASGI_THREADS in the environment: expected a number of threads, got {text!r}"
-        )
-    loop.set_default_executor(ThreadPoolExecutor(int(text), "asgi"))
-    _with_threads.add(loop)

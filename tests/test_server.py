@@ -12,9 +12,9 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-from daphne_like import server as subject
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.http.h1.connection import HTTP1Connection
+from daphne_like.listening import ports as subject
 from tests.support.peers import answer_at_once
 
 ADDRESS = IPv4Address("TCP", "192.0.2.2", 80)

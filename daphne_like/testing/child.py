@@ -34,9 +34,9 @@ class ChildServer(Server):
 
     cause: str | None = None
 
-    def _give_up(self, sentence: str, exit_status: int) -> None:
+    def give_up(self, sentence: str, exit_status: int) -> None:
         self.cause = sentence
-        super()._give_up(sentence, exit_status)
+        super().give_up(sentence, exit_status)
 
 
 def prepare() -> None:
