@@ -1,4 +1,4 @@
-"""ASGI's extensions of a response: hints, files, pushes, trailers (its docs/extensions.rst)."""
+"""ASGI's response extensions: early hints, files, server push, trailers (ASGI's extensions.rst)."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ EARLY_HINTS = 103
 
 
 class Supported(dict[str, Any]):
-    """What a scope says about an extension that it advertises: mostly nothing (ASGI C15).
+    """The value of an advertised extension in a scope, which is usually empty (ASGI C15).
 
-    One object serves all scopes, so it is read-only (C18); four new ones were 3 % of a request.
-    Every method of dict that changes it raises TypeError. A copy, from `copy`, `deepcopy` or
-    pickle, is a plain dict that belongs to whoever made it.
+    One read-only object serves all scopes (C18), because creating four took 3 % of a request. Every
+    method that would change it raises TypeError. `copy`, `deepcopy` and pickle return a plain dict,
+    which may be changed.
     """
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
@@ -54,14 +54,14 @@ class Supported(dict[str, Any]):
 EXTENSIONS: dict[str, dict[str, Any]] = {
     name: Supported() for name in (PATHSEND, ZEROCOPYSEND, EARLY_HINT, TRAILERS)
 }
-"""To be copied into a scope."""
+"""The extensions of every scope, to be copied."""
 PUSHES = Supported()
-"""For the scope of a request whose client says that it takes them."""
+"""The value of the push extension, for requests whose client has enabled push."""
 NOT_OF_HTTP_10 = (EARLY_HINT, TRAILERS)
-"""It knows neither 1xx nor trailers."""
+"""Extensions that HTTP/1.0 lacks: it has neither 1xx responses nor trailers."""
 
 IN_PATHS = "".join(map(chr, range(0x21, 0x7F))).replace("#", "")
-"""Characters of a path that go out as they are, escapes and the query's question mark too."""
+"""Characters of a path that are not escaped, including "%" and the "?" of the query."""
 
 NOT_IN_TRAILERS = frozenset(
     (
@@ -83,14 +83,15 @@ NOT_IN_TRAILERS = frozenset(
         b"www-authenticate",
     )
 )
-"""What a recipient must know before the body (RFC 9110, 6.5.1), beside framing and connection."""
+"""Fields that are not allowed in trailers (RFC 9110, 6.5.1), besides those for framing and
+connection."""
 
 
 class ExtendedExchange(Exchange):
     """An exchange whose application may use the extensions that its scope advertises.
 
     Attributes:
-        pusher: promises a request, by path and fields; None where the peer takes no promises.
+        pusher: promises a request with a path and fields; None if the peer has disabled push.
     """
 
     pusher: Callable[[bytes, Fields], Awaitable[None] | None] | None = None
@@ -108,9 +109,9 @@ class ExtendedExchange(Exchange):
     # Early hints.
 
     def early_hint(self, message: dict[str, Any]) -> Awaitable[None] | None:
-        """103 with links, before or after the start: its head is held until the body (X40).
+        """Send 103 with links, before the final head is sent, which waits for the body (X40).
 
-        Behind the final head, and for HTTP/1.0, which knows no 1xx, it is ignored (X41).
+        After the final head, and for HTTP/1.0, which has no 1xx, the message is ignored (X41).
         """
         lines = hint_lines(message.get("links"))
         if not lines or self.http_10 or self.state not in (AWAITING_START, HEAD_BUFFERED):
@@ -120,10 +121,10 @@ class ExtendedExchange(Exchange):
     # Server push.
 
     def push(self, message: dict[str, Any]) -> Awaitable[None] | None:
-        """Promise the answer to a request that the client has not made (X10, X11).
+        """Promise the response to a request that the client has not made (X10, X11).
 
-        Before the start, too, as Starlette sends it: the client then hears of the promise before
-        it sees the page that refers to the promised path (RFC 9113, 8.4.1).
+        This is allowed before the start, too, where Starlette does it: the client then receives the
+        promise before the page that refers to the promised path (RFC 9113, 8.4.1).
         """
         assert self.pusher is not None
         return self.pusher(pushed_path(message.get("path")), pushed_fields(message))
@@ -135,7 +136,7 @@ class ExtendedExchange(Exchange):
         self.trailers = []
 
     def end_body_before_trailers(self, body: bytes) -> Awaitable[None] | None:
-        """See Exchange; the response is whole only with them (ASGI H27)."""
+        """See Exchange; the response is complete only after the trailers (ASGI H27)."""
         if self.content_length is not None and not self.is_bodiless:
             self.check_length(len(body), False)
         write = self.carrier.respond if self.state is HEAD_BUFFERED else self.carrier.write_body
@@ -154,7 +155,7 @@ class ExtendedExchange(Exchange):
             self.state = AWAITING_TRAILERS
 
     def take_trailers(self, message: dict[str, Any]) -> Awaitable[None] | None:
-        """Fields behind the body, in one message or several (X50)."""
+        """Take the fields that follow the body, in one message or several (X50)."""
         assert self.trailers is not None
         self.trailers += trailer_lines(message.get("headers", ()))
         if message.get("more_trailers", False):
@@ -165,10 +166,10 @@ class ExtendedExchange(Exchange):
     # Files.
 
     def pathsend(self, message: dict[str, Any]) -> Awaitable[None] | None:
-        """A whole file as the whole body (X30).
+        """Send a whole file as the whole body (X30).
 
-        A path that is not absolute is taken from the working directory, as Starlette's
-        `FileResponse("page.html")` means it, which passes on what it is given.
+        A relative path is resolved against the working directory, because Starlette's
+        `FileResponse("page.html")` passes the path on unchanged.
         """
         path = message.get("path")
         if not isinstance(path, str):
@@ -181,9 +182,9 @@ class ExtendedExchange(Exchange):
         return self._send_file(part, False)
 
     def zerocopysend(self, message: dict[str, Any]) -> Awaitable[None] | None:
-        """A stretch of an open file as a part of the body (X20, X21).
+        """Send a range of an open file as a part of the body (X20, X21).
 
-        Without an offset it begins at the descriptor's own position, which it moves on.
+        Without an offset the range begins at the descriptor's position, which is moved to its end.
         """
         offset, count = message.get("offset"), message.get("count")
         for name, value in (("offset", offset), ("count", count)):
@@ -233,7 +234,7 @@ class ExtendedExchange(Exchange):
 
     @property
     def is_bodiless(self) -> bool:
-        """Whether no octet of a body goes out, whatever the application sends (ASGI H32)."""
+        """True if the response has no body, even if the application sends one (ASGI H32)."""
         return self.head_only or self.status in BODILESS
 
 
@@ -247,10 +248,10 @@ ACTS: dict[str, Callable[[ExtendedExchange, dict[str, Any]], Awaitable[None] | N
 
 
 def hint_lines(links: Any) -> list[bytes]:
-    """A Link field for each link.
+    """Return a Link field line for each link.
 
     Raises:
-        ApplicationError: one is no field value; CR and LF would begin another line (S05).
+        ApplicationError: a link is not a valid field value, for example with CR or LF (S05).
     """
     if not isinstance(links, Iterable):
         raise ApplicationError(f"{EARLY_HINT}: expected an iterable of links, got {links!r:.80}")
@@ -260,10 +261,10 @@ def hint_lines(links: Any) -> list[bytes]:
 
 
 def pushed_path(path: Any) -> bytes:
-    """The path of a promised request, escaped where a request target must be; `?` begins a query.
+    """Return the path of a promised request, escaped as a request target; `?` begins a query.
 
     Raises:
-        ApplicationError: it is no absolute path.
+        ApplicationError: the path is not an absolute path.
     """
     if not isinstance(path, str) or path[:1] != "/":
         raise ApplicationError(f"{PUSH}: expected an absolute path as path, got {path!r:.80}")
@@ -274,10 +275,11 @@ def pushed_path(path: Any) -> bytes:
 
 
 def pushed_fields(message: dict[str, Any]) -> Fields:
-    """The fields of a promised request.
+    """Return the fields of a promised request.
 
     Raises:
-        ApplicationError: one is no field, not in lower case, a pseudo-field or one of framing.
+        ApplicationError: an entry is not a field, not in lower case, a pseudo-header field, or a
+            framing field.
     """
     headers = message.get("headers", ())
     if not isinstance(headers, Iterable):
@@ -297,10 +299,10 @@ def pushed_fields(message: dict[str, Any]) -> Fields:
 
 
 def trailer_lines(headers: Any) -> list[bytes]:
-    """The field lines of trailers.
+    """Return the field lines of trailers.
 
     Raises:
-        ApplicationError: one is no field, or none that may stand there (RFC 9110, 6.5.1).
+        ApplicationError: an entry is not a field, or not allowed in trailers (RFC 9110, 6.5.1).
     """
     if not isinstance(headers, Iterable):
         raise ApplicationError(f"{TRAILERS}: expected an iterable of headers, got {headers!r:.80}")
@@ -315,7 +317,7 @@ def trailer_lines(headers: Any) -> list[bytes]:
 
 
 def asks_for_trailers(scope: dict[str, Any]) -> bool:
-    """Whether the peer takes trailers: `trailers` is a member of TE (RFC 9110, 10.1.4; X51)."""
+    """Tell whether the peer accepts trailers: TE contains `trailers` (RFC 9110, 10.1.4; X51)."""
     return any(
         member.partition(b";")[0].strip(b" \t").lower() == b"trailers"
         for name, value in scope.get("headers", ())

@@ -1,6 +1,6 @@
-"""The request line of HTTP/1.1: checked, or refused, after httptools has parsed the head.
+"""Checks the request line of HTTP/1.1 after httptools has parsed the head.
 
-Checks of the fields are in http/fields.py, the scope is made in http/scope.py.
+http/fields.py checks the fields, and http/scope.py creates the scope.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from daphne_like.options import MIN_REQUEST_LINE
 log = logging.getLogger("daphne_like.http")
 
 TLS_RECORD = b"\x16\x03"
-"""How a TLS handshake begins, in every version (RFC 8446, 5.1)."""
+"""The first octets of a TLS handshake in every version (RFC 8446, 5.1)."""
 NOT_TLS = "This port speaks plain HTTP, not TLS: use http:// (ws:// for WebSocket)."
 
 NOT_HTTP = "The request is not valid HTTP/1.1."
@@ -32,16 +32,16 @@ NOT_HTTP = "The request is not valid HTTP/1.1."
 EMPTY_LINES = re.compile(rb"(?:\r\n)*")
 
 AS_THEY_ARE = frozenset((*METHODS, b"CONNECT", b"PRI"))
-"""Methods that httptools is fed: those that it knows in HTTP, and those that are refused or begin
-HTTP/2."""
+"""Methods that are passed to httptools unchanged: the common ones, CONNECT, which is refused, and
+PRI, which begins HTTP/2."""
 STAND_IN = b"GET"
-"""What httptools is fed in place of any other method. It frames all of them alike: by
-Content-Length and Transfer-Encoding, whatever the method (RFC 9112, 6.3)."""
+"""Passed to httptools instead of any other method. The framing does not depend on the method: it is
+given by Content-Length and Transfer-Encoding (RFC 9112, 6.3)."""
 MAX_METHOD = 64
 UNKNOWN_METHOD = "The method is not known here."
 
 LINE_BEGINS = re.compile(rb"(?:\r\n)*(\r\Z|[!#$%&'*+\-.^_`|~0-9A-Za-z]*)")
-"""Empty lines, and the method as far as it came."""
+"""Empty lines, and the received part of the method."""
 
 
 MAX_LINES = 512
@@ -51,11 +51,11 @@ server's --max-request-line refuses them, so all servers of the process may shar
 
 
 class HasHead(RequestOrigin, Protocol):
-    """A connection that has parsed a head and not yet the next.
+    """The interface of a connection whose latest request head is checked.
 
     Attributes:
-        parser: httptools' parser of the head.
-        head: the octets from the request line on.
+        parser: the httptools parser of the head.
+        head: the octets of the head, starting with the request line.
     """
 
     parser: Any
@@ -63,24 +63,24 @@ class HasHead(RequestOrigin, Protocol):
 
 
 def without_empty_lines(head: bytes) -> bytes:
-    """The head from its request line on (RFC 9112, 2.2, lets a peer send empty lines before)."""
+    """Return the head without the empty lines that may precede it (RFC 9112, 2.2)."""
     found = EMPTY_LINES.match(head)
     assert found is not None
     return head[found.end() :]
 
 
 def with_known_method(head: bytes) -> bytes | None:
-    """Put a method that httptools knows in place of any other one.
+    """Replace an unusual method with one that httptools accepts.
 
-    Its list of methods is closed, and it refuses some of them for versions of HTTP. The request
-    keeps its own method: `check_request` reads it from the head as it came.
+    httptools has a fixed list of methods, and refuses some of them for versions of HTTP. The
+    request keeps its method: `check_request` reads it from the received head.
 
     Args:
-        head: the beginning of a head, or all of it; with empty lines before it or without.
+        head: the beginning of a head, or all of it, possibly after empty lines.
     Returns:
-        What is to be fed; None if more octets of the method may come.
+        The octets to parse; None if more octets of the method may arrive.
     Raises:
-        PeerError: 501, no method is as long, or is in lower case (ASGI H03).
+        PeerError: 501, the method is too long, or in lower case (ASGI H03).
     """
     found = LINE_BEGINS.match(head)
     assert found is not None
@@ -97,11 +97,11 @@ def with_known_method(head: bytes) -> bytes | None:
 
 
 def name_of(method: bytes) -> str:
-    """The name of a method that is not among the usual ones.
+    """Check an unusual method and return its name.
 
     Raises:
-        PeerError: 501 for CONNECT, which httptools takes with a path, too; 400 for what is not a
-            method: httptools skips line ends before it.
+        PeerError: 501 for CONNECT, which httptools accepts even with a path; 400 for an invalid
+            method, because httptools skips line ends before a method.
     """
     if method == b"CONNECT":
         raise PeerError(501, "CONNECT is not served here.")
@@ -111,14 +111,14 @@ def name_of(method: bytes) -> str:
 
 
 def parse_version(head: bytes, line_start: int) -> str:
-    """The version, where it is not 1.1 or the request line is not as RFC 9112, 3, has it.
+    """Return the version "1.0", or refuse any other request line (RFC 9112, 3).
 
-    httptools lets through more than one space between the parts, a bare CR or LF before the
-    line, and RTSP and ICE in the place of HTTP.
+    httptools accepts more than one space between the parts, a bare CR or LF before the line, and
+    RTSP and ICE instead of HTTP.
 
     Args:
-        head: from the request line on.
-        line_start: octets of the method, one space, and the target.
+        head: the head, starting with the request line.
+        line_start: length of the method, one space, and the target.
     Raises:
         PeerError: 400 or 505.
     """
@@ -130,22 +130,21 @@ def parse_version(head: bytes, line_start: int) -> str:
 
 
 def check_request(connection: HasHead, known: FieldSection, target: bytes) -> Exchange:
-    """Check a request line that httptools has parsed, and make the exchange.
+    """Check a request line that httptools has parsed, and create the exchange.
 
     Args:
-        connection: whose parser is dropped if it would take the connection for closed.
-        known: the request's fields, checked.
-        target: as on the request line.
+        connection: the connection; its parser is dropped where it assumes a closed connection.
+        known: the checked fields of the request.
+        target: the request target.
     Raises:
-        PeerError: the request is not to be served.
+        PeerError: the request must be refused.
     """
     parser: Any = connection.parser
     head = connection.head
     method = head[: head.find(b" ")]
     name = METHODS.get(method) or name_of(method)
     line_end = len(method) + 1 + len(target)
-    # httptools formats the version anew for each request; where it stands in the octets is
-    # known.
+    # Read the version from the octets, because httptools formats a string for each request.
     if head.startswith(b" HTTP/1.1\r\n", line_end):
         version = "1.1"
         if not known.has_host:
@@ -153,11 +152,11 @@ def check_request(connection: HasHead, known: FieldSection, target: bytes) -> Ex
         keep_alive = known.length is not None
     else:
         version = parse_version(head, line_end)
-        # Where the length is known, a Connection field says keep-alive and nothing else.
+        # If the length is known, the only possible Connection field is keep-alive.
         keep_alive = known.length is not None and b"connection" in known.by_name
         if keep_alive:
-            # Where the fields came again httptools did not see that field: it takes the
-            # connection for closed.
+            # If the field section was reused, httptools has not seen that field, and assumes that
+            # the connection is closed.
             connection.parser = None
     if len(target) > connection.context.options.max_request_line:
         raise PeerError(414, "The request line is too long.")
@@ -179,7 +178,7 @@ def check_request(connection: HasHead, known: FieldSection, target: bytes) -> Ex
 
 
 def refusal(error: httptools.HttpParserError, octets: bytes | memoryview) -> PeerError:
-    """What a peer is owed for what httptools, or a callback of ours, did not take."""
+    """Return the error with which to refuse a request after an error of httptools."""
     cause = error.__context__
     if isinstance(cause, PeerError):
         return cause

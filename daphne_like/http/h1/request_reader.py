@@ -1,7 +1,7 @@
-"""The reading half of an HTTP/1.1 connection: from octets to exchanges (RFC 9112).
+"""The reading half of an HTTP/1.1 connection: turns octets into exchanges (RFC 9112).
 
-httptools parses heads; what a request head must not be is in request.py. Chunked bodies are decoded
-in chunked.py, a body with a Content-Length is counted. What comes of the exchanges is in h1.py.
+httptools parses heads, request_line.py and fields.py check them. chunked.py decodes chunked bodies;
+the octets of a body with Content-Length are counted here. connection.py orders the exchanges.
 """
 
 from __future__ import annotations
@@ -32,41 +32,41 @@ if TYPE_CHECKING:
     from daphne_like.runtime.context import ServerContext
 
 known_line = request_lines.get
-"""Bound once: the interpreter does not specialise calls of an imported object's methods."""
+"""Bound once, because the interpreter does not specialise method calls on imported objects."""
 known_names = fields.known_names
 
 END_OF_HEAD = b"\r\n\r\n"
 FAST_PATH_HEAD = 16384
 MAX_CACHED_REQUEST = 1024
-"""Octets of a first request whose fields are looked up, or kept."""
+"""Maximum octets of a first request whose fields are looked up in the cache, or stored."""
 SECRETS = frozenset((b"cookie", b"authorization", b"proxy-authorization"))
-"""Fields that are kept no longer than their connection."""
+"""Fields that are never shared with other connections."""
 PREFACE_FOUND = ("Pause on PRI/Upgrade",)
-"""How httptools says that it has read the connection preface of HTTP/2, from here or from there."""
+"""The arguments of the error that httptools raises at the connection preface of HTTP/2."""
 MAX_PIPELINED = 16
-"""Requests parsed ahead of the one that is answered; then the peer is read no further."""
+"""Requests parsed ahead of the one in progress before reading is paused."""
 MAX_EMPTY_LINES = 64
 """Octets of empty lines before a request line."""
 LARGE_READ = 65536
-"""Octets that are dropped from which the next read waits for the next turn. An event loop reads up
-to 8 MiB of one connection in a turn, which takes as long as hundreds of requests."""
+"""Size in octets of a discarded read from which reading pauses until the next iteration. An event
+loop reads up to 8 MiB of one connection at once, which takes as long as hundreds of requests."""
 MAX_DISCARDED_BODY = 262144
-"""Octets of an unread request body that are read and dropped to keep a connection."""
+"""Octets of an unread request body that are read and discarded to keep a connection."""
 MAX_CHUNKS_A_TURN = 512
-"""Chunks of one connection that are decoded in one turn of the event loop: half a millisecond's
-work. A peer can send a million of them in the time of one turn."""
+"""Chunks of one connection that are decoded in one iteration of the event loop, which takes half a
+millisecond. A peer can send a million of them at once."""
 
 
 class ReadState(enum.Enum):
-    """What happens to what the peer sends."""
+    """The treatment of octets from the peer."""
 
     PARSING = enum.auto()
-    BUFFERING = enum.auto()  # parsed when the requests before it are answered
-    UPGRADE_PENDING = enum.auto()  # kept for another protocol, if the application wants it
-    UPGRADED = enum.auto()  # the other protocol's
-    DISCARDING = enum.auto()  # the connection ends with the answers that are owed
-    PEER_CLOSED = enum.auto()  # likewise, and the peer has closed its side
-    LINGERING = enum.auto()  # all answers are out, the connection lingers
+    BUFFERING = enum.auto()  # stored until earlier requests have their responses
+    UPGRADE_PENDING = enum.auto()  # stored for another protocol, if the application accepts it
+    UPGRADED = enum.auto()  # passed to the other protocol
+    DISCARDING = enum.auto()  # discarded; the connection ends after the pending responses
+    PEER_CLOSED = enum.auto()  # the same, after the peer has closed its side
+    LINGERING = enum.auto()  # discarded; all responses have been sent
     CLOSED = enum.auto()
 
 
@@ -76,12 +76,12 @@ PARSING, BUFFERING, UPGRADE_PENDING, UPGRADED, DISCARDING, PEER_CLOSED, LINGERIN
 
 
 def end_of_section(before: bytes, data: bytes, start: int) -> int:
-    """Where the first empty line ends; -1 if it is not there yet.
+    """Return the index of the end of the first empty line; -1 if it has not arrived.
 
     Args:
-        before: at most three octets that came before `data[start:]` and belong to the section.
-        data: from `start` on what came.
-        start: an index.
+        before: at most three octets of the section that precede `data[start:]`.
+        data: the received octets.
+        start: the index of the first octet to search.
     """
     if before:
         found = (before + data[start : start + 3]).find(END_OF_HEAD)
@@ -92,10 +92,10 @@ def end_of_section(before: bytes, data: bytes, start: int) -> int:
 
 
 class RequestReader(ResponseWriter):
-    """Parses what the peer sends into exchanges, as far as they may be read ahead.
+    """Parses octets from the peer into exchanges, and limits how far it reads ahead.
 
     Args:
-        context: for the options.
+        context: provides the options.
     """
 
     __slots__ = (
@@ -139,39 +139,39 @@ class RequestReader(ResponseWriter):
         self._reading = True
         self.parser: Any = None
         self._read_state = PARSING
-        self._responding: Exchange | None = None  # the one that is answered
-        self._receiving: Exchange | None = None  # the one whose body arrives
+        self._responding: Exchange | None = None  # the exchange in progress
+        self._receiving: Exchange | None = None  # the exchange whose body arrives
         self._pipelined: deque[Exchange] | None = None
         self._fields: fields.Fields = []
         self._target = b""
-        self._partial_head: bytes | bytearray = b""  # as far as it came, until it is whole
-        self.head = b""  # its octets, without empty lines before it
-        self._body_left: int | None = 0  # of a Content-Length; None in a chunked body
+        self._partial_head: bytes | bytearray = b""  # the received part of an incomplete head
+        self.head = b""  # the latest complete head, without empty lines before it
+        self._body_left: int | None = 0  # octets of a Content-Length; None in a chunked body
         self._line_begun = False  # httptools has been fed the method of the request line
         self._decoder: ChunkedDecoder | None = None
-        self._chunks = 0  # decoded in this turn of the event loop
+        self._chunks = 0  # chunks decoded in this iteration of the event loop
         self._turn_is_due = False  # `_begin_turn` is scheduled
-        self._unparsed = b""  # what is to be parsed of it begins at _unparsed_from
+        self._unparsed = b""  # stored octets; the unparsed ones begin at _unparsed_from
         self._unparsed_from = 0
-        self._peer_closes = False  # it said that it sends no further request
-        self._idle = False  # between two requests, and nothing owed
-        self._last_section: fields.FieldSection | None = None  # of the last request, if repeatable
-        self._section_reused = False  # the request that is parsed has the same
+        self._peer_closes = False  # the peer has announced that it sends no further request
+        self._idle = False  # between two requests, with no response pending
+        self._last_section: fields.FieldSection | None = None  # of the last request, if reusable
+        self._section_reused = False  # the current request has the same section
         self._upgrading = False  # the parser has stopped for another protocol
-        self.upgraded_to: Any = None  # that protocol, once it has the connection
+        self.upgraded_to: Any = None  # the other protocol, after an upgrade
 
-    # What the order of exchanges does about it.
+    # Implemented by the connection.
 
     def _start(self, exchange: Exchange) -> None:
-        """Run the application of an exchange whose turn it is."""
+        """Run the application of an exchange that is next."""
         raise NotImplementedError
 
     def _serve_next(self) -> None:
-        """Nothing is being answered: on to what comes next."""
+        """Serve the next request; no response is in progress."""
         raise NotImplementedError
 
     def _refuse(self, error: PeerError) -> None:
-        """What came is no request."""
+        """Refuse an invalid request."""
         raise NotImplementedError
 
     def upgrade(self, exchange: Exchange, lines: list[bytes], protocol: Any) -> None:
@@ -182,12 +182,12 @@ class RequestReader(ResponseWriter):
         """Hand the connection over to HTTP/2 (RFC 9113, 3.2, 3.3).
 
         Args:
-            read: octets of the preface that were parsed here.
+            read: the octets of the preface that this parser has consumed.
         """
         raise NotImplementedError
 
     def _linger(self) -> None:
-        """Read no more, and close when the peer has read the last answer."""
+        """Read no more, and close when the peer has read the last response."""
         raise NotImplementedError
 
     # Octets.
@@ -211,8 +211,8 @@ class RequestReader(ResponseWriter):
             if known is not None and data.startswith(known.octets, line_end):
                 line = known_line(data[:line_end])
                 if line is not None and known.has_host:
-                    # The fields of the last request, octet for octet, behind a request
-                    # line seen lately: what httptools and the checks said of both holds.
+                    # The same field section as in the last request, after a cached request
+                    # line: the results of httptools and of the checks are reused.
                     exchange = open_exchange(self, line, known.fields, "1.1", True)
                     if self._max_requests:
                         self._count_request(exchange)
@@ -233,7 +233,7 @@ class RequestReader(ResponseWriter):
                 return
             head_end = data.find(END_OF_HEAD) + 4
             if 4 < head_end <= self.context.fast_path_head and data[0] > 32:
-                # One head as it came, and nothing before it.
+                # One complete head, and nothing before it.
                 self.head = head = data[:head_end]
                 self._feed_head(head)
                 if head_end < len(data):
@@ -243,25 +243,25 @@ class RequestReader(ResponseWriter):
         self._after_feed()
 
     def _find_section(self, section: bytes) -> fields.FieldSection | None:
-        """The fields of a connection's first request, if another's first one had the same."""
+        """Return cached fields for a connection's first request; None if not in the cache."""
         known = self.context.sections.get(section)
         if known is not None:
             try:
                 self.describe_ends()
             except PeerError:
-                return None  # it is refused when it is parsed
+                return None  # the request is refused when it is parsed
         return known
 
     def _store_section(self, known: fields.FieldSection) -> None:
-        """Keep the fields of a first request, short and without a body, for other connections."""
+        """Cache the fields of a short first request without a body for other connections."""
         line = self.head.removesuffix(known.octets)
         if (
             not known.octets
             or known.length != 0
             or len(self.head) > MAX_CACHED_REQUEST
             or not SECRETS.isdisjoint(known.by_name)
-            # The line is checked by now; that it ends where the fields begin must never rest on
-            # what a parser takes for the end of a line: they would be put into others' requests.
+            # Check again that the line has no line end. If parser and cache disagreed about the end
+            # of the line, fields of this request would appear in the requests of others.
             or b"\n" in line
             or b"\r" in line
         ):
@@ -269,7 +269,7 @@ class RequestReader(ResponseWriter):
         self.context.sections.store(known.octets, known)
 
     def _parse_request_line(self, data: bytes, line_end: int, section_end: int) -> None:
-        """Feed a head whose fields are known, without them."""
+        """Parse the request line of a head whose field section is reused."""
         self._section_reused = True
         self.head = data[:section_end]
         self._feed_head(data[:line_end] + END_OF_HEAD)
@@ -280,7 +280,7 @@ class RequestReader(ResponseWriter):
             self._parse_in_pieces(data, section_end)
 
     def _take_body(self, exchange: Exchange, length: int, data: bytes, start: int) -> None:
-        """What comes behind a head whose fields are known: the body, and further requests."""
+        """Parse the octets after a head whose field section is reused: body and more requests."""
         if length:
             self._body_left = length
             self._receiving = exchange
@@ -290,10 +290,10 @@ class RequestReader(ResponseWriter):
         self._parse_in_pieces(data, start)
 
     def _feed_head(self, head: bytes) -> bool:
-        """Feed a head to httptools, or the beginning of one.
+        """Feed a head, or its beginning, to httptools.
 
         Returns:
-            Whether it was fed; not as long as it does not hold the whole method.
+            False if nothing was fed, because the method is incomplete.
         """
         try:
             octets = request.with_known_method(head)
@@ -320,14 +320,14 @@ class RequestReader(ResponseWriter):
                 and self._serves_http2
                 and self._negotiated() != b"http/1.1"
             ):
-                # The connection's first octets were HTTP/2's preface.
+                # The connection begins with the preface of HTTP/2.
                 self._become_http2(PREFACE)
-            elif self._read_state is PARSING:  # else `Connection: close` came before it
+            elif self._read_state is PARSING:  # otherwise `Connection: close` preceded the error
                 self._refuse(request.refusal(error, octets))
 
     def _parse_in_pieces(self, data: bytes, start: int = 0) -> None:
-        """Feed one head, or what belongs to one body, at a time: parsing can stop after each."""
-        if self._unparsed:  # the octets before these wait for the next turn
+        """Parse one head or one part of a body at a time, so that parsing can stop after each."""
+        if self._unparsed:  # earlier octets wait for the next iteration
             self._unparsed = self._unparsed[self._unparsed_from :] + data[start:]
             self._unparsed_from = 0
             return
@@ -353,11 +353,11 @@ class RequestReader(ResponseWriter):
             start = end
         if self._read_state is UPGRADE_PENDING and start < size:
             self._unparsed, self._unparsed_from = data[start:], 0
-        elif self._read_state is UPGRADED and start < size:  # HTTP/2, just now
+        elif self._read_state is UPGRADED and start < size:  # the connection has become HTTP/2
             self.upgraded_to.dataReceived(data[start:])
 
     def _count_body(self, octets: bytes) -> None:
-        """A part of a body with Content-Length: nothing is to be parsed in it."""
+        """Take a part of a body with Content-Length, which needs no parsing."""
         try:
             self.on_body(octets)
         except PeerError as error:
@@ -367,10 +367,10 @@ class RequestReader(ResponseWriter):
             self.on_message_complete()
 
     def _parse_head(self, data: bytes, view: memoryview, start: int) -> int:
-        """Feed a head as far as it is there; it is refused as soon as it is over a limit.
+        """Parse the received part of a head; refuse the head as soon as it exceeds a limit.
 
         Returns:
-            Where it ends in `data`.
+            The index of the end of the head in `data`.
         """
         options = self.context.options
         head = self._partial_head
@@ -411,13 +411,13 @@ class RequestReader(ResponseWriter):
         return end
 
     def _parse_chunks(self, data: bytes, start: int) -> int:
-        """Decode a chunked body, as far as this turn of the event loop allows.
+        """Decode a chunked body, up to the limit for one iteration of the event loop.
 
         Returns:
-            Where decoding stopped in `data`.
+            The index in `data` where decoding stopped.
         """
         decoder = self._decoder
-        if decoder is None or self._receiving is None:  # nobody wants the rest of it
+        if decoder is None or self._receiving is None:  # the rest is discarded
             return len(data)
         try:
             body, end = decoder.decode(data, start, MAX_CHUNKS_A_TURN - self._chunks)
@@ -436,7 +436,7 @@ class RequestReader(ResponseWriter):
         return end
 
     def _drop_in_turns(self) -> None:
-        """Read the peer, whose octets are dropped, no further in this turn of the event loop."""
+        """Pause reading discarded octets until the next iteration of the event loop."""
         if self._reading:
             self._pause_reading()
             self._begin_turn_soon()
@@ -447,7 +447,7 @@ class RequestReader(ResponseWriter):
             self.context.loop.call_soon(self._begin_turn)
 
     def _begin_turn(self) -> None:
-        """Go on with what was too much for the turn before."""
+        """Continue work that exceeded the limit of the previous iteration of the event loop."""
         self._turn_is_due = False
         self._chunks = 0
         if self._read_state is LINGERING or (self._read_state is DISCARDING and not self._paused):
@@ -457,7 +457,7 @@ class RequestReader(ResponseWriter):
         if not self._unparsed or self._read_state is not PARSING:
             return
         if receiving is not None and receiving.is_full:
-            return  # `body_consumed` goes on
+            return  # `body_consumed` continues
         kept, start = self._unparsed, self._unparsed_from
         self._unparsed, self._unparsed_from = b"", 0
         self._parse_in_pieces(kept, start)
@@ -473,13 +473,13 @@ class RequestReader(ResponseWriter):
                 self._pause_reading()
 
     def _ignore_upgrade(self, rest: bytes | memoryview) -> None:
-        """Go on in HTTP/1.1 (RFC 9110, 7.8) after a request that asks for another protocol."""
+        """Continue with HTTP/1.1 after a request to upgrade, which the server may ignore (7.8)."""
         self.parser = None
         self._upgrading = False
         assert not rest  # a head is fed alone
 
     def _after_feed(self) -> None:
-        """What came is parsed: start what can start, and wait for what is missing."""
+        """Start the next exchange after parsing, and set timeouts for incomplete requests."""
         exchange = self._responding
         if exchange is None:
             if self._read_state is PARSING and not self._idle:
@@ -491,7 +491,7 @@ class RequestReader(ResponseWriter):
             self._wait_for_rest()
 
     def _wait_for_rest(self) -> None:
-        """What was read last is no whole request."""
+        """Set a timeout for the rest of an incomplete request."""
         receiving = self._receiving
         if receiving is not None:
             receiving.flush_body()
@@ -502,21 +502,21 @@ class RequestReader(ResponseWriter):
         elif not self.has_timeout(Timeout.REQUEST_HEAD):
             self.set_timeout(Timeout.REQUEST_HEAD, self.context.options.header_timeout)
 
-    # What httptools calls.
+    # Called by httptools.
 
     def on_url(self, url: bytes) -> None:
-        """A part of the request target."""
+        """Append a part of the request target."""
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One field of the head."""
+        """Append a field of the head."""
         try:
             self._fields.append((known_names[name], value))
         except KeyError:
             self._fields.append((fields.lower(name), value))
 
     def on_headers_complete(self) -> None:
-        """The head is whole: check it, and make its exchange."""
+        """Check a complete head, and create its exchange."""
         target, self._target = self._target, b""
         known = self._last_section
         if known is None or not self._section_reused:
@@ -552,10 +552,10 @@ class RequestReader(ResponseWriter):
             exchange.keep_alive = False
 
     def _determine_framing(self, exchange: Exchange, known: dict[bytes, bytes]) -> Exchange:
-        """Find out about the body, from fields that say something about it.
+        """Determine the framing of the body, and handle a request to upgrade.
 
         Returns:
-            The exchange, or in its place a WebSocket session if the request asks for one.
+            The exchange, or a WebSocket session that replaces it.
         """
         upgrading = b"upgrade" in known and self.parser.should_upgrade()
         self._body_left = fields.body_length(exchange.http_10, known)
@@ -573,7 +573,7 @@ class RequestReader(ResponseWriter):
         else:
             self._expect_body(exchange, known)
             self._receiving = exchange
-            self.parser = None  # it stays in front of this body, which is not fed to it
+            self.parser = None  # this parser is not fed the body, so the next head needs another
             if self._body_left is None:
                 self._decoder = ChunkedDecoder()
         if upgrading:
@@ -591,14 +591,14 @@ class RequestReader(ResponseWriter):
             exchange.expects_continue = True
 
     def on_body(self, data: bytes) -> None:
-        """A part of the body, without its framing."""
+        """Take a part of the body, without its framing."""
         exchange = self._receiving
         if exchange is None:
             return
         if self._body_left is not None:
             self._body_left -= len(data)
         exchange.received += len(data)
-        exchange.expects_continue = False  # it did not wait for us
+        exchange.expects_continue = False  # the peer did not wait for 100 Continue
         if exchange.state is COMPLETE:
             if exchange.received - exchange.received_at_end > MAX_DISCARDED_BODY:
                 self._linger()
@@ -609,7 +609,7 @@ class RequestReader(ResponseWriter):
             exchange.body_received(data)
 
     def on_message_complete(self) -> None:
-        """The request is whole."""
+        """Complete the request."""
         exchange = self._receiving
         if exchange is None or self._section_reused or (self._upgrading and self._body_left != 0):
             return
@@ -623,7 +623,7 @@ class RequestReader(ResponseWriter):
         if exchange.queue is not None:
             exchange.flush_body()
 
-    # The body's pace.
+    # The minimum rate of the body.
 
     def _wait_for_body(self) -> None:
         receiving = self._receiving
@@ -646,7 +646,7 @@ class RequestReader(ResponseWriter):
     def body_requested(self, exchange: Exchange) -> None:
         """See Carrier."""
         super().body_requested(exchange)
-        self._wait_for_body()  # which it sends from now on
+        self._wait_for_body()  # the peer sends the body from now on
 
     def body_consumed(self) -> None:
         """See Carrier."""
@@ -661,7 +661,7 @@ class RequestReader(ResponseWriter):
 
     def _resume_reading(self) -> None:
         if self._unparsed and self._read_state is PARSING:
-            self._begin_turn_soon()  # first what has been read already
+            self._begin_turn_soon()  # octets that have been read come first
             return
         if not self._reading and (
             self._read_state is not UPGRADE_PENDING or len(self._unparsed) < HIGH_WATER
@@ -671,15 +671,15 @@ class RequestReader(ResponseWriter):
 
     @property
     def client(self) -> list[Any] | None:
-        """See Carrier; it may be asked for before the first request."""
+        """See Carrier; available before the first request."""
         return (self.addresses or describe_ends(self.transport)).client
 
     def describe_ends(self) -> ConnectionEnds:
-        """Both ends, from the first request on.
+        """Describe both ends of the connection, at the first request.
 
         Raises:
-            PeerError: 400, TLS has settled on HTTP/2 and this is none (RFC 9113, 3.2); where the
-                transport tells of the handshake's end, HTTP/2 has the connection by now.
+            PeerError: 400, ALPN has selected HTTP/2, but the peer speaks HTTP/1.1 (RFC 9113, 3.2).
+                If the transport reports the end of the handshake, HTTP/2 has taken over already.
         """
         if self._negotiated() == b"h2":
             raise PeerError(400, "TLS has settled on HTTP/2, and this is HTTP/1.1.")
@@ -687,7 +687,7 @@ class RequestReader(ResponseWriter):
         return self.addresses
 
     def _negotiated(self) -> bytes | None:
-        """Return the protocol that TLS has settled on by ALPN; None without TLS or without ALPN."""
+        """Return the protocol selected by ALPN; None without TLS or without ALPN."""
         transport = self.transport
         if not INegotiated.providedBy(transport):
             return None
