@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 from errno import ECONNABORTED, ECONNRESET, ENOTCONN, EOPNOTSUPP, EPIPE, ETIMEDOUT
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet import error
 from twisted.python.failure import Failure
 
+from daphne_like.reactor.handle import AcceptingPort
 from daphne_like.reactor.reading import ReadingSide
-
-if TYPE_CHECKING:
-    from daphne_like.reactor.port import NativePortMixin
 
 OF_THE_SOCKET = frozenset((ECONNABORTED, ECONNRESET, ENOTCONN, EPIPE, ETIMEDOUT))
 """Errors of os.sendfile that mean that the connection is gone; other errors concern the file."""
@@ -31,7 +29,7 @@ class SendfileTransport(ReadingSide):
 
     __slots__ = ("_drains", "_watched")
 
-    def __init__(self, port: NativePortMixin) -> None:
+    def __init__(self, port: AcceptingPort) -> None:
         super().__init__(port)
         self._drains = False  # the transport calls `resume_writing` only when its buffer is empty
         self._watched: int | None = None  # the duplicate

@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from twisted.python import log
 
-if TYPE_CHECKING:
-    from daphne_like.reactor.port import NativePortMixin
-
 AF_UNIX = getattr(socket, "AF_UNIX", None)
+
+
+class LoopReactor(Protocol):
+    """The reactor, as its ports, transports and processes see it.
+
+    Attributes:
+        loop: the event loop on which it runs.
+        gathers_writes: the loop's `writelines` sends all parts in one call without copying them.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    gathers_writes: bool
+
+
+class AcceptingPort(Protocol):
+    """A listening port, as the connections that it has accepted see it.
+
+    Attributes:
+        connected: the port listens.
+        factory: builds the protocol of each connection.
+    """
+
+    connected: Any
+    factory: Any
+    reactor: LoopReactor
+
+    def build_address(self, address: Any) -> Any:
+        """Build the Twisted address of a peer or host from an address of the socket module."""
 
 
 class Handle:
@@ -22,7 +48,7 @@ class Handle:
 
     __slots__ = ("__weakref__", "_peer", "_transport", "port")
 
-    def __init__(self, port: NativePortMixin) -> None:
+    def __init__(self, port: AcceptingPort) -> None:
         self.port = port
         self._transport: Any = None
         self._peer: Any = None

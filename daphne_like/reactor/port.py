@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet import tcp
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -16,9 +16,6 @@ from zope.interface import implementer
 
 from daphne_like.reactor.transport import NativeTransport
 from daphne_like.transport_interfaces import IDrainsQueue
-
-if TYPE_CHECKING:
-    from daphne_like.reactor.core import NativeReactor
 
 if os.name == "posix":
     from twisted.internet import unix
@@ -59,7 +56,7 @@ class NativePortMixin(tcp.Port):
     """Accepts connections through the event loop, for TCP and UNIX ports."""
 
     factory: Any
-    reactor: NativeReactor
+    reactor: Any  # a LoopReactor, which Twisted types as IReactorFDSet
     socket: socket.socket
     _server: asyncio.AbstractServer | None = None
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet import process
 
-if TYPE_CHECKING:
-    from daphne_like.reactor.core import NativeReactor
+from daphne_like.reactor.handle import LoopReactor
 
 POLL_SECONDS = 0.1
 """Time between two checks of the children where no pidfd exists (macOS, Linux before 5.3)."""
@@ -24,7 +23,7 @@ class ProcessEnds:
         reactor: the reactor whose loop watches the processes.
     """
 
-    def __init__(self, reactor: NativeReactor) -> None:
+    def __init__(self, reactor: LoopReactor) -> None:
         self._reactor = reactor
 
     def watch(self, transport: Any) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet import interfaces
 
+from daphne_like.reactor.handle import AcceptingPort
 from daphne_like.reactor.writing import WritingSide, discard
-
-if TYPE_CHECKING:
-    from daphne_like.reactor.port import NativePortMixin
 
 
 class ReadingSide(WritingSide):
@@ -20,7 +18,7 @@ class ReadingSide(WritingSide):
 
     __slots__ = ("_held", "_input_ended", "_paused", "data_received")
 
-    def __init__(self, port: NativePortMixin) -> None:
+    def __init__(self, port: AcceptingPort) -> None:
         super().__init__(port)
         self.data_received: Any = discard
         self._paused = False

@@ -131,7 +131,7 @@ def start_tls(transport: NativeTransport, context_factory: Any, *, is_client: bo
     below.write = transport.write
 
     # No wrapped factory, as in Twisted's own startTLS, because the protocol exists already.
-    clock, nothing = transport.port.reactor, cast(Any, None)
+    clock, nothing = cast(Any, transport.port.reactor), cast(Any, None)
     factory = TLSMemoryBIOFactory(context_factory, is_client, nothing, clock)
     layer: Any = factory.protocol(factory, Upgraded(transport))
     below.protocol = layer

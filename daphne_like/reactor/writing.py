@@ -6,16 +6,13 @@ import enum
 import socket
 import struct
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet import interfaces
 from twisted.python import log
 from twisted.python.failure import Failure
 
-from daphne_like.reactor.handle import AF_UNIX, Handle
-
-if TYPE_CHECKING:
-    from daphne_like.reactor.port import NativePortMixin
+from daphne_like.reactor.handle import AF_UNIX, AcceptingPort, Handle
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -54,7 +51,7 @@ class WritingSide(Handle):
         "write",
     )
 
-    def __init__(self, port: NativePortMixin) -> None:
+    def __init__(self, port: AcceptingPort) -> None:
         super().__init__(port)
         self.protocol: Any = None
         self.write: Any = discard
