@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("daphne_like.websocket")
 
-OPEN = autobahn.WebSocketProtocol.STATE_OPEN
+OPEN: int = autobahn.WebSocketProtocol.STATE_OPEN
 
 MAX_FRAGMENT_SIZE = 131072
 """Maximum octets of a message in one frame and one write. Smaller frames show the progress of a
@@ -80,6 +80,11 @@ class WebSocketOutput(SendPacing, WebSocketServerProtocol):  # type: ignore[misc
         self._senders: deque[Future[None]] | None = None
         self._owed_pong: bytes | None = None
         self._sent_since_yield = 0  # octets sent without yielding, plus MESSAGE_COST per message
+
+    @property
+    def can_send(self) -> bool:
+        """Whether neither side has started to close."""
+        return self.state == OPEN
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
         # autobahn's method formats its arguments for a log that nobody reads.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from autobahn.websocket import protocol as autobahn
 from autobahn.websocket.protocol import FrameHeader
@@ -39,8 +39,8 @@ from daphne_like.websocket.output import OPEN, WebSocketOutput
 from daphne_like.websocket.utf8 import Utf8Validator
 
 if TYPE_CHECKING:
-    from daphne_like.websocket.factory import WebSocketFactory
     from daphne_like.websocket.session import Session
+    from daphne_like.websocket.timers import Timers
 
 log = logging.getLogger("daphne_like.websocket")
 
@@ -62,6 +62,12 @@ MAX_FRAMES_AFTER_LOSS = 2048
 read in one iteration of the event loop."""
 
 
+class HasTimers(Protocol):
+    """The factory of the protocols, by autobahn's name for its timers."""
+
+    _batched_timer: Timers
+
+
 @implementer(IPushProducer)
 class WebSocketProtocol(WebSocketOutput):
     """One open WebSocket, after the opening handshake.
@@ -74,7 +80,7 @@ class WebSocketProtocol(WebSocketOutput):
         deflate: compresses messages; None if compression was not negotiated.
     """
 
-    factory: WebSocketFactory
+    factory: HasTimers
     data: bytes
     message_data: Any
     largest_frame: float

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from daphne_like.asgi.queue import MessageQueue
 from daphne_like.asgi.response_fields import DATE, PLAIN, SERVER, to_field_line
@@ -19,11 +19,6 @@ from daphne_like.http.response_state import AWAITING_START, CLOSED, COMPLETE
 from daphne_like.websocket.deflate import Deflate, accept_offer
 from daphne_like.websocket.frames import BINARY, TEXT
 from daphne_like.websocket.handshake import OpeningHandshake, accept_value
-from daphne_like.websocket.output import OPEN
-from daphne_like.websocket.protocol import WebSocketProtocol
-
-if TYPE_CHECKING:
-    from daphne_like.websocket.factory import WebSocketFactory
 
 log = logging.getLogger("daphne_like.websocket")
 
@@ -38,11 +33,39 @@ CLOSE_CODES = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 50
 """The codes that a close frame may carry (RFC 6455, 7.4, and its IANA registry)."""
 
 
+class Engine(Protocol):
+    """The protocol of an open WebSocket, as its session sees it.
+
+    The carrier that hands the connection over calls it as a Twisted protocol; a stop calls what it
+    calls of each connection.
+    """
+
+    @property
+    def can_send(self) -> bool:
+        """Whether messages may be sent: neither side has started to close."""
+
+    def send_message(self, payload: bytes, opcode: int) -> Awaitable[None] | None:
+        """Send a message, now or when the peer has read enough of the earlier messages."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Start the closing handshake."""
+
+    def resume_reading(self) -> None:
+        """Go on reading; the application has received the queued messages."""
+
+
+class Engines(Protocol):
+    """What makes the engine of an accepted WebSocket."""
+
+    def open(self, session: Session, deflate: Deflate | None) -> Engine:
+        """Return an engine; deflate is None if compression was not negotiated."""
+
+
 class Session(Exchange):
     """One WebSocket with one application instance.
 
     Args:
-        factory: the factory, which has checked the request.
+        engines: makes the engine when the application accepts.
         request: the exchange that the session replaces.
         opening: the content of the opening handshake.
     """
@@ -57,11 +80,9 @@ class Session(Exchange):
     max_informed_late = 16  # Channels calls `disconnect`, which may send, after the event
     request_complete = True
     is_upgrade = True
-    protocol: WebSocketProtocol | None = None
+    protocol: Engine | None = None
 
-    def __init__(
-        self, factory: WebSocketFactory, request: Exchange, opening: OpeningHandshake
-    ) -> None:
+    def __init__(self, engines: Engines, request: Exchange, opening: OpeningHandshake) -> None:
         scope = {
             **request.scope,
             "type": "websocket",
@@ -73,7 +94,7 @@ class Session(Exchange):
             scope["extensions"]["tls"] = request.scope["extensions"]["tls"]
         del scope["method"]
         super().__init__(request.context, request.carrier, scope, keep_alive=False)
-        self.factory = factory
+        self.engines = engines
         self.opening = opening
         self.method = request.method
         self.client = request.client
@@ -136,7 +157,7 @@ class Session(Exchange):
             )
         if kind == CLOSE:
             code, reason = parse_close(message)
-            if protocol.state != OPEN:
+            if not protocol.can_send:
                 raise ConnectionClosed("The WebSocket is closed")
             self.start_close(code, reason)
             return None
@@ -194,7 +215,7 @@ class Session(Exchange):
                 b"Upgrade: websocket\r\nSec-WebSocket-Accept: %b\r\n" % accept_value(opening.key)
             )
         self.state = COMPLETE
-        self.protocol = protocol = self.factory.open(self, deflate)
+        self.protocol = protocol = self.engines.open(self, deflate)
         self._log("connected")
         self.carrier.upgrade(self, lines, protocol)
 
@@ -202,7 +223,7 @@ class Session(Exchange):
 
     def start_close(self, code: int, reason: str) -> None:
         """Start the closing handshake (RFC 6455, 7.1.2), unless the WebSocket is closed."""
-        if self.protocol is not None and self.protocol.state == OPEN:
+        if self.protocol is not None and self.protocol.can_send:
             self.protocol.close(code, reason)
             self.closed(code, reason)
 
@@ -256,7 +277,7 @@ class Session(Exchange):
         self.start_close(1011, "Internal error")
 
     def application_cancelled(self) -> None:
-        if self.protocol is not None and self.protocol.state == OPEN:
+        if self.protocol is not None and self.protocol.can_send:
             log.error("%s was cancelled before it was closed", self)
         super().application_cancelled()
         self.start_close(1011, "")
