@@ -45,6 +45,8 @@ RUN_ELSEWHERE = {
     ". .venv/bin/activate": "a shell's own",
     "pip install": "the gate, which installs the wheel",
     ".venv/bin/": "the gate, which installs the wheel and starts what is in it",
+    ".ci/run": "the gate itself",
+    "export PYTHONPATH": "a shell's own",
     "export REDIS_URL": "tests/loopback/test_chat.py",
     "sudo systemctl": "nowhere: it needs a machine that systemd has started",
     "grep -rn": "TestGrep",
