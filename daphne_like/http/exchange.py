@@ -18,7 +18,6 @@ from daphne_like.asgi.response_fields import (
 from daphne_like.exceptions import ApplicationError, ConnectionClosed, PeerError
 from daphne_like.http.response_state import (
     AWAITING_START,
-    AWAITING_TRAILERS,
     BODY,
     BODY_BLOCKED,
     CLOSED,
@@ -123,7 +122,7 @@ class Exchange:
         method, client, target, started: for the access log, if there is one.
         disconnect_sent: the application's input says that the peer is gone.
         peer_half_closed: and so it is, or has closed its own side and reads on.
-        logged: its end has a line in the access log.
+        logged: the access log has been told of the end.
         head_sent: when the head of a response in parts went out, for the access log, if there is
             one; None for a response that goes out as a whole.
         answered: the response is the server's own, in the application's place.
@@ -437,13 +436,33 @@ class Exchange:
             # Letting go of the queue keeps exchange, queue and task from forming a cycle.
             self.queue = None
             queue.end(self.disconnect)
+        if self.context.actions is not None:
+            self.finish()
+
+    def begin_body(self) -> None:
+        """Go on to the body: the carrier writes the head of a response in parts."""
+        self.state = SENDING_BODY
+        if self.context.actions is not None:
+            self.head_sent = self.context.clock()
 
     def answered_with(self, error: PeerError) -> None:
-        """The server answers in the application's place, and the exchange is over."""
-        self.close()
+        """End the exchange: the server answers in the application's place."""
         self.answered = True
         self.status = error.status
         self.body_octets_sent = 0 if self.head_only else len(error.text) + 1  # a line feed
+        self.close()
+
+    def refuse(self, error: PeerError) -> None:
+        """Answer with an error if nothing of the response is written, else abort the response."""
+        if self.state is AWAITING_START or self.state is HEAD_BUFFERED:
+            self.carrier.send_error(self, error)
+        else:
+            self.carrier.abort(self)
+
+    def response_timed_out(self) -> None:
+        """End a response that the application has not completed within `time_limit`."""
+        self.context.applications.response_too_slow(self)
+        self.refuse(PeerError(503, "Application failed to respond within time limit."))
 
     @property
     def is_cut(self) -> bool:
@@ -452,7 +471,7 @@ class Exchange:
 
     def close(self) -> None:
         """The connection is gone, or given up, before the response was complete."""
-        if self.state is HEAD_BUFFERED:
+        if self.state is HEAD_BUFFERED and not self.answered:
             self.status = 0  # no octet of it is out
         if self.state is not COMPLETE:
             self.state = CLOSED
@@ -463,10 +482,22 @@ class Exchange:
         if queue is not None:
             self.ended_queue = queue
             queue.end(self.disconnect)
+        self.finish()
+
+    def finish(self) -> None:
+        """Tell the access log, if there is one, that the exchange has ended; once."""
+        actions = self.context.actions
+        if actions is not None and not self.logged:
+            actions.finished(self)
 
     def connection_lost(self) -> None:
-        """The connection is gone."""
+        """End the exchange with its connection."""
         self.close()
+        self.peer_gone()
+
+    def peer_gone(self) -> None:
+        """Start the grace period after which the application is cancelled."""
+        self.context.applications.peer_gone(self)
 
     @property
     def disconnect_received(self) -> bool:
@@ -484,6 +515,8 @@ class Exchange:
         self.peer_half_closed = peer_half_closed
         if self.queue is not None:
             self.queue.end(self.disconnect, keep_unread=True)
+        if peer_half_closed:
+            self.peer_gone()
 
     def server_stops(self) -> None:
         """The server begins to stop: a request in flight is finished, unless it has no end.
@@ -528,16 +561,16 @@ class Exchange:
         Args:
             excused: no failure of the application's, if its peer is done.
         """
-        if self.state is AWAITING_START or self.state is HEAD_BUFFERED:
-            if excused and self.peer_half_closed:
-                self.carrier.close_without_response(self)
-            else:
-                self.carrier.send_error(self, PeerError(500, "Internal Server Error"))
+        if self.state is COMPLETE or self.state is CLOSED:
+            return
+        head_waits = self.state is AWAITING_START or self.state is HEAD_BUFFERED
+        if head_waits and excused and self.peer_half_closed:
+            self.carrier.close_without_response(self)
         elif excused and self._ends_anywhere():
             # It must not raise, and does not wait: the transport holds what the peer has not read.
             self.carrier.write_body(self, b"", False)
-        elif self.state in (SENDING_BODY, BODY_BLOCKED, AWAITING_TRAILERS):
-            self.carrier.abort(self)
+        else:
+            self.refuse(PeerError(500, "Internal Server Error"))
 
     def _ends_anywhere(self) -> bool:
         """Whether the response is whole wherever it ends: a stream of events at a stop."""

@@ -21,9 +21,7 @@ from daphne_like.http.exchange import BODILESS, Exchange
 from daphne_like.http.extensions import Supported
 from daphne_like.http.h1.response_writer import MAX_WRITE_SIZE, WRITTEN_ALONE
 from daphne_like.http.response_state import (
-    AWAITING_START,
     BODY_BLOCKED,
-    HEAD_BUFFERED,
     SENDING_BODY,
 )
 from daphne_like.http.tls_info import tls_extension_of
@@ -131,7 +129,10 @@ class WebCarrier(SendPacing):
         if not exchange.keep_alive:
             self._close_after()
         self._set_head(exchange, len(body), more)
-        exchange.state = SENDING_BODY
+        if more:
+            exchange.begin_body()
+        else:
+            exchange.state = SENDING_BODY
         return self._write(exchange, body, more)
 
     def write_body(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
@@ -330,7 +331,6 @@ class WebCarrier(SendPacing):
             self._wake_drain_waiters()
             if self.exchange is not None:
                 self.exchange.connection_lost()
-                self.context.applications.peer_gone(self.exchange)
 
     def server_stops(self) -> None:
         """See Connection; the Site owns its connections, and idle ones are not known here."""
@@ -352,23 +352,15 @@ class WebCarrier(SendPacing):
     def timed_out(self, timeout: Timeout) -> None:
         exchange = self.exchange
         if timeout is Timeout.RESPONSE and exchange is not None:
-            self.context.applications.response_too_slow(exchange)
-            text = "Application failed to respond within time limit."
-            self._give_up(exchange, PeerError(503, text))
+            exchange.response_timed_out()
         else:
             self._abort()
 
     def _refuse(self, exchange: Exchange, error: PeerError) -> None:
-        """Refuse the rest of a request whose application is already running."""
+        """Refuse the rest of what the client sends to an application that runs."""
         self.context.refused(self.client, error)
-        self._give_up(exchange, error)
-
-    def _give_up(self, exchange: Exchange, error: PeerError) -> None:
-        """Send an error response if no head was sent yet; otherwise abort."""
-        if exchange.state is AWAITING_START or exchange.state is HEAD_BUFFERED:
-            self.send_error(exchange, error)
-        else:
-            self.abort(exchange)
+        exchange.peer_gone()
+        exchange.refuse(error)
 
     # IPushProducer.
 

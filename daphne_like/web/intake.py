@@ -110,7 +110,6 @@ class ArrivingBody(WebCarrier):
         exchange.received += len(data)
         most = self.context.options.max_body_size
         if most and exchange.received > most:
-            self.context.applications.peer_gone(exchange)
             self._refuse(exchange, TOO_LARGE)
         elif exchange.state is not COMPLETE:
             exchange.body_received(data)
@@ -184,7 +183,6 @@ class ArrivingBody(WebCarrier):
         elif self._answered:
             self._linger()
         else:
-            self.context.applications.peer_gone(exchange)
             self._refuse(exchange, PeerError(408, "The request body came too slowly."))
 
     def timed_out(self, timeout: Timeout) -> None:

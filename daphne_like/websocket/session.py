@@ -237,7 +237,7 @@ class Session(Exchange):
             queue.end(
                 {"type": "websocket.disconnect", "code": code, "reason": reason}, keep_unread=True
             )
-            self.context.applications.peer_gone(self)
+            self.peer_gone()
             self.logged = True
             self._log("disconnected", code=code)
 

@@ -37,7 +37,7 @@ from daphne_like.http.h1.request_reader import (
     RequestReader,
 )
 from daphne_like.http.h1.status_lines import error_response
-from daphne_like.http.response_state import AWAITING_START, HEAD_BUFFERED
+from daphne_like.http.response_state import AWAITING_START
 from daphne_like.runtime.timeouts import Timeout
 from daphne_like.runtime.timer_wheel import NEVER
 
@@ -131,14 +131,12 @@ class HTTP1Connection(RequestReader):
         if exchange is receiving or (switching and not self._pipelined):
             # Its body will never be whole; or it is a WebSocket, which has no use for one side.
             exchange.connection_lost()
-            self.context.applications.peer_gone(exchange)
             self._lose_connection()
             return
         if self._pipelined and (receiving is not None or switching):
             self._pipelined.pop()
         self._read_no_more(PEER_CLOSED)
         exchange.end_input(peer_half_closed=True)
-        self.context.applications.peer_gone(exchange)
 
     def writeConnectionLost(self) -> None:
         """Our own half-close of a lingering connection is out, and all octets before it."""
@@ -163,9 +161,6 @@ class HTTP1Connection(RequestReader):
         self.context.disconnected(self)
         if exchange is not None:
             exchange.connection_lost()
-            self.context.applications.peer_gone(exchange)
-            if self.context.actions is not None and not exchange.logged:
-                self.context.actions.finished(exchange)
 
     def _not_parsed(self, data: bytes) -> None:
         super()._not_parsed(data)
@@ -186,7 +181,6 @@ class HTTP1Connection(RequestReader):
         exchange.start()
         if self._read_state is PEER_CLOSED:
             exchange.end_input(peer_half_closed=True)
-            self.context.applications.peer_gone(exchange)
 
     def _become_idle(self) -> None:
         if self.context.idle_grace_over:
@@ -215,7 +209,6 @@ class HTTP1Connection(RequestReader):
             and self._due is None
             and self._pipelined is None
             and not self._partial_head
-            and self.context.actions is None
         ):
             # The usual end, flat: the connection is idle again.
             self._idle = True
@@ -225,8 +218,6 @@ class HTTP1Connection(RequestReader):
             return
         if self._due is not None:
             self.clear_timeout(Timeout.RESPONSE)
-        if self.context.actions is not None:
-            self.context.actions.finished(exchange)
         if not exchange.keep_alive:
             self._finish()
         elif exchange.request_complete:
@@ -292,12 +283,8 @@ class HTTP1Connection(RequestReader):
         if receiving is None:
             self._refuse_next(answer)
         elif receiving is self._responding:
-            state = receiving.state
-            self.context.applications.peer_gone(receiving)
-            if state is AWAITING_START or state is HEAD_BUFFERED:
-                self.send_error(receiving, error)
-            else:
-                self.abort(receiving)
+            receiving.peer_gone()
+            receiving.refuse(error)
         elif self._pipelined and receiving is self._pipelined[-1]:
             self._pipelined.pop()
             self._refuse_next(answer)
@@ -453,22 +440,13 @@ class HTTP1Connection(RequestReader):
         elif timeout is Timeout.RESPONSE:
             exchange = self._responding
             if exchange is not None:
-                self._application_too_slow(exchange)
+                exchange.response_timed_out()
         elif timeout is Timeout.LINGER:
             self._look_at_lingering()
         else:
             if timeout is Timeout.TLS_HANDSHAKE:
                 self.context.refused_handshake(self.client, "it took too long")
             self.transport.abortConnection()
-
-    def _application_too_slow(self, exchange: Exchange) -> None:
-        state = exchange.state
-        self.context.applications.response_too_slow(exchange)
-        if state is AWAITING_START or state is HEAD_BUFFERED:
-            text = "Application failed to respond within time limit."
-            self.send_error(exchange, PeerError(503, text))
-        else:
-            self.abort(exchange)
 
     # Reading and not reading.
 

@@ -116,9 +116,7 @@ class ResponseWriter(SendPacing):
         )
         exchange.body_octets_sent = size
         if more:
-            exchange.state = SENDING_BODY
-            if context.actions is not None:
-                exchange.head_sent = context.clock()
+            exchange.begin_body()
             return self._write_soon(octets)
         context.writes.write(self.transport, octets)
         exchange.complete()

@@ -336,7 +336,6 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         for stream in list(self.streams.values()):
             if stream.half_closed and stream.tunnel is None and not self.is_stuck(stream):
                 stream.exchange.end_input(peer_half_closed=True)
-                self.context.applications.peer_gone(stream.exchange)
             else:
                 self._forget_stream(stream)
                 stream.lost()

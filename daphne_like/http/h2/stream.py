@@ -25,7 +25,6 @@ from daphne_like.http.h2.priority import UNSAID
 from daphne_like.http.h2.state_machine import FIRST_WINDOW
 from daphne_like.http.h2.tunnel import Tunnel
 from daphne_like.http.response_state import (
-    AWAITING_START,
     BODY_BLOCKED,
     COMPLETE,
     HEAD_BUFFERED,
@@ -323,8 +322,6 @@ class HTTP2Stream(Timeouts):
             exchange.complete()
             if self._due is not None:
                 self.clear_timeouts()
-            if context.actions is not None:
-                context.actions.finished(exchange)
             if not connection.streams:
                 connection.stream_is_over()
             del self.exchange  # see _complete
@@ -333,9 +330,7 @@ class HTTP2Stream(Timeouts):
         if ends:
             self._let_rest_come()
         connection.send_head(self.number, block, ends)
-        exchange.state = SENDING_BODY
-        if context.actions is not None:
-            exchange.head_sent = context.clock()
+        exchange.begin_body()
         if ends:
             self._complete(exchange)
             return None
@@ -550,7 +545,7 @@ class HTTP2Stream(Timeouts):
             return
         log.info("! a peer does not take an answer on stream %d: resetting it", self.number)
         self.exchange.close()
-        self.context.applications.peer_gone(self.exchange)
+        self.exchange.peer_gone()
         self._over(self.exchange, ErrorCodes.CANCEL)
 
     def send_error(self, exchange: Exchange, error: PeerError) -> None:
@@ -644,11 +639,8 @@ class HTTP2Stream(Timeouts):
         """What the peer sends is not served any further."""
         exchange = self.exchange
         self.context.refused(exchange.client or self.client, error)
-        self.context.applications.peer_gone(exchange)
-        if exchange.state is AWAITING_START or exchange.state is HEAD_BUFFERED:
-            self.send_error(exchange, error)
-        else:
-            self.abort(exchange)
+        exchange.peer_gone()
+        exchange.refuse(error)
 
     def linger(self) -> None:
         """The answer is whole, and the peer still sends."""
@@ -668,9 +660,6 @@ class HTTP2Stream(Timeouts):
             tunnel.lost()
         else:
             exchange.connection_lost()
-            self.context.applications.peer_gone(exchange)
-            if self.context.actions is not None and not exchange.logged:
-                self.context.actions.finished(exchange)
         self._forget()
 
     def timed_out(self, timeout: Timeout) -> None:
@@ -686,14 +675,7 @@ class HTTP2Stream(Timeouts):
         if timeout is Timeout.REQUEST_BODY:
             self._look_at_body_rate()
         elif timeout is Timeout.RESPONSE:
-            state = exchange.state
-            self.context.applications.response_too_slow(exchange)
-            if state is AWAITING_START or state is HEAD_BUFFERED:
-                self.send_error(
-                    exchange, PeerError(503, "Application failed to respond within time limit.")
-                )
-            else:
-                self.abort(exchange)
+            exchange.response_timed_out()
         else:  # WRITE
             self._look_at_write_rate()
 
@@ -707,8 +689,6 @@ class HTTP2Stream(Timeouts):
     def _over(self, exchange: Exchange, code: ErrorCodes) -> None:
         """The exchange has ended; with a reset where either side has not ended the stream."""
         self._forget()
-        if self.context.actions is not None:
-            self.context.actions.finished(exchange)
         self.connection.stream_over(self, code, reset=code != 0 or not self.half_closed)
 
     def _forget(self) -> None:
