@@ -31,6 +31,7 @@ def carried_by():
             while transport is not None:
                 kinds.append(f"{type(transport).__module__}.{type(transport).__name__}")
                 transport = getattr(transport, "__dict__", {}).get("transport")
-            if connection in connection.server.connections:
+            connections = connection.context.connected.__self__.connections
+            if connection in connections:
                 found.append(kinds)
     return found
