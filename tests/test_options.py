@@ -186,7 +186,7 @@ class TestOptions:
         options = parse("--websocket_connect_timeout", value)
         servers = Server(hello, options=options), Server(hello, **to_settings(options))
         limits = [
-            Session.time_limit.fget(SimpleNamespace(server=server))  # type: ignore[attr-defined]
+            Session.time_limit.fget(SimpleNamespace(context=server.context))  # type: ignore[attr-defined]
             for server in servers
         ]
         assert limits == [options.websocket_connect_timeout] * 2
