@@ -93,7 +93,7 @@ class Server:
         self.connections = Connections(options.max_connections)
         self.applications = applications = Applications(options.application_close_timeout)
         applications.handle_reply = self._unless_overridden("handle_reply", applications.reply)
-        self.load(application)
+        self.set_application(application)
         context.applications = applications
         context.create_application = self._unless_overridden(
             "create_application", applications.create
@@ -140,7 +140,7 @@ class Server:
         """
         return delegate if getattr(type(self), name) is OWN[name] else getattr(self, name)
 
-    def load(self, application: Any) -> None:
+    def set_application(self, application: Any) -> None:
         """Set the application, adapted to ASGI 3 as `interface` says; only before `startup`."""
         options = self.options
         self.application = self.applications.application = as_asgi3(

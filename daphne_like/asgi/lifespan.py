@@ -21,7 +21,7 @@ LEAVE_SECONDS = 1.0
 """Time for the application to return after its last reply, and again after its cancellation."""
 
 
-class Stage(enum.Enum):
+class LifespanStage(enum.Enum):
     """Stages of the lifespan."""
 
     STARTING = enum.auto()
@@ -32,10 +32,10 @@ class Stage(enum.Enum):
 
 # Messages that an application may send at each stage, and the stage that follows.
 REPLIES = {
-    (Stage.STARTING, "lifespan.startup.complete"): Stage.RUNNING,
-    (Stage.STARTING, "lifespan.startup.failed"): Stage.ENDED,
-    (Stage.STOPPING, "lifespan.shutdown.complete"): Stage.ENDED,
-    (Stage.STOPPING, "lifespan.shutdown.failed"): Stage.ENDED,
+    (LifespanStage.STARTING, "lifespan.startup.complete"): LifespanStage.RUNNING,
+    (LifespanStage.STARTING, "lifespan.startup.failed"): LifespanStage.ENDED,
+    (LifespanStage.STOPPING, "lifespan.shutdown.complete"): LifespanStage.ENDED,
+    (LifespanStage.STOPPING, "lifespan.shutdown.failed"): LifespanStage.ENDED,
 }
 
 
@@ -55,7 +55,7 @@ class Lifespan:
         self.state: dict[str, Any] = {}
         self._application = application
         self._mode = mode
-        self._stage = Stage.STARTING
+        self._stage = LifespanStage.STARTING
         self._queue = InputQueue()
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -71,7 +71,7 @@ class Lifespan:
                 application does not support the lifespan protocol. The exit status is 3.
         """
         if self._mode == "off":
-            self._stage = Stage.ENDED
+            self._stage = LifespanStage.ENDED
             return
         scope = {
             "type": "lifespan",
@@ -101,11 +101,11 @@ class Lifespan:
 
         A startup without a reply is cancelled.
         """
-        if self._stage is Stage.STARTING:
+        if self._stage is LifespanStage.STARTING:
             await self._leave()
-        if self._stage is not Stage.RUNNING:
+        if self._stage is not LifespanStage.RUNNING:
             return
-        self._stage = Stage.STOPPING
+        self._stage = LifespanStage.STOPPING
         self._changed.clear()
         self._queue.put_nowait({"type": "lifespan.shutdown"})
         if not await self._answered(timeout):
@@ -119,7 +119,7 @@ class Lifespan:
     async def _leave(self) -> None:
         """Wait for the application to return, and cancel it if it does not (L13)."""
         task = self._task
-        if task is not None and self._stage is Stage.ENDED:
+        if task is not None and self._stage is LifespanStage.ENDED:
             await asyncio.wait((task,), timeout=LEAVE_SECONDS)
         if task is not None and not task.done():
             task.cancel()
@@ -148,13 +148,13 @@ class Lifespan:
         self._changed.set()
 
     def application_returned(self) -> None:
-        if self._stage is Stage.STARTING and self._mode == "on":
+        if self._stage is LifespanStage.STARTING and self._mode == "on":
             self._failure = "it returned without answering lifespan.startup"
-        elif self._stage is Stage.STOPPING:
+        elif self._stage is LifespanStage.STOPPING:
             log.warning("The application returned without answering lifespan.shutdown")
 
     def application_failed(self, exception: BaseException) -> None:
-        if self._stage is Stage.STARTING:
+        if self._stage is LifespanStage.STARTING:
             # L04: an application that raises does not support the protocol; serve it anyway.
             # SystemExit and KeyboardInterrupt are not such exceptions: they ask the process to end.
             if self._mode == "on" or not isinstance(exception, Exception):
@@ -169,9 +169,9 @@ class Lifespan:
             log.error("The application raised in its lifespan", exc_info=exception)
 
     def application_cancelled(self) -> None:
-        if self._stage is Stage.STARTING:
+        if self._stage is LifespanStage.STARTING:
             self._failure = "it was cancelled"
 
     def _instance_ended(self, _task: object) -> None:
-        self._stage = Stage.ENDED
+        self._stage = LifespanStage.ENDED
         self._changed.set()

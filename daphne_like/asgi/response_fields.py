@@ -24,7 +24,7 @@ KINDS = {
 }
 
 MAX_DIGITS = 18
-MAX_LINES = 4096
+MAX_CACHED_LINES = 4096
 MAX_CACHED_LINE = 512
 
 
@@ -37,7 +37,7 @@ class Line(NamedTuple):
     """The number for Content-Length, otherwise the value as given."""
 
 
-lines: BoundedCache[tuple[bytes, bytes], Line] = BoundedCache(MAX_LINES)
+lines: BoundedCache[tuple[bytes, bytes], Line] = BoundedCache(MAX_CACHED_LINES)
 """Checked and joined field lines, because most responses repeat the lines of earlier ones."""
 known_lines = lines.entries
 

@@ -266,7 +266,7 @@ class CommandLineInterface:
     def _ready(self, path: str) -> None:
         # The callback uses no argument, because a `server_class` made for Daphne passes none.
         keep_a_handler(self.options)  # the startup may have configured logging, too
-        ready(self.server, path)
+        announce_and_freeze(self.server, path)
 
 
 def open_standard_descriptors() -> None:
@@ -323,7 +323,7 @@ def tune_malloc() -> None:
         mallopt(M_TRIM_THRESHOLD, KEPT_OCTETS)
 
 
-def ready(server: Any, path: str) -> None:
+def announce_and_freeze(server: Any, path: str) -> None:
     """Log the listening addresses, and exempt long-lived objects from garbage collection.
 
     Without the freeze, each full collection walks the modules of server and application.

@@ -153,7 +153,7 @@ class ASGIService(Service):
     async def _start(self, server: Server, *, at_once: bool) -> None:
         try:
             await self._bound
-            server.load(application_of(self.application, self.options))
+            server.set_application(application_of(self.application, self.options))
             await server.startup()
         except BaseException:
             if not server.stopping:

@@ -16,10 +16,10 @@ from daphne_like import reactor as reactors
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.launch.command import (
     LEVELS,
+    announce_and_freeze,
     make_parser,
     open_access_log,
     options_from,
-    ready,
     to_sentence,
     tune_malloc,
     with_dashes,
@@ -133,7 +133,7 @@ class CommandService(ASGIService):
         super().__init__(
             command.application,
             options=options,
-            ready_callable=lambda server: ready(server, command.application),
+            ready_callable=lambda server: announce_and_freeze(server, command.application),
         )
         # A daemon's own standard error is the null device, and twistd passes at most 100 bytes
         # of an error message on to the parent.

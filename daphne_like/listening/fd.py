@@ -28,10 +28,10 @@ class FileDescriptorParser:
     def parseStreamServer(  # type: ignore[override] # mypy-zope counts `reactor` for `self`
         self, reactor: Any, *args: str, **kwargs: str
     ) -> AdoptedStreamServerEndpoint:
-        return endpoint_for(reactor, *args, **kwargs)
+        return descriptor_endpoint(reactor, *args, **kwargs)
 
 
-def endpoint_for(
+def descriptor_endpoint(
     reactor: Any, fileno: str, domain: str | None = None
 ) -> AdoptedStreamServerEndpoint:
     """Return the endpoint for a descriptor, which is inspected but not changed.

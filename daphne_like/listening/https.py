@@ -15,7 +15,7 @@ from twisted.plugin import IPlugin
 from zope.interface import Interface, implementer
 
 from daphne_like.exceptions import ConfigurationError
-from daphne_like.tls.certificates import Certificates, Settings
+from daphne_like.tls.certificates import Certificates, TLSSettings
 from daphne_like.tls.factory import SecureFactory
 
 HANDSHAKE_SECONDS = "10"
@@ -76,10 +76,10 @@ class SecureParser:
     def parseStreamServer(  # type: ignore[override] # mypy-zope counts `reactor` for `self`
         self, reactor: Any, *args: str, **kwargs: str
     ) -> SecureEndpoint:
-        return endpoint_for(partial(serverFromString, reactor), reactor, args, kwargs)
+        return https_endpoint(partial(serverFromString, reactor), reactor, args, kwargs)
 
 
-def endpoint_for(
+def https_endpoint(
     parse: Callable[[str], Any], reactor: Any, args: Iterable[str], kwargs: dict[str, str]
 ) -> SecureEndpoint:
     """Return the endpoint for the parts of an endpoint string; nothing listens yet.
@@ -103,7 +103,7 @@ def endpoint_for(
             value = kwargs.pop(name)
             values[field] = tuple(value.split(",")) if name in LISTS else value
     values.setdefault("certificate", ())
-    certificates = Certificates(Settings(**values))
+    certificates = Certificates(TLSSettings(**values))
     parts = [quoteStringArgument(part) for part in args]
     parts += [f"{name}={quoteStringArgument(value)}" for name, value in kwargs.items()]
     return SecureEndpoint(parse(":".join(parts)), certificates, int(timeout), reactor)

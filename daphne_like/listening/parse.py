@@ -63,12 +63,12 @@ def _endpoint(string: str, reactor: object, options: Options) -> Any:
         # Twisted (24.7 to 26.10) has no public function that splits an endpoint string.
         from twisted.internet.endpoints import _parse
 
-        from daphne_like.listening.https import endpoint_for
+        from daphne_like.listening.https import https_endpoint
 
         arguments, named = _parse(rest)
         below = partial(_endpoint, reactor=reactor, options=options)
         try:
-            return endpoint_for(below, reactor, arguments, named)
+            return https_endpoint(below, reactor, arguments, named)
         except ConfigurationError as error:
             raise ValueError(str(error))  # the caller adds the endpoint's name
     if kind in TWISTED_KINDS:

@@ -17,13 +17,13 @@ from daphne_like.observe.escaping import escaped
 
 log = logging.getLogger("daphne_like.refused")
 
-MAX_LINES = 20
+MAX_LOGGED_REFUSALS = 20
 PERIOD_SECONDS = 10.0
-"""Period in which MAX_LINES refusals get one line each and all others share one line."""
+"""Period in which MAX_LOGGED_REFUSALS refusals get one line each and all others share one line."""
 
 
 class Limit(logging.Filter):
-    """Passes MAX_LINES records per PERIOD_SECONDS, escaped, and counts the others.
+    """Passes MAX_LOGGED_REFUSALS records per PERIOD_SECONDS, escaped, and counts the others.
 
     The first record of each kind in a period always passes, so a flood of one kind hides no other.
     The number of kinds is small: statuses, HTTP/2 error codes, constants.
@@ -56,7 +56,7 @@ class Limit(logging.Filter):
             self._ends = self._clock() + PERIOD_SECONDS
         self._lines += 1
         kind = str(record.args[1]) if isinstance(record.args, tuple) else ""
-        if self._lines > MAX_LINES and kind in self._seen:
+        if self._lines > MAX_LOGGED_REFUSALS and kind in self._seen:
             self._left_out[kind] += 1
             return False
         self._seen.add(kind)
@@ -93,7 +93,7 @@ limit = Limit()
 log.addFilter(limit)
 
 
-def name_of(client: Any) -> str:
+def describe_client(client: Any) -> str:
     """Return a client's address in the access log's format.
 
     Args:
@@ -106,28 +106,28 @@ def refused(client: Any, error: PeerError) -> None:
     """Log that a request was refused.
 
     Args:
-        client: see `name_of`.
+        client: see `describe_client`.
         error: the error that the client receives.
     """
-    log.info("Refused %s with %d: %s", name_of(client), error.status, error.text)
+    log.info("Refused %s with %d: %s", describe_client(client), error.status, error.text)
 
 
 def refused_connection(client: Any, code: str, reason: object) -> None:
     """Log that an HTTP/2 connection or stream was ended because the peer broke a rule.
 
     Args:
-        client: see `name_of`.
+        client: see `describe_client`.
         code: name of the HTTP/2 error code.
         reason: description of the error.
     """
-    log.info("Refused %s with %s: %s", name_of(client), code, reason)
+    log.info("Refused %s with %s: %s", describe_client(client), code, reason)
 
 
 def refused_handshake(client: Any, reason: object) -> None:
     """Log that a TLS handshake was ended.
 
     Args:
-        client: see `name_of`.
+        client: see `describe_client`.
         reason: description of the error.
     """
-    log.info("Refused %s in its %s: %s", name_of(client), "TLS handshake", reason)
+    log.info("Refused %s in its %s: %s", describe_client(client), "TLS handshake", reason)

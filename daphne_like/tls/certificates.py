@@ -23,7 +23,7 @@ VERIFICATION = {"optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 
 
 @dataclass(frozen=True)
-class Settings:
+class TLSSettings:
     """The settings of a TLS listener, named after the arguments of the endpoint string.
 
     Attributes:
@@ -114,7 +114,7 @@ class Certificates:
         context: the context for new connections; it chooses among the others by SNI itself.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: TLSSettings) -> None:
         self.settings = settings
         self._protocols = ["http/1.1"]
         self._seen = self._loaded = self._files()

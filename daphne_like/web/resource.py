@@ -25,7 +25,7 @@ log = logging.getLogger("daphne_like.server")
 UNAVAILABLE = PeerError(503, "Service unavailable.")
 
 
-class Stage(enum.Enum):
+class ResourceStage(enum.Enum):
     """Stages of the application."""
 
     STARTING = enum.auto()  # requests wait
@@ -67,7 +67,7 @@ class ASGIResource:
             from twisted.internet import reactor
         self.asgi_server = server = Server(application, signal_handlers=False, options=options)
         server.attach(reactor)
-        self._stage = Stage.STARTING
+        self._stage = ResourceStage.STARTING
         self._waiting: list[WebCarrier] = []
         self._starting: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
@@ -84,9 +84,9 @@ class ASGIResource:
         else:
             carrier = CollectedBody(self.asgi_server.context, request)
         if carrier.open():
-            if self._stage is Stage.SERVING:
+            if self._stage is ResourceStage.SERVING:
                 carrier.start()
-            elif self._stage is Stage.STARTING:
+            elif self._stage is ResourceStage.STARTING:
                 self._waiting.append(carrier)
             else:
                 carrier.refuse(UNAVAILABLE)
@@ -125,16 +125,16 @@ class ASGIResource:
         except Exception as error:
             expected = isinstance(error, ConfigurationError)
             log.critical("%s; the resource returns 503", error, exc_info=not expected)
-            self._change(Stage.ENDED)
+            self._change(ResourceStage.ENDED)
             await self.asgi_server.end_lifespan()
         else:
-            self._change(Stage.SERVING)
+            self._change(ResourceStage.SERVING)
 
-    def _change(self, stage: Stage) -> None:
+    def _change(self, stage: ResourceStage) -> None:
         self._stage = stage
         waiting, self._waiting = self._waiting, []
         for carrier in waiting:
-            if stage is Stage.SERVING:
+            if stage is ResourceStage.SERVING:
                 carrier.start()
             else:
                 carrier.refuse(UNAVAILABLE)
@@ -143,5 +143,5 @@ class ASGIResource:
         if self._starting is not None and not self._starting.done():
             self._starting.cancel()
             await asyncio.wait((self._starting,))
-        self._change(Stage.ENDED)
+        self._change(ResourceStage.ENDED)
         await self.asgi_server.drain()

@@ -149,10 +149,10 @@ class TestCache:
         assert to_field_line((b"a", b"b"), 0, EVENT) is to_field_line([b"a", b"b"], 7, EVENT)
 
     def test_number_is_bounded(self) -> None:
-        """At most MAX_LINES lines are kept."""
-        for number in range(fields.MAX_LINES + 5):
+        """At most MAX_CACHED_LINES lines are kept."""
+        for number in range(fields.MAX_CACHED_LINES + 5):
             to_field_line((b"a", b"%d" % number), 0, EVENT)
-            assert len(fields.lines.entries) <= fields.MAX_LINES
+            assert len(fields.lines.entries) <= fields.MAX_CACHED_LINES
         assert len(fields.lines.entries) == 5
 
     @pytest.mark.parametrize(

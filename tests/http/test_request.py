@@ -194,9 +194,9 @@ class TestTarget:
     def test_cache_is_bounded(self, serve: Serve) -> None:
         """No table that peers fill grows for ever."""
         wire = serve(Recorder()).connect()
-        for n in range(request.MAX_LINES + 10):
+        for n in range(request.MAX_CACHED_REQUEST_LINES + 10):
             wire.gets(get(b"/%d" % n, b"X-%d: 1" % n, b"Y-%d: 1" % n, host=b"x%d" % n))
-        assert len(request.request_lines.entries) <= request.MAX_LINES
+        assert len(request.request_lines.entries) <= request.MAX_CACHED_REQUEST_LINES
         assert len(fields.names.entries) <= fields.MAX_NAMES
         assert len(fields.hosts.entries) <= fields.MAX_HOSTS
 

@@ -17,7 +17,7 @@ from zope.interface.verify import verifyObject
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.listening.https import IReloadable, SecureParser
 from daphne_like.listening.parse import endpoints_from
-from daphne_like.tls.certificates import Certificates, Settings
+from daphne_like.tls.certificates import Certificates, TLSSettings
 from daphne_like.tls.factory import LOOK_SECONDS, SecureFactory
 from tests.support.certificates import Authority
 
@@ -118,7 +118,7 @@ class TestFactory:
 
     @pytest.fixture
     def factory(self, reactor: Any, path: str) -> SecureFactory:
-        return SecureFactory(Certificates(Settings((path,))), Counted(), 10, reactor)
+        return SecureFactory(Certificates(TLSSettings((path,))), Counted(), 10, reactor)
 
     def test_start_and_stop(self, factory: SecureFactory, reactor: Any, path: str) -> None:
         """The wrapped factory starts and stops with it, and so does the look at the files."""

@@ -10,7 +10,7 @@ import pytest
 
 from daphne_like.exceptions import PeerError
 from daphne_like.observe import refusals
-from daphne_like.observe.refusals import MAX_LINES, PERIOD_SECONDS, Limit
+from daphne_like.observe.refusals import MAX_LOGGED_REFUSALS, PERIOD_SECONDS, Limit
 from tests.support.applications import Script
 from tests.support.h2_peer import H2Peer, asking, data, raw
 from tests.support.memory import Memory
@@ -179,37 +179,39 @@ class TestLimit:
 
     def test_lines(self, logger: logging.Logger, written: list[str]) -> None:
         """The first ones of a period are written, and no more."""
-        for number in range(3 * MAX_LINES):
+        for number in range(3 * MAX_LOGGED_REFUSALS):
             logger.info("Refused %s with %d: %s", f"1.2.3.4:{number}", 400, "no")
-        assert len(written) == MAX_LINES
+        assert len(written) == MAX_LOGGED_REFUSALS
         assert written[0] == "Refused 1.2.3.4:0 with 400: no"
 
     def test_summary(self, clock: Clock, logger: logging.Logger, written: list[str]) -> None:
         """When the period is over one line says how many were left out, by what they got."""
-        for number in range(MAX_LINES + 3):
+        for number in range(MAX_LOGGED_REFUSALS + 3):
             logger.info("Refused %s with %d: %s", "a", 431 if number % 2 else 400, "no")
         limit = logger.filters[0]
         assert isinstance(limit, Limit)
         limit.sum_up()
-        assert len(written) == MAX_LINES
+        assert len(written) == MAX_LOGGED_REFUSALS
         clock.now += PERIOD_SECONDS
         limit.sum_up()
         limit.sum_up()
-        assert written[MAX_LINES:] == ["Refused 3 more within 10 seconds (400: 2, 431: 1)"]
+        assert written[MAX_LOGGED_REFUSALS:] == [
+            "Refused 3 more within 10 seconds (400: 2, 431: 1)"
+        ]
 
     def test_another_kind(self, logger: logging.Logger, written: list[str]) -> None:
         """The first of another kind has its line, however many there were of the one."""
-        for status in [400] * (MAX_LINES + 1) + [431, 431]:
+        for status in [400] * (MAX_LOGGED_REFUSALS + 1) + [431, 431]:
             logger.info("Refused %s with %d: %s", "a", status, "no")
-        assert written[MAX_LINES:] == ["Refused a with 431: no"]
+        assert written[MAX_LOGGED_REFUSALS:] == ["Refused a with 431: no"]
 
     def test_next_period(self, clock: Clock, logger: logging.Logger, written: list[str]) -> None:
         """A refusal after it has its line again, behind that of those left out."""
-        for _ in range(MAX_LINES + 1):
+        for _ in range(MAX_LOGGED_REFUSALS + 1):
             logger.info("Refused %s with %d: %s", "a", 400, "no")
         clock.now += PERIOD_SECONDS
         logger.info("Refused %s with %d: %s", "b", 400, "no")
-        assert written[MAX_LINES:] == [
+        assert written[MAX_LOGGED_REFUSALS:] == [
             "Refused 1 more within 10 seconds (400: 1)",
             "Refused b with 400: no",
         ]

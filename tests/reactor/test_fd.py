@@ -12,7 +12,7 @@ from twisted.internet.endpoints import AdoptedStreamServerEndpoint
 from twisted.internet.interfaces import IStreamServerEndpointStringParser
 from zope.interface.verify import verifyObject
 
-from daphne_like.listening.fd import FileDescriptorParser, endpoint_for, listening_family
+from daphne_like.listening.fd import FileDescriptorParser, descriptor_endpoint, listening_family
 
 parser = FileDescriptorParser()
 
@@ -90,7 +90,7 @@ class TestDescriptors:
         before = len(os.listdir("/dev/fd"))
         for domain in (None, "UNIX"):
             try:
-                endpoint_for(None, str(listening.fileno()), domain)
+                descriptor_endpoint(None, str(listening.fileno()), domain)
             except ValueError:
                 pass
         assert len(os.listdir("/dev/fd")) == before

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ConfigurationError
-from daphne_like.tls.certificates import Certificates, Settings
+from daphne_like.tls.certificates import Certificates, TLSSettings
 from tests.support.certificates import Authority
 
 AUTHORITY = Authority()
@@ -51,7 +51,7 @@ def der(issued: Any) -> bytes:
 
 def mistake(**settings: Any) -> str:
     with pytest.raises(ConfigurationError) as refused:
-        Certificates(Settings(**settings))
+        Certificates(TLSSettings(**settings))
     return str(refused.value)
 
 
@@ -109,7 +109,7 @@ class TestMistakes:
         monkeypatch.setenv("TLS_PASSWORD", "a:b")
         (tmp_path / "password").write_text("a:b\nanother line\n")
         for source in ("pass:a:b", "env:TLS_PASSWORD", f"file:{tmp_path}/password"):
-            certificates = Certificates(Settings(**more, key_password=source))
+            certificates = Certificates(TLSSettings(**more, key_password=source))
             assert shown(certificates, "localhost") == der(SITE)
 
     def test_other_arguments(self, site: tuple[str, str]) -> None:
@@ -128,7 +128,7 @@ class TestDefaults:
 
     def test_context(self, site: tuple[str, str]) -> None:
         """No version before 1.2, no compression, no renegotiation, only ECDHE with AEAD."""
-        context = Certificates(Settings(site[:1], site[1:])).context
+        context = Certificates(TLSSettings(site[:1], site[1:])).context
         assert context.minimum_version == ssl.TLSVersion.TLSv1_2
         assert context.options & ssl.OP_NO_COMPRESSION
         assert context.options & ssl.OP_NO_RENEGOTIATION
@@ -145,7 +145,7 @@ class TestDefaults:
             ("required", ssl.CERT_REQUIRED),
             ("optional", ssl.CERT_OPTIONAL),
         ):
-            settings = Settings(site[:1], site[1:], client_ca=ca, client_verify=verify)
+            settings = TLSSettings(site[:1], site[1:], client_ca=ca, client_verify=verify)
             assert Certificates(settings).context.verify_mode == mode
 
 
@@ -167,7 +167,7 @@ class TestSNI:
     def test_choice(self, tmp_path: Path, host: str | None, expected: Any) -> None:
         """Exact names and wildcards of one label; the first certificate for all others."""
         files = [OTHER.write(tmp_path, "other"), SITE.write(tmp_path, "site")]
-        certificates = Certificates(Settings(*map(tuple, zip(*files, strict=True))))
+        certificates = Certificates(TLSSettings(*map(tuple, zip(*files, strict=True))))
         assert shown(certificates, host) == der(expected)
 
     def test_directory(self, tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ class TestSNI:
         OTHER.write_both(tmp_path / "a.pem")
         SITE.write_both(tmp_path / "b.pem")
         (tmp_path / "README").write_text("not one")
-        certificates = Certificates(Settings((str(tmp_path),)))
+        certificates = Certificates(TLSSettings((str(tmp_path),)))
         assert shown(certificates, "example.org") == der(SITE)
         assert shown(certificates, None) == der(OTHER)
 
@@ -185,7 +185,7 @@ class TestReload:
 
     def test_looks(self, tmp_path: Path) -> None:
         """A change counts once it has stood still for one look, and once."""
-        settings = Settings((SITE.write_both(tmp_path / "site.pem"),))
+        settings = TLSSettings((SITE.write_both(tmp_path / "site.pem"),))
         certificates = Certificates(settings)
         certificates.reload_if_changed()
         before = certificates.context
@@ -202,7 +202,7 @@ class TestReload:
     def test_a_new_file_in_a_directory(self, tmp_path: Path) -> None:
         """What comes into a directory is found."""
         SITE.write_both(tmp_path / "a.pem")
-        certificates = Certificates(Settings((str(tmp_path),)))
+        certificates = Certificates(TLSSettings((str(tmp_path),)))
         OTHER.write_both(tmp_path / "b.pem")
         certificates.reload_if_changed()
         certificates.reload_if_changed()
@@ -213,7 +213,7 @@ class TestReload:
     ) -> None:
         """The old ones stay, one line says why, and it is not said again."""
         path = tmp_path / "site.pem"
-        certificates = Certificates(Settings((SITE.write_both(path),)))
+        certificates = Certificates(TLSSettings((SITE.write_both(path),)))
         path.write_bytes(SITE.chain + OTHER.key)
         for _ in range(4):
             certificates.reload_if_changed()

@@ -16,7 +16,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from daphne_like.tls.certificates import Certificates, Settings
+from daphne_like.tls.certificates import Certificates, TLSSettings
 from daphne_like.tls.connection import HANDSHAKE_SLICE, MAX_DEBT, MIN_SLICE
 from daphne_like.tls.factory import SecureFactory
 from tests.support.certificates import Authority
@@ -86,7 +86,10 @@ class World:
     def __init__(self, path: str) -> None:
         self.clock = Clock()
         self.factory = SecureFactory(
-            Certificates(Settings((path,), (path,))), Factory.forProtocol(Receiving), 10, self.clock
+            Certificates(TLSSettings((path,), (path,))),
+            Factory.forProtocol(Receiving),
+            10,
+            self.clock,
         )
         self.below = Below()
         self.connection: Any = self.factory.buildProtocol(ADDRESS)

@@ -395,7 +395,7 @@ class TestOtherResources:
 
         memory.root.putChild(b"folder", Folder())
         form = b"Content-Type: application/x-www-form-urlencoded"
-        memory.server.load(Recorder())
+        memory.server.set_application(Recorder())
         wire = memory.connect().sends(post(b"", form, path=b"/folder/x", size=3), b"a=1")
         assert read_answers(wire.take())[0].body == b"/folder/x"
 

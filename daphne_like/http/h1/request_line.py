@@ -44,8 +44,8 @@ LINE_BEGINS = re.compile(rb"(?:\r\n)*(\r\Z|[!#$%&'*+\-.^_`|~0-9A-Za-z]*)")
 """Empty lines, and the received part of the method."""
 
 
-MAX_LINES = 512
-request_lines: BoundedCache[bytes, RequestLine] = BoundedCache(MAX_LINES)
+MAX_CACHED_REQUEST_LINES = 512
+request_lines: BoundedCache[bytes, RequestLine] = BoundedCache(MAX_CACHED_REQUEST_LINES)
 """Parsed request lines of HTTP/1.1 in origin form. Targets are at most MIN_REQUEST_LINE octets: no
 server's --max-request-line refuses them, so all servers of the process may share the cache."""
 
@@ -96,7 +96,7 @@ def with_known_method(head: bytes) -> bytes | None:
     return STAND_IN + head[end:]
 
 
-def name_of(method: bytes) -> str:
+def check_method(method: bytes) -> str:
     """Check an unusual method and return its name.
 
     Raises:
@@ -142,7 +142,7 @@ def check_request(connection: HasHead, known: FieldSection, target: bytes) -> Ex
     parser: Any = connection.parser
     head = connection.head
     method = head[: head.find(b" ")]
-    name = METHODS.get(method) or name_of(method)
+    name = METHODS.get(method) or check_method(method)
     line_end = len(method) + 1 + len(target)
     # Read the version from the octets, because httptools formats a string for each request.
     if head.startswith(b" HTTP/1.1\r\n", line_end):

@@ -30,7 +30,7 @@ OF_CONNECTIONS = frozenset(
 )
 MAX_BLOCKS = 64
 MAX_CACHED_BLOCK = 128
-MAX_LINES = 4096
+MAX_CACHED_LINES = 4096
 MAX_CACHED_LINE = 512
 MAX_STATUSES = 800  # from 200 to 999: as many as there are
 MAX_DEFAULT_BLOCKS = 16
@@ -188,7 +188,7 @@ def encoded_field(field: tuple[bytes, bytes]) -> bytes:
     return octets
 
 
-encoded_fields: BoundedCache[tuple[bytes, bytes], bytes] = BoundedCache(MAX_LINES)
+encoded_fields: BoundedCache[tuple[bytes, bytes], bytes] = BoundedCache(MAX_CACHED_LINES)
 """Encoded fields of responses."""
 known_field = encoded_fields.get
 
@@ -253,7 +253,7 @@ def encoded_line(line: bytes) -> bytes:
     return octets
 
 
-encoded_by_line: BoundedCache[bytes, bytes] = BoundedCache(MAX_LINES)
+encoded_by_line: BoundedCache[bytes, bytes] = BoundedCache(MAX_CACHED_LINES)
 """Encoded fields, by their lines in HTTP/1.1."""
 known_line = encoded_by_line.entries.__getitem__
 

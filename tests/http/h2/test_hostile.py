@@ -128,7 +128,7 @@ class TestFloods:
         memory.settle()
         peer.read()
         assert [code for code, _ in peer.gone] == [CALM]
-        assert len(caplog.records) <= refusals.MAX_LINES + 1
+        assert len(caplog.records) <= refusals.MAX_LOGGED_REFUSALS + 1
         assert "ENHANCE_YOUR_CALM: it sends frames that ask for nothing" in caplog.text
         assert len(memory.server.connections) <= 2
         other.sends(ping())

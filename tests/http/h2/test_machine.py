@@ -12,7 +12,7 @@ from hyperframe.frame import HeadersFrame
 from daphne_like.http.h2.flood_budget import Budget
 from daphne_like.http.h2.hpack_cache import (
     MAX_CACHED_LINE,
-    MAX_LINES,
+    MAX_CACHED_LINES,
     OF_CONNECTIONS,
     CachedDecoder,
     encoded_by_line,
@@ -437,11 +437,11 @@ class TestLines:
 
     def test_bounded(self) -> None:
         """What applications write fills no memory."""
-        for number in range(MAX_LINES + 10):
+        for number in range(MAX_CACHED_LINES + 10):
             encoded_lines([b"X: %d\r\n" % number])
         encoded_lines([b"Y: " + b"y" * MAX_CACHED_LINE + b"\r\n"])
-        assert len(encoded_by_line.entries) <= MAX_LINES
-        assert len(encoded_fields.entries) <= MAX_LINES
+        assert len(encoded_by_line.entries) <= MAX_CACHED_LINES
+        assert len(encoded_fields.entries) <= MAX_CACHED_LINES
         assert max(map(len, encoded_by_line.entries)) <= MAX_CACHED_LINE
 
     def test_compressed(self) -> None:
