@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from daphne_like.tls.certificates import Certificates, Settings
+from daphne_like.tls.certificates import Certificates, TLSSettings
 from daphne_like.tls.factory import SecureFactory
 from tests.support.certificates import Authority
 from tests.support.reactor_carriers import Carried, World
@@ -117,7 +117,7 @@ class Secured(Carried):
     def world(self, tmp_path: Any) -> Iterator[World]:
         authority = Authority()
         certificate, key = authority.issue("localhost").write(tmp_path, "localhost")
-        certificates = Certificates(Settings((certificate,), (key,)))
+        certificates = Certificates(TLSSettings((certificate,), (key,)))
         world = SecureWorld(type(self).make_reactor(), certificates, authority.client())
         yield world
         world.close()
