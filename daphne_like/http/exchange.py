@@ -1,4 +1,4 @@
-"""One request and its response as ASGI has them; does not know which HTTP version carries it."""
+"""One request and its response in terms of ASGI, independent of the HTTP version."""
 
 from __future__ import annotations
 
@@ -39,65 +39,65 @@ DISCONNECT: dict[str, Any] = {"type": "http.disconnect"}
 
 BODILESS = (204, 304)
 EVENT_STREAM = b"content-type: text/event-stream"
-"""The beginning of the field line of a response that has no end (Server-Sent Events)."""
+"""The beginning of the field line of a response without an end (Server-Sent Events)."""
 MAX_PARTS = 32
-"""Parts of a body that are kept as they came until they make an event. Further ones are copied into
-one bytearray, because a part of an octet or two takes fifty octets of memory."""
+"""Parts of a body that are stored unchanged until they form an event. Further parts are copied into
+one bytearray, because a part of an octet or two takes fifty bytes of memory."""
 STATUSES = frozenset(range(200, 1000))
 
 
 class Carrier(Protocol):
-    """The connection, of whatever HTTP version, as an exchange sees it."""
+    """The interface of a connection or stream that an exchange uses."""
 
     @property
     def client(self) -> list[Any] | None:
         """Host and port of the peer; None on a UNIX socket."""
 
     def respond(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
-        """Write the head that the exchange holds, and the first of its body."""
+        """Write the buffered head and the first part of the body."""
 
     def write_body(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
-        """Write a further part of the body; something to await where the application must wait."""
+        """Write a further part of the body; return an awaitable if the application must wait."""
 
     def write_file(self, exchange: Exchange, part: FileRange, more: bool) -> Awaitable[None]:
-        """Write a stretch of a file as a part of the body, the head before it if it is held.
+        """Write a range of a file as a part of the body, after the head if it is buffered.
 
         Args:
-            exchange: whose body may have octets; its length is checked.
-            part: not empty; closed when it is out, or cannot be.
+            exchange: an exchange whose response has a body; the length has been checked.
+            part: a range that is not empty; closed at the end, also after an error.
             more: another part of the body, or trailers, follow.
         """
 
     def write_informational(
         self, exchange: Exchange, status: int, lines: list[bytes]
     ) -> Awaitable[None] | None:
-        """Write a head that is not the final one (RFC 9110, 15.2); the peer knows such."""
+        """Write an informational response (RFC 9110, 15.2), which the peer supports."""
 
     def write_trailers(self, exchange: Exchange, lines: list[bytes]) -> Awaitable[None] | None:
-        """End a response whose body is whole, with these field lines where its framing allows."""
+        """End a response after its complete body, with trailers if the framing allows them."""
 
     def send_error(self, exchange: Exchange, error: PeerError) -> None:
-        """Answer in the application's place; nothing of its answer is out."""
+        """Send an error response; nothing of the application's response has been sent."""
 
     def abort(self, exchange: Exchange) -> None:
-        """End the exchange so that the peer sees its answer is not whole."""
+        """End the exchange so that the peer notices an incomplete response."""
 
     def close_without_response(self, exchange: Exchange) -> None:
-        """End the exchange without an answer: nothing of one is out, and nobody waits for it."""
+        """End the exchange without a response; nothing has been sent, and the peer has gone."""
 
     def body_requested(self, exchange: Exchange) -> None:
-        """The application asks for the body: send 100 (Continue) if the peer waits for it."""
+        """Send 100 (Continue): the application receives a body that the peer holds back."""
 
     def body_consumed(self) -> None:
-        """The application has caught up with the body: the peer may be read again."""
+        """Resume reading: the application has received the available body."""
 
     def upgrade(self, exchange: Exchange, lines: list[bytes], protocol: Any) -> None:
-        """Say that the connection changes to another protocol, and hand it over.
+        """Accept an upgrade, and hand the connection over to another protocol.
 
         Args:
-            exchange: the one that asks for it.
-            lines: field lines of the answer.
-            protocol: takes the transport, and what the peer has sent already.
+            exchange: the exchange of the request to upgrade.
+            lines: field lines of the response.
+            protocol: receives the transport, and the octets that the peer has sent already.
         """
 
 
@@ -105,36 +105,36 @@ class Exchange:
     """One request, one response, one application instance.
 
     Args:
-        context: runs the application.
-        carrier: the connection.
-        scope: of the request.
+        context: provides the application and the options.
+        carrier: the connection or stream.
+        scope: the scope of the request.
         keep_alive: the peer allows another request on the connection.
 
     Attributes:
-        status, field_lines, own_defaults, content_length: the response's head, from HEAD_BUFFERED
-            on: checked field lines without those of framing; which default fields the application
-            sets itself; the declared length, or None.
+        status, field_lines, own_defaults, content_length: the head of the response, from
+            HEAD_BUFFERED on. The checked field lines do not include framing; `own_defaults` has
+            the bits of default fields that the application sets; the length is as declared.
         body_octets_sent: octets of body written so far.
         request_complete: the whole request body has arrived.
-        trailers: field lines for behind the body; None unless they were promised.
-        head_only: the method is HEAD: no octet of a body goes out (ASGI H32).
-        http_10: the peer knows no chunked coding.
+        trailers: field lines for the trailers; None unless the start has announced trailers.
+        head_only: the method is HEAD, so that no body is sent (ASGI H32).
+        http_10: the request is HTTP/1.0, which has no chunked coding.
         method, client, target, started: for the access log, if there is one.
-        disconnect_sent: the application's input says that the peer is gone.
-        peer_half_closed: and so it is, or has closed its own side and reads on.
-        logged: the access log has been told of the end.
-        head_sent: when the head of a response in parts went out, for the access log, if there is
-            one; None for a response that goes out as a whole.
-        answered: the response is the server's own, in the application's place.
-        body_unblocked: set when a state of WRITING is over.
-        received, received_at_look, received_at_end: octets of the request body: so far, when
-            their rate was looked at last, when the response was complete.
+        disconnect_sent: http.disconnect has been queued.
+        peer_half_closed: the peer sends no more; it may still read.
+        logged: the access log has received the end of the exchange.
+        head_sent: time when the head of a response in several parts was sent, for the access log;
+            None for other responses.
+        answered: the server has sent an error response instead of the application.
+        body_unblocked: set at the end of the state BODY_BLOCKED.
+        received, received_at_look, received_at_end: octets of the request body: so far, at the
+            last check of the rate, and at the end of the response.
         disconnect: the event that ends the application's input.
         action: protocol and action in the access log.
-        is_upgrade: what the peer sends is another protocol's.
-        max_dropped_sends: messages that are dropped, without an error, once the connection is gone.
-        max_informed_late: the same, once the application has received the disconnect event.
-        ended_queue: the application's input, after the connection is gone.
+        is_upgrade: the octets from the peer belong to another protocol.
+        max_dropped_sends: messages that are dropped without an error after a disconnect.
+        max_informed_late: the same, after the application has received the disconnect event.
+        ended_queue: the application's input, after the connection is lost.
     """
 
     disconnect: ClassVar[dict[str, Any]] = DISCONNECT
@@ -165,7 +165,7 @@ class Exchange:
     started = 0.0
     chunked = False
     body_unblocked: Event | None = None
-    _queued = 0  # messages that wait in `_send_in_turn`, the one that is being sent included
+    _queued = 0  # messages in `_send_in_turn`, including the one that is being sent
     _turnstile: Lock | None = None
     field_lines: list[bytes]
 
@@ -177,16 +177,16 @@ class Exchange:
         self.scope = scope
         self.keep_alive = keep_alive
         self.state = AWAITING_START
-        # What every response looks at: found in the class it would be slower to read.
+        # Instance attributes, because every response reads them, and class attributes are slower.
         self.head_only = False
         self.http_10 = False
         self.trailers: list[bytes] | None = None
-        self._parts: list[Any] | None = None  # bytes; a bytearray behind MAX_PARTS of them
+        self._parts: list[Any] | None = None  # bytes; after MAX_PARTS of them, one bytearray
 
     # The request.
 
     def start(self) -> None:
-        """Run the application; what has arrived of the body is its first event."""
+        """Run the application; the received part of the body is its first event."""
         self.queue = queue = self.context.create_application(self, self.scope)
         if not self.request_complete:
             queue.reader = self
@@ -197,7 +197,7 @@ class Exchange:
             self.flush_body()
 
     def body_received(self, data: bytes) -> None:
-        """Octets of the request body; the application gets them at the next `flush_body`."""
+        """Store octets of the request body until the next `flush_body`."""
         self._parts_size += len(data)
         parts = self._parts
         if parts is None:
@@ -210,7 +210,7 @@ class Exchange:
             parts[MAX_PARTS] += data
 
     def flush_body(self) -> None:
-        """Give the application what has arrived since the last time, as one event."""
+        """Queue the stored octets for the application as one event."""
         queue = self.queue
         parts = self._parts
         if queue is None or (parts is None and not self.request_complete):
@@ -231,19 +231,19 @@ class Exchange:
 
     @property
     def unread(self) -> int:
-        """Octets of the request body that the application has not taken."""
+        """Octets of the request body that the application has not received."""
         waiting = self._parts_size
         return waiting if self.queue is None else waiting + self.queue.unread
 
     @property
     def has_many_events(self) -> bool:
-        """Whether the application has not read so many events that no more are to be made."""
+        """True while the queue has the maximum number of events."""
         queue = self.queue
         return queue is not None and queue.qsize() >= MAX_EVENTS
 
     @property
     def is_full(self) -> bool:
-        """Whether the peer is read no further for now."""
+        """True while so much of the body is unread that reading must pause."""
         size, queue = self._parts_size, self.queue
         if queue is not None:
             size += queue.unread
@@ -252,7 +252,7 @@ class Exchange:
         ) and self.state is not COMPLETE
 
     def body_requested(self) -> None:
-        """See Carrier; behind a final status a 100 would be a second answer (RFC 9110, 15.2)."""
+        """See Carrier; after a final status, a 100 would be a second response (RFC 9110, 15.2)."""
         if self.expects_continue and (self.state is AWAITING_START or self.state is HEAD_BUFFERED):
             self.expects_continue = False
             self.carrier.body_requested(self)
@@ -264,13 +264,13 @@ class Exchange:
     # The response.
 
     def handle_reply(self, message: dict[str, Any]) -> Awaitable[None] | None:
-        """Take one message of the application.
+        """Handle one message of the application.
 
         Returns:
-            What to wait for when the peer does not read fast enough (ASGI C09), else None.
+            An awaitable if the peer does not read fast enough (ASGI C09), else None.
         Raises:
-            ApplicationError: the message is none that ASGI allows here; nothing of it is out.
-            ConnectionClosed: the connection is gone (ASGI H30).
+            ApplicationError: ASGI does not allow the message here; nothing was sent.
+            ConnectionClosed: the connection is lost (ASGI H30).
         """
         try:
             kind = message["type"]
@@ -280,7 +280,7 @@ class Exchange:
         if kind == BODY:
             body = message.get("body", b"")
             more = message.get("more_body", False)
-            # Flat on purpose: this is the way of every response.
+            # Flat on purpose: this code runs for every response.
             if body.__class__ is not bytes:  # cheaper than type(), measured
                 raise ApplicationError(
                     f"{BODY}: expected bytes as body, got {type(body).__name__} {body!r:.80}"
@@ -312,22 +312,22 @@ class Exchange:
         return self.take_extension(kind, message)
 
     def take_extension(self, kind: Any, message: dict[str, Any]) -> Awaitable[None] | None:
-        """A message that is neither start nor body."""
+        """Handle a message that is neither start nor body."""
         raise ApplicationError(f"send: expected {START} or {BODY}, got {kind!r:.80}")
 
     def promise_trailers(self) -> None:
-        """The start says that trailers follow the body; nothing, where they are not served."""
+        """Expect trailers after the body; do nothing where trailers are not supported."""
 
     def end_body_before_trailers(self, body: bytes) -> Awaitable[None] | None:
-        """The last of a body that trailers follow."""
+        """Send the last part of a body that precedes trailers."""
         raise NotImplementedError
 
     async def _send_in_turn(self, message: dict[str, Any]) -> None:
-        """Send a message behind those that other tasks have sent before it.
+        """Send a message after the messages that other tasks have sent earlier.
 
-        Messages go out in the order in which they were sent, one at a time: none of them takes
-        memory beside the application's own as long as the peer does not read. A sender that is
-        cancelled while it waits sends nothing, and the others keep their order.
+        Messages are sent one at a time, in the order of the calls. A waiting message stays with its
+        caller, so it takes no additional memory. A sender that is cancelled while it waits sends
+        nothing, and the others keep their order.
         """
         if self._turnstile is None:
             self._turnstile = Lock()  # first come, first served
@@ -337,7 +337,7 @@ class Exchange:
                 while self.state is BODY_BLOCKED:
                     assert self.body_unblocked is not None
                     await self.body_unblocked.wait()
-                queued, self._queued = self._queued, 0  # those are behind this message
+                queued, self._queued = self._queued, 0  # the others come after this message
                 try:
                     waiting = self.handle_reply(message)
                 finally:
@@ -348,14 +348,14 @@ class Exchange:
             self._queued -= 1
 
     def check_length(self, size: int, more: bool) -> None:
-        """Hold the body to its Content-Length, before an octet of the part goes out (ASGI H33).
+        """Check the body against its Content-Length, before a part is sent (ASGI H33).
 
         Args:
-            size: octets of the part to be written next.
-            more: it is not the last.
+            size: octets of the next part.
+            more: further parts follow.
         Raises:
-            ApplicationError: too long or too short; when the head is out and the body too short,
-                the exchange is aborted, because nothing can make it whole.
+            ApplicationError: the body is too long or too short. If it is too short and the head
+                has been sent, the exchange is aborted, because it stays incomplete.
         """
         length = self.content_length
         assert length is not None
@@ -396,7 +396,7 @@ class Exchange:
                     try:
                         octets, special, value = to_field_line(pair, len(lines), START)
                     except ApplicationError as error:
-                        error.__context__ = miss.__context__  # looking in vain says nothing
+                        error.__context__ = miss.__context__  # hide the miss in the cache
                         raise
                 if special:
                     if special == CONTENT_LENGTH:
@@ -407,7 +407,7 @@ class Exchange:
                         else:
                             raise ApplicationError(f"{START}: two different Content-Lengths")
                     elif special == CONNECTION:
-                        # `close` is heeded; the rest is the server's to say (RFC 9110, 7.6.1).
+                        # `close` is obeyed; the server controls the rest (RFC 9110, 7.6.1).
                         if b"close" in value.lower():
                             self.keep_alive = False
                         octets = b""
@@ -417,7 +417,7 @@ class Exchange:
                         own_defaults |= 1 << special
                 lines.append(octets)
         except TypeError:
-            if isinstance(headers, Iterable):  # a generator of the application's own
+            if isinstance(headers, Iterable):  # raised by a generator of the application
                 raise
             raise ApplicationError(f"{START}: expected an iterable of headers, got {headers!r:.80}")
         self.status = status
@@ -429,31 +429,31 @@ class Exchange:
             self.promise_trailers()
 
     def complete(self) -> None:
-        """The response is whole: from now on the application's input says so (ASGI H28)."""
+        """Complete the response; the next event of the application is the end (ASGI H28)."""
         self.state = COMPLETE
         queue = self.queue
         if queue is not None:
-            # Letting go of the queue keeps exchange, queue and task from forming a cycle.
+            # Without this reference, exchange, queue and task do not form a cycle.
             self.queue = None
             queue.end(self.disconnect)
         if self.context.actions is not None:
             self.finish()
 
     def begin_body(self) -> None:
-        """Go on to the body: the carrier writes the head of a response in parts."""
+        """Enter SENDING_BODY: the carrier writes the head of a response in several parts."""
         self.state = SENDING_BODY
         if self.context.actions is not None:
             self.head_sent = self.context.clock()
 
     def answered_with(self, error: PeerError) -> None:
-        """End the exchange: the server answers in the application's place."""
+        """End the exchange with an error response of the server."""
         self.answered = True
         self.status = error.status
         self.body_octets_sent = 0 if self.head_only else len(error.text) + 1  # a line feed
         self.close()
 
     def refuse(self, error: PeerError) -> None:
-        """Answer with an error if nothing of the response is written, else abort the response."""
+        """Send an error response if nothing has been written, otherwise abort the response."""
         if self.state is AWAITING_START or self.state is HEAD_BUFFERED:
             self.carrier.send_error(self, error)
         else:
@@ -466,13 +466,13 @@ class Exchange:
 
     @property
     def is_cut(self) -> bool:
-        """Whether a part of the response is out and the rest never comes."""
+        """True if the response was cut off after a part of it was sent."""
         return self.state is CLOSED and bool(self.status) and not self.answered
 
     def close(self) -> None:
-        """The connection is gone, or given up, before the response was complete."""
+        """Close the exchange before its response is complete."""
         if self.state is HEAD_BUFFERED and not self.answered:
-            self.status = 0  # no octet of it is out
+            self.status = 0  # nothing has been sent
         if self.state is not COMPLETE:
             self.state = CLOSED
         self.disconnect_sent = True
@@ -485,7 +485,7 @@ class Exchange:
         self.finish()
 
     def finish(self) -> None:
-        """Tell the access log, if there is one, that the exchange has ended; once."""
+        """Report the end of the exchange to the access log once, if there is one."""
         actions = self.context.actions
         if actions is not None and not self.logged:
             actions.finished(self)
@@ -501,15 +501,15 @@ class Exchange:
 
     @property
     def disconnect_received(self) -> bool:
-        """Whether the connection is gone, and the application has received the event saying so."""
+        """True after the application has received the disconnect event."""
         queue = self.ended_queue
         return queue is not None and queue.application_knows_end
 
     def end_input(self, peer_half_closed: bool = False) -> None:
-        """What the peer sent stays readable, then comes `http.disconnect`.
+        """Queue `http.disconnect` after the received part of the body.
 
         Args:
-            peer_half_closed: it has closed its side; else the server wants the application to end.
+            peer_half_closed: the peer has closed its side; otherwise the server is stopping.
         """
         self.disconnect_sent = True
         self.peer_half_closed = peer_half_closed
@@ -519,10 +519,10 @@ class Exchange:
             self.peer_gone()
 
     def server_stops(self) -> None:
-        """The server begins to stop: a request in flight is finished, unless it has no end.
+        """End a stream of events, because the server is stopping; other requests are finished.
 
-        Tell the application of a stream of events (`text/event-stream`) that the client is gone:
-        the client reconnects to the next server. May be called several times.
+        The application of a stream of events (`text/event-stream`) gets the disconnect event; the
+        client reconnects to the next server. It may be called several times.
         """
         if self.state is SENDING_BODY and not self.disconnect_sent and self._is_event_stream():
             self.end_input()
@@ -535,13 +535,13 @@ class Exchange:
         """Seconds for the application to complete the response."""
         return self.context.options.http_timeout
 
-    # How the application instance ended.
+    # The end of the application instance.
 
     def application_returned(self) -> None:
         state = self.state
         if state is COMPLETE or state is CLOSED:
             return
-        if not self.disconnect_sent:  # else it rightly saw no use in going on
+        if not self.disconnect_sent:  # otherwise the application was right to return
             log.error("%s returned without completing its response", self)
         self._fail(excused=True)
 
@@ -556,10 +556,10 @@ class Exchange:
             self._fail(excused=True)
 
     def _fail(self, excused: bool = False) -> None:
-        """C12: whatever the application did not finish ends now.
+        """End an exchange that the application has not finished (C12).
 
         Args:
-            excused: no failure of the application's, if its peer is done.
+            excused: the application did not fail, if its peer has gone.
         """
         if self.state is COMPLETE or self.state is CLOSED:
             return
@@ -567,13 +567,13 @@ class Exchange:
         if head_waits and excused and self.peer_half_closed:
             self.carrier.close_without_response(self)
         elif excused and self._ends_anywhere():
-            # It must not raise, and does not wait: the transport holds what the peer has not read.
+            # This cannot raise, and need not wait: the transport buffers the last octets.
             self.carrier.write_body(self, b"", False)
         else:
             self.refuse(PeerError(500, "Internal Server Error"))
 
     def _ends_anywhere(self) -> bool:
-        """Whether the response is whole wherever it ends: a stream of events at a stop."""
+        """Tell whether the response may end anywhere: a stream of events at a stop."""
         return (
             self.context.draining
             and self.state is SENDING_BODY
@@ -584,6 +584,6 @@ class Exchange:
         )
 
     def __str__(self) -> str:
-        """For log lines: never an octet that a terminal would obey (S06)."""
-        scope = self.scope  # the application's to change, by now
+        """Return a description for log lines, with control characters escaped (S06)."""
+        scope = self.scope  # the application may have changed it
         return f"Application for {scope.get('method')!s:.20} {scope.get('path')!r:.200}"

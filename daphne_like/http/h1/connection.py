@@ -1,7 +1,7 @@
-"""An HTTP/1.1 connection: the order of its requests and answers, and its end (RFC 9112).
+"""An HTTP/1.1 connection: the order of requests and responses, and its end (RFC 9112).
 
-How octets become exchanges is in reading.py, how a response is framed in output.py, what an
-exchange is in exchange.py.
+request_reader.py turns octets into exchanges, response_writer.py frames responses, and exchange.py
+defines an exchange.
 """
 
 from __future__ import annotations
@@ -49,19 +49,19 @@ log = logging.getLogger("daphne_like.http")
 SWITCHING_PROTOCOLS = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
 
 MAX_LINGER_OCTETS = 16777216
-"""Octets dropped after the last answer, so that the peer can read it (RFC 9112, 9.6)."""
+"""Octets discarded after the last response, so that the peer can read it (RFC 9112, 9.6)."""
 LINGER_SECONDS = 2.0
-"""For a peer that has stopped sending to close its side."""
+"""Seconds for a peer that has stopped sending to close its side."""
 MAX_LINGER_SECONDS = 30.0
-"""For one that still sends what nobody reads."""
+"""Seconds for a peer that still sends octets, which are discarded."""
 
 
 @implementer(IProtocol, IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
 class HTTP1Connection(RequestReader):
-    """A connection; a Twisted protocol below, a carrier of exchanges above.
+    """A connection: a Twisted protocol that carries exchanges.
 
     Args:
-        context: whose application is served.
+        context: provides the application and the options.
     """
 
     __slots__ = (
@@ -76,47 +76,47 @@ class HTTP1Connection(RequestReader):
     def __init__(self, context: ServerContext) -> None:
         super().__init__(context)
         self._keep_alive_timeout = context.options.keep_alive_timeout
-        self._drained = 0  # dropped
+        self._drained = 0  # octets discarded while lingering
         self._drained_at_check = 0
         self._linger_until = NEVER
         self._error_response: bytes | None = None
 
-    # What Twisted calls.
+    # Called by Twisted.
 
     def makeConnection(self, transport: Any) -> None:
         self.transport = transport
         transport.registerProducer(self, True)
         if isinstance(transport, TLSMemoryBIOProtocol):
-            # Twisted's own TLS calls before the handshake, and has no deadline for it (S35).
+            # Twisted's own TLS connects the protocol before the handshake, without a timeout (S35).
             self.context.connected(self)
             self.set_timeout(Timeout.TLS_HANDSHAKE, self.context.options.tls_handshake_timeout)
         else:
             self._begin()
 
     def handshakeCompleted(self) -> None:
-        """The peer has come through the TLS handshake."""
+        """Begin to serve: the TLS handshake is complete."""
         if self.has_timeout(Timeout.TLS_HANDSHAKE):
             self.clear_timeout(Timeout.TLS_HANDSHAKE)
             self._begin()
 
     def _begin(self) -> None:
-        """Serve the connection in the protocol that TLS has settled on, if it has."""
+        """Serve the connection with the protocol negotiated by ALPN, if any."""
         if self._negotiated() == b"h2" and self._serves_http2:
-            self._become_http2()  # which sends its settings before it has seen the preface
+            self._become_http2()  # sends its SETTINGS before the preface arrives
             if self.context.idle_grace_over:
                 self.upgraded_to.close_when_idle()
         elif self.context.connected(self):
             self._become_idle()
         else:
             self._refuse(PeerError(503, "Too many connections; try again."))
-            # While it lingers it takes nobody's place.
+            # A lingering connection does not count.
             self.context.disconnected(self)
 
     def connectionMade(self) -> None:
-        """Part of IProtocol; makeConnection has done it all."""
+        """Do nothing: `makeConnection` has done everything."""
 
     def readConnectionLost(self) -> None:
-        """The peer's FIN: no more requests; what is owed is answered as long as it reads."""
+        """Handle the peer's FIN: no more requests; responses are sent while the peer reads."""
         if self._read_state is UPGRADED:
             self.upgraded_to.readConnectionLost()
             return
@@ -125,11 +125,11 @@ class HTTP1Connection(RequestReader):
         if self._read_state is CLOSED:
             return
         if exchange is None:
-            self._lose_connection()  # nothing is owed
+            self._lose_connection()  # no response is pending
             return
         switching = self._read_state is UPGRADE_PENDING
         if exchange is receiving or (switching and not self._pipelined):
-            # Its body will never be whole; or it is a WebSocket, which has no use for one side.
+            # The body stays incomplete, or this is a WebSocket, which needs both sides.
             exchange.connection_lost()
             self._lose_connection()
             return
@@ -139,7 +139,7 @@ class HTTP1Connection(RequestReader):
         exchange.end_input(peer_half_closed=True)
 
     def writeConnectionLost(self) -> None:
-        """Our own half-close of a lingering connection is out, and all octets before it."""
+        """Handle the end of writing: all octets and the server's FIN have been sent."""
         self._paused = False
         self.clear_timeout(Timeout.WRITE_STALL)
         self._wake_drain_waiters()
@@ -191,9 +191,9 @@ class HTTP1Connection(RequestReader):
 
     def may_keep_alive(self, exchange: Exchange) -> bool:
         if self.context.draining:
-            # What has been read is answered, and what is known to be on its way.
+            # Keep the connection only for requests that have been read, at least in part.
             return bool(self._pipelined or self._partial_head or self._read_state is BUFFERING)
-        # What is left of the body is read and dropped, if it is short and on its way already.
+        # A short rest of the body is read and discarded, if the peer is sending it already.
         return exchange.request_complete or (
             not exchange.expects_continue
             and self._body_left is not None
@@ -210,7 +210,7 @@ class HTTP1Connection(RequestReader):
             and self._pipelined is None
             and not self._partial_head
         ):
-            # The usual end, flat: the connection is idle again.
+            # Fast path: the connection is idle again.
             self._idle = True
             self.deadline = deadline = self._timers.now + self._keep_alive_timeout
             if deadline < self.scheduled_at:
@@ -223,7 +223,7 @@ class HTTP1Connection(RequestReader):
         elif exchange.request_complete:
             self._serve_next()
         elif exchange.expects_continue:
-            # Whether what comes next is the body, only the peer knows (RFC 9110, 10.1.1).
+            # Only the peer knows whether it will send the body (RFC 9110, 10.1.1).
             self._linger()
         else:
             exchange.received_at_end = exchange.received
@@ -231,13 +231,13 @@ class HTTP1Connection(RequestReader):
             self._wait_for_body()
 
     def _serve_next(self) -> None:
-        """Nothing is being answered: on to what comes next on the connection."""
+        """Serve the next request on the connection; no response is in progress."""
         if self._responding is None and self._pipelined:
             self._responding = self._pipelined.popleft()
         if not self._pipelined:
             self._pipelined = None
         if self._paused:
-            # The peer does not read its answers; resumeProducing goes on.
+            # The peer does not read responses; `resumeProducing` continues.
             self._pause_reading()
             return
         if self._read_state is not BUFFERING:
@@ -268,7 +268,10 @@ class HTTP1Connection(RequestReader):
             self._resume_reading()
 
     def _refuse(self, error: PeerError) -> None:
-        """Answer what is no request, in its turn, and close: never two answers to one request."""
+        """Queue an error response for an invalid request, and close after it.
+
+        A request never gets two responses.
+        """
         receiving = self._receiving
         self.context.refused((receiving and receiving.client) or self.client, error)
         request_line = (self._partial_head or self.head).partition(b"\r\n")[0]
@@ -279,7 +282,7 @@ class HTTP1Connection(RequestReader):
             http_10=request_line.endswith(b" HTTP/1.0"),
         )
         self._read_no_more(DISCARDING)
-        self._resume_reading()  # and drop
+        self._resume_reading()  # further octets are discarded
         if receiving is None:
             self._refuse_next(answer)
         elif receiving is self._responding:
@@ -288,7 +291,7 @@ class HTTP1Connection(RequestReader):
         elif self._pipelined and receiving is self._pipelined[-1]:
             self._pipelined.pop()
             self._refuse_next(answer)
-        else:  # answered already, and its body goes on wrongly
+        else:  # its response was sent before the error in its body
             self._linger()
 
     def _refuse_next(self, answer: bytes) -> None:
@@ -303,7 +306,7 @@ class HTTP1Connection(RequestReader):
     # Closing.
 
     def _read_no_more(self, now: ReadState) -> None:
-        """Forget what is half read, and the waits for the rest of it."""
+        """Discard an incomplete request, and clear the timeouts for its rest."""
         self._read_state = now
         self._idle = False
         self._receiving = None
@@ -315,7 +318,7 @@ class HTTP1Connection(RequestReader):
             self.clear_timeout(Timeout.REQUEST_BODY)
 
     def _finish(self) -> None:
-        """Close after the last answer."""
+        """Close after the last response."""
         if self._read_state is PEER_CLOSED or (self._peer_closes and self._receiving is None):
             self._lose_connection()
         else:
@@ -328,7 +331,7 @@ class HTTP1Connection(RequestReader):
         self.set_timeout(Timeout.WRITE_STALL, self.context.options.write_timeout)
 
     def _linger(self) -> None:
-        """Close so that the peer can read the answer though it still sends (RFC 9112, 9.6)."""
+        """Close so that a peer that still sends can read the response (RFC 9112, 9.6)."""
         if self._read_state is LINGERING or self._read_state is CLOSED:
             return
         if self._read_state is PEER_CLOSED:
@@ -336,15 +339,15 @@ class HTTP1Connection(RequestReader):
             return
         self._drop()
         self._resume_reading()
-        if not isinstance(self.transport, TLSMemoryBIOProtocol):  # Twisted's knows no half-close
-            # A transport lets its producer finish first.
+        if not isinstance(self.transport, TLSMemoryBIOProtocol):  # it has no half-close
+            # Otherwise the transport would wait for its producer.
             self.transport.unregisterProducer()
             self.transport.loseWriteConnection()
         self._linger_until = self._timers.clock() + MAX_LINGER_SECONDS
         self.set_timeout(Timeout.LINGER, LINGER_SECONDS)
 
     def _drop(self) -> None:
-        """All answers are out: whatever is or was read counts for nothing."""
+        """Discard all input, because all responses have been sent."""
         self.context.writes.flush()
         self._read_no_more(LINGERING)
         self._pipelined = None
@@ -360,15 +363,15 @@ class HTTP1Connection(RequestReader):
             self._lose_connection()
 
     def server_stops(self) -> None:
-        """The server begins to stop: requests on their way are answered, with `close`."""
+        """Serve requests on their way, and close after them: the server is stopping."""
         if self._responding is not None:
             self._responding.server_stops()
 
     def close_when_idle(self) -> None:
-        """The grace of a stop is over: what has been read is answered, nothing more is read."""
+        """Serve the requests that have been read, and read no more: the idle grace is over."""
         exchange = self._pipelined[-1] if self._pipelined else self._responding
         if self._read_state is BUFFERING:
-            return  # there are requests to parse; `_parse_kept` reads no more behind them
+            return  # there are requests to parse; `_parse_kept` stops reading after them
         if exchange is not None:
             exchange.keep_alive = False
             if exchange.request_complete and self._read_state is PARSING:
@@ -384,8 +387,8 @@ class HTTP1Connection(RequestReader):
     def upgrade(self, exchange: Exchange, lines: list[bytes], protocol: Any) -> None:
         """See Carrier (RFC 9110, 7.8).
 
-        This object stays the transport's protocol and passes on what it is told: that holds on
-        every transport and wrapper, whatever it calls the protocol it carries.
+        This object stays the protocol of the transport and forwards all calls, which works with
+        every transport and wrapper.
         """
         defaults = self.context.default_fields[exchange.own_defaults]
         self._write_now(b"".join((SWITCHING_PROTOCOLS, defaults, *lines, b"\r\n")))
@@ -406,7 +409,7 @@ class HTTP1Connection(RequestReader):
             self.transport.resumeProducing()
 
     def _become_http2(self, read: bytes = b"") -> None:
-        """See RequestReader."""
+        """Hand the connection over to HTTP/2; see RequestReader."""
         self._read_state = UPGRADED
         self.parser = None
         self.clear_timeouts()
@@ -414,12 +417,12 @@ class HTTP1Connection(RequestReader):
         self.transport.unregisterProducer()
         self.context.switched(self, protocol)
         protocol.makeConnection(self.transport)
-        protocol.handshakeCompleted()  # if there was one
+        protocol.handshakeCompleted()  # there may have been no TLS handshake
         if read:
             protocol.dataReceived(read)
 
     def disconnect_application(self) -> None:
-        """The server stops and has waited long enough: tell the application."""
+        """Send the disconnect event to the application; the graceful timeout is over."""
         exchange = self._responding
         if exchange is None:
             return
@@ -448,11 +451,11 @@ class HTTP1Connection(RequestReader):
                 self.context.refused_handshake(self.client, "it took too long")
             self.transport.abortConnection()
 
-    # Reading and not reading.
+    # Back-pressure.
 
     def pauseProducing(self) -> None:
         super().pauseProducing()
-        if self._idle:  # the answer before it lies in the transport
+        if self._idle:  # the last response is still in the transport
             self._idle = False
             self._pause_reading()
 

@@ -1,4 +1,4 @@
-"""The writing half of an HTTP/1.1 connection: frames responses (RFC 9112, 6) and paces them."""
+"""The sending half of an HTTP/1.1 connection: frames responses and paces them (RFC 9112, 6)."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ known_status_line = STATUS_LINES.get
 
 LAST_CHUNK = b"0\r\n\r\n"
 WRITTEN_ALONE = 16384
-"""From this size on a body is handed over beside its head instead of copied behind it."""
+"""Octets of a body from which it is passed separately instead of joined with the head."""
 MAX_WRITE_SIZE = 131072
-"""Octets of body handed to the transport at once; it would buffer all it is given."""
+"""Maximum octets of body passed to the transport at once, because it buffers without limit."""
 
 
 class ResponseWriter(SendPacing):
-    """What an exchange calls to be written; `response_complete` tells the reading half.
+    """Writes the responses of exchanges; `response_complete` informs the reading half.
 
     Args:
-        context: for the default fields and options.
+        context: provides the default fields and the options.
     """
 
     __slots__ = ("_out", "_out_size")
@@ -59,17 +59,17 @@ class ResponseWriter(SendPacing):
         self._out_size = 0
 
     def response_complete(self, exchange: Exchange) -> None:
-        """The response is whole."""
+        """Handle the end of a response."""
         raise NotImplementedError
 
     def may_keep_alive(self, exchange: Exchange) -> bool:
-        """Whether what is left of the request allows another one."""
+        """Tell whether the rest of the request and the server allow another request."""
         raise NotImplementedError
 
     # Carrier.
 
     def respond(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
-        """Write the head and the first of the body; a whole small answer is one write.
+        """Write the head and the first part of the body; a small response is one write.
 
         Raises:
             ApplicationError: the body is longer or shorter than its Content-Length.
@@ -124,7 +124,7 @@ class ResponseWriter(SendPacing):
         return self._drain_waiter() if self._paused else None
 
     def _respond_large(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
-        """The head alone, and then the body as a further part of it."""
+        """Write the head, then the body as a further part."""
         if exchange.content_length is not None:
             if not self._is_bodiless(exchange):
                 exchange.check_length(len(body), more)
@@ -148,7 +148,7 @@ class ResponseWriter(SendPacing):
             body = b""
             size = 0
         elif exchange.chunked:
-            if size:  # a chunk of no octets would be the last one
+            if size:  # an empty chunk would end the body
                 before, after = b"%x\r\n" % size, b"\r\n"
             if not more:
                 after += LAST_CHUNK
@@ -167,14 +167,15 @@ class ResponseWriter(SendPacing):
         return self._write_part(exchange, octets, more)
 
     async def _write_when_room(self, exchange: Exchange, octets: bytes, size: int) -> None:
-        """Write a further part when the peer has read what the transport holds.
+        """Write a further part when the transport has room.
 
-        Cancelled before that, nothing of the part is out, and the response can go on without it.
+        If it is cancelled before that, nothing of the part was sent, and the response can continue
+        without the part.
 
         Args:
-            exchange: its state is WRITING.
-            octets: with framing.
-            size: octets of body among them.
+            exchange: an exchange in the state BODY_BLOCKED.
+            octets: the part with its framing.
+            size: octets of body in the part.
         """
         written = exchange.body_unblocked
         assert written is not None
@@ -195,7 +196,7 @@ class ResponseWriter(SendPacing):
         """Wait until the transport has room.
 
         Raises:
-            ConnectionClosed: the connection is gone.
+            ConnectionClosed: the connection is lost.
         """
         if self._paused:
             await self._drain_waiter()
@@ -213,7 +214,7 @@ class ResponseWriter(SendPacing):
     async def _write_large(
         self, exchange: Exchange, before: bytes, body: bytes, after: bytes, more: bool
     ) -> None:
-        """Write a large part piece by piece, as the peer reads it: its progress can be seen."""
+        """Write a large part in pieces as the peer reads, which makes its progress visible."""
         written = exchange.body_unblocked
         assert written is not None
         begun = False
@@ -228,7 +229,7 @@ class ResponseWriter(SendPacing):
             waiting = self._write_part(exchange, after, more)
         finally:
             if exchange.state is BODY_BLOCKED:  # cancelled
-                if begun:  # what is out can not be made whole
+                if begun:  # the part stays incomplete
                     self.abort(exchange)
                 else:
                     exchange.body_octets_sent -= len(body)
@@ -273,14 +274,14 @@ class ResponseWriter(SendPacing):
             waiting = self._write_part(exchange, after, more)
         finally:
             part.close()
-            if exchange.state is BODY_BLOCKED:  # what is out can not be made whole
+            if exchange.state is BODY_BLOCKED:  # the body stays incomplete
                 self.abort(exchange)
             written.set()
         if waiting is not None:
             await waiting
 
     async def _send_stretch(self, exchange: Exchange, part: FileRange) -> None:
-        """Let the kernel send a stretch; what is left of it after that must be read."""
+        """Let the kernel send a range; the remaining part, if any, must be read."""
         transport = self.transport
         if ISSLTransport.providedBy(transport):
             return
@@ -291,7 +292,7 @@ class ResponseWriter(SendPacing):
                 sent = transport.send_file(
                     part.descriptor, part.offset, min(part.remaining, MAX_SENDFILE_SIZE)
                 )
-            except OSError as problem:  # a file system that has no way from it to a socket
+            except OSError as problem:  # a file system without support for sendfile
                 log.debug("= a file is read, not sent: %s", problem)
                 return
             if sent is not None:
@@ -299,7 +300,7 @@ class ResponseWriter(SendPacing):
             await self._drain(exchange)
 
     async def _drain(self, exchange: Exchange) -> None:
-        """Go on when the peer has read; everybody else has a turn in between."""
+        """Wait until the transport has room, or for one iteration of the event loop."""
         await self.drain()
         if exchange.state is not BODY_BLOCKED:
             raise ConnectionClosed("The connection was closed while a body was written")
@@ -315,21 +316,21 @@ class ResponseWriter(SendPacing):
         return self.drain()
 
     async def _inform_when_room(self, exchange: Exchange, octets: bytes) -> None:
-        """Write a head that is not the final one when the transport has room."""
+        """Write an informational response when the transport has room."""
         while self._paused:
             await self._drain_waiter()
         if (
             exchange.state is AWAITING_START or exchange.state is HEAD_BUFFERED
-        ):  # the final head is not out
+        ):  # the final head has not been sent
             self._write_now(octets)
 
     def write_trailers(self, exchange: Exchange, lines: list[bytes]) -> Awaitable[None] | None:
-        """See Carrier; only a chunked body has room for them (RFC 9112, 7.1.2)."""
+        """See Carrier; only a chunked body can have trailers (RFC 9112, 7.1.2)."""
         octets = b"".join((b"0\r\n", *lines, b"\r\n")) if exchange.chunked else b""
         return self._write_part(exchange, octets, False)
 
     def send_error(self, exchange: Exchange, error: PeerError) -> None:
-        """Answer in the application's place, and close after it."""
+        """Send an error response instead of the application's, and close after it."""
         exchange.answered_with(error)
         self._out = None
         exchange.keep_alive = False
@@ -339,19 +340,19 @@ class ResponseWriter(SendPacing):
         self.response_complete(exchange)
 
     def abort(self, exchange: Exchange) -> None:
-        """Cut the connection: no end of a body goes out that a peer could take for one."""
+        """Abort the connection, so that the peer cannot mistake the body for a complete one."""
         exchange.close()
-        self._flush()  # what the application has sent before is out
+        self._flush()  # first send the octets that the application has written
         self.transport.abortConnection()
 
     def close_without_response(self, exchange: Exchange) -> None:
-        """See Carrier; answers to the requests before it still go out."""
+        """See Carrier; responses to earlier requests are still sent."""
         exchange.close()
         exchange.keep_alive = False
         self.response_complete(exchange)
 
     def body_requested(self, exchange: Exchange) -> None:
-        """100 (Continue), when the application first asks for the body (RFC 9110, 10.1.1)."""
+        """Send 100 (Continue) when the application first requests the body (RFC 9110, 10.1.1)."""
         self._write_now(CONTINUE)
 
     # Framing.
@@ -360,7 +361,7 @@ class ResponseWriter(SendPacing):
         return exchange.head_only or exchange.status in BODILESS
 
     def _frame_nothing(self, exchange: Exchange, size: int, more: bool) -> bytes:
-        """HEAD, 204 and 304: no octet of body, whatever the application sends (ASGI H32)."""
+        """Return the framing for HEAD, 204 and 304, which have no body (ASGI H32)."""
         if exchange.status == 204:  # RFC 9110, 8.6: no Content-Length either
             exchange.field_lines = [
                 line for line in exchange.field_lines if line[:15].lower() != b"content-length:"
@@ -372,15 +373,15 @@ class ResponseWriter(SendPacing):
     # Writing.
 
     def _write_soon(self, octets: bytes) -> Awaitable[None] | None:
-        """Write once this turn of the event loop is over, with what else comes until then.
+        """Write at the end of this iteration of the event loop, together with further octets.
 
-        An application that sends ten chunks without waiting costs one system call instead of
-        ten; one that waits for anything has its chunk on the wire before it goes on.
+        An application that sends ten chunks without waiting costs one system call instead of ten.
+        If it waits for anything, its chunk is sent before it continues.
 
         Returns:
-            What `send` awaits, if the peer does not read. Else one turn of the event loop at each
-            WRITTEN_ALONE octets: an application that never waits would keep the loop from telling
-            that the peer has gone, and everybody else from their turn.
+            An awaitable for `send` if the peer does not read; otherwise a yield to the event loop
+            after each WRITTEN_ALONE octets. An application that never waits would block the loop,
+            which could not serve others or notice that the peer has gone.
         """
         out = self._out
         size = len(octets)
@@ -403,7 +404,7 @@ class ResponseWriter(SendPacing):
         return YIELD if enough else None
 
     def _write_last(self, octets: bytes) -> None:
-        """Write the last part of a body, behind what waits."""
+        """Write the last part of a body, after pending octets."""
         out = self._out
         if out is None:
             if octets:

@@ -1,7 +1,7 @@
-"""An HTTP/2 connection: what its peer sends, what it waits for, and its end (RFC 9113).
+"""An HTTP/2 connection: processes input from the peer, timeouts, and its end (RFC 9113).
 
-frame_reader.py cuts and checks frames, send_scheduler.py sends responses, stream.py carries one
-exchange, request.py checks requests.
+frame_reader.py splits and checks frames, send_scheduler.py sends responses, stream.py carries one
+exchange, and request.py checks requests.
 """
 
 from __future__ import annotations
@@ -60,28 +60,28 @@ if TYPE_CHECKING:
 log = logging.getLogger("daphne_like.http")
 
 CONNECTION_WINDOW = 1048576
-"""Octets of bodies on all streams that are on their way."""
+"""Octets of bodies on all streams that may be in flight."""
 PRIORITY_UPDATE = 0x10
-"""A frame's type (RFC 9218, 7.1)."""
+"""The type of a PRIORITY_UPDATE frame (RFC 9218, 7.1)."""
 MAX_DISCARDED_AFTER_ERROR = 1048576
-"""Octets dropped after a connection error, so that the peer can read what it did wrong."""
+"""Octets discarded after a connection error, so that the peer can read GOAWAY."""
 LINGER_SECONDS = 2.0
-"""For a peer to close its side, after that."""
+"""Seconds for a peer to close its side after the server has closed its own."""
 MAX_BODY_LINGER_SECONDS = 30.0
-"""For bodies that nobody reads any more, when nothing else keeps the connection."""
+"""Seconds for discarded bodies, when nothing else keeps the connection open."""
 PING = b"are you?"
 MAX_STREAM = 2**31 - 1
-"""The last stream of a GOAWAY that says only that another one follows (RFC 9113, 6.8)."""
+"""The last stream of a GOAWAY that only announces another GOAWAY (RFC 9113, 6.8)."""
 LIGHT_COST = MAX_TURN_COST // 32
-"""Input that costs less asks for no new turn yet: it is counted with what comes after it."""
+"""Cost of input that does not schedule a new iteration; it is added to the cost of later input."""
 
 
 @implementer(IProtocol, IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
 class HTTP2Connection(SendScheduler[HTTP2Stream]):
-    """A connection; a Twisted protocol below, streams with exchanges above.
+    """A connection: a Twisted protocol with streams that carry exchanges.
 
     Args:
-        context: whose application is served.
+        context: provides the application and the options.
     """
 
     __slots__ = (
@@ -107,47 +107,45 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
     def __init__(self, context: ServerContext) -> None:
         super().__init__(context)
         self.addresses: ConnectionEnds | None = None
-        self._settings_sent = False  # our settings are out
-        self._with_new_data: dict[
-            HTTP2Stream, None
-        ] = {}  # those that had octets of a body just now
-        self._priorities: dict[int, Priority] = {}  # of requests that are to come
-        self._leaving: set[Exchange] = set()  # their peer has reset them, and they may still run
-        self._pushes = (
-            True  # the peer takes promises: so it is as long as it does not say otherwise
-        )
-        self._push_opted_in = False  # and it has said so itself
-        self._goaway_sent = False  # GOAWAY is out
+        self._settings_sent = False
+        # Streams that have received octets of a body in this iteration of the event loop.
+        self._with_new_data: dict[HTTP2Stream, None] = {}
+        self._priorities: dict[int, Priority] = {}  # priorities that precede their requests
+        self._leaving: set[Exchange] = set()  # exchanges of reset streams that may still run
+        self._pushes = True  # push is enabled until the peer's SETTINGS disable it
+        self._push_opted_in = False  # the peer's SETTINGS have enabled push explicitly
+        self._goaway_sent = False
         self._peer_closed = False  # the peer has closed its side
-        self._received_since_ping = False  # from the peer, since it was last asked
+        self._received_since_ping = False  # the peer has sent octets since the last check
         self._dropped = 0
         self._requests = 0
         most = context.options.max_requests_per_connection
-        # A client that is never idle has its GOAWAY while requests are under way.
+        # A client that is never idle gets GOAWAY while requests are in progress.
         self._hard_limit = None if most is None else most + context.options.h2_max_streams
-        self._turn_left = MAX_TURN_COST  # what input may still cost in this turn of the loop
-        self._turn_due = False  # the next one is asked for
-        self._input_ended = False  # behind what is held
+        self._turn_left = MAX_TURN_COST  # cost left for this iteration of the event loop
+        self._turn_due = False  # the next iteration is scheduled
+        self._input_ended = False  # the peer has closed its side after the stored input
 
-    # What Twisted calls, or the HTTP/1.1 connection that has seen the preface.
+    # Called by Twisted, or by the HTTP/1.1 connection that has detected the preface.
 
     def makeConnection(self, transport: Any) -> None:
         self.transport = transport
         transport.registerProducer(self, True)
         has_room = self.context.connected(self)
         if has_room and isinstance(transport, TLSMemoryBIOProtocol):
-            # Twisted's own TLS calls before the handshake: nothing can be said yet (S35).
+            # Twisted's own TLS connects the protocol before the handshake, when nothing can be
+            # sent (S35).
             self.set_timeout(Timeout.TLS_HANDSHAKE, self.context.options.tls_handshake_timeout)
             return
         self._begin()
         if not has_room:
-            # Nothing was or will be looked at: whatever it asks for may be asked again.
+            # No request is processed, so the client may retry all of them.
             self._go_away(ErrorCodes.NO_ERROR)
-            # While it lingers it takes nobody's place.
+            # A lingering connection does not count.
             self.context.disconnected(self)
 
     def handshakeCompleted(self) -> None:
-        """The peer has come through the TLS handshake."""
+        """Begin to serve: the TLS handshake is complete."""
         if not self._settings_sent:
             self.clear_timeout(Timeout.TLS_HANDSHAKE)
             self._begin()
@@ -166,7 +164,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         self.set_timeout(Timeout.PEER_SILENT, options.h2_ping_interval)
 
     def connectionMade(self) -> None:
-        """Part of IProtocol; makeConnection has done it all."""
+        """Do nothing: `makeConnection` has done everything."""
 
     def dataReceived(self, data: bytes) -> None:
         if self._closing:
@@ -183,12 +181,12 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
             self.transport.pauseProducing()
 
     def _read(self, waited: bool) -> None:
-        """Work through the input, as far as its cost has room in this turn of the loop.
+        """Process input, up to the cost that is left for this iteration of the event loop.
 
-        What is left is held, so that others have their turn (S27).
+        The rest of the input is stored, so that other connections are served (S27).
 
         Args:
-            waited: the rest of a frame or field section was waited for before.
+            waited: an incomplete frame or field section preceded this input.
         """
         self._received_since_ping = True
         conn = self._h2
@@ -198,12 +196,12 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         if self._with_new_data:
             left -= self._hand_on(left)
         try:
-            # One frame at a time: what h2 knows, and what streams do, is the same at each.
+            # One frame at a time, so that h2 and the streams agree about the state at each frame.
             while left > 0 and not self._closing:
                 whole = conn.take_request()
                 if whole is not None:
                     came = True
-                    number, fields = whole  # not with a star: such a call is a slow one
+                    number, fields = whole  # a call with a starred argument is slower
                     self._request_received(number, fields, True)
                     left -= REQUEST_COST
                     if decoder.cost:
@@ -213,7 +211,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
                 part = conn.take_data()
                 if part is not None:
                     came = True
-                    while part is not None:  # mostly more of the same
+                    while part is not None:  # DATA is usually followed by more DATA
                         number, octets, ends, size = part
                         left -= DATA_COST + (size >> 11)
                         self._body_received(number, octets, size, ends)
@@ -250,7 +248,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         self._held = [] if holds else None
         if holds:
             if frames.settings_received:
-                self.clear_timeout(Timeout.REQUEST_HEAD)  # it is not the peer that is waited for
+                self.clear_timeout(Timeout.REQUEST_HEAD)  # the server is busy, not the peer late
         else:
             self._wait_for_rest(waited and not came)
         self._turn_left = left
@@ -259,10 +257,10 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         self._flush_soon()
 
     def _hand_on(self, left: int) -> int:
-        """Hand on what has come of bodies and to tunnels; what it has cost.
+        """Deliver received parts of bodies and tunnels; return the cost.
 
         Args:
-            left: what it may cost. What is left over has its turn first, in the next one.
+            left: the maximum cost. The rest is delivered first in the next iteration.
         """
         touched = self._with_new_data
         cost = 0
@@ -276,23 +274,24 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
     def _ask_for_turn(self) -> None:
         if not self._turn_due:
             self._turn_due = True
-            # In no application's context.
+            # An empty context, so that no application's context is used.
             self.context.loop.call_soon(self._next_turn, context=Context())
 
     def resume_reading(self) -> None:
-        """See SendScheduler."""
+        """Process the stored input; see SendScheduler."""
         self._ask_for_turn()
 
     def _next_turn(self) -> None:
-        """Others have had their turn: go on with what is held."""
+        """Continue with the stored input in a new iteration of the event loop."""
         self._turn_due = False
-        # A field section is decoded as a whole: what it costs beyond a turn, later ones pay for.
+        # A field section is decoded as a whole; cost beyond the limit is charged to later
+        # iterations.
         self._turn_left = min(self._turn_left, 0) + MAX_TURN_COST
         if self._turn_left <= 0:
             self._ask_for_turn()
             return
         held = self._held
-        # Whoever does not read has no answers to frames that ask for some piled up (S13).
+        # Process nothing while the peer does not read, so that responses do not pile up (S13).
         if held is None or (self._paused and self._h2.frames.settings_received):
             return
         self._held = []
@@ -310,10 +309,10 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
             self._close_when_done()
 
     def _wait_for_rest(self, still: bool) -> None:
-        """A frame that has begun, or a field section, is to be whole in time (S35).
+        """Set or clear the timeout for an incomplete frame or field section (S35).
 
         Args:
-            still: what is waited for is what was waited for before.
+            still: the same frame or section was incomplete before.
         """
         frames = self._h2.frames
         if not frames.settings_received:
@@ -324,7 +323,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
             self.set_timeout(Timeout.REQUEST_HEAD, self.context.options.header_timeout)
 
     def readConnectionLost(self) -> None:
-        """The peer's FIN: what it has asked for is answered, as far as its windows have room."""
+        """Handle the peer's FIN: send pending responses as far as the peer's windows allow."""
         if self._closing:
             self._lose_connection()
             return
@@ -332,7 +331,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
             self._input_ended = True
             return
         self._peer_closed = True
-        self._draining.clear()  # the rest of those bodies does not come any more
+        self._draining.clear()  # the rest of these bodies will not arrive
         for stream in list(self.streams.values()):
             if stream.half_closed and stream.tunnel is None and not self.is_stuck(stream):
                 stream.exchange.end_input(peer_half_closed=True)
@@ -342,7 +341,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         self._go_away(ErrorCodes.NO_ERROR)
 
     def writeConnectionLost(self) -> None:
-        """Our own half-close after a connection error is out, and all octets before it."""
+        """Handle the end of writing: all octets and the server's FIN have been sent."""
         self.clear_timeout(Timeout.WRITE_STALL)
 
     def connectionLost(self, reason: Failure) -> None:
@@ -355,23 +354,23 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         self.context.disconnected(self)
 
     def describe_ends(self) -> ConnectionEnds:
-        """Both ends, from the first request on."""
+        """Describe both ends of the connection, at the first request."""
         self.addresses = describe_ends(self.transport)
         return self.addresses
 
-    # What applications promise.
+    # Server push.
 
     def promise(self, stream: HTTP2Stream, fields: Fields, head: Head) -> bool:
         """Promise a request, and serve it as if the client had made it (X11).
 
         Args:
-            stream: of the request whose application asks for it.
+            stream: the stream of the request whose application promises.
             fields: the field section.
-            head: the same, checked.
+            head: the checked head with these fields.
         Returns:
-            Whether it was promised: not to a peer that goes, or has enough.
+            False if nothing was promised, because the connection closes or a limit is reached.
         Raises:
-            MalformedError, PeerError: the request is none that would be served.
+            MalformedError, PeerError: the request would be refused.
         """
         request = request_from(head, self.context.options)
         promised, refusal = self._stream_of(0, request, True, None)
@@ -388,13 +387,13 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         try:
             promised.number = number = self._h2.promise(stream.number, fields)
         except ProtocolError:
-            return False  # the peer has not seen to it that there can be one
+            return False  # h2's state does not allow a promise
         remove_unsupported_on_push(promised.exchange.scope["extensions"])
         self.streams[number] = promised
         self._promised.add(number)
-        self.budget.earn(FRAME_CHARGE)  # a reset of what nobody has asked for is no attack
+        self.budget.earn(FRAME_CHARGE)  # the peer may reset an unwanted promise
         self._flush_soon()
-        # Not from inside of another application, and with nothing of its context.
+        # Started by the event loop, outside the application that promises and its context.
         self.context.loop.call_soon(self._serve_promised, promised, context=Context())
         return True
 
@@ -409,7 +408,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         if self.streams.get(stream.number) is stream:
             stream.start()
 
-    # What the peer sends.
+    # Events of the peer.
 
     def _head_received(self, event: h2_events.RequestReceived) -> None:
         fields: Any = event.headers
@@ -417,7 +416,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
 
     def _request_received(self, number: int, fields: Fields, ended: bool) -> None:
         priority = self._priorities.pop(number, None) if self._priorities else None
-        most = self.context.options.h2_max_streams  # promises apart: mostly enough to know
+        most = self.context.options.h2_max_streams  # a cheap check, which counts promises too
         if self._goaway_sent or (
             len(self.streams) + len(self._leaving) >= most and not self._has_room()
         ):
@@ -450,10 +449,10 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
             stream.refuse(refusal)
 
     def _has_room(self) -> bool:
-        """Whether another request is served at the same time as those that are.
+        """Tell whether another concurrent request is allowed.
 
-        An application whose stream was reset counts until it has ended: else resets would pile
-        them up (S14).
+        An application whose stream was reset counts until it has ended. Otherwise a peer could
+        start any number of applications by resetting streams (S14).
         """
         most = self.context.options.h2_max_streams + len(self._promised)
         if len(self.streams) + len(self._leaving) < most:
@@ -468,15 +467,15 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
     def _stream_of(
         self, number: int, request: Request, ended: bool, received: Fields | None
     ) -> tuple[HTTP2Stream, PeerError | None]:
-        """Make a stream with the exchange of its request.
+        """Create a stream with the exchange of its request.
 
         Args:
-            number: of the stream.
-            request: checked.
-            ended: it is whole.
-            received: its field section, where its application may promise others.
+            number: the number of the stream.
+            request: the checked request.
+            ended: the request is complete.
+            received: the field section, if the application may promise requests; else None.
         Returns:
-            The stream, and what the peer is owed instead of the application's answer.
+            The stream, and the error to send instead of the application's response, or None.
         """
         line, fields, length, protocol, _, expectation, refusal = request
         stream = HTTP2Stream(self, number, length, ended, self.addresses or self.describe_ends())
@@ -489,7 +488,8 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         if self._pushes and received is not None and protocol is None:
             exchange.pusher = partial(push, self, stream, received)
             if self._push_opted_in:
-                # Only where the client asks for promises: to most others they are a surprise.
+                # Advertised only if the client has enabled push, because most clients discard
+                # promises.
                 exchange.scope["extensions"][PUSH] = PUSHES
         stream.exchange = exchange
         if protocol is not None and refusal is None:
@@ -510,10 +510,10 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         self._body_received(event.stream_id, event.data, size, event.stream_ended is not None)
 
     def _body_received(self, number: int, data: bytes, size: int, ends: bool) -> None:
-        """A part of a body; `size` is what it counts in the windows."""
+        """Take a part of a body; `size` is its size in the flow-control windows."""
         self._window_credit += size
         if self._window_credit >= CONNECTION_WINDOW // 4:
-            # At once: an application that does not read holds up its own stream alone.
+            # Immediately, so that an application that does not read blocks only its own stream.
             self.open_window(self._window_credit)
             self._window_credit = 0
         if len(data) < MIN_DATA and not ends:
@@ -550,7 +550,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
             stream.body_complete()
 
     def _stream_reset(self, event: h2_events.StreamReset) -> None:
-        """The peer's reset, or h2's own of a stream on which the peer broke a rule (S15)."""
+        """Handle a reset by the peer, or by h2 after a violation on the stream (S15)."""
         self.spend()
         self._lose_stream(event.stream_id)
 
@@ -573,7 +573,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         self.spend()
 
     def _trailers_received(self, event: h2_events.TrailersReceived) -> None:
-        """They are dropped, as those of HTTP/1.1 are: ASGI has no event for them."""
+        """Check trailers and discard them, because ASGI has no event for them."""
         stream = self.streams.get(event.stream_id)
         if stream is None:
             return
@@ -586,7 +586,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         except MalformedError as error:
             self._malformed(event.stream_id, error)
         except PeerError as error:
-            stream.half_closed = True  # they are the last of a request
+            stream.half_closed = True  # trailers end the request
             stream.refuse(error)
 
     def _window_updated(self, event: h2_events.WindowUpdated) -> None:
@@ -604,7 +604,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         self._windows_changed()
 
     def _frame_ignored(self, event: h2_events.Event) -> None:
-        """What is answered by h2, or needs no answer, and is no progress."""
+        """Charge for a frame that h2 handles itself."""
         self.spend()
 
     def _unknown_frame(self, event: h2_events.UnknownFrameReceived) -> None:
@@ -620,7 +620,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         priority = parse_priority(frame.body[4:])
         stream = self.streams.get(number)
         if not number & 1 and (not number or number > self._h2.frames.promised):
-            raise ProtocolError("PRIORITY_UPDATE for a stream that can not be")
+            raise ProtocolError("PRIORITY_UPDATE for a stream that cannot exist")
         if stream is not None:
             stream.urgency, stream.incremental = priority
         elif number & 1 and number > self._h2.frames.highest:
@@ -629,13 +629,13 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
             self._priorities[number] = priority
 
     def _no_event(self, frame: Frame) -> None:
-        """A frame that h2 sees no use in, or GOAWAY, which it is not shown."""
+        """Handle a frame without an event of h2's, and GOAWAY, which h2 does not get."""
         if frame.__class__ is GoAwayFrame:
             log.debug("< GOAWAY %s", frame)
-            # What is under way is finished, and then it closes.
+            # Finish requests in progress, then close.
             self._go_away(ErrorCodes.NO_ERROR)
         elif frame.__class__ is DataFrame and frame.body_len:
-            self.spend(SMALL_CHANGE)  # it was on its way when the stream was reset
+            self.spend(SMALL_CHANGE)  # in flight when the stream was reset
         else:
             self.spend()
 
@@ -646,7 +646,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
             self.context.refused_connection(self.client, code.name, reason)
             self._fail(code)
 
-    # Waiting.
+    # Timeouts.
 
     def stream_is_over(self) -> None:
         if self.streams or self._closing:
@@ -657,8 +657,8 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         if self._goaway_sent:
             self._close_when_done()
         elif most is not None and self._requests >= most and not self._reads_bodies_on():
-            # Behind the last response, not before: clients built on h2 (httpx among them) read
-            # nothing that follows a GOAWAY, and would lose the responses under way.
+            # After the last response, because clients built on h2 (such as httpx) ignore
+            # everything after a GOAWAY, and would lose the responses in progress.
             self._go_away(ErrorCodes.NO_ERROR)
         else:
             self._wait_idle()
@@ -701,7 +701,10 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         self.set_timeout(Timeout.PEER_SILENT, options.h2_ping_interval)
 
     def _look_for_an_answer(self) -> None:
-        """Whoever sends anything is there; who is not read (WRITE waits for that) may be."""
+        """Abort the connection if nothing has arrived since the ping.
+
+        A peer that does not read may be unable to respond; WRITE_STALL limits that time.
+        """
         if not self._received_since_ping and not self._paused and self.streams:
             log.info("! %s does not answer a ping: closing", self._peer())
             self.transport.abortConnection()
@@ -709,7 +712,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
     # The end.
 
     def server_stops(self) -> None:
-        """The server begins to stop: streams on their way are served, the peer opens no more."""
+        """Announce the end to the peer; requests on their way are still served."""
         for stream in list(self.streams.values()):
             stream.exchange.server_stops()
         if self._settings_sent and not self._goaway_sent and not self._closing:
@@ -720,25 +723,25 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         self.transport.write(GoAwayFrame(last_stream_id=MAX_STREAM).serialize())
 
     def close_when_idle(self) -> None:
-        """The grace of a stop is over: what was asked for is answered, and nothing more."""
+        """Send pending responses and accept no more requests: the idle grace is over."""
         for stream in list(self.streams.values()):
             stream.exchange.server_stops()
         is_idle = not self.streams and not self._closing
         self._go_away(ErrorCodes.NO_ERROR)
         if is_idle and self._closing:
-            # Nothing is on its way, and the peer has known of the end for a while: a stop does not
-            # wait for its side.
+            # Nothing is in flight, and the peer has known of the end for a while, so the stop does
+            # not wait until the peer closes its side.
             self._lose_connection()
 
     def disconnect_application(self) -> None:
-        """The server stops and has waited long enough: tell the applications."""
+        """Send the disconnect event to the applications; the graceful timeout is over."""
         for stream in list(self.streams.values()):
             stream.exchange.end_input()
 
     def _go_away(self, code: ErrorCodes) -> None:
-        """Take no more requests; the connection closes when those under way are answered.
+        """Accept no more requests, and close after the responses in progress.
 
-        Not h2's close_connection, after which it sends nothing more at all.
+        h2's `close_connection` is not used, because h2 sends nothing after it.
         """
         if self._closing:
             return
@@ -754,7 +757,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         self.transport.write(frame.serialize())
 
     def _fail(self, code: ErrorCodes) -> None:
-        """Close at once, so that the peer can read why though it still sends."""
+        """Close after a connection error, so that a peer that still sends can read GOAWAY."""
         if self._closing:
             return
         self._say_goodbye(code)
@@ -763,10 +766,10 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         self._linger()
 
     def _linger(self) -> None:
-        """Close our side, and discard what the peer still sends until it closes its own.
+        """Close the server's side, and discard input until the peer closes its side.
 
-        A connection that is closed with unread octets is reset by TCP, and the peer may lose what
-        it has not read yet: the last responses, and GOAWAY.
+        TCP resets a connection that is closed with unread octets, and the peer may then lose the
+        last responses and GOAWAY.
         """
         self.clear_timeouts()
         self.transport.unregisterProducer()
@@ -796,26 +799,26 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
             stream.lost()
 
     def _close_when_done(self) -> None:
-        """No request is under way: close, when no body is that nobody reads any more.
+        """Close if no request is in progress, and no body is being discarded.
 
-        Those are discarded for a limited time. See SendScheduler.stream_over.
+        Bodies are discarded for a limited time. See SendScheduler.stream_over.
         """
         if self._held is not None:
-            return  # until it is worked through
+            return  # the stored input is processed first
         if not self._reads_bodies_on():
             self._close()
         elif not self.has_timeout(Timeout.LINGER):
             self.set_timeout(Timeout.LINGER, MAX_BODY_LINGER_SECONDS)
 
     def _reads_bodies_on(self) -> bool:
-        """Whether the peer still sends the body of a request whose response is out.
+        """Tell whether the peer still sends a body after the complete response.
 
-        A WebSocket's stream is not one: after the closing handshake nothing is to come.
+        A WebSocket's stream does not count, because nothing follows the closing handshake.
         """
         return any(stream.tunnel is None for stream in self._draining.values())
 
     def _close(self) -> None:
-        """All is answered."""
+        """Close the connection after the last response."""
         self._flush()
         self._closing = True
         self._lose_streams()
@@ -827,7 +830,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         self.set_timeout(Timeout.WRITE_STALL, self.context.options.write_timeout)
 
     def _read_to_the_end(self) -> None:
-        """Read, if reading was paused, so that the peer's end is seen."""
+        """Resume reading, so that the peer's FIN is noticed."""
         if not self.is_reading and not self._input_ended:
             self.transport.resumeProducing()
         self._held = None

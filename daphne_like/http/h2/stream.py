@@ -1,4 +1,4 @@
-"""One stream of an HTTP/2 connection: carries an exchange, under the flow control of both sides."""
+"""One stream of an HTTP/2 connection, which carries an exchange under flow control."""
 
 from __future__ import annotations
 
@@ -41,36 +41,36 @@ if TYPE_CHECKING:
 log = logging.getLogger("daphne_like.http")
 
 MIN_WAIT = 0.001
-"""Seconds of a deadline that is due at once."""
+"""Seconds of a timeout that is due at once."""
 STOP_SECONDS = 1.0
-"""For a client that has its whole answer to stop sending by itself, or to go on."""
+"""Seconds for a client with a complete response to stop sending; repeated while it sends."""
 MAX_DISCARDED_BODY = 16777216
-"""Octets of a body that nobody reads; as on HTTP/1.1."""
+"""Maximum octets of a body that are discarded, as on HTTP/1.1."""
 MAX_PROMISES = 16
-"""For one request: a page's first style sheets, and not an application's endless loop."""
+"""Maximum promises for one request, which suffice for a page but end an endless loop."""
 PAUSED_COST = 2000
-"""Cost of octets after which a protocol wants no more for now (see flood_budget.py)."""
+"""Cost of octets that make a tunnelled protocol pause (see flood_budget.py)."""
 MAX_WINDOW = 1048576
-"""Octets of a body on their way, at most, to an application that reads as fast as they come."""
+"""Maximum octets of a body in flight to an application that reads as fast as they arrive."""
 
 
 class HTTP2Stream(Timeouts):
     """A stream; the Carrier of its exchange.
 
     Args:
-        connection: that it is on.
-        number: its identifier.
-        length: of the request's body, as declared, or None.
+        connection: the connection of the stream.
+        number: the identifier of the stream.
+        length: the declared length of the request's body, or None.
         half_closed: the peer has ended its side.
         addresses: both ends of the connection.
 
     Attributes:
-        exchange: that it carries.
-        promises_left: how many more requests its application may promise.
+        exchange: the exchange that the stream carries.
+        promises_left: number of requests that the application may still promise.
         pending: octets of body that wait for the peer's window, or for the transport.
-        ends: END_STREAM follows them.
-        tunnel: to the protocol that has taken the stream over, if one has.
-        urgency, incremental: RFC 9218.
+        ends: END_STREAM follows the pending octets.
+        tunnel: the transport of a protocol that has taken over the stream, or None.
+        urgency, incremental: the priority (RFC 9218).
         window: octets of a body that the peer may send at once.
     """
 
@@ -81,21 +81,21 @@ class HTTP2Stream(Timeouts):
     urgency, incremental = UNSAID
     tunnel: Tunnel | None = None
     window = FIRST_WINDOW
-    _early: bytearray | None = None  # what came before it was taken over
-    _arrived: bytes | bytearray = b""  # what came for the tunnel in this turn
+    _early: bytearray | None = None  # octets that arrived before the upgrade
+    _arrived: bytes | bytearray = b""  # octets for the tunnel in this iteration of the loop
     _room: Future[None] | None = None
-    _kept: bytearray | None = None  # for which the application's input has no room
-    _unread = 0  # octets that came and were not given back to the peer's window
-    _padded = False  # since the last read
+    _kept: bytearray | None = None  # octets for which the application's queue has no room
+    _unread = 0  # octets received and not yet returned to the peer's window
+    _padded = False  # a frame since the last read was padded
     _consumed = 0
-    _blocked = 0.0  # seconds that the peer has kept octets waiting, since their rate was looked at
-    _blocked_at = 0.0  # when the latest such time began
-    _taken = 0  # octets that went out since then
-    _taken_at = 0.0  # when the latest of them did
-    _taken_by_all = 0  # octets that had gone out on all streams then
-    _dropped = 0  # octets behind a whole answer
+    _blocked = 0.0  # seconds that octets have waited for the peer, since the last rate check
+    _blocked_at = 0.0  # start of the latest wait
+    _taken = 0  # octets sent since the last rate check
+    _taken_at = 0.0  # time when the latest of them were sent
+    _taken_by_all = 0  # octets sent on all streams up to the last rate check
+    _dropped = 0  # octets discarded after the complete response
     _dropped_at_look = 0
-    _content_left: int | None = None  # of a declared length, behind a whole answer
+    _content_left: int | None = None  # octets of a declared length after the response
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class HTTP2Stream(Timeouts):
         self.half_closed = half_closed
         self.addresses = addresses
 
-    # What a scope says of the connection.
+    # Used for scopes.
 
     @property
     def client(self) -> list[Any] | None:
@@ -137,15 +137,15 @@ class HTTP2Stream(Timeouts):
         exchange.start()
 
     def body_received(self, data: bytes, size: int, ends: bool) -> None:
-        """A part of the body.
+        """Take a part of the body.
 
         Args:
             data: the octets.
-            size: what they count in the windows, padding included.
-            ends: it is the last.
+            size: octets in the flow-control windows, including padding.
+            ends: the part is the last.
         Raises:
             PeerError: 413.
-            MalformedError: there is more or less than was declared (RFC 9113, 8.1.1).
+            MalformedError: the body is longer or shorter than declared (RFC 9113, 8.1.1).
         """
         exchange = self.exchange
         self._unread += size
@@ -169,29 +169,29 @@ class HTTP2Stream(Timeouts):
         if self._kept is not None:
             self._kept += data
         elif exchange.is_full:
-            # In one piece: a window full of single octets would take many times its size.
+            # One bytearray, because a window full of single octets would take many times its size.
             self._kept = bytearray(data)
         else:
             exchange.body_received(data)
 
     def check_length(self, ends: bool) -> None:
-        """Hold the body to its Content-Length.
+        """Check the body against its Content-Length.
 
         Raises:
-            MalformedError: there is more or less than was declared.
+            MalformedError: the body is longer or shorter than declared.
         """
         length, received = self.length, self.exchange.received
         if length is not None and (received > length or (ends and received < length)):
             raise MalformedError(f"{received} octets of content, and not {length}")
 
     def drop(self, octets: int, size: int) -> None:
-        """Discard a part of a body whose response is out; the client may send the rest of it.
+        """Discard a part of a body after the complete response; the client may send the rest.
 
         Args:
-            octets: of the body.
-            size: what they count in the windows, padding included.
+            octets: number of octets of the body.
+            size: octets in the flow-control windows, including padding.
         Raises:
-            MalformedError: there is more than was declared (RFC 9113, 8.1.1).
+            MalformedError: the body is longer than declared (RFC 9113, 8.1.1).
         """
         if self._content_left is not None:
             self._content_left -= octets
@@ -206,23 +206,23 @@ class HTTP2Stream(Timeouts):
             self._unread = 0
 
     def body_read_on(self) -> int:
-        """All that came in one read is there: on to the application, and more from the peer.
+        """Deliver the octets of one read to the application, and open the window.
 
         Returns:
-            What it has cost, beside the frames; see h2/flood_budget.py.
+            The cost in addition to that of the frames; see h2/flood_budget.py.
         """
         exchange = self.exchange
         if exchange.is_upgrade:
             return self._to_protocol()
         exchange.flush_body()
         if self._padded:
-            # The application will not read the padding: there may be nothing else that came.
+            # The application does not read padding, and there may be no other octets.
             self._padded = False
             self._give_back()
         return 0
 
     def body_complete(self) -> None:
-        """The peer has ended its side."""
+        """Handle the end of the peer's side."""
         exchange = self.exchange
         self.half_closed = True
         if exchange.is_upgrade:
@@ -254,9 +254,9 @@ class HTTP2Stream(Timeouts):
             self.exchange.body_received(bytes(kept))
 
     def _give_back(self) -> None:
-        """Open the window by what the application has taken; wider, if it keeps up."""
+        """Open the window by the octets that the application has read; more if it keeps up."""
         exchange = self.exchange
-        # An application that does not read has no more than one window in memory.
+        # For an application that does not read, at most one window is stored.
         waiting = 0 if exchange.is_upgrade else exchange.unread + len(self._kept or b"")
         size = self._unread - waiting
         done = self.half_closed or (exchange.state is COMPLETE and self.tunnel is None)
@@ -349,11 +349,11 @@ class HTTP2Stream(Timeouts):
         return self._write(exchange, body, more)
 
     def _write(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
-        # The end of an answer that comes before the request's is `take`'s, when it has its turn.
+        # If the response ends before the request, `take` sends the end when the stream is next.
         at_once = more or self.half_closed or not body
         if not body:
             self._let_rest_come()
-        # An end alone needs no window, and waits for nobody (RFC 9113, 6.9.1).
+        # An empty frame with END_STREAM needs no window (RFC 9113, 6.9.1).
         if at_once and self.connection.send_data_at_once(
             self.number, body, not more, though_paused=not body
         ):
@@ -364,7 +364,7 @@ class HTTP2Stream(Timeouts):
         self.pending = memoryview(body)
         self.ends = not more
         self.connection.wants_to_send(self)
-        if self.pending is None:  # it is all on its way
+        if self.pending is None:  # everything has been sent
             if not more:
                 self._complete(exchange)
             return YIELD
@@ -375,14 +375,15 @@ class HTTP2Stream(Timeouts):
         return self._written(exchange, len(body), more)
 
     async def _written(self, exchange: Exchange, size: int, more: bool) -> None:
-        """Wait until the peer has taken the part that is pending (ASGI C09).
+        """Wait until the pending part has been sent (ASGI C09).
 
-        Cancelled before an octet of the part is out, the response can go on without the part.
+        If it is cancelled before an octet of the part was sent, the response can continue without
+        the part.
 
         Args:
-            exchange: its state is BODY_BLOCKED.
+            exchange: an exchange in the state BODY_BLOCKED.
             size: octets of the part.
-            more: it is not the last.
+            more: further parts follow.
         """
         room = self._room
         assert room is not None
@@ -395,14 +396,14 @@ class HTTP2Stream(Timeouts):
             if exchange.state is BODY_BLOCKED:  # cancelled
                 if self.pending is not None and len(self.pending) == size:
                     self._withdraw(exchange)
-                else:  # what is out can not be made whole
+                else:  # the part stays incomplete
                     self.abort(exchange)
             exchange.body_unblocked.set()
         if not more:
             self._complete(exchange)
 
     def _withdraw(self, exchange: Exchange) -> None:
-        """Take back the part that is pending, of which no octet is out."""
+        """Withdraw the pending part, of which nothing was sent."""
         assert self.pending is not None
         exchange.body_octets_sent -= len(self.pending)
         self.pending = None
@@ -441,7 +442,7 @@ class HTTP2Stream(Timeouts):
             exchange.state = SENDING_BODY
         finally:
             part.close()
-            if exchange.state is BODY_BLOCKED:  # what is out can not be made whole
+            if exchange.state is BODY_BLOCKED:  # the body stays incomplete
                 self.abort(exchange)
             exchange.body_unblocked.set()
         if not more:
@@ -456,13 +457,13 @@ class HTTP2Stream(Timeouts):
     ) -> Awaitable[None] | None:
         """See Carrier."""
         if not self.number & 1:
-            return None  # h2 (4.4) lets nothing but the final head follow a promise
+            return None  # h2 (4.4) allows only the final head after a promise
         fields = [(b":status", b"%d" % status), *to_fields(lines)]
         self.connection.send_headers(self.number, fields)
         return self.connection.drain()
 
     def write_trailers(self, exchange: Exchange, lines: list[bytes]) -> Awaitable[None] | None:
-        """See Carrier: a second field section (RFC 9113, 8.1)."""
+        """See Carrier; trailers are a second field section (RFC 9113, 8.1)."""
         self._let_rest_come()
         if lines:
             self.connection.send_headers(self.number, to_fields(lines), True)
@@ -472,10 +473,11 @@ class HTTP2Stream(Timeouts):
         return None
 
     def _let_rest_come(self) -> None:
-        """Make room for the rest of a request that nobody will read, before its answer ends.
+        """Open the window for the rest of a discarded request body, before the response ends.
 
-        A client may look at nothing that follows the end: curl (7.88) sends on, and reads no
-        WINDOW_UPDATE any more, nor a reset. What comes is dropped, and no more of it than ever.
+        Some clients ignore all frames after END_STREAM: curl 7.88 keeps sending and reads neither
+        WINDOW_UPDATE nor RST_STREAM. So the window is opened beforehand, and the rest is discarded
+        up to the usual limit.
         """
         if self.half_closed or self.exchange.is_upgrade:
             return
@@ -485,7 +487,7 @@ class HTTP2Stream(Timeouts):
         self._unread -= self.connection.open_for_rest(self.number, rest)
 
     def take(self, most: int) -> tuple[memoryview, bool]:
-        """The next octets that are pending, and whether our side ends with them."""
+        """Return the next pending octets, and whether END_STREAM goes with them."""
         pending = self.pending
         assert pending is not None
         part = pending[:most]
@@ -495,10 +497,10 @@ class HTTP2Stream(Timeouts):
         return part, self.ends and self.pending is None
 
     def part_sent(self, size: int) -> None:
-        """What was taken is on its way.
+        """Account for octets that were sent, and wake the sender when all are sent.
 
         Args:
-            size: of it.
+            size: the number of octets.
         """
         self._taken += size
         self._taken_at = self.connection.sent_at
@@ -513,10 +515,10 @@ class HTTP2Stream(Timeouts):
             room.set_result(None)
 
     def _wait_for_peer(self) -> None:
-        """Octets are pending: the peer has --write-timeout for them, from one look to the next.
+        """Start the write timeout: the peer has --write-timeout from one rate check to the next.
 
-        Only the time counts in which octets are pending, and it goes on where it stopped: a peer
-        cannot win time by letting each part of a body through at the last moment.
+        Only the time while octets are pending counts, and it accumulates. Otherwise a peer could
+        gain time by accepting each part of a body at the last moment.
         """
         self._blocked_at = self.context.clock()
         self.set_timeout(
@@ -524,18 +526,18 @@ class HTTP2Stream(Timeouts):
         )
 
     def _look_at_write_rate(self) -> None:
-        """Go on if the peer takes the response at the least rate, as a request's body comes at.
+        """Reset the stream if the peer reads the response below the minimum rate.
 
-        A peer that has taken much and then nothing for --write-timeout has had its time: the next
-        period begins at the last octet that it took.
+        The rate is that of request bodies. A peer that has read much, and then nothing for
+        --write-timeout, is reset too: the next period begins at the last octet that it took.
         """
         options, connection = self.context.options, self.connection
         taken, taken_at = self._taken, self._taken_at
         if connection.waits_for_turn(self):
-            # By the peer's priorities it may be the turn of others: what they were sent counts.
+            # By the peer's priorities others may come first, so octets of all streams count.
             taken, taken_at = connection.sent_to_all - self._taken_by_all, connection.sent_at
         waited = self.context.clock() - max(taken_at, self._blocked_at)
-        if connection.is_paused:  # what the transport holds has its own deadline
+        if connection.is_paused:  # the transport's buffer has its own timeout
             waited = 0.0
         elif taken < max(1.0, options.body_minimum_rate * options.write_timeout):
             waited = options.write_timeout
@@ -562,7 +564,7 @@ class HTTP2Stream(Timeouts):
         if error.status == 503:
             fields.append((b"retry-after", b"1"))
         self.connection.send_headers(self.number, fields, exchange.head_only)
-        # Short: a window that does not even take this much is answered with a reset.
+        # The body is short. If even that exceeds the window, the stream is reset.
         sent = exchange.head_only or self.connection.send_data_at_once(
             self.number, body, True, though_paused=True
         )
@@ -579,7 +581,7 @@ class HTTP2Stream(Timeouts):
         self._over(exchange, ErrorCodes.CANCEL)
 
     def upgrade(self, exchange: Exchange, lines: list[bytes], protocol: Any) -> None:
-        """See Carrier (RFC 8441, 5): 200 in the place of 101."""
+        """See Carrier; the response has status 200 instead of 101 (RFC 8441, 5)."""
         self.clear_timeout(Timeout.RESPONSE)
         fields = [
             (b":status", b"200"),
@@ -601,13 +603,13 @@ class HTTP2Stream(Timeouts):
         elif not self._arrived:
             self._arrived = data
         else:
-            # Together: a protocol that is given octets one by one takes many times as long.
+            # Joined, because a protocol that gets octets one by one takes many times as long.
             if self._arrived.__class__ is bytes:
                 self._arrived = bytearray(self._arrived)
             self._arrived += data
 
     def _to_protocol(self) -> int:
-        """Hand on what came for the tunnel; what it has cost."""
+        """Deliver received octets to the tunnel; return the cost."""
         arrived, self._arrived = self._arrived, b""
         tunnel = self.tunnel
         if not arrived or tunnel is None:
@@ -618,32 +620,32 @@ class HTTP2Stream(Timeouts):
         return PAUSED_COST
 
     def tunnel_read_on(self) -> None:
-        """The protocol has caught up with what the peer sends."""
+        """Open the window: the protocol has read the received octets."""
         self._give_back()
 
     def send_pending(self, data: bytes) -> None:
-        """Send octets that found no room, in turn with the other streams."""
+        """Schedule octets of the tunnel for which there was no room."""
         self.pending = memoryview(data)
         self.connection.wants_to_send(self)
 
     def tunnel_over(self, code: ErrorCodes) -> None:
-        """The protocol has closed its connection."""
+        """End the stream: the protocol has closed its connection."""
         if code is ErrorCodes.NO_ERROR:
             self.connection.end_stream(self.number)
         self._forget()
         self.connection.stream_over(self, code, reset=code != 0 or not self.half_closed)
 
-    # How it ends.
+    # The end of the stream.
 
     def refuse(self, error: PeerError) -> None:
-        """What the peer sends is not served any further."""
+        """Refuse the request, with an error response if nothing has been sent."""
         exchange = self.exchange
         self.context.refused(exchange.client or self.client, error)
         exchange.peer_gone()
         exchange.refuse(error)
 
     def linger(self) -> None:
-        """The answer is whole, and the peer still sends."""
+        """Discard the rest of the body for a while, after the complete response."""
         if self.length is not None:
             self._content_left = self.length - self.exchange.received
         self.set_timeout(Timeout.LINGER, STOP_SECONDS)
@@ -652,9 +654,9 @@ class HTTP2Stream(Timeouts):
             self._unread = 0
 
     def lost(self) -> None:
-        """The peer has reset the stream, or the connection is gone."""
+        """Handle a reset by the peer, or the loss of the connection."""
         exchange = self.exchange
-        self._to_protocol()  # what came before the end is the application's to read
+        self._to_protocol()  # the application may still receive octets that arrived before
         tunnel, self.tunnel = self.tunnel, None
         if tunnel is not None:
             tunnel.lost()
@@ -682,17 +684,17 @@ class HTTP2Stream(Timeouts):
     def _complete(self, exchange: Exchange) -> None:
         exchange.complete()
         self._over(exchange, ErrorCodes.NO_ERROR)
-        # The connection has let go of the stream: nobody asks for its exchange any more, and they
-        # would keep each other until the collector comes.
+        # The connection has removed the stream. Without this reference, stream and exchange do not
+        # form a cycle.
         del self.exchange
 
     def _over(self, exchange: Exchange, code: ErrorCodes) -> None:
-        """The exchange has ended; with a reset where either side has not ended the stream."""
+        """End the stream after its exchange; reset it if a side has not ended it."""
         self._forget()
         self.connection.stream_over(self, code, reset=code != 0 or not self.half_closed)
 
     def _forget(self) -> None:
-        """Wait for nothing any more, and hold on to no octets."""
+        """Clear all timeouts and discard stored octets."""
         self.clear_timeouts()
         self.pending = self._kept = self._early = None
         if self._room is not None and not self._room.done():
