@@ -57,20 +57,11 @@ A module belongs to the part with the longest name that it begins with. That is 
 versions of HTTP are kept apart, and how one module of a folder may stand higher than the others.
 """
 
-CIRCLES: set[frozenset[str]] = {
-    frozenset(names.split())
-    for names in (
-        "asgi.application asgi.interface",
-        "tls.connection tls.factory",
-        "web.carrier web.scope",
-        """
-        testing testing.instance testing.live testing.process testing.running
-        testing.stand_in
-        """,
-        "reactor.tls reactor.transport",
-    )
-}
-"""Modules of one part that import each other in a circle. None may be added, and none may grow."""
+CIRCLES: set[frozenset[str]] = {frozenset({"reactor.tls", "reactor.transport"})}
+"""Modules that import each other in a circle: pairs within one part, and no new ones.
+
+A transport loads the TLS part when `startTLS` is called, and that is a subclass of the transport.
+"""
 
 Modules = dict[str, Path]
 
@@ -205,6 +196,7 @@ class TestModules:
 
     def test_circles(self) -> None:
         """No circle beside those that are listed, and each of those is still there as listed."""
+        assert {len(circle) for circle in CIRCLES} <= {2}
         found = circles(GRAPH)
         assert [sorted(circle) for circle in found - CIRCLES] == [], "new, or changed"
         assert [sorted(circle) for circle in CIRCLES - found] == [], "gone: take it off the list"

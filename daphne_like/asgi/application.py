@@ -7,7 +7,6 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any
 
@@ -18,8 +17,6 @@ from daphne_like.asgi.interface import (
     takes,
 )
 from daphne_like.exceptions import ConfigurationError
-
-Application = Callable[..., Awaitable[None]]
 
 USUAL_NAMES = ("application", "app")
 """Attributes to try when the user names only a module; Django's name comes first."""

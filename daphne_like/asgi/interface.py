@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asgiref.compatibility import double_to_single_callable
 from asgiref.sync import iscoroutinefunction
 
 from daphne_like.exceptions import ConfigurationError
 
-if TYPE_CHECKING:
-    from daphne_like.asgi.application import Application
+Application = Callable[..., Awaitable[None]]
+"""An ASGI 3 application."""
 
 INTERFACES = ("auto", "asgi3", "asgi2", "wsgi")
 WSGI_THREADS = 10

@@ -7,8 +7,8 @@ import enum
 import logging
 from typing import Any
 
-from daphne_like.asgi.application import Application
 from daphne_like.asgi.instance import run_instance
+from daphne_like.asgi.interface import Application
 from daphne_like.asgi.queue import InputQueue
 from daphne_like.exceptions import ApplicationError, ConfigurationError
 from daphne_like.wording import counted

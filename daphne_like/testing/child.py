@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 import traceback
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
-from daphne_like import reactor as reactors
 from daphne_like.exceptions import ConfigurationError, DaphneLikeError
 from daphne_like.server import Server
 
-EVENT_LOOPS = ("asyncio", "daphne_like", "twisted", "uvloop")
-ORPHANED_STATUS = 1
 HERE = Path(__file__).parent
 
 
@@ -37,33 +29,6 @@ class ChildServer(Server):
     def give_up(self, sentence: str, exit_status: int) -> None:
         self.cause = sentence
         super().give_up(sentence, exit_status)
-
-
-def prepare() -> None:
-    """Make a process that may have been forked anywhere ready to serve."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        module = getattr(signal.getsignal(number), "__module__", None) or ""
-        # The parent's event loop is not there to be told; a handler of somebody else's
-        # (coverage's, that saves its data) stays.
-        if number == signal.SIGINT or module.partition(".")[0] in EVENT_LOOPS:
-            signal.signal(number, signal.SIG_DFL)
-    reactor = reactors.reinstall()
-    forget_threads()
-    parent = parent_process()
-    if parent is not None and os.name == "posix":
-        # A test run that is killed leaves no server behind.
-        reactor.loop.add_reader(parent.sentinel, os._exit, ORPHANED_STATUS)
-
-
-def forget_threads() -> None:
-    """Give asgiref new threads: those of its executor have stayed in the parent.
-
-    Without this the first synchronous view waits for ever, if the parent has used sync_to_async
-    (asgiref 3.13: `SyncToAsync.single_thread_executor` is made once, at import).
-    """
-    sync = sys.modules.get("asgiref.sync")
-    if sync is not None:
-        sync.SyncToAsync.single_thread_executor = ThreadPoolExecutor(max_workers=1)
 
 
 def serve(

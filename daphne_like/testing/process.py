@@ -107,12 +107,13 @@ class DaphneProcess(multiprocessing.Process):
 
     def run(self) -> None:
         """Serve; in the child."""
+        from daphne_like.process import after_fork
         from daphne_like.testing import child
 
         try:
             from daphne_like.listening.strings import build_endpoint_description_strings
 
-            child.prepare()
+            after_fork.prepare()
             child.serve(
                 self.get_application,
                 build_endpoint_description_strings(self.host, self.port.value),

@@ -162,6 +162,7 @@ def run(stand_in: bool, application: Any, options: Any, path: str, connection: C
     from daphne_like.asgi.application import import_application
     from daphne_like.listening.strings import endpoint_strings
     from daphne_like.observe.access import AccessLog
+    from daphne_like.process import after_fork
     from daphne_like.testing import child
 
     access = AccessLog()
@@ -178,7 +179,7 @@ def run(stand_in: bool, application: Any, options: Any, path: str, connection: C
 
     settings = {"options": options, "action_logger": log_action}
     try:
-        child.prepare()
+        after_fork.prepare()
         child.serve(
             get_application,
             endpoint_strings(options),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
@@ -29,7 +29,7 @@ from daphne_like.tls.names import shake_hands
 from daphne_like.transport_interfaces import IMemoryviewTransport
 
 if TYPE_CHECKING:
-    from daphne_like.tls.factory import SecureFactory
+    from daphne_like.tls.certificates import Certificates
 
 log = logging.getLogger("daphne_like.tls")
 refused = logging.getLogger("daphne_like.refused")
@@ -64,6 +64,29 @@ PLAIN_HTTP_RESPONSE = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
     b"Content-Length: %d\r\nConnection: close\r\n\r\n%b"
 ) % (len(PLAIN_HTTP_TEXT), PLAIN_HTTP_TEXT)
+
+
+class ConnectionFactory(Protocol):
+    """The factory of TLS connections, as each of them sees it.
+
+    Attributes:
+        certificates: provide the context of a new connection.
+        clock: IReactorTime.
+        wrapped: builds the protocol above the TLS connection.
+    """
+
+    certificates: Certificates
+    clock: Any
+    wrapped: Any
+
+    def handshake_begins(self, connection: SecureConnection) -> None:
+        """Add a connection that is to be aborted if its handshake takes too long."""
+
+    def handshake_over(self, connection: SecureConnection) -> None:
+        """Forget a connection whose handshake is complete, or that is lost."""
+
+    def name(self, connection: SecureConnection) -> str:
+        """Return the name of a peer, for the log."""
 
 
 @implementer(
@@ -112,7 +135,7 @@ class SecureConnection:
         "transport",
     )
 
-    def __init__(self, factory: SecureFactory, address: Any) -> None:
+    def __init__(self, factory: ConnectionFactory, address: Any) -> None:
         self.factory = factory
         self.protocol: Any = None
         self.transport: Any = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from twisted.web.http_headers import Headers
 
@@ -13,12 +13,21 @@ from daphne_like.http.scope import open_exchange
 from daphne_like.http.target import METHODS, RequestLine, split_target
 
 if TYPE_CHECKING:
-    from daphne_like.web.carrier import WebCarrier
+    from twisted.web.server import Request
+
+    from daphne_like.runtime.context import ServerContext
 
 VERSIONS = {b"HTTP/1.0": "1.0", b"HTTP/1.1": "1.1", b"HTTP/2": "2"}
 
 
-def open_web_exchange(carrier: WebCarrier) -> Exchange:
+class HasRequest(Protocol):
+    """The carrier of a request of twisted.web."""
+
+    context: ServerContext
+    request: Request
+
+
+def open_web_exchange(carrier: HasRequest) -> Exchange:
     """Check what twisted.web does not check, and create the exchange.
 
     `path` is the complete path and begins with `root_path` (ASGI H08). `root_path` is the option of
@@ -63,7 +72,7 @@ def _segments(segments: list[bytes]) -> str:
     return b"".join([b"/" + segment for segment in segments]).decode("utf-8", "replace")
 
 
-def _checked(headers: Headers, carrier: WebCarrier) -> Fields:
+def _checked(headers: Headers, carrier: HasRequest) -> Fields:
     """Return the checked fields for the application; fields of one name keep their order.
 
     Raises:
