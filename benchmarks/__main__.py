@@ -92,10 +92,10 @@ def _positive(text: str) -> int:
 
 
 def check_machine() -> None:
-    """Refuse a machine that cannot measure, with a sentence that says what to do.
+    """Refuse a machine that cannot measure, and say what to do.
 
     Raises:
-        SystemExit: not Linux, or a program is missing.
+        SystemExit: the system is not Linux, or a program is missing.
     """
     if sys.platform != "linux":
         raise SystemExit("benchmarks: figures are read from /proc, which only Linux has")
@@ -105,7 +105,7 @@ def check_machine() -> None:
 
 
 def raise_descriptor_limit() -> None:
-    """Let this process and the servers hold the idle connections."""
+    """Raise the limit of open files, of this process and the servers, for the idle connections."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard != resource.RLIM_INFINITY and hard < memory.DESCRIPTORS_NEEDED:
@@ -113,12 +113,12 @@ def raise_descriptor_limit() -> None:
 
 
 def needs_picows(options: argparse.Namespace) -> bool:
-    """Tell whether there is WebSocket load to make."""
+    """Tell whether a workload needs WebSocket load."""
     return any(one.name in options.workloads for one in WEBSOCKET_WORKLOADS)
 
 
 def needs_peers(options: argparse.Namespace) -> bool:
-    """Tell whether the peers' virtual environment is used: picows is there too."""
+    """Tell whether the peers' virtual environment is needed; picows is in it too."""
     ours = {one.name for one in CONTENDERS if one.is_ours}
     return not ours.issuperset(options.contenders) or needs_picows(options)
 
@@ -133,7 +133,7 @@ def measure(options: argparse.Namespace) -> Report:
 
 @contextmanager
 def credentials_for(workloads: Sequence[Workload]) -> Iterator[Credentials | None]:
-    """Make certificate and key for the run, if there is a workload of TLS."""
+    """Create certificate and key for the run, if a workload uses TLS."""
     with tempfile.TemporaryDirectory(prefix="benchmarks-tls-") as name:
         yield credentials.make(Path(name)) if any(one.tls for one in workloads) else None
 
@@ -198,7 +198,7 @@ def _end(signal_number: int, frame: object) -> NoReturn:
 
 
 def main() -> None:
-    """Run the command; whatever ends it, the servers it started are ended too."""
+    """Run the command, and end the servers that it started in every case."""
     options = arguments()
     check_machine()
     signal.signal(signal.SIGTERM, _end)

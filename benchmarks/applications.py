@@ -1,8 +1,8 @@
 """The ASGI application that every contender serves, one path for each workload.
 
-The WebSocket side is in :mod:`benchmarks.websocket.application`. All of it runs inside the
-peers' interpreters too, so it imports the standard library only. Nothing here is tuned to a server:
-messages are built per request, as applications do.
+The WebSocket side is in :mod:`benchmarks.websocket.application`. Both also run in the peers'
+interpreters, so they import the standard library only. Nothing is tuned to a server: messages are
+built for each request, as in real applications.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ BIG_BODY = b"0123456789abcdef" * 6250
 FILE_BLOCK = bytes(range(250)) * 400
 """100 kB."""
 FILES = {"/pathsend-1M": 10, "/pathsend-100M": 1000}
-"""Paths of files, and how many blocks are in each."""
+"""Paths of files, and the number of blocks in each."""
 FILE_CHUNK_OCTETS = 65536
 HTTP_VERSION_PATH = "/http-version"
 GIGABYTE = 1_000_000_000
 CHUNK_OCTETS = 100_000
-"""Of what is offered or downloaded."""
+"""Size of the chunks in which a body is offered or downloaded."""
 SLOW_APPLICATION_PAUSE_SECONDS = 1.0
 
 
 async def application(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
     """Answer lifespan, WebSockets, and each path of a table of routes; other paths are 404.
 
-    Paths are compared decoded, so a server that decodes escapes wrongly fails the check made before
-    the measurement.
+    Paths are compared in decoded form, so a server that decodes escapes wrongly fails the check
+    before the measurement.
     """
     if scope["type"] == "http" and scope["path"] in SCOPE_ROUTES:
         await SCOPE_ROUTES[scope["path"]](scope, send)
@@ -97,7 +97,7 @@ async def _not_found(receive: ASGIReceiveCallable, send: ASGISendCallable) -> No
 
 
 async def _hello(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-    # Written out, so that the application adds as little as it can to what is measured.
+    # Written out in full, so that the application adds as little as possible to the figure.
     await send(
         {
             "type": "http.response.start",
@@ -138,9 +138,9 @@ async def _big(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
 
 
 async def _file(scope: HTTPScope, send: ASGISendCallable) -> None:
-    """Send a file by path; to a server that does not know how, as Starlette's FileResponse does."""
+    """Send a file by pathsend, or in chunks like Starlette's FileResponse if that is missing."""
     blocks = FILES[scope["path"]]
-    # In the server's working directory, which ends with it.
+    # In the server's working directory, which is removed with the server.
     path = Path(os.curdir, scope["path"][1:]).absolute()  # noqa: ASYNC240 # once
     if not path.exists():
         path.write_bytes(FILE_BLOCK * blocks)
@@ -156,7 +156,7 @@ async def _file(scope: HTTPScope, send: ASGISendCallable) -> None:
 
 
 async def _http_version(scope: HTTPScope, send: ASGISendCallable) -> None:
-    """Answer with what the server says that was spoken."""
+    """Respond with the scope's HTTP version."""
     version = scope["http_version"].encode()
     await send(_start(b"text/plain", len(version)))
     await send(_body(version))
@@ -181,14 +181,14 @@ async def _slow_reader(receive: ASGIReceiveCallable, send: ASGISendCallable) -> 
 
 
 async def _download(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-    """Send as many octets as the request's body says, which is one event long."""
+    """Send as many octets as the request's body says; that body is one event."""
     event = await receive()
     if event["type"] == "http.request":
         await _offer(int(event.get("body", b"")), send)
 
 
 async def _offer(octets: int, send: ASGISendCallable) -> None:
-    """Send a body; each chunk is fresh memory, so what a server keeps shows in its RSS."""
+    """Send a body in chunks of new memory, so that chunks that a server keeps show in its RSS."""
     await send(_start(b"application/octet-stream", octets))
     for _ in range(octets // CHUNK_OCTETS):
         await send(_body(b"x" * CHUNK_OCTETS, more_body=True))
@@ -196,7 +196,7 @@ async def _offer(octets: int, send: ASGISendCallable) -> None:
 
 
 async def _slow_application(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-    """Take one chunk a second, whatever the client offers."""
+    """Receive one chunk a second, however fast the client sends."""
     more_body = True
     while more_body:
         event = await receive()
@@ -224,4 +224,4 @@ SCOPE_ROUTES: dict[str, ScopeRoute] = {
     **dict.fromkeys(FILES, _file),
     HTTP_VERSION_PATH: _http_version,
 }
-"""Of what needs the scope."""
+"""The routes whose application needs the scope."""

@@ -1,8 +1,8 @@
-"""The least that serving ASGI costs in Python: no parsing, one scope for all, a fixed answer.
+"""The minimum cost of serving ASGI in Python: no parsing, one scope for all, a fixed response.
 
 ``python asgi_floor.py PORT``, or with TLS ``python asgi_floor.py PORT CERTIFICATE KEY``. Each
-request is a task that runs the application of the benchmarks, as with every server; nothing that
-comes of its messages is looked at. It runs in the peers' interpreter.
+request is a task that runs the application of the benchmarks, as with every server. Its messages
+are ignored. It runs in the peers' interpreter.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ SCOPE: dict[str, Any] = {
 }  # fmt: skip
 
 waiting: list[Floor] = []
-"""Whose answers are written when the applications of this turn of the event loop have run."""
+"""Connections whose responses are written after the applications of this turn have run."""
 
 
 def write_all() -> None:
-    """Write the answers of a turn."""
+    """Write the responses of one turn of the event loop."""
     connections = waiting[:]
     waiting.clear()
     for connection in connections:
@@ -40,14 +40,14 @@ def write_all() -> None:
 
 
 async def receive() -> Any:
-    """Give the application the end of a request that has no body."""
+    """Return the event of a request without a body."""
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
 class Floor(asyncio.Protocol):
-    """Runs the application once for each end of a request head within the octets received.
+    """Runs the application once for each end of a request head in the received octets.
 
-    A head cut between two reads goes unanswered: wrk writes each request at once.
+    A head that is split between two reads gets no response. wrk writes each request at once.
     """
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -68,7 +68,7 @@ class Floor(asyncio.Protocol):
 
 
 class SecureFloor(Floor):
-    """The same behind Python's TLS on buffers in memory."""
+    """The same protocol behind Python's TLS on buffers in memory."""
 
     context: ssl.SSLContext
 
@@ -99,7 +99,7 @@ class SecureFloor(Floor):
 
 
 async def serve(port: int, *files: str) -> None:
-    """Serve on 127.0.0.1 until the process is ended; with TLS, given certificate and key."""
+    """Serve on 127.0.0.1 until the process ends; with TLS, if certificate and key are given."""
     if files:
         SecureFloor.context = context(*files)
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""A server under callgrind, which counts what it executes for exchanges made one after another."""
+"""A server under callgrind, which counts its instructions for exchanges one after another."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from benchmarks.exchanges import Exchange
 from benchmarks.serving import StartError, end, free_port, wait_until_listening
 
 START_SECONDS = 120.0
-"""Valgrind starts a server many times more slowly than the processor does."""
+"""A server starts many times more slowly under valgrind."""
 COMMAND_SECONDS = 60.0
 
 
 class Callgrind:
-    """One connection to the server, and a line to the callgrind that runs it."""
+    """One connection to the server, and one to the callgrind that runs it."""
 
     def __init__(self, pid: int, folder: Path, exchange: Exchange) -> None:
         self._pid = pid
@@ -32,7 +32,7 @@ class Callgrind:
             self._exchange.make()
 
     def command(self, *words: str) -> None:
-        """Tell the running callgrind something, through valgrind's own vgdb."""
+        """Send a command to the running callgrind through valgrind's vgdb."""
         subprocess.run(
             ["vgdb", f"--vgdb-prefix={self._folder / 'vgdb'}", f"--pid={self._pid}", *words],
             check=True,
@@ -41,7 +41,7 @@ class Callgrind:
         )
 
     def count(self, exchanges: int) -> int:
-        """Return the instructions since the last count, with so many exchanges made meanwhile."""
+        """Make exchanges, and return the number of instructions since the last count."""
         self.exchange(exchanges)
         self.command("dump")
         self._dumps += 1
@@ -49,10 +49,10 @@ class Callgrind:
 
 
 def total(profile: str) -> int:
-    """Return the instructions that a callgrind profile adds up to.
+    """Return the total number of instructions of a callgrind profile.
 
     Raises:
-        ValueError: the profile has no such line.
+        ValueError: the profile has no line with the total.
     """
     for line in profile.splitlines():
         name, _, value = line.partition(":")
@@ -65,15 +65,15 @@ def total(profile: str) -> int:
 def counting(
     command: Sequence[str], imports: Path, connect: Callable[[int], Exchange]
 ) -> Iterator[Callgrind]:
-    """Run a server under callgrind, not counting yet, for as long as the context lasts.
+    """Run a server under callgrind while the context lasts; counting begins later.
 
     Args:
-        command: the server's command line, "{port}" in the place of the port.
+        command: the server's command line, with "{port}" instead of the port.
         imports: folder that the application is imported from.
-        connect: makes the one connection, given the port.
+        connect: opens the connection to a port.
 
     Raises:
-        StartError: the server did not come to listen.
+        StartError: the server did not listen in time.
     """
     with tempfile.TemporaryDirectory(prefix="benchmarks-callgrind-") as name:
         folder, port = Path(name), free_port()
@@ -96,10 +96,10 @@ def _start(
     valgrind = [
         "valgrind",
         "--tool=callgrind",
-        # Start-up runs uncounted, which is several times faster.
+        # The start is not counted, because that is several times faster.
         "--instr-atstart=no",
         f"--callgrind-out-file={folder / 'callgrind.out'}",
-        # Its pipes go with the folder, however the server ends.
+        # Callgrind's pipes are removed with the folder, however the server ends.
         f"--vgdb-prefix={folder / 'vgdb'}",
     ]
     with (folder / "log").open("wb") as output:

@@ -1,8 +1,8 @@
-"""A report as one SVG: a panel of horizontal bars for each workload, ours highlighted.
+"""A report as one SVG: a panel of horizontal bars for each workload, with daphne_like highlighted.
 
-Each panel has its own scale, since units differ. Colours follow the reader's light or dark scheme,
-background included, so that the chart is readable on any page. A second chart has one column, for
-pages as narrow as a telephone's.
+Each panel has its own scale, because units differ. Colours and background follow the reader's light
+or dark scheme, so that the chart is readable on any page. A second chart has one column, for the
+narrow pages of a telephone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from benchmarks.tables import facts_of, figure_text, ratio_text
 from benchmarks.workloads import Workload
 
 WIDE, NARROW = 2, 1
-"""Columns of panels."""
+"""Number of columns of panels."""
 MARGIN = {WIDE: 28, NARROW: 14}
 GAP = 32
 PANEL_WIDTH = 436
@@ -34,7 +34,7 @@ BAR_WIDTH = PANEL_WIDTH - LABEL_WIDTH - VALUE_WIDTH
 SHORTEST_BAR = 1.5
 FACT_STEP = 17
 LETTER_WIDTH = {"quiet": 6.5, "fact": 5.8}
-"""A little more than letters take on average; SVG text neither wraps nor tells its width."""
+"""A little more than a letter's average width; SVG text neither wraps nor has a known width."""
 
 TITLE = "daphne_like and its peers"
 SUBTITLE = (
@@ -69,7 +69,7 @@ STYLE = """
 
 
 def svg(report: Report, columns: int = WIDE) -> str:
-    """Return the chart with so many columns of panels."""
+    """Return the chart with a number of columns of panels."""
     margin = MARGIN[columns]
     width = 2 * margin + columns * PANEL_WIDTH + (columns - 1) * GAP
     room = width - 2 * margin
@@ -141,7 +141,7 @@ def _bar(row: Row, longest: float, x: float, y: float) -> str:
 
 
 def bar_width(figure: float | None, longest: float) -> float:
-    """Return a bar's length; what is there is seen, even where it is next to nothing."""
+    """Return a bar's length; even a tiny value has a visible bar."""
     if figure is None:
         return 0.0
     share = max(figure, 0.0) / longest if longest > 0 else 0.0
@@ -160,7 +160,7 @@ def _text(x: float, y: float, text: str, kind: str, anchor: str = "start") -> st
 
 
 def subtitle(workload: Workload) -> str:
-    """Return the line below a panel's name; it has to fit in :data:`PANEL_WIDTH`."""
+    """Return the line below a panel's name, which must fit in :data:`PANEL_WIDTH`."""
     return f"{workload.title} \u2013 {workload.unit.value}"
 
 

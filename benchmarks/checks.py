@@ -1,4 +1,4 @@
-"""Is a contender's answer right? Asked before anything is measured."""
+"""Checks a contender's responses before anything is measured."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ TIMEOUT_SECONDS = 10.0
 
 
 class WrongAnswerError(Exception):
-    """The contender does not cope with the workload; the message says what came instead."""
+    """The contender cannot serve the workload; the message says what it sent instead."""
 
 
 def check(port: int, workload: HTTPWorkload) -> None:
     """Make the workload's request twice on one connection, and compare status and body.
 
     Raises:
-        WrongAnswerError: anything but 200 and the whole body, or a connection that does not last.
+        WrongAnswerError: the response is not 200 with the whole body, or the connection closes.
     """
     connection = http.client.HTTPConnection(HOST, port, timeout=TIMEOUT_SECONDS)
     with failures_told(), closing(connection):
@@ -30,7 +30,7 @@ def check(port: int, workload: HTTPWorkload) -> None:
 
 @contextmanager
 def failures_told() -> Iterator[None]:
-    """Turn what a connection raises within the context into :exc:`WrongAnswerError`."""
+    """Turn a connection's exceptions inside the context into :exc:`WrongAnswerError`."""
     try:
         yield
     except TimeoutError as error:
@@ -43,7 +43,7 @@ def exchange(connection: http.client.HTTPConnection, workload: HTTPWorkload) -> 
     """Make the workload's request, and compare status and body.
 
     Raises:
-        WrongAnswerError: anything but 200 and the whole body.
+        WrongAnswerError: the response is not 200 with the whole body.
     """
     compare(*_answered(connection, workload), workload)
 
@@ -63,10 +63,10 @@ def _answered(connection: http.client.HTTPConnection, workload: HTTPWorkload) ->
 
 
 def compare(status: int, body: bytes, workload: HTTPWorkload) -> None:
-    """Compare status and body with what the workload is owed.
+    """Compare status and body with those that the workload expects.
 
     Raises:
-        WrongAnswerError: anything but 200 and the whole body.
+        WrongAnswerError: the response is not 200 with the whole body.
     """
     if status != 200:
         raise WrongAnswerError(f"status: expected 200, got {status}")
@@ -76,7 +76,7 @@ def compare(status: int, body: bytes, workload: HTTPWorkload) -> None:
 
 
 def shown(body: str | bytes) -> str:
-    """Write a body or a message for people."""
+    """Return a readable form of a body or a message."""
     if len(body) <= 40:
         return repr(body)
     return f"{len(body)} {'letters' if isinstance(body, str) else 'octets'}"

@@ -1,6 +1,6 @@
-"""Who is measured: each contender's command line, and what it is known not to do.
+"""The contenders: their command lines, and the workloads that they are known not to support.
 
-Each runs one process with one event loop and no access log; every other option is its default.
+Each runs one process with one event loop and no access log; all other options have their defaults.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 APPLICATION = "benchmarks.applications:application"
 OURS = "daphne_like"
 
-# Longer than any workload lasts: a connection closed for idleness would distort `idle`.
+# Longer than any workload, because connections closed as idle would distort `idle`.
 KEEP_ALIVE_SECONDS = "75"
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A server's command, its placeholders filled in by :meth:`command_line`."""
+    """A server's command; :meth:`command_line` fills in the placeholders."""
 
     name: str
     command: tuple[str, ...]
@@ -35,13 +35,13 @@ class Contender:
     refusals: Mapping[str, str] = field(default_factory=dict)
     """Workloads (by name) not to try, each with the reason."""
     only: tuple[str, ...] | None = None
-    """Workloads (by name) it takes part in; None for all."""
+    """Names of the workloads that it takes part in; None for all."""
     tls_command: tuple[str, ...] = ()
-    """The command where it is to speak TLS."""
+    """The command for TLS."""
 
     @property
     def is_ours(self) -> bool:
-        """Tell whether our interpreter runs it, with the application from the repository."""
+        """Tell whether this interpreter runs it, with the application from the repository."""
         return self.distribution == OURS
 
     def takes_part_in(self, workload: Workload) -> bool:
@@ -51,9 +51,9 @@ class Contender:
     def command_line(
         self, peers: Path, port: int | str, credentials: Credentials | None = None
     ) -> list[str]:
-        """Fill in our interpreter, the peers' programs, the floors' folder, and the port.
+        """Return the command with this interpreter, the peers' programs, the folder and the port.
 
-        Given "{port}" as the port, its place stays open. Given credentials, it speaks TLS.
+        With "{port}" as the port, the placeholder stays. With credentials, it is the TLS command.
         """
         values = {
             "ours": sys.executable,
@@ -76,19 +76,19 @@ def _contender(
     only: tuple[str, ...] | None = None,
     tls: str = "",
 ) -> Contender:
-    # Split before anything is filled in: a path may hold blanks.
+    # Split first, because a path that is filled in may contain blanks.
     return Contender(
         name, tuple(command.split()), distribution, refusals or {}, only, tuple(tls.split())
     )
 
 
-# Of uvicorn 0.54's three, websockets-sansio is the default, and the cheapest where it was tried:
+# Of uvicorn 0.54's three, websockets-sansio is the default, and was the fastest when tried:
 # ws 18 µs (websockets 28, wsproto 29), ws-deflate 42 (51, 69), ws-handshake 272 (490, 314).
 _UVICORN = (
     "--http httptools --ws websockets-sansio --loop uvloop --workers 1 --no-access-log"
     " --log-level warning"
 )
-# granian serves no more connections at a time than its backlog; `idle` opens 4 000.
+# granian serves at most as many connections at a time as its backlog; `idle` opens 4 000.
 _GRANIAN = "--interface asgi --workers 1 --loop uvloop --no-access-log --log-level warning"
 
 _OURS = "{ours} -m daphne_like -v 0"
@@ -120,7 +120,7 @@ CONTENDERS = (
         f" {APPLICATION}",
     ),
     _contender(
-        # The same, but what speaks TLS is Twisted, as for any endpoint string of its own.
+        # The same with Twisted's TLS, as in Twisted's own endpoint strings.
         "ours-ssl",
         "",
         OURS,
@@ -164,7 +164,7 @@ CONTENDERS = (
         "uvloop-floor",
         _FLOOR_COMMAND,
         "uvloop",
-        # No application runs on it, and it parses nothing.
+        # It runs no application and parses nothing.
         only=("hello", "browser", "varied", "tls", "tls-handshake", "tls-resume"),
         tls=f"{_FLOOR_COMMAND} {{certificate}} {{key}}",
     ),
@@ -172,7 +172,7 @@ CONTENDERS = (
         "asgi-floor",
         _ASGI_FLOOR_COMMAND,
         "uvloop",
-        # The application runs, and nobody asks what was requested or what it answers.
+        # It runs the application and ignores both the request and the application's messages.
         only=("hello", "tls"),
         tls=f"{_ASGI_FLOOR_COMMAND} {{certificate}} {{key}}",
     ),

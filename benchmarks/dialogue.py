@@ -1,8 +1,8 @@
-"""What a load, a process of its own, and the process that starts it say to each other.
+"""The dialogue between a load, which is a process of its own, and the process that starts it.
 
-The load's argument is :class:`Order` as JSON. Then it goes by lines: the load prints "ready" when
-its connections are open, begins when it reads a line, prints :class:`Tally` as JSON when nothing is
-under way any more, and closes its connections at the end of its input.
+The load's argument is :class:`Order` as JSON. Then both exchange lines. The load prints "ready"
+when its connections are open, begins when it reads a line, prints :class:`Tally` as JSON when all
+responses have arrived, and closes its connections at the end of its input.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 SPARE_SECONDS = 30
-"""How long opening the connections and the last answers may take; after that the process dies."""
+"""Time limit for opening the connections and for the last responses; then the process ends."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """What to do."""
+    """The load's task."""
 
     workload: str
     port: int
@@ -30,36 +30,36 @@ class Order:
 
 @dataclass(frozen=True)
 class Tally:
-    """What was done."""
+    """The load's result."""
 
     count: int
-    """Messages that came, or connections that were opened and closed."""
+    """Number of messages received, or of connections opened and closed."""
     seconds: float
     cpu_seconds: float
     """Processor time of the load itself."""
 
 
 class WrongLoadError(Exception):
-    """The server did something else than the workload needs; the message says what."""
+    """The server did not do what the workload needs; the message says what it did."""
 
 
 def ready() -> None:
-    """Say that all connections are open, and wait for the signal to begin."""
+    """Report that all connections are open, and wait for the line to begin."""
     print("ready", flush=True)
     sys.stdin.readline()
 
 
 def finish(tally: Tally) -> None:
-    """Report what was done, and wait until the figures were read."""
+    """Report the result, and wait until it was read."""
     print(json.dumps(asdict(tally)), flush=True)
     sys.stdin.read()
 
 
 def obey(run: Callable[[Order], None]) -> None:
-    """Run a load as a program: read its order, and end with a sentence where it fails.
+    """Run a load as a program: read its order, and end with a sentence if it fails.
 
     Raises:
-        SystemExit: the server did not do what the workload needs, or there was no connection.
+        SystemExit: the server did not do what the workload needs, or refused the connection.
     """
     order = Order(**json.loads(sys.argv[1]))
     signal.alarm(order.seconds + SPARE_SECONDS)

@@ -1,4 +1,4 @@
-"""What instructions are counted for: one exchange after another on one connection."""
+"""The exchanges whose instructions are counted, one after another on one connection."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from benchmarks.websocket.checks import expect
 from benchmarks.websocket.client import Client
 
 TIMEOUT_SECONDS = 60.0
-"""A server under callgrind is some fifty times slower."""
+"""A server under callgrind is about fifty times slower."""
 REQUEST = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 READ_OCTETS = 1 << 16
 
 
 class Exchange(Protocol):
-    """A connection that is open; what it raises when an answer is wrong is WrongAnswerError."""
+    """An open connection; a wrong response raises WrongAnswerError."""
 
     def make(self) -> None:
-        """Send, and wait for the whole answer."""
+        """Send, and wait for the whole response."""
 
     def close(self) -> None:
         """Close the connection."""
 
 
 class Hello:
-    """A bare GET, answered."""
+    """A plain GET request and its response."""
 
     def __init__(self, port: int) -> None:
         self._connection = socket.create_connection((HOST, port), timeout=TIMEOUT_SECONDS)

@@ -1,4 +1,4 @@
-"""What the event loop costs alone: a fixed answer on raw uvloop, no parsing, no application.
+"""The cost of the event loop alone: a fixed response on raw uvloop, no parsing, no application.
 
 ``python floor.py PORT``, or with TLS ``python floor.py PORT CERTIFICATE KEY``. It runs in the
 peers' interpreter and imports nothing but uvloop.
@@ -18,9 +18,9 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n
 
 
 class Floor(asyncio.Protocol):
-    """Answer once for each end of a request head within the octets received.
+    """Responds once for each end of a request head in the received octets.
 
-    A head cut between two reads goes unanswered: wrk writes each request at once.
+    A head that is split between two reads gets no response. wrk writes each request at once.
     """
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -34,14 +34,14 @@ class Floor(asyncio.Protocol):
 
 
 def context(certificate: str, key: str) -> ssl.SSLContext:
-    """Return a server's context, as Python makes it."""
+    """Return a server's context with Python's defaults."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.load_cert_chain(certificate, key)
     return made
 
 
 async def serve(port: int, *files: str) -> None:
-    """Serve on 127.0.0.1 until the process is ended; with TLS, given certificate and key."""
+    """Serve on 127.0.0.1 until the process ends; with TLS, if certificate and key are given."""
     tls = context(*files) if files else None
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Floor, "127.0.0.1", port, ssl=tls)

@@ -21,14 +21,14 @@ from benchmarks.serving import Server
 from benchmarks.websocket.workloads import WebSocketWorkload
 
 TIMEOUT_SECONDS = 40
-"""How long the generator may stay after its slice: longer than it allows itself."""
+"""Time limit for the generator's end after its slice; longer than the generator's own limit."""
 WEBSOCKET = "benchmarks.websocket.generator"
 TLS = "benchmarks.tls.handshakes"
 
 
 @dataclass(frozen=True)
 class Generator:
-    """How a generator is run: which, by which interpreter, on which core, how long."""
+    """The way to run a generator: module, interpreter, core, duration."""
 
     python: Path
     core: int
@@ -38,10 +38,10 @@ class Generator:
     program: str = WEBSOCKET
 
     def measure(self, server: Server) -> Sample:
-        """Measure one slice: opening and closing the connections is no part of it.
+        """Measure one slice, without opening and closing the connections.
 
         Raises:
-            LoadError: something came that was not owed, or the generator could not run.
+            LoadError: a response was wrong, or the generator could not run.
         """
         order = Order(
             workload=self.workload.name,
@@ -88,15 +88,15 @@ class Dialogue:
         """Wait until the connections are open.
 
         Raises:
-            LoadError: they did not come to be.
+            LoadError: the connections could not be opened.
         """
         self._line()
 
     def work(self) -> Summary:
-        """Let the generator begin, and wait until nothing is under way any more.
+        """Let the generator begin, and wait until all responses have arrived.
 
         Raises:
-            LoadError: it saw something wrong.
+            LoadError: the generator reports an error.
         """
         assert self._process.stdin is not None
         self._process.stdin.write(b"begin\n")
@@ -105,7 +105,7 @@ class Dialogue:
 
     def _line(self) -> str:
         assert self._process.stdout is not None
-        # Never for ever: an alarm ends the generator, and with it this.
+        # This ends, because an alarm ends the generator.
         line = self._process.stdout.readline().decode()
         if not line:
             self._process.wait()
@@ -119,7 +119,7 @@ def parse(line: str) -> Summary:
     """Read the tally that the generator printed.
 
     Raises:
-        LoadError: nothing was done.
+        LoadError: the tally is empty.
     """
     tally = json.loads(line)
     if not tally["count"]:

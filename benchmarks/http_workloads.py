@@ -1,6 +1,6 @@
-"""The HTTP workloads: each one's request, and the answer it must get.
+"""The HTTP workloads: the request of each, and the response that it must get.
 
-The measuring itself is in :mod:`benchmarks.load` (wrk) and :mod:`benchmarks.memory`.
+:mod:`benchmarks.load` (wrk) and :mod:`benchmarks.memory` measure them.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from benchmarks.workloads import Unit, Workload
 
 @dataclass(frozen=True)
 class HTTPWorkload(Workload):
-    """One request, and what is measured while it is made."""
+    """One request, and the quantity that is measured."""
 
     target: str
     answer: bytes
-    """The whole body owed, or what it repeats; compared before anything is measured."""
+    """The expected body, or the part that it repeats; compared before anything is measured."""
     method: str = "GET"
     fields: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     connections: int | None = None
-    """Most connections that wrk opens, where the usual number would distort the figure."""
+    """Maximum number of wrk's connections, where the usual number would distort the figure."""
     repeats: int = 1
-    """How many times the answer holds `answer`."""
+    """Number of repetitions of `answer` in the response."""
     varied: bool = False
-    """Each request has a query and a field of its own: nothing that was parsed comes again."""
+    """Each request has its own query and its own field, so that no parsed part is repeated."""
 
 
-# Eleven fields on the wire: these ten, and the Host that wrk writes.
+# Eleven fields on the wire: these ten, and wrk's Host.
 BROWSER_FIELDS = (
     ("Connection", "keep-alive"),
     ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
@@ -101,8 +101,8 @@ UPLOAD = HTTPWorkload(
     b"%d" % len(UPLOAD_BODY),
     method="POST",
     body=UPLOAD_BODY,
-    # What is under way when wrk stops has cost the server time and counts for no request: with 64
-    # such connections that was a tenth of a slice.
+    # Requests that are incomplete when wrk stops have cost the server time and are not counted:
+    # with 64 such connections that was a tenth of a slice.
     connections=8,
 )
 PATHSEND_1M = HTTPWorkload(
@@ -121,7 +121,7 @@ PATHSEND_100M = HTTPWorkload(
     "/pathsend-100M",
     applications.FILE_BLOCK,
     repeats=applications.FILES["/pathsend-100M"],
-    connections=1,  # some ten are answered in a slice
+    connections=1,  # about ten are answered in a slice
 )
 IDLE = HTTPWorkload(
     "idle",

@@ -1,9 +1,10 @@
 """User-space instructions per request or message: ``python -m benchmarks.instructions``.
 
-Counted for the workloads `hello` and `ws`. The count does not depend on the machine's load, so it
-is recorded and held by a test. It does depend on the interpreter's build and on the libraries'
-versions: the record is kept by Python version and workload, and names them. Only servers of one
-process can be counted, and none that polls without a pause (fastpysgi).
+They are counted for the workloads `hello` and `ws`. The count does not depend on the machine's
+load, so a test compares it with a record. It depends on the interpreter's build and on the
+libraries' versions. Therefore the record has an entry for each Python version and workload, with
+these versions. Servers with several processes cannot be counted, nor servers that poll without a
+pause (fastpysgi).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ ALLOWED_GROWTH = 0.03
 WARM_UP = 300
 FEW = 300
 MANY = 2300
-"""Exchanges. What an interval costs besides its exchanges cancels out between few and many."""
+"""Numbers of exchanges; the constant cost of an interval cancels out between few and many."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Counted:
     workload: Workload
     connect: Callable[[int], Exchange]
     libraries: tuple[str, ...]
-    """Distributions whose versions are recorded beside the figure."""
+    """Distributions whose versions are recorded with the figure."""
 
 
 _COUNTED = (
@@ -57,7 +58,7 @@ COUNTED = {one.workload.name: one for one in _COUNTED}
 
 @dataclass(frozen=True)
 class Recorded:
-    """A figure of ours, and the versions it was counted with."""
+    """A figure of daphne_like, and the versions that it was counted with."""
 
     instructions: int
     build: str
@@ -71,15 +72,15 @@ def instructions_per_exchange(
 
     Args:
         workload: a name in :data:`COUNTED`.
-        command: the server's command line, "{port}" in the place of the port.
+        command: the server's command line, with "{port}" instead of the port.
         imports: folder that the application is imported from.
 
     Returns:
-        (Ir(many) - Ir(few)) / (many - few), Ir of the whole process after a warm-up.
+        (Ir(many) - Ir(few)) / (many - few), where Ir counts the whole process after a warm-up.
 
     Raises:
-        StartError: the server did not come to listen.
-        WrongAnswerError: it closed the connection, or answered something else.
+        StartError: the server did not listen in time.
+        WrongAnswerError: the server closed the connection or sent a wrong response.
     """
     with counting(command, imports, COUNTED[workload].connect) as callgrind:
         callgrind.exchange(WARM_UP)
@@ -91,19 +92,19 @@ def instructions_per_exchange(
 
 
 def our_command() -> list[str]:
-    """Return our server's command line, "{port}" in the place of the port."""
+    """Return daphne_like's command line, with "{port}" instead of the port."""
     (ours,) = (one for one in CONTENDERS if one.name == OURS)
     return ours.command_line(Path(), "{port}")
 
 
 def recorded(workload: str, python: str | None = None) -> Recorded | None:
-    """Return the record for a Python version, by default this one's; None where there is none."""
+    """Return the record for a Python version, by default this one's; None if it has no record."""
     entry = _records().get(python or platform.python_version(), {}).get(workload)
     return None if entry is None else Recorded(**entry)
 
 
 def record(workload: str, instructions: float) -> None:
-    """Write a figure as this Python version's."""
+    """Record a figure for this Python version."""
     records = _records()
     versions = peers.versions(sys.executable, COUNTED[workload].libraries)
     entry = Recorded(round(instructions), sys.version, versions)
@@ -112,7 +113,7 @@ def record(workload: str, instructions: float) -> None:
 
 
 def _records() -> dict[str, dict[str, Any]]:
-    """Return what is recorded, by Python version and workload."""
+    """Return the record by Python version and workload."""
     found: dict[str, dict[str, Any]] = json.loads(RECORD.read_text()) if RECORD.is_file() else {}
     return found
 

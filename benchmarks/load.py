@@ -17,7 +17,7 @@ MIB = 1 << 20
 SETTLE_SECONDS = 0.05
 TIMEOUT_SECONDS = 30
 
-# wrk's own text rounds what it prints, so the script prints a line of its own.
+# wrk rounds the figures in its own text, so the script prints a line of its own.
 _DONE = """
 done = function(summary, latency, requests)
    local e = summary.errors
@@ -31,18 +31,18 @@ _ERRORS = ("connect", "read", "write", "status", "timeout")
 
 
 class LoadError(Exception):
-    """The load saw errors, or could not run; the message says which."""
+    """The load had errors or could not run; the message says why."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What the load reports of one run without errors."""
+    """The load's report of one run without errors."""
 
     count: int
-    """Requests, messages or connections, as the workload's unit says."""
+    """Number of requests, messages or connections, by the workload's unit."""
     seconds: float
     cpu_seconds: float | None = None
-    """Processor time of the load itself, where it tells."""
+    """Processor time of the load itself, if it is known."""
 
 
 def lua_string(text: str) -> str:
@@ -79,7 +79,7 @@ def parse(output: str) -> Summary:
     """Read the line that the script printed.
 
     Raises:
-        LoadError: no such line, an error of any kind, or no request done.
+        LoadError: the line is missing or reports an error, or no request was made.
     """
     match = _SUMMARY.search(output)
     if match is None:
@@ -94,12 +94,12 @@ def parse(output: str) -> Summary:
 
 
 def sample(server: Server, used: float, summary: Summary) -> Sample:
-    """Divide the server's processor time by what was done.
+    """Return a sample: the server's processor time divided by the load's count, and its memory.
 
     Args:
-        server: whose memory is read, too.
+        server: the server; its memory is read too.
         used: seconds of processor time.
-        summary: what the load reports.
+        summary: the load's report.
     """
     load = summary.cpu_seconds
     return Sample(
@@ -113,7 +113,7 @@ def sample(server: Server, used: float, summary: Summary) -> Sample:
 
 @dataclass(frozen=True)
 class Wrk:
-    """How wrk is run: on which core, how long, with how many connections, which workload."""
+    """The way to run wrk: core, duration, number of connections, workload."""
 
     core: int
     seconds: int
@@ -121,12 +121,12 @@ class Wrk:
     workload: HTTPWorkload
 
     def url(self, port: int) -> str:
-        """Return what wrk is told to request; it verifies no certificate: that was done before."""
+        """Return the URL for wrk, which verifies no certificate; the check before has done so."""
         scheme = "https" if self.workload.tls else "http"
         return f"{scheme}://{HOST}:{port}{self.workload.target}"
 
     def run(self, port: int) -> Summary:
-        """Load a port for the time given.
+        """Load a port for the duration.
 
         Raises:
             LoadError: see :func:`parse`.
@@ -153,7 +153,7 @@ class Wrk:
         """
         before = server.cpu_seconds()
         summary = self.run(server.port)
-        # The server sees wrk's connections close; that time is the requests' too.
+        # The time in which the server handles the close of wrk's connections counts too.
         time.sleep(SETTLE_SECONDS)
         used = server.cpu_seconds() - before
         return sample(server, used, summary)

@@ -1,4 +1,4 @@
-"""Facts of the machine that a reader needs to judge the figures."""
+"""Facts about the machine that a reader needs to judge the figures."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def facts(peers_folder: Path, websocket: bool, tls: bool, http2: bool) -> dict[s
 
     Args:
         peers_folder: virtual environment of the WebSocket load.
-        websocket: whether there was such load.
-        tls: whether there was such load.
-        http2: whether there was such load.
+        websocket: True if the run had WebSocket load.
+        tls: True if the run had TLS load.
+        http2: True if the run had HTTP/2 load.
     """
     load = _wrk()
     if websocket:
@@ -50,7 +50,7 @@ def _processor() -> str:
 
 
 def _tls() -> str:
-    # Of our interpreter, and so of the peers'; pyOpenSSL and granian bring their own.
+    # OpenSSL of this interpreter and of the peers'; pyOpenSSL and granian have their own.
     return f"{client.VERSION}, {client.CIPHER}, EC P-256; Python's is {ssl.OPENSSL_VERSION}"
 
 
@@ -68,7 +68,7 @@ def _h2load() -> str:
 def versions(
     contenders: Sequence[Contender], python: str, peers_folder: Path
 ) -> dict[str, str | None]:
-    """Return each contender's version, ours asked of `python`, the others of the peers'."""
+    """Return each contender's version, from this interpreter or from the peers'."""
     ours = [one for one in contenders if one.is_ours]
     others = [one for one in contenders if not one.is_ours]
     found: dict[str, str | None] = {}

@@ -1,7 +1,7 @@
-"""The order of measuring: short slices over all contenders by turns, for several rounds.
+"""The order of measuring: the contenders take turns in short slices, for several rounds.
 
-A machine's speed drifts; contenders measured by turns drift together. Each round begins with
-another contender, so none is always the one that follows the slowest.
+A machine's speed drifts, and contenders that take turns drift together. Each round begins with
+another contender, so that no contender always follows the slowest one.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from benchmarks.serving import Server, StartError, serving
 from benchmarks.workloads import Workload
 
 MEMORY_ROUNDS = 3
-"""Most rounds of a memory workload: each needs servers just started, and they vary little."""
+"""Maximum rounds of a memory workload: each round starts new servers, and figures vary little."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 FAILURES = (StartError, WrongAnswerError, load.LoadError, subprocess.TimeoutExpired, OSError)
-"""What puts a contender out of a workload, and nobody else."""
+"""Exceptions that exclude one contender from a workload."""
 
 
 def rotated(sequence: Sequence[T], places: int) -> list[T]:
-    """Return the sequence beginning `places` later, the beginning moved to its end."""
+    """Return the sequence rotated by `places` to the left."""
     cut = places % len(sequence) if sequence else 0
     return [*sequence[cut:], *sequence[:cut]]
 
 
 def progress(text: str) -> None:
-    """Say on stderr what is going on."""
+    """Print the progress on stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -48,7 +48,7 @@ def _reason(error: Exception) -> str:
 
 
 class Trial:
-    """One workload over all contenders; who fails is out, with the reason."""
+    """One workload over all contenders; those that fail are excluded, with the reason."""
 
     def __init__(
         self, workload: Workload, contenders: Sequence[Contender], settings: Settings
@@ -65,7 +65,7 @@ class Trial:
         }
 
     def run(self) -> list[Outcome]:
-        """Measure, and return one outcome for each contender, in the order given."""
+        """Measure, and return one outcome for each contender, in the same order."""
         progress(f"{self._workload.name}: {self._workload.title}")
         if self._workload.unit.is_memory:
             self._measure_memory()
@@ -79,7 +79,7 @@ class Trial:
     def _attempt(
         self, name: str, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T | None:
-        """Do something with a contender; if that fails, the contender is out."""
+        """Call a function for a contender; exclude the contender if that fails."""
         try:
             return act(*args, **kwargs)
         except FAILURES as error:
@@ -104,7 +104,7 @@ class Trial:
         return [one for one in order if one.name not in self._refusals]
 
     def _measure_load(self) -> None:
-        """Start all servers once; load them by turns."""
+        """Start all servers once, and load them in turns."""
         with ExitStack() as stack:
             servers: dict[str, Server] = {}
             for one in self._in_turn(0):
@@ -126,7 +126,7 @@ class Trial:
         return server
 
     def _measure_memory(self) -> None:
-        """Start each server for each of its turns, so that none remembers the last one."""
+        """Start each server again for each of its turns, so that no state remains."""
         for round_number in range(min(self._settings.rounds, MEMORY_ROUNDS)):
             for one in self._in_turn(round_number):
                 sample = self._attempt(one.name, self._measure_memory_of, one)

@@ -1,4 +1,4 @@
-"""Resident memory: idle connections, a slow reader, a slow application. No workload lasts long."""
+"""Resident memory: idle connections, a slow reader, a slow application; all are short."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SAMPLE_SECONDS = 0.05
 TIMEOUT_SECONDS = 10.0
 WARM_UP_CHECKS = 50
 
-# Of the slow reader: about 1 MiB of the response in all.
+# The slow reader reads about 1 MiB of the response in total.
 READ_OCTETS = 16 * KIB
 RECEIVE_BUFFER_OCTETS = 64 * KIB
 
@@ -44,7 +44,7 @@ def measure(server: Server, workload: HTTPWorkload) -> Sample:
 
 
 def idle(server: Server, workload: HTTPWorkload) -> float:
-    """Return KiB of resident memory for each of many connections, each having done one request."""
+    """Return KiB of resident memory per connection, after one request on each of them."""
     request = _head(workload)
     before = server.resident_octets()
     with ExitStack() as stack:
@@ -78,7 +78,7 @@ def slow_reader(server: Server, workload: HTTPWorkload) -> float:
 
 
 def slow_application(server: Server, workload: HTTPWorkload) -> float:
-    """Return MiB of growth while a client offers 1 GB to an application that takes little of it."""
+    """Return MiB of growth while a client offers 1 GB to an application that reads slowly."""
     before = server.resident_octets()
     most = before
     with _connect(server.port) as connection:
@@ -99,7 +99,7 @@ MEASURES: dict[str, Callable[[Server, HTTPWorkload], float]] = {
 
 
 class _Offer:
-    """A request body that is sent as fast as the server takes it, up to its length."""
+    """A request body that is sent as fast as the server reads it, up to its length."""
 
     def __init__(self, connection: socket.socket) -> None:
         connection.setblocking(False)
@@ -107,10 +107,10 @@ class _Offer:
         self._left = GIGABYTE
 
     def send_for(self, seconds: float) -> None:
-        """Send what is taken within some time.
+        """Send as much as the server reads within some time.
 
         Raises:
-            WrongAnswerError: the server answered or closed before it had the whole body.
+            WrongAnswerError: the server responded or closed before it had the whole body.
         """
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:

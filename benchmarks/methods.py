@@ -1,4 +1,4 @@
-"""How a workload is measured, by its protocol: the check, one slice of load, memory."""
+"""The methods of measuring a workload, by its protocol: the check, one slice of load, memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WARM_UP_SECONDS = 1
 
 @dataclass(frozen=True)
 class Settings:
-    """How to measure."""
+    """The settings of a measurement."""
 
     rounds: int
     slice_seconds: int
@@ -38,11 +38,11 @@ class Settings:
     peers: Path
     transfer_megabytes: int = 1000
     credentials: Credentials | None = None
-    """None where no workload is of TLS."""
+    """None if no workload uses TLS."""
 
 
 class Load(Protocol):
-    """What makes the load of one slice."""
+    """Something that makes the load of one slice."""
 
     def measure(self, server: Server) -> Sample:
         """Measure one slice."""
@@ -56,7 +56,7 @@ class Method:
     settings: Settings
 
     def check(self, server: Server) -> None:
-        """Compare the server's answer with the one owed."""
+        """Check the server's response."""
         if isinstance(self.workload, WebSocketWorkload):
             websocket_checks.check(server.port, self.workload)
         elif isinstance(self.workload, TLSWorkload):
@@ -67,7 +67,7 @@ class Method:
             checks.check(server.port, self._http)
 
     def warm_up(self, server: Server) -> None:
-        """Load the server for a moment that is not counted."""
+        """Load the server for a short time that is not counted."""
         self._load(WARM_UP_SECONDS).measure(server)
 
     def measure(self, server: Server) -> Sample:

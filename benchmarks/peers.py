@@ -1,6 +1,6 @@
-"""The virtual environment of the servers compared with, and of the WebSocket load.
+"""The virtual environment of the other servers and of the WebSocket load.
 
-None of it is a dependency of ours.
+daphne_like depends on none of them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ print(json.dumps({name: version(name) for name in sys.argv[1:]}))
 
 
 def create(folder: Path) -> None:
-    """Make the virtual environment at `folder`, unless it holds these requirements already.
+    """Create the virtual environment at `folder`, unless it has these requirements already.
 
     Raises:
         subprocess.CalledProcessError: venv or pip failed; their output is on stderr.
@@ -51,7 +51,7 @@ def create(folder: Path) -> None:
 
 
 def versions(python: Path | str, distributions: Iterable[str]) -> dict[str, str | None]:
-    """Ask an interpreter which versions of these distributions it has; None where it has none."""
+    """Return an interpreter's versions of these distributions; None for a missing one."""
     answer = subprocess.run(
         [str(python), "-c", _VERSIONS_SCRIPT, *distributions],
         check=True,

@@ -1,4 +1,4 @@
-"""What the kernel says of a process tree (Linux, /proc): processor time and resident memory."""
+"""Processor time and resident memory of a process tree, from /proc (Linux)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TIMES = slice(11, 15)  # utime, stime, cutime, cstime
 
 
 def _stat(pid: int) -> list[str] | None:
-    """Return the fields after the command name, which may itself hold blanks and brackets."""
+    """Return the fields after the command name, which may contain blanks and parentheses."""
     try:
         text = (PROC / str(pid) / "stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -36,14 +36,14 @@ def tree(root: int) -> list[int]:
 
 
 def cpu_seconds(root: int) -> float:
-    """Return user and system time of the tree, its dead children's included, to 10 ms."""
+    """Return user and system time of the tree with its ended children, to 10 ms."""
     stats = (_stat(pid) for pid in tree(root))
     ticks = sum(int(time) for stat in stats if stat is not None for time in stat[_TIMES])
     return ticks / TICKS_PER_SECOND
 
 
 def resident_octets(root: int) -> int:
-    """Return the resident set sizes of the tree, added up: shared pages count once a process."""
+    """Return the sum of the tree's resident set sizes; shared pages count once per process."""
     pages = 0
     for pid in tree(root):
         try:

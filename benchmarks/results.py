@@ -1,4 +1,4 @@
-"""Samples become rows: medians, and the ratio to ours. No measuring, no rendering."""
+"""Turns samples into rows: medians, and ratios to daphne_like. No measuring, no rendering."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class Sample:
 
     figure: float
     per_second: float | None
-    """Requests, messages or connections, as the unit says; None where no load was made."""
+    """Requests, messages or connections per second, by the unit; None if there was no load."""
     resident_mib: float
     server_busy: float | None = None
-    """The server's processor time divided by the slice's: about 1 where the load keeps up."""
+    """The server's processor time divided by the slice's duration: about 1 if the load keeps up."""
     load_busy: float | None = None
-    """The same of the load itself; None where it does not tell."""
+    """The same for the load itself; None if it is not known."""
     growth_mib: float | None = None
-    """Most resident memory above what it was before, where both it and time are measured."""
+    """Maximum growth of the resident memory, if both memory and time are measured."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Row:
     contender: str
     figure: float | None = None
     ratio: float | None = None
-    """The figure divided by ours; None where we have none, or where ours is not above zero."""
+    """The figure divided by daphne_like's; None if that is missing or not above zero."""
     per_second: float | None = None
     resident_mib: float | None = None
     growth_mib: float | None = None
@@ -43,7 +43,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was seen of one contender under one workload: samples, or why there are none."""
+    """The outcome of one contender under one workload: samples, or the reason for their absence."""
 
     contender: str
     samples: tuple[Sample, ...] = ()
@@ -66,7 +66,7 @@ class Report:
 
 
 def ratio(figure: float | None, ours: float | None) -> float | None:
-    """Divide a figure by ours; memory may shrink, and a ratio to that says nothing."""
+    """Divide a figure by daphne_like's; None if that is zero or less, as memory growth may be."""
     if figure is None or ours is None or ours <= 0:
         return None
     return figure / ours

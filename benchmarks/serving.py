@@ -1,4 +1,4 @@
-"""Start a contender on one core, wait until it answers, and end it again, whatever happens."""
+"""Starts a contender on one core, waits until it answers, and ends it in every case."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ATTEMPTS = 2
 
 
 class StartError(Exception):
-    """The server ended, or did not listen in time; the message is the end of what it printed."""
+    """The server ended or did not listen in time; the message is the end of its output."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Server:
     pid: int
     port: int
     credentials: Credentials | None = None
-    """What it speaks TLS with; None if it does not."""
+    """Certificate and key for TLS; None without TLS."""
 
     def cpu_seconds(self) -> float:
         """Return the processor time of the whole process tree."""
@@ -49,10 +49,10 @@ class Server:
 
     @contextmanager
     def awake(self) -> Iterator[None]:
-        """Let the server run within the context only, and take no processor time after it.
+        """Let the server run only while the context lasts; then stop its processes.
 
-        An idle contender would disturb the one that is measured: fastpysgi 0.6 polls without
-        a pause, and took half of the core.
+        An idle contender could disturb the one that is measured: fastpysgi 0.6 polls without a
+        pause and took half of the core.
         """
         os.killpg(self.pid, signal.SIGCONT)
         try:
@@ -77,12 +77,10 @@ def free_port() -> int:
 def serving(
     contender: Contender, peers: Path, core: int, credentials: Credentials | None = None
 ) -> Iterator[Server]:
-    """Run a contender, bound to one core, for as long as the context lasts.
-
-    Given credentials, it speaks TLS.
+    """Run a contender on one core while the context lasts; with TLS, if there are credentials.
 
     Raises:
-        StartError: it did not come to listen.
+        StartError: the contender did not listen in time.
     """
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as name:
         folder = Path(name)
@@ -104,7 +102,7 @@ def serving(
 def _start(
     contender: Contender, command: Sequence[str], core: int, folder: Path, log: Path
 ) -> subprocess.Popen[bytes]:
-    # A session of its own, so that the group's id reaches every process it leaves behind.
+    # A session of its own, so that a signal to the group reaches all its processes.
     with log.open("wb") as output:
         return subprocess.Popen(
             ["taskset", "--cpu-list", str(core), *command],
@@ -120,7 +118,7 @@ def _start(
 def import_folder(contender: Contender, folder: Path) -> Path:
     """Return a folder to import the application from.
 
-    Peers get one that holds nothing else: in the repository, Daphne would find our Twisted plug-in.
+    Peers get a folder with nothing else: in the repository Daphne would find this Twisted plug-in.
     """
     if contender.is_ours:
         return REPOSITORY
@@ -133,7 +131,7 @@ def import_folder(contender: Contender, folder: Path) -> Path:
 def wait_until_listening(
     process: subprocess.Popen[bytes], port: int, seconds: float = START_SECONDS
 ) -> bool:
-    """Tell whether a process came to listen in time; False also if it ended."""
+    """Tell whether a process listened in time; False also if it ended."""
     deadline = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < deadline:
         try:
@@ -146,7 +144,7 @@ def wait_until_listening(
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Ask the process to end, then end what is left of its group."""
+    """Ask the process to end, then end the remaining processes of its group."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGCONT)
         # granian 2.8.7 does not end on a SIGTERM that comes together with the SIGCONT.

@@ -13,7 +13,7 @@ ABSENT = "\u2013"
 
 
 def figure_text(figure: float | None) -> str:
-    """Write a figure with three significant digits, none after the point from 100 on."""
+    """Format a figure with three significant digits, and without decimals from 100 on."""
     if figure is None:
         return "n/a"
     if abs(figure) >= 100:
@@ -22,7 +22,7 @@ def figure_text(figure: float | None) -> str:
 
 
 def ratio_text(ratio: float | None) -> str:
-    """Write a ratio to ours, as a number and a multiplication sign."""
+    """Format a ratio to daphne_like as a number and a multiplication sign."""
     return ABSENT if ratio is None else f"{figure_text(ratio)}\u00d7"
 
 
@@ -51,7 +51,7 @@ def _header(workload: Workload) -> tuple[str, ...]:
 
 
 def _shows_growth(workload: Workload) -> bool:
-    """Tell whether growth is measured beside the figure."""
+    """Tell whether growth is measured in addition to the figure."""
     return workload.unit is Unit.TRANSFER
 
 
@@ -126,12 +126,12 @@ def _list_table(title: str, lines: Iterable[Sequence[str]]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Escape what reStructuredText would read as markup."""
+    """Escape characters that reStructuredText would read as markup."""
     return "".join(f"\\{letter}" if letter in "\\*`|_" else letter for letter in text)
 
 
 def as_json(report: Report) -> str:
-    """Return everything, the samples of each round included."""
+    """Return the whole report as JSON, including the samples of each round."""
     workloads = [
         {"name": workload.name, "title": workload.title, "unit": workload.unit.value}
         for workload in report.workloads

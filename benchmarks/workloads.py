@@ -1,4 +1,4 @@
-"""What every workload has: a name, a title, and the unit of its figure.
+"""The base of all workloads: a name, a title, and the unit of the figure.
 
 The workloads themselves are in :mod:`benchmarks.http_workloads`,
 :mod:`benchmarks.http2.workloads`, :mod:`benchmarks.websocket.workloads` and
@@ -12,7 +12,7 @@ from enum import Enum
 
 
 class Unit(Enum):
-    """Unit of a workload's figure; lower is better in each."""
+    """Unit of a workload's figure; lower is always better."""
 
     REQUEST = "CPU µs per request"
     MESSAGE = "CPU µs per message"
@@ -24,12 +24,12 @@ class Unit(Enum):
 
     @property
     def is_memory(self) -> bool:
-        """Tell whether resident memory is watched: on a server just started, in each turn."""
+        """Tell whether resident memory is measured, on a newly started server in each turn."""
         return self in (Unit.IDLE, Unit.GROWTH, Unit.TRANSFER)
 
     @property
     def rate(self) -> str:
-        """Name the unit of what is done in a second of load."""
+        """The unit of the load's rate."""
         return _RATES.get(self, "requests/s")
 
 
@@ -43,7 +43,7 @@ _RATES = {
 
 @dataclass(frozen=True)
 class Workload:
-    """What a report needs to know of a workload."""
+    """The part of a workload that a report needs."""
 
     name: str
     title: str
@@ -51,5 +51,5 @@ class Workload:
 
     @property
     def tls(self) -> bool:
-        """Tell whether all of it goes over TLS."""
+        """Tell whether the workload uses TLS."""
         return False

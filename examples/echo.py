@@ -1,4 +1,4 @@
-"""A WebSocket that says everything twice: daphne-like echo:application."""
+"""A WebSocket that echoes every message: daphne-like echo:application."""
 
 
 async def application(scope, receive, send):

@@ -1,4 +1,4 @@
-"""Server-sent events that end when the browser leaves: daphne-like events:application."""
+"""Server-sent events until the browser leaves: daphne-like events:application."""
 
 import asyncio
 

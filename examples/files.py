@@ -1,4 +1,4 @@
-"""Its own source as a download, with a hint before it and a digest behind it."""
+"""Sends its own source file, with an early hint before it and a digest in the trailers."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""HTTP/2 workloads: their checks, and their load, which h2load makes.
+"""HTTP/2 workloads: their checks and their load, which h2load makes.
 
-Every client here speaks HTTP/2 only: in clear text by prior knowledge, over TLS 1.3 by ALPN.
+All its clients speak only HTTP/2: in cleartext by prior knowledge, over TLS 1.3 by ALPN.
 """

@@ -1,4 +1,4 @@
-"""Is a contender's answer over HTTP/2 right? Asked before anything is measured."""
+"""Checks a contender's responses over HTTP/2 before anything is measured."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def check(server: Server, workload: HTTP2Workload) -> None:
     """Make the workload's request twice on one connection, and ask for the scope's http_version.
 
     Raises:
-        WrongAnswerError: anything but 200 and the whole body, another protocol or version, or a
-            connection that does not last.
+        WrongAnswerError: the response is not 200 with the whole body, the protocol or version is
+            another one, or the connection closes.
     """
     with failures_told(), closing(connect(server, workload)) as connection:
         client = Client(connection)
@@ -36,11 +36,11 @@ def check(server: Server, workload: HTTP2Workload) -> None:
 
 
 def connect(server: Server, workload: HTTP2Workload) -> socket.socket:
-    """Open a connection that is to speak HTTP/2.
+    """Open a connection for HTTP/2.
 
     Raises:
-        WrongAnswerError: over TLS, something else was negotiated.
-        OSError: no connection, or no handshake in time.
+        WrongAnswerError: ALPN selected another protocol.
+        OSError: the connection failed, or the handshake was too slow.
     """
     if not workload.secured:
         return socket.create_connection((HOST, server.port), timeout=TIMEOUT_SECONDS)

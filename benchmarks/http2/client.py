@@ -25,7 +25,7 @@ READ_OCTETS = 1 << 16
 
 
 class Client:
-    """An open connection that speaks HTTP/2 from its first octet on."""
+    """An open connection that speaks HTTP/2 from its first octet."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -36,11 +36,11 @@ class Client:
     def exchange(
         self, method: str, target: str, body: bytes = b"", secured: bool = False
     ) -> tuple[int, bytes]:
-        """Make a request; the answer's status and whole body.
+        """Make a request, and return status and body of the response.
 
         Raises:
-            WrongAnswerError: the server speaks something else, or ended stream or connection.
-            OSError: no answer in time.
+            WrongAnswerError: the server speaks another protocol, or ended stream or connection.
+            OSError: the response was too slow.
         """
         number = self._machine.get_next_available_stream_id()
         fields = [
@@ -98,5 +98,5 @@ class Client:
 
 
 def _text(fields: Iterable[tuple[bytes | str, bytes | str]]) -> Iterable[tuple[str, str]]:
-    """Pass on what h2, told an encoding, has as text already."""
+    """Return text from h2, which has decoded it already when an encoding was set."""
     return ((str(name), str(value)) for name, value in fields)

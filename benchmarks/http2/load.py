@@ -17,10 +17,10 @@ from benchmarks.serving import HOST, Server
 from benchmarks.tls.client import CIPHER
 
 FEWEST = CONNECTIONS * STREAMS
-"""Requests of a run: with less not every stream would have one."""
+"""Minimum requests of a run: with fewer, some streams would have no request."""
 GROWTH = 8
 ENOUGH = 0.1
-"""The share of a slice that the run lasts which tells how many requests a slice is."""
+"""Duration of the run that finds out the number of requests per slice, as a share of a slice."""
 
 _RATE = re.compile(r"^finished in .*?, ([\d.]+) req/s", re.MULTILINE)
 _REQUESTS = re.compile(r"^requests: (.*)$", re.MULTILINE)
@@ -29,10 +29,10 @@ _ERRORS = ("failed", "errored", "timeout")
 
 
 def parse(output: str) -> Summary:
-    """Read what h2load printed.
+    """Read h2load's output.
 
     Raises:
-        LoadError: lines that are missing, an error of any kind, or a status other than 2xx.
+        LoadError: a line is missing, or h2load reports an error or a status other than 2xx.
     """
     rate, requests, successes = (
         pattern.search(output) for pattern in (_RATE, _REQUESTS, _STATUS_CODES)
@@ -51,14 +51,14 @@ def parse(output: str) -> Summary:
 
 @dataclass(frozen=True)
 class H2Load:
-    """How h2load is run: on which core, how long, which workload."""
+    """The way to run h2load: core, duration, workload."""
 
     core: int
     seconds: int
     workload: HTTP2Workload
 
     def command(self, port: int, requests: int, body: Path) -> list[str]:
-        """Return the command line; the body of the requests, if any, is in a file."""
+        """Return the command line; the requests' body, if any, is in a file."""
         scheme = "https" if self.workload.secured else "http"
         command = ["taskset", "--cpu-list", str(self.core), "h2load"]
         command += ["--requests", str(requests), "--clients", str(CONNECTIONS)]
@@ -69,10 +69,10 @@ class H2Load:
         return [*command, f"{scheme}://{HOST}:{port}{self.workload.target}"]
 
     def run(self, port: int, requests: int) -> Summary:
-        """Load a port with so many requests.
+        """Load a port with a number of requests.
 
-        Not for so many seconds: what would be under way when they end has cost the server time and
-        counts for no request; with 512 uploads of 1 MB that was most of a slice.
+        A duration would not do: requests that are incomplete at its end have cost the server time
+        and are not counted. With 512 uploads of 1 MB that was most of a slice.
 
         Raises:
             LoadError: see :func:`parse`.
@@ -113,7 +113,7 @@ class H2Load:
         requests = self.requests(server.port)
         before = server.cpu_seconds()
         summary = self.run(server.port, requests)
-        # The server sees h2load's connections close; that time is the requests' too.
+        # The time in which the server handles the close of h2load's connections counts too.
         time.sleep(SETTLE_SECONDS)
         used = server.cpu_seconds() - before
         return sample(server, used, summary)

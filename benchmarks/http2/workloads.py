@@ -1,6 +1,6 @@
 """The HTTP/2 workloads: requests of :mod:`benchmarks.http_workloads`, on streams.
 
-The measuring itself is in :mod:`benchmarks.http2.load`.
+:mod:`benchmarks.http2.load` measures them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from benchmarks.http_workloads import HTTPWorkload
 
 CONNECTIONS = 16
 STREAMS = 32
-"""On each connection at a time; who allows less is refused none, the client waits."""
+"""Concurrent streams of each connection; if a server allows fewer, the client waits."""
 
 
 @dataclass(frozen=True)

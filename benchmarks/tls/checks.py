@@ -1,4 +1,4 @@
-"""Is a contender's answer over TLS right? Asked before anything is measured."""
+"""Checks a contender's responses over TLS before anything is measured."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from benchmarks.tls.workloads import Exercise, TLSWorkload
 
 
 def check(server: Server, workload: TLSWorkload) -> None:
-    """Make two requests on one connection; where the workload is of sessions, resume its session.
+    """Make two requests on one connection; resume its session, if the workload resumes sessions.
 
-    Transfers are checked while they are made; here a server shows that it answers at all.
+    Transfers are checked while they are made; this check shows that the server responds at all.
 
     Raises:
-        WrongAnswerError: another certificate, version or cipher than all have, another answer, or
-            a session that is not resumed.
+        WrongAnswerError: certificate, version, cipher or response is another one than expected, or
+            the session is not resumed.
     """
     shared = client.context(server)
     with failures_told():
@@ -34,7 +34,7 @@ def check(server: Server, workload: TLSWorkload) -> None:
 def _exchanged(connection: ssl.SSLSocket, resumed: bool) -> ssl.SSLSession | None:
     """Make requests on an open connection, close it, and return its session."""
     http_connection = http.client.HTTPConnection(HOST)
-    # Otherwise it would connect again, without TLS, where the server has closed.
+    # Otherwise it would connect again without TLS after the server has closed.
     http_connection.auto_open = 0
     http_connection.sock = connection
     with closing(http_connection), connection:
@@ -43,5 +43,5 @@ def _exchanged(connection: ssl.SSLSocket, resumed: bool) -> ssl.SSLSession | Non
             raise WrongAnswerError(refused if resumed else "a session was resumed unasked")
         for _ in range(2):
             exchange(http_connection, HELLO)
-        # TLS 1.3 sends tickets after the handshake: they have come with the answers.
+        # TLS 1.3 sends tickets after the handshake, so they have arrived with the responses.
         return connection.session

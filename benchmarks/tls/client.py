@@ -10,11 +10,11 @@ from benchmarks.serving import HOST, Server
 
 VERSION = "TLSv1.3"
 CIPHER = "TLS_AES_256_GCM_SHA384"
-"""OpenSSL's first choice, so every client's here; who prefers another is not measured alike."""
+"""OpenSSL's first choice, which all clients use; other ciphers would not be comparable."""
 
 
 def context(server: Server) -> ssl.SSLContext:
-    """Return what clients of a server share: TLS 1.3 only, and its certificate verified."""
+    """Return the clients' context: TLS 1.3 only, and it verifies the server's certificate."""
     assert server.credentials is not None
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -28,12 +28,12 @@ def connect(
     """Open a connection, and compare what was negotiated.
 
     Raises:
-        WrongAnswerError: another version or cipher than all are measured with.
-        OSError: no connection, no handshake in time, or the certificate is another one.
+        WrongAnswerError: version or cipher is another one than expected.
+        OSError: the connection failed, the handshake was too slow, or the certificate is wrong.
     """
     plain = socket.create_connection((HOST, server.port), timeout=TIMEOUT_SECONDS)
     try:
-        # A client's own delay is none of the server's.
+        # The figure must not include a delay by the client.
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = shared.wrap_socket(plain, server_hostname=HOST, session=session)
     except BaseException:

@@ -1,4 +1,4 @@
-"""The certificate and the key that every contender is given, made for one run."""
+"""Creates the certificate and the key that all contenders use in one run."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ VALID = datetime.timedelta(days=2)
 
 @dataclass(frozen=True)
 class Credentials:
-    """PEM files; the certificate is its own issuer, so clients trust it and nothing else."""
+    """PEM files; the certificate is self-signed, so clients trust only this certificate."""
 
     certificate: Path
     key: Path
-    """PKCS#8 without a password: granian takes no other form."""
+    """PKCS#8 without a password, because granian accepts no other form."""
 
 
 def make(folder: Path) -> Credentials:
@@ -26,7 +26,7 @@ def make(folder: Path) -> Credentials:
     Raises:
         ImportError: cryptography is missing; twisted[tls] brings it.
     """
-    # Imported here: contenders and tests that do not speak TLS do without.
+    # Imported here, because contenders and tests without TLS do not need it.
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

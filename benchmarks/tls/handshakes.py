@@ -1,11 +1,11 @@
 """The load of TLS handshakes: ``python -m benchmarks.tls.handshakes '{...}'``.
 
-Connections opened, each with one request, and closed again as fast as the server does it. Sockets
-under epoll and OpenSSL on memory, nothing verified and nothing parsed but the answer's two ends: a
-client that does more costs more than the server it is to load. Half of a handshake is the client's
-in any case, so this load keeps no fast server busy: processor time for each connection is what to
-compare, before connections in a second. What is to be verified was verified by
-:mod:`benchmarks.tls.checks`; that each session is resumed, or none, is seen here too.
+It opens connections, makes one request on each, and closes them as fast as the server can. It uses
+sockets under epoll and OpenSSL on memory, verifies nothing and parses only both ends of the
+response: a client that does more would cost more than the server. Half of a handshake is the
+client's work anyway, so this load does not keep a fast server busy. Therefore compare the processor
+time of each connection rather than connections per second. :mod:`benchmarks.tls.checks` verifies
+the server before; this module also checks that each session is resumed, or none.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TIMEOUT_SECONDS = 10.0
 
 
 class State(Enum):
-    """What a connection waits for."""
+    """The states of a connection."""
 
     HANDSHAKE = "the server's part of the handshake"
     ANSWER = "the answer to its request"
@@ -36,15 +36,15 @@ class State(Enum):
 
 
 def run(order: Order) -> None:
-    """Open and close connections for the time ordered.
+    """Open and close connections for the ordered time.
 
     Raises:
-        WrongLoadError: an answer was not the one owed, or a session was resumed that should not
-            have been, or was not that should have been.
+        WrongLoadError: a response was wrong, or a session was resumed against the order, or was
+            not resumed.
     """
     (workload,) = (one for one in TLS_WORKLOADS if one.name == order.workload)
     load = Handshakes(order.port, resume=workload.exercise is Exercise.RESUMED)
-    # Each of these leaves a session to those that are counted.
+    # Each of these connections provides a session for a counted one.
     load.run(order.connections, until=0.0)
     ready()
     load.count = 0
@@ -55,7 +55,7 @@ def run(order: Order) -> None:
 
 
 class Handshakes:
-    """Connections under way, each followed by another one until it is time to end."""
+    """Open connections, each replaced by a new one until the time is over."""
 
     def __init__(self, port: int, resume: bool) -> None:
         self._address = (HOST, port)
@@ -67,11 +67,11 @@ class Handshakes:
         self._epoll = select.epoll()
         self._under_way: dict[int, Connection] = {}
         self._sessions: list[ssl.SSLSession] = []
-        """Each is used once: a stateful server (rustls) forgets it then."""
+        """Sessions; each is used once, because a stateful server (rustls) then forgets it."""
         self.count = 0
 
     def run(self, connections: int, until: float) -> None:
-        """Keep so many connections under way until then, and see the last ones to their end."""
+        """Keep a number of connections open until a time, then complete the last ones."""
         for _ in range(connections):
             self._open()
         while self._under_way:
@@ -108,7 +108,7 @@ class Handshakes:
 
 
 class Connection:
-    """One handshake, one request, one answer, and a closing that both sides take part in."""
+    """One handshake, one request, one response, and a close by both sides."""
 
     def __init__(
         self, context: ssl.SSLContext, address: tuple[str, int], session: ssl.SSLSession | None
@@ -128,7 +128,7 @@ class Connection:
         """Read, take a step, and tell whether the server has closed after its answer.
 
         Raises:
-            WrongLoadError: it closed before, or answered something else.
+            WrongLoadError: the server closed before, or sent a wrong response.
         """
         octets = self.socket.recv(READ_OCTETS)
         if self.state is State.END:
@@ -140,10 +140,10 @@ class Connection:
         return False
 
     def next_session(self) -> ssl.SSLSession:
-        """Return the session of the last ticket that came.
+        """Return the session of the last ticket.
 
         Raises:
-            WrongLoadError: none came.
+            WrongLoadError: the server sent no ticket.
         """
         session = self._tls.session
         if session is None or not session.has_ticket:
@@ -165,7 +165,7 @@ class Connection:
             self.socket.send(self._outgoing.read())
 
     def _read(self) -> None:
-        # Head and body may come in a record each, both within what was received.
+        # Head and body may be in separate records, which may arrive together.
         while not self._answer.endswith(HELLO_BODY):
             octets = self._tls.read(READ_OCTETS)
             if not octets:

@@ -1,4 +1,4 @@
-"""A large body over TLS, one way or the other: its processor time, and the memory it takes."""
+"""Uploads or downloads a large body over TLS; measures processor time and memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from benchmarks.tls.workloads import Exercise, TLSWorkload
 
 MEGABYTE = 1_000_000
 TIMEOUT_SECONDS = 60.0
-"""For the whole transfer; who needs longer is out."""
+"""Time limit of a transfer; slower contenders are excluded."""
 OFFERED = b"u" * (64 << 10)
 READ_OCTETS = 256 << 10
 END_OF_HEAD = b"\r\n\r\n"
@@ -32,13 +32,13 @@ def measure(server: Server, workload: TLSWorkload, megabytes: int, core: int) ->
     """Measure one transfer on a server that has just started.
 
     Args:
-        server: it is sent small requests first, so that it has its usual memory.
-        workload: of an upload or a download.
+        server: the server; it gets small requests first, so that its memory is as usual.
+        workload: an upload or a download.
         megabytes: length of the body.
-        core: which the client is bound to.
+        core: the client's core.
     Raises:
-        WrongAnswerError: the body did not come whole, or not in time.
-        OSError: the server did not answer.
+        WrongAnswerError: the body was incomplete or too slow.
+        OSError: the server did not respond.
     """
     for _ in range(WARM_UP_CHECKS):
         check(server, workload)
@@ -63,7 +63,7 @@ def measure(server: Server, workload: TLSWorkload, megabytes: int, core: int) ->
 
 @contextmanager
 def bound_to(core: int) -> Iterator[None]:
-    """Run on one core within the context, so that the server has its own."""
+    """Run on one core while the context lasts, so that the server has its own core."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
@@ -73,12 +73,12 @@ def bound_to(core: int) -> Iterator[None]:
 
 
 class Transfer:
-    """A connection, and a look at the server's memory every :data:`SAMPLE_SECONDS`."""
+    """A connection; it samples the server's memory every :data:`SAMPLE_SECONDS`."""
 
     def __init__(self, server: Server, connection: ssl.SSLSocket) -> None:
         self._server = server
         self._connection = connection
-        # No wait is longer than the time from one look to the next.
+        # No wait is longer than the time between two samples.
         connection.settimeout(SAMPLE_SECONDS)
         self._before = self._most = server.resident_octets()
         self._deadline = time.monotonic() + TIMEOUT_SECONDS
@@ -87,11 +87,11 @@ class Transfer:
 
     @property
     def growth_octets(self) -> int:
-        """The most resident memory seen, above what it was before."""
+        """The maximum of the resident memory minus its value before."""
         return self._most - self._before
 
     def look(self) -> None:
-        """Look at the server's memory."""
+        """Sample the server's memory."""
         self._most = max(self._most, self._server.resident_octets())
 
     def upload(self, target: str, octets: int) -> None:
@@ -123,7 +123,7 @@ class Transfer:
         self._patiently(partial(self._connection.sendall, octets))
 
     def _answer(self, least: int) -> tuple[int, bytes]:
-        """Read a head and some of the body; return the length told, and what came of the body."""
+        """Read a head; return the body's length, and the part of the body that came with it."""
         octets = b""
         while len(octets.partition(END_OF_HEAD)[2]) < least:
             read = self._patiently(partial(self._connection.recv, READ_OCTETS))
@@ -138,10 +138,10 @@ class Transfer:
         return int(fields.get("content-length", -1)), body
 
     def _patiently(self, act: Callable[[], T]) -> T:
-        """Do something, however often it takes, and look at the server meanwhile.
+        """Repeat a call until it succeeds, and sample the server's memory meanwhile.
 
         Raises:
-            WrongAnswerError: the transfer's time is over.
+            WrongAnswerError: the time of the transfer is over.
         """
         while True:
             now = time.monotonic()

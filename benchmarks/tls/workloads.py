@@ -1,7 +1,7 @@
-"""The TLS workloads: what is done over how many connections.
+"""The TLS workloads: their tasks and their numbers of connections.
 
-The measuring itself is in :mod:`benchmarks.load` (wrk), :mod:`benchmarks.tls.handshakes` and
-:mod:`benchmarks.tls.transfers`.
+:mod:`benchmarks.load` (wrk), :mod:`benchmarks.tls.handshakes` and :mod:`benchmarks.tls.transfers`
+measure them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from benchmarks.workloads import Unit
 
 
 class Exercise(Enum):
-    """What is done with connections."""
+    """The task of a workload."""
 
     REQUESTS = "each makes its next request when it has the last answer"
     NEW = "each makes one request, is closed and replaced, by a full handshake"
@@ -36,7 +36,7 @@ class TLSWorkload(HTTPWorkload):
 
 
 TLS = TLSWorkload("tls", "bare GET over TLS 1.3", Unit.REQUEST, "/", applications.HELLO_BODY)
-# No more than Daphne's backlog of 50 takes: a SYN lost there is sent again after a second.
+# At most Daphne's backlog of 50, because a SYN beyond it is lost and sent again after a second.
 HANDSHAKE = TLSWorkload(
     "tls-handshake",
     "connection with one GET, full handshake",

@@ -1,5 +1,5 @@
 """WebSocket workloads: their application, their load, their checks, their memory.
 
-The load runs in the peers' interpreter, which has picows; everything else here needs the standard
-library only, and speaks RFC 6455 with :mod:`benchmarks.websocket.frames`.
+The load runs in the peers' interpreter, which has picows. All other modules need only the standard
+library, and speak RFC 6455 with :mod:`benchmarks.websocket.frames`.
 """

@@ -1,7 +1,7 @@
 """The WebSocket side of the application that every contender serves.
 
-It runs inside the peers' interpreters too, so it imports the standard library only. Events are
-built per message, as applications do.
+It also runs in the peers' interpreters, so it imports the standard library only. Events are built
+for each message, as in real applications.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Route = Callable[[ASGIReceiveCallable, ASGISendCallable], Awaitable[None]]
 
 NEWS = "stop 471: next tram in 3 minutes"
-"""What is broadcast: 32 octets of text."""
+"""The broadcast message: 32 octets of text."""
 
 _subscribers: dict[object, ASGISendCallable] = {}
 
@@ -53,7 +53,7 @@ async def _echo(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
 
 
 async def _broadcast(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-    """Send the news to every connection for each message received: one after another, in order."""
+    """For each message received, send NEWS to all connections, one after the other, in order."""
     own = object()
     _subscribers[own] = send
     try:

@@ -1,4 +1,4 @@
-"""Does a contender do what a WebSocket workload needs? Asked before anything is measured."""
+"""Checks a contender's WebSockets before anything is measured."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from benchmarks.websocket.client import TIMEOUT_SECONDS, Client
 from benchmarks.websocket.workloads import Exercise, WebSocketWorkload
 
 MESSAGES = 3
-"""More than one, since a compressed message may lean on the last one."""
+"""More than one, because a compressed message may depend on the previous one."""
 
 
 def check(port: int, workload: WebSocketWorkload) -> None:
     """Exchange messages over two connections, compare them, and close with a closing handshake.
 
     Raises:
-        WrongAnswerError: anything but what the workload needs.
+        WrongAnswerError: the server does not do what the workload needs.
     """
     try:
         with ExitStack() as stack:
@@ -49,7 +49,7 @@ def expect(client: Client, answer: str | bytes) -> None:
     """Receive a message and compare it.
 
     Raises:
-        WrongAnswerError: another one came.
+        WrongAnswerError: another message arrived.
     """
     received = client.receive()
     if received != answer:

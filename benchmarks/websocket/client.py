@@ -1,4 +1,4 @@
-"""A blocking WebSocket client: for checks and idle connections, not for load."""
+"""A blocking WebSocket client, for checks and idle connections, not for load."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ READ_OCTETS = 1 << 16
 
 
 class Client:
-    """One connection, opened by a handshake that has been checked.
+    """One connection; its opening handshake is checked.
 
     Raises:
-        WrongAnswerError: the server refuses, or does not take the extension.
-        OSError: no connection, or no answer in time.
+        WrongAnswerError: the server refuses the handshake or the extension.
+        OSError: the connection failed, or the response was too slow.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class Client:
         self._inflater = Inflater()
         self._deflate = deflate
         self._socket = socket.create_connection((frames.HOST, port), timeout=timeout)
-        # A client's own delay is none of the server's.
+        # The figure must not include a delay by the client.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             self._socket.sendall(frames.opening(target, port, deflate))
@@ -54,11 +54,11 @@ class Client:
         self._socket.sendall(frames.encoded(frames.message(content, self._deflate)))
 
     def receive(self) -> str | bytes:
-        """Return the next message; pings before it are answered.
+        """Return the next message, and answer pings before it.
 
         Raises:
-            WrongAnswerError: a close frame, the connection's end, or a message that is not
-                compressed where it should be.
+            WrongAnswerError: a close frame arrived, the connection ended, or the message is not
+                compressed although it should be.
         """
         while (frame := self._frame()).opcode is Opcode.PING:
             self._socket.sendall(frames.encoded(Frame(Opcode.PONG, frame.payload)))
@@ -72,7 +72,7 @@ class Client:
         """Close with a closing handshake, and wait until the server has closed the connection.
 
         Raises:
-            WrongAnswerError: another frame than the answer, or the connection stays.
+            WrongAnswerError: the server did not answer with a close frame, or did not close.
         """
         self._socket.sendall(frames.encoded(Frame(Opcode.CLOSE, frames.NORMAL_CLOSURE)))
         frame = self._frame()
@@ -86,11 +86,11 @@ class Client:
             raise WrongAnswerError(f"{len(rest)} octets after the close frame")
 
     def disconnect(self) -> None:
-        """Close the connection as it is."""
+        """Close the connection without a closing handshake."""
         self._socket.close()
 
     def is_closed(self) -> bool:
-        """Tell whether the server has closed the connection; pings that wait do not count."""
+        """Tell whether the server has closed the connection; unread pings do not count."""
         self._socket.setblocking(False)
         try:
             return not self._socket.recv(1, socket.MSG_PEEK)
@@ -126,7 +126,7 @@ def check_opening(head: bytes, deflate: bool) -> None:
     """Check the response to an opening handshake.
 
     Raises:
-        WrongAnswerError: anything but 101 with the accept value owed and the extension offered.
+        WrongAnswerError: the response is not 101 with the right accept value and the extension.
     """
     status, fields = frames.response_fields(head)
     if status.split(" ")[1:2] != ["101"]:

@@ -1,6 +1,6 @@
-"""What a WebSocket costs with no application: picows, in Cython, echoes what it is sent.
+"""The cost of a WebSocket without an application: picows, in Cython, echoes messages.
 
-``python floor.py PORT``. It runs in the peers' interpreter, and no ASGI is spoken.
+``python floor.py PORT``. It runs in the peers' interpreter and does not use ASGI.
 """
 
 # picows is in the peers' virtual environment only, where no type checker runs.
@@ -26,7 +26,7 @@ class Floor(picows.WSListener):
 
 
 async def serve(port: int) -> None:
-    """Serve on 127.0.0.1 until the process is ended."""
+    """Serve on 127.0.0.1 until the process ends."""
     server = await picows.ws_create_server(lambda request: Floor(), "127.0.0.1", port)
     await server.serve_forever()
 

@@ -1,8 +1,8 @@
 """The octets that a client sends and reads: opening handshake, frames, compressed payloads.
 
-Made once and sent often, so nonce and masking key are constants: no server looks at their
-randomness. Reading is for answers without mask; a fragmented answer is refused, since no contender
-sends one.
+The octets are built once and sent often, so nonce and masking key are constants: no server checks
+their randomness. The reader accepts messages without a mask and refuses fragments, because no
+contender sends them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ HOST = "127.0.0.1"
 KEY = base64.b64encode(b"sixteen  octets!").decode()
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 ACCEPT = base64.b64encode(hashlib.sha1((KEY + _GUID).encode()).digest()).decode()
-"""What the server owes for :data:`KEY` (RFC 6455, 4.2.2)."""
+"""The accept value for :data:`KEY` (RFC 6455, 4.2.2)."""
 
 DEFLATE = "permessage-deflate"
 OFFER = f"{DEFLATE}; client_max_window_bits"
-"""What Chromium and Firefox offer."""
+"""The offer of Chromium and Firefox."""
 # Smaller than any window a contender asks for; messages are about 1 KiB.
 WINDOW_BITS = 10
 _TAIL = b"\x00\x00\xff\xff"
@@ -69,14 +69,14 @@ def opening(target: str, port: int, deflate: bool) -> bytes:
 
 
 def response_fields(head: bytes) -> tuple[str, dict[str, str]]:
-    """Split a response head into its status line and its fields, their names in lower case."""
+    """Split a response head into its status line and its fields, with names in lower case."""
     status, *lines = head.decode("latin-1").split("\r\n")
     pairs = (line.partition(":") for line in lines if line)
     return status, {name.lower(): value.strip() for name, _, value in pairs}
 
 
 def encoded(frame: Frame) -> bytes:
-    """Return the frame as a client sends it: masked, not fragmented."""
+    """Return a frame as a client sends it: masked, not fragmented."""
     first = _FIN | (_RSV1 if frame.rsv1 else 0) | frame.opcode
     length = len(frame.payload)
     if length < 126:
@@ -95,10 +95,10 @@ def _masked(payload: bytes) -> bytes:
 
 
 def decoded(octets: bytes) -> tuple[Frame, int] | None:
-    """Read the frame that a server's octets begin with, and how long it is; None where cut short.
+    """Return the first frame of a server's octets, and its length; None if it is incomplete.
 
     Raises:
-        ValueError: a masked frame, or a fragment.
+        ValueError: the frame is masked or a fragment.
     """
     if len(octets) < 2:
         return None
@@ -121,8 +121,8 @@ def decoded(octets: bytes) -> tuple[Frame, int] | None:
 def message(content: str | bytes, deflate: bool) -> Frame:
     """Return a message as a frame.
 
-    A compressed one refers to no message before it, so it may be sent again and again, whether or
-    not the server keeps its context.
+    A compressed message does not depend on previous ones, so it can be sent repeatedly, whether or
+    not the server keeps its compression context.
     """
     opcode, payload = Opcode.BINARY, content
     if isinstance(payload, str):
@@ -135,7 +135,7 @@ def message(content: str | bytes, deflate: bool) -> Frame:
 
 
 class Inflater:
-    """A server's messages as content; what was compressed before is the context of the next."""
+    """Decodes a server's messages; each compressed message is the context of the next one."""
 
     def __init__(self) -> None:
         self._decompressor = zlib.decompressobj(wbits=-zlib.MAX_WBITS)

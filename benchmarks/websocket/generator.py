@@ -15,13 +15,13 @@ def run(order: Order) -> None:
 
     Raises:
         WrongLoadError: the server did not do what the workload needs.
-        OSError: there was no connection.
+        OSError: the connection failed.
     """
     (workload,) = (one for one in WEBSOCKET_WORKLOADS if one.name == order.workload)
     if workload.exercise is Exercise.HANDSHAKE:
         handshakes.run(workload, order)
     else:
-        # Imported here: handshakes are made without picows.
+        # Imported here, because handshakes do not need picows.
         from benchmarks.websocket import picows_load
 
         picows_load.run(workload, order)

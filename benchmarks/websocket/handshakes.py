@@ -1,7 +1,7 @@
-"""The load of handshakes: connections opened and closed again as fast as the server does it.
+"""The load of handshakes: opens and closes connections as fast as the server can.
 
-Sockets under epoll, nothing parsed but the end of a head: a client library costs more than the
-server it is to load.
+It uses sockets under epoll and parses only the end of a head, because a client library would cost
+more than the server.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ TIMEOUT_SECONDS = 10.0
 
 
 def run(workload: WebSocketWorkload, order: Order) -> None:
-    """Open and close connections for the time ordered.
+    """Open and close connections for the ordered time.
 
     Raises:
-        WrongLoadError: a server's octets were not a handshake's.
+        WrongLoadError: a server's response was not a handshake.
     """
     load = Handshakes(frames.opening(workload.target, order.port, workload.deflate), order.port)
     ready()
@@ -37,7 +37,7 @@ def run(workload: WebSocketWorkload, order: Order) -> None:
 
 
 class Handshakes:
-    """Connections under way, each followed by another one until it is time to end."""
+    """Open connections, each replaced by a new one until the time is over."""
 
     def __init__(self, opening: bytes, port: int) -> None:
         self._opening = opening
@@ -45,11 +45,11 @@ class Handshakes:
         self._address = (frames.HOST, port)
         self._epoll = select.epoll()
         self._under_way: dict[int, tuple[socket.socket, bool]] = {}
-        """By descriptor: the connection, and whether it is open and its close frame sent."""
+        """Connections by descriptor, each with a flag: it is open, and its close frame was sent."""
         self.count = 0
 
     def run(self, connections: int, until: float) -> None:
-        """Keep so many connections under way until then, and see the last ones to their end."""
+        """Keep a number of connections open until a time, then complete the last ones."""
         for _ in range(connections):
             self._open()
         while self._under_way:

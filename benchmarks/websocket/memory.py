@@ -13,7 +13,7 @@ from benchmarks.websocket.checks import check, connect, expect
 from benchmarks.websocket.workloads import WebSocketWorkload
 
 QUIET_SECONDS = 8
-"""Less than any contender's interval of pings."""
+"""Shorter than any contender's ping interval."""
 
 
 def measure(server: Server, workload: WebSocketWorkload) -> Sample:
@@ -21,7 +21,7 @@ def measure(server: Server, workload: WebSocketWorkload) -> Sample:
 
     Raises:
         WrongAnswerError: the server closed connections, or does not do what the workload needs.
-        OSError: it did not answer.
+        OSError: the server did not respond.
     """
     for _ in range(WARM_UP_CHECKS):
         check(server.port, workload)
@@ -30,7 +30,7 @@ def measure(server: Server, workload: WebSocketWorkload) -> Sample:
 
 
 def idle(server: Server, workload: WebSocketWorkload) -> float:
-    """Return KiB of resident memory for each connection, after a while without messages."""
+    """Return KiB of resident memory per connection, after a time without messages."""
     count = workload.connections or 1
     before = server.resident_octets()
     with ExitStack() as stack:

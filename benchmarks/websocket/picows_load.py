@@ -18,18 +18,18 @@ from benchmarks.websocket.frames import Opcode
 from benchmarks.websocket.workloads import Exercise, WebSocketWorkload
 
 AT_A_TIME = 50
-"""Handshakes under way at once while connections are opened."""
+"""Concurrent handshakes while connections are opened."""
 TIMEOUT_SECONDS = 10.0
 CLOSE_SECONDS = 3.0
 ROUNDS_AHEAD = 2
-"""Broadcasts asked for before the last one has come to all, so that the server never waits."""
+"""Broadcasts requested before the previous one is complete, so that the server never waits."""
 
 
 def run(workload: WebSocketWorkload, order: Order) -> None:
-    """Exchange messages for the time ordered.
+    """Exchange messages for the ordered time.
 
     Raises:
-        WrongLoadError: a message came that was not owed, or one owed did not come.
+        WrongLoadError: a wrong message arrived, or a message is missing.
     """
     uvloop.run(_run(workload, order))
 
@@ -52,7 +52,7 @@ async def _run(workload: WebSocketWorkload, order: Order) -> None:
 
 
 class Load:
-    """Connections, and what came over them."""
+    """Connections, and the number of messages that arrived on them."""
 
     def __init__(self, workload: WebSocketWorkload) -> None:
         self._workload = workload
@@ -62,7 +62,7 @@ class Load:
         self.count = 0
 
     def listener(self) -> picows.WSListener:
-        """Make what hears one connection."""
+        """Create the listener of one connection."""
         raise NotImplementedError
 
     def start(self) -> None:
@@ -88,7 +88,7 @@ class Load:
             left -= some
 
     async def stop(self) -> None:
-        """Send nothing more, and wait for what is under way.
+        """Stop sending, and wait for the outstanding messages.
 
         Raises:
             WrongLoadError: see :func:`run`.
@@ -100,14 +100,14 @@ class Load:
             raise WrongLoadError("messages that were owed did not come") from None
 
     async def close(self) -> None:
-        """Close all connections with a closing handshake, so that no server has to tell of it."""
+        """Close all connections with a closing handshake, so that no server logs an error."""
         for transport in self.transports:
             transport.send_close(picows.WSCloseCode.OK)
         closing = [asyncio.ensure_future(one.wait_disconnected()) for one in self.transports]
         await asyncio.wait(closing, timeout=CLOSE_SECONDS)
 
     def unexpected(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
-        """Take a frame that is not the message owed: after the end, the answer to our closing."""
+        """Handle another frame than an expected message: at the end, the answer to the close."""
         self.fail(f"not the message owed: {frame}")
         transport.disconnect()
 
@@ -117,13 +117,13 @@ class Load:
             self._done.set_exception(WrongLoadError(reason))
 
     def done(self) -> None:
-        """Say that nothing is under way any more."""
+        """Report that all messages have arrived."""
         if not self._done.done():
             self._done.set_result(None)
 
 
 class Echo(Load):
-    """Each connection has one message under way."""
+    """Keeps one message outstanding on each connection."""
 
     def __init__(self, workload: WebSocketWorkload) -> None:
         super().__init__(workload)
@@ -186,7 +186,7 @@ class EchoListener(picows.WSListener):
 
 
 class Broadcast(Load):
-    """The last connection asks; all receive."""
+    """The last connection requests a broadcast; all connections receive it."""
 
     def __init__(self, workload: WebSocketWorkload, connections: int) -> None:
         super().__init__(workload)
@@ -208,7 +208,7 @@ class Broadcast(Load):
         self.transports[-1].send(picows.WSMsgType.TEXT, b"go")
 
     def received(self) -> None:
-        """Count a message; when a round has come to all, ask for another one."""
+        """Count a message; when all have received a broadcast, request another one."""
         self.count += 1
         self._round_left -= 1
         if self._round_left:
@@ -222,7 +222,7 @@ class Broadcast(Load):
 
 
 class BroadcastListener(picows.WSListener):
-    """Count what comes."""
+    """Counts the broadcasts that it receives."""
 
     def __init__(self, load: Broadcast) -> None:
         self._load = load

@@ -1,6 +1,6 @@
-"""The WebSocket workloads: what is exchanged, over how many connections, with which extension.
+"""The WebSocket workloads: messages, number of connections, extension.
 
-The measuring itself is in :mod:`benchmarks.generators` and :mod:`benchmarks.websocket.memory`.
+:mod:`benchmarks.generators` and :mod:`benchmarks.websocket.memory` measure them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from benchmarks.workloads import Unit, Workload
 
 
 class Exercise(Enum):
-    """What the load does with its connections."""
+    """The load's task."""
 
     ECHO = "each sends its next message when the last one has come back"
     BROADCAST = "one asks, and all receive"
@@ -24,21 +24,21 @@ class Exercise(Enum):
 
 @dataclass(frozen=True)
 class WebSocketWorkload(Workload):
-    """Messages sent by turns over each connection; text and binary as their types say."""
+    """Messages that each connection sends in turn; str is sent as text, bytes as binary."""
 
     exercise: Exercise
     target: str
     messages: tuple[str | bytes, ...]
     deflate: bool = False
-    """The load offers permessage-deflate as browsers do; who does not take it is out."""
+    """The load offers permessage-deflate as browsers do; servers that decline it are excluded."""
     connections: int | None = None
-    """So many connections, whatever the option says."""
+    """Number of connections that overrides the option."""
     silent: bool = False
     """Idle connections have not sent a message before."""
 
     @property
     def answers(self) -> tuple[str | bytes, ...]:
-        """What must come back for each message."""
+        """The expected response to each message."""
         broadcast = self.exercise is Exercise.BROADCAST
         return (NEWS,) * len(self.messages) if broadcast else self.messages
 
@@ -49,7 +49,7 @@ LONG = bytes(range(256)) * 32
 
 
 def _positions(sequence: int) -> str:
-    """Return about 1 KiB of JSON that compresses as such JSON does, different in each message."""
+    """Return about 1 KiB of JSON with typical compressibility, different in each message."""
     vehicles = [
         {
             "vehicle": f"bus-{(sequence * 37 + place * 11) % 400}",
@@ -97,7 +97,7 @@ HANDSHAKE = WebSocketWorkload(
     Exercise.HANDSHAKE,
     "/echo",
     (SHORT,),
-    # No more than Daphne's backlog of 50 takes: a SYN lost there is sent again after a second.
+    # At most Daphne's backlog of 50, because a SYN beyond it is lost and sent again after a second.
     connections=32,
 )
 IDLE = WebSocketWorkload(

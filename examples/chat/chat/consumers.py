@@ -1,4 +1,4 @@
-"""The two WebSockets of a room: the talk, and the jobs for the background worker."""
+"""The two WebSockets of a room: the conversation, and the jobs for the background worker."""
 
 from urllib.parse import parse_qs
 
@@ -10,7 +10,7 @@ LONGEST_TEXT = 2000
 
 
 def name_in(scope):
-    """What a person is called: the user's name, or what the page asks for."""
+    """Return the user's name, or the name that the page asks for."""
     if scope["user"].is_authenticated:
         return scope["user"].get_username()
     asked = parse_qs(scope["query_string"].decode("latin-1")).get("name", [""])[0]
@@ -18,17 +18,16 @@ def name_in(scope):
 
 
 def text_in(content):
-    """What a peer says; empty for anything that is no text."""
+    """Return the text of a message, or "" if it has none."""
     text = content.get("text") if isinstance(content, dict) else None
     return text.strip()[:LONGEST_TEXT] if isinstance(text, str) else ""
 
 
 class RoomConsumer(AsyncJsonWebsocketConsumer):
-    """A room: who comes, who is here, who goes, and what they say.
+    """A room: people join, talk and leave.
 
-    Nobody keeps a list of who is here. A newcomer tells everybody, and everybody answers
-    the newcomer. It works over any number of processes, and no list is left to clean up after one
-    that crashed.
+    There is no list of the people in a room. A newcomer tells everybody, and everybody answers the
+    newcomer. This works across any number of processes, and a crash leaves no list to clean up.
     """
 
     async def connect(self):
@@ -50,11 +49,11 @@ class RoomConsumer(AsyncJsonWebsocketConsumer):
             await self.channel_layer.group_send("activity", activity)
 
     async def tell(self, kind, **more):
-        """Everybody in the room, oneself too."""
+        """Send an event to everybody in the room, including oneself."""
         event = {"type": kind, "name": self.name, "id": self.channel_name, **more}
         await self.channel_layer.group_send(self.group, event)
 
-    # What the channel layer brings. An id tells two people of the same name apart.
+    # Events from the channel layer. The id distinguishes two people of the same name.
 
     async def room_joined(self, event):
         await self.send_json({"joined": event["name"], "id": event["id"]})
@@ -73,9 +72,9 @@ class RoomConsumer(AsyncJsonWebsocketConsumer):
 
 
 class ShoutConsumer(JsonWebsocketConsumer):
-    """Takes jobs for the worker, and tells the one who asked how each gets on.
+    """Takes jobs for the worker, and reports the progress of each job to the one who asked.
 
-    Synchronous: each method runs in a thread, where Django's ORM may be used as in a view.
+    The consumer is synchronous: each method runs in a thread and may use Django's ORM like a view.
     """
 
     def receive_json(self, content):

@@ -1,4 +1,4 @@
-"""HTTP without Django: a long poll, a stream of server-sent events, and an answer by hand."""
+"""HTTP without Django: a long poll, server-sent events, and a response of single ASGI events."""
 
 import asyncio
 import json
@@ -12,11 +12,11 @@ LONGEST_WAIT = 25
 
 
 class ListeningConsumer(AsyncHttpConsumer):
-    """Answers from what the channel layer brings, after the request is read.
+    """Responds when its group in the channel layer gets an event, after the request was read.
 
-    Channels' own `http_request` ends the consumer when `handle` returns, and while `handle` runs
-    it hears nothing, not even that its client has gone. This one returns and listens on: to its
-    group until the response is whole or the client has left, which are both http.disconnect.
+    Channels' own `http_request` ends the consumer when `handle` returns. While `handle` runs, the
+    consumer receives no events, not even that its client has left. This one returns and goes on
+    receiving events until http.disconnect: the response is complete, or the client has left.
     """
 
     group = ""
@@ -31,7 +31,7 @@ class ListeningConsumer(AsyncHttpConsumer):
 
 
 class PollConsumer(ListeningConsumer):
-    """GET /poll/<room>/: waits for the next thing that is said, 204 when it stays silent."""
+    """GET /poll/<room>/: waits for the next message of a room; 204 if there is none."""
 
     async def http_request(self, message):
         self.group = f"room.{self.scope['url_route']['kwargs']['room']}"
@@ -53,7 +53,7 @@ class PollConsumer(ListeningConsumer):
         raise StopConsumer
 
     async def room_joined(self, event):
-        """Who comes and goes is no news here."""
+        """Ignore the event: this response is about messages only."""
 
     room_left = room_joined
 
@@ -63,7 +63,7 @@ class PollConsumer(ListeningConsumer):
 
 
 class EventsConsumer(ListeningConsumer):
-    """GET /events/: server-sent events, one whenever somebody speaks in any room."""
+    """GET /events/: server-sent events, one for each message in any room."""
 
     group = "activity"
 

@@ -6,6 +6,6 @@ from django.shortcuts import render
 
 
 def page(request: HttpRequest, room: str = "lobby") -> HttpResponse:
-    """One room; its script opens the WebSocket."""
+    """Show one room; its script opens the WebSocket."""
     context = {"room": room, "has_worker": bool(settings.REDIS_URL)}
     return render(request, "chat/page.html", context)

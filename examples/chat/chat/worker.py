@@ -1,15 +1,15 @@
-"""Work that takes longer than a person waits for an answer; its own process."""
+"""A background worker, in a process of its own, for jobs that take too long for a request."""
 
 import asyncio
 
 from channels.consumer import AsyncConsumer
 
 SECONDS = 1.0
-"""What a real job would need."""
+"""Seconds that a real job would take."""
 
 
 class ShoutWorker(AsyncConsumer):
-    """Says it to the whole room, in capitals: `manage.py runworker shout`."""
+    """Sends a text in capitals to the whole room: `manage.py runworker shout`."""
 
     async def shout(self, job):
         await self.report(job, "working")

@@ -5,7 +5,7 @@ import os
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
-django = get_asgi_application()  # sets Django up: before anything that imports models
+django = get_asgi_application()  # sets Django up; must come before any import of models
 
 from channels.auth import AuthMiddlewareStack  # noqa: E402 # needs Django set up
 from channels.routing import ChannelNameRouter, ProtocolTypeRouter, URLRouter  # noqa: E402
@@ -23,7 +23,7 @@ application = ProtocolTypeRouter(
                 re_path("", django),
             ]
         ),
-        # Browsers open a WebSocket from any page to any host: the validator refuses other pages.
+        # A page of any site can open a WebSocket to any host. The validator refuses other sites.
         "websocket": AllowedHostsOriginValidator(
             AuthMiddlewareStack(
                 URLRouter(
@@ -34,7 +34,7 @@ application = ProtocolTypeRouter(
                 )
             )
         ),
-        # What `manage.py runworker shout` runs.
+        # `manage.py runworker shout` runs this consumer.
         "channel": ChannelNameRouter({"shout": worker.ShoutWorker.as_asgi()}),
     }
 )

@@ -7,7 +7,7 @@ SECRET_KEY = os.environ.get("SECRET_KEY", "only for trying it out")
 ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
 
 INSTALLED_APPS = [
-    "daphne_like",  # first: its runserver takes the place of Django's
+    "daphne_like",  # first, so that its runserver replaces Django's
     "channels",
     "chat",
     "django.contrib.auth",
@@ -35,7 +35,7 @@ if REDIS_URL:
         "default": {
             "BACKEND": "channels_redis.core.RedisChannelLayer",
             "CONFIG": {
-                # redis-py 8 gives up on a silent connection after 5 seconds, which is as long as
+                # redis-py 8 closes a silent connection after 5 seconds, which is as long as
                 # channels_redis 4.3 lets Redis wait for a message.
                 "hosts": [{"address": REDIS_URL, "socket_timeout": None}],
                 # All consumers of a process share one queue in Redis. A full room that comes

@@ -1,4 +1,4 @@
-"""What Django serves itself: the page."""
+"""The URL that Django itself serves: the page."""
 
 from chat.views import page
 from django.urls import path
