@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+RETRY_LATER = b"Retry-After: 1\r\n"
+
 
 class DaphneLikeError(Exception):
     """Base class of every error that this package raises."""
@@ -13,14 +15,15 @@ class PeerError(DaphneLikeError):
     Attributes:
         status: HTTP status of the response, 400 to 505.
         text: whole body of the response, in ASCII; it never repeats data from the peer.
-        lines: field lines that belong to the status, each with its CRLF (Allow for a 405).
+        lines: field lines that belong to the status, each with its CRLF (Allow for a 405); a 503
+            has a Retry-After.
     """
 
     def __init__(self, status: int, text: str, lines: bytes = b"") -> None:
         super().__init__(f"{status} {text}")
         self.status = status
         self.text = text
-        self.lines = lines
+        self.lines = lines + RETRY_LATER if status == 503 else lines
 
 
 class FrameError(DaphneLikeError):

@@ -117,7 +117,9 @@ class Exchange:
         body_octets_sent: octets of body written so far.
         request_complete: the whole request body has arrived.
         trailers: field lines for the trailers; None unless the start has announced trailers.
-        head_only: the method is HEAD, so that no body is sent (ASGI H32).
+        head_only: the method is HEAD.
+        is_bodiless: no body is sent, whatever the application sends (HEAD, 204, 304; ASGI H32);
+            known from HEAD_BUFFERED on.
         http_10: the request is HTTP/1.0, which has no chunked coding.
         method, client, target, started: for the access log, if there is one.
         disconnect_sent: http.disconnect has been queued.
@@ -145,6 +147,7 @@ class Exchange:
     ended_queue: InputQueue | None = None
     status = 0
     content_length: int | None = None
+    is_bodiless = False
     own_defaults = 0
     body_octets_sent = 0
     request_complete = False
@@ -424,9 +427,31 @@ class Exchange:
         self.field_lines = lines
         self.content_length = length
         self.own_defaults = own_defaults
+        self.is_bodiless = self.head_only or status in BODILESS
         self.state = HEAD_BUFFERED
         if message.get("trailers"):
             self.promise_trailers()
+
+    def declare_length(self, size: int) -> None:
+        """Add a Content-Length to the head, for a response whose whole body is known."""
+        self.content_length = size
+        self.field_lines.append(b"Content-Length: %d\r\n" % size)
+
+    def frame_bodiless(self, size: int, more: bool) -> None:
+        """Give a response without a body its Content-Length.
+
+        204 has none (RFC 9110, 8.6). HEAD has the one that GET would have, if that is known.
+
+        Args:
+            size: octets of the part of the body that the application sends with the head.
+            more: it is not the last.
+        """
+        if self.status == 204:
+            self.field_lines = [
+                line for line in self.field_lines if line[:15].lower() != b"content-length:"
+            ]
+        elif self.content_length is None and size and not more and self.status not in BODILESS:
+            self.declare_length(size)
 
     def complete(self) -> None:
         """Complete the response; the next event of the application is the end (ASGI H28)."""

@@ -218,8 +218,7 @@ class ExtendedExchange(Exchange):
                 and not trailing
                 and self.status not in BODILESS
             ):
-                self.content_length = size
-                self.field_lines.append(b"Content-Length: %d\r\n" % size)
+                self.declare_length(size)
         except ApplicationError:
             part.close()
             raise
@@ -231,11 +230,6 @@ class ExtendedExchange(Exchange):
             return write(self, b"", more)
         waiting = self.carrier.write_file(self, part, more or trailing)
         return self._await_trailers(waiting) if trailing else waiting
-
-    @property
-    def is_bodiless(self) -> bool:
-        """True if the response has no body, even if the application sends one (ASGI H32)."""
-        return self.head_only or self.status in BODILESS
 
 
 ACTS: dict[str, Callable[[ExtendedExchange, dict[str, Any]], Awaitable[None] | None]] = {

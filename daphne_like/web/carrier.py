@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from daphne_like.exceptions import ConnectionClosed, PeerError
 from daphne_like.http.addresses import describe_ends
-from daphne_like.http.exchange import BODILESS, Exchange
+from daphne_like.http.exchange import Exchange
 from daphne_like.http.extensions import Supported
 from daphne_like.http.h1.response_writer import MAX_WRITE_SIZE, WRITTEN_ALONE
 from daphne_like.http.response_state import (
@@ -148,27 +148,21 @@ class WebCarrier(SendPacing):
         return not self.context.draining
 
     def _check_length(self, exchange: Exchange, size: int, more: bool) -> None:
-        if exchange.content_length is not None and not _is_bodiless(exchange):
+        if exchange.content_length is not None and not exchange.is_bodiless:
             exchange.check_length(size, more)
 
     def _set_head(self, exchange: Exchange, size: int, more: bool) -> None:
         """Pass the head to twisted.web, which sends it with the first part of the body."""
         request = self.request
-        status = exchange.status
+        if exchange.is_bodiless:
+            exchange.frame_bodiless(size, more)
+        elif exchange.content_length is None and not more:
+            exchange.declare_length(size)
         fields: dict[bytes, list[bytes]] = {}
         for line in exchange.field_lines:
             if line:
                 name, _, value = line[:-2].partition(b": ")
                 fields.setdefault(name.lower(), []).append(value)
-        if status == 204:  # RFC 9110, 8.6
-            fields.pop(b"content-length", None)
-        elif (
-            exchange.content_length is None
-            and not more
-            and status not in BODILESS
-            and (size or not exchange.head_only)  # GET's length is not known here
-        ):
-            fields[b"content-length"] = [b"%d" % size]
         if self.is_stream:
             fields.pop(b"upgrade", None)  # RFC 9113, 8.2.2
         # These replace fields of the same names that resources higher in the tree have set; their
@@ -177,12 +171,12 @@ class WebCarrier(SendPacing):
         for name, values in fields.items():
             request.responseHeaders.setRawHeaders(name, values)
         request.defaultContentType = None
-        request.setResponseCode(status)
+        request.setResponseCode(exchange.status)
 
     def _write(
         self, exchange: Exchange, body: bytes, more: bool, *, must_wait: bool = False
     ) -> Awaitable[None] | None:
-        if _is_bodiless(exchange):
+        if exchange.is_bodiless:
             body = b""
         exchange.body_octets_sent += len(body)
         if must_wait or len(body) > MAX_WRITE_SIZE:
@@ -261,8 +255,9 @@ class WebCarrier(SendPacing):
         self.request.setResponseCode(error.status)
         headers.setRawHeaders(b"content-type", [b"text/plain; charset=utf-8"])
         headers.setRawHeaders(b"content-length", [b"%d" % len(body)])
-        if error.status == 503:
-            headers.setRawHeaders(b"retry-after", [b"1"])
+        for line in error.lines.splitlines():
+            name, _, value = line.partition(b": ")
+            headers.addRawHeader(name, value)
         self._close_after()
         self.request.write(body)
         self._finish()
@@ -368,7 +363,3 @@ class WebCarrier(SendPacing):
         super().resumeProducing()
         if self._ending:
             self._finish()
-
-
-def _is_bodiless(exchange: Exchange) -> bool:
-    return exchange.head_only or exchange.status in BODILESS

@@ -84,8 +84,8 @@ class ResponseWriter(SendPacing):
         if context.draining or not (more or exchange.request_complete):
             exchange.keep_alive = exchange.keep_alive and self.may_keep_alive(exchange)
         framing = b""
-        if exchange.head_only or status in BODILESS:
-            framing = self._frame_nothing(exchange, size, more)
+        if exchange.is_bodiless:
+            exchange.frame_bodiless(size, more)
             lines = exchange.field_lines
             body = b""
             size = 0
@@ -126,11 +126,10 @@ class ResponseWriter(SendPacing):
     def _respond_large(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
         """Write the head, then the body as a further part."""
         if exchange.content_length is not None:
-            if not self._is_bodiless(exchange):
+            if not exchange.is_bodiless:
                 exchange.check_length(len(body), more)
         elif not more and exchange.status not in BODILESS:
-            exchange.content_length = len(body)
-            exchange.field_lines.append(b"Content-Length: %d\r\n" % exchange.content_length)
+            exchange.declare_length(len(body))
         if not more:
             exchange.keep_alive = exchange.keep_alive and self.may_keep_alive(exchange)
         self.respond(exchange, b"", True)
@@ -144,7 +143,7 @@ class ResponseWriter(SendPacing):
         """
         size = len(body)
         before = after = b""
-        if self._is_bodiless(exchange):
+        if exchange.is_bodiless:
             body = b""
             size = 0
         elif exchange.chunked:
@@ -354,21 +353,6 @@ class ResponseWriter(SendPacing):
     def body_requested(self, exchange: Exchange) -> None:
         """Send 100 (Continue) when the application first requests the body (RFC 9110, 10.1.1)."""
         self._write_now(CONTINUE)
-
-    # Framing.
-
-    def _is_bodiless(self, exchange: Exchange) -> bool:
-        return exchange.head_only or exchange.status in BODILESS
-
-    def _frame_nothing(self, exchange: Exchange, size: int, more: bool) -> bytes:
-        """Return the framing for HEAD, 204 and 304, which have no body (ASGI H32)."""
-        if exchange.status == 204:  # RFC 9110, 8.6: no Content-Length either
-            exchange.field_lines = [
-                line for line in exchange.field_lines if line[:15].lower() != b"content-length:"
-            ]
-        elif exchange.head_only and exchange.content_length is None and size and not more:
-            return b"Content-Length: %d\r\n" % size
-        return b""
 
     # Writing.
 

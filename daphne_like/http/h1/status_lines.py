@@ -34,11 +34,10 @@ def error_response(
         http_10: the request was HTTP/1.0; the response has the same version, as in Daphne.
     """
     body = error.text.encode("ascii") + b"\n"
-    retry = b"Retry-After: 1\r\n" if error.status == 503 else b""
     head = (b"%bContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n%b%b%b\r\n") % (
         status_line(error.status),
         len(body),
-        error.lines + retry,
+        error.lines,
         default_fields,
         CLOSE,
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from h2.errors import ErrorCodes
 
 from daphne_like.exceptions import ConnectionClosed, PeerError
-from daphne_like.http.exchange import BODILESS, Exchange
+from daphne_like.http.exchange import Exchange
 from daphne_like.http.h2.hpack_cache import (
     MalformedError,
     default_blocks,
@@ -297,11 +297,9 @@ class HTTP2Stream(Timeouts):
         status, size = exchange.status, len(body)
         lines = exchange.field_lines
         length: bytes | None = None
-        if exchange.head_only or status in BODILESS:
-            if status == 204:
-                lines = [line for line in lines if line[:15].lower() != b"content-length:"]
-            elif exchange.head_only and exchange.content_length is None and size and not more:
-                length = b"%d" % size
+        if exchange.is_bodiless:
+            exchange.frame_bodiless(size, more)
+            lines = exchange.field_lines
             body, size = b"", 0
         elif exchange.content_length is None:
             if not more:
@@ -339,7 +337,7 @@ class HTTP2Stream(Timeouts):
     def write_body(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
         """See Carrier."""
         size = len(body)
-        if exchange.head_only or exchange.status in BODILESS:
+        if exchange.is_bodiless:
             body, size = b"", 0
         elif exchange.content_length is not None:
             exchange.check_length(size, more)
@@ -561,8 +559,6 @@ class HTTP2Stream(Timeouts):
             *to_fields(error.lines.splitlines(keepends=True)),
             *self.connection.default_fields(0),
         ]
-        if error.status == 503:
-            fields.append((b"retry-after", b"1"))
         self.connection.send_headers(self.number, fields, exchange.head_only)
         # The body is short. If even that exceeds the window, the stream is reset.
         sent = exchange.head_only or self.connection.send_data_at_once(
