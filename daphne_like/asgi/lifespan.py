@@ -83,7 +83,7 @@ class Lifespan:
             run_instance(self._application, scope, self._queue.get, self._send, self, {})
         )
         self._task.add_done_callback(self._instance_ended)
-        if not await self._answered(timeout):
+        if not await self._replied(timeout):
             await self._leave()
             raise ConfigurationError(
                 f"Application startup took longer than {counted(timeout, 'second')}",
@@ -108,7 +108,7 @@ class Lifespan:
         self._stage = LifespanStage.STOPPING
         self._changed.clear()
         self._queue.put_nowait({"type": "lifespan.shutdown"})
-        if not await self._answered(timeout):
+        if not await self._replied(timeout):
             log.warning(
                 "Application shutdown took longer than %s; going on", counted(timeout, "second")
             )
@@ -125,7 +125,7 @@ class Lifespan:
             task.cancel()
             await asyncio.wait((task,), timeout=LEAVE_SECONDS)
 
-    async def _answered(self, timeout: float) -> bool:
+    async def _replied(self, timeout: float) -> bool:
         try:
             await asyncio.wait_for(self._changed.wait(), timeout)
         except asyncio.TimeoutError:

@@ -127,15 +127,15 @@ class Exchange:
         logged: the access log has received the end of the exchange.
         head_sent: time when the head of a response in several parts was sent, for the access log;
             None for other responses.
-        answered: the server has sent an error response instead of the application.
+        error_sent: the server has sent an error response instead of the application.
         body_unblocked: set at the end of the state BODY_BLOCKED.
-        received, received_at_look, received_at_end: octets of the request body: so far, at the
+        received, received_at_check, received_at_end: octets of the request body: so far, at the
             last check of the rate, and at the end of the response.
         disconnect: the event that ends the application's input.
         action: protocol and action in the access log.
         is_upgrade: the octets from the peer belong to another protocol.
         max_dropped_sends: messages that are dropped without an error after a disconnect.
-        max_informed_late: the same, after the application has received the disconnect event.
+        max_informed_sends: the same, after the application has received the disconnect event.
         ended_queue: the application's input, after the connection is lost.
     """
 
@@ -143,7 +143,7 @@ class Exchange:
     action = ("http", "complete")
     is_upgrade = False
     max_dropped_sends = 16
-    max_informed_late = 0
+    max_informed_sends = 0
     ended_queue: InputQueue | None = None
     status = 0
     content_length: int | None = None
@@ -153,14 +153,14 @@ class Exchange:
     request_complete = False
     expects_continue = False
     received = 0
-    received_at_look = 0
+    received_at_check = 0
     received_at_end = 0
     queue: InputQueue | None = None
     disconnect_sent = False
     peer_half_closed = False
     logged = False
     head_sent: float | None = None
-    answered = False
+    error_sent = False
     _parts_size = 0
     method = ""
     client: tuple[Any, ...] | None = None
@@ -470,9 +470,9 @@ class Exchange:
         if self.context.actions is not None:
             self.head_sent = self.context.clock()
 
-    def answered_with(self, error: PeerError) -> None:
+    def end_with_error(self, error: PeerError) -> None:
         """End the exchange with an error response of the server."""
-        self.answered = True
+        self.error_sent = True
         self.status = error.status
         self.body_octets_sent = 0 if self.head_only else len(error.text) + 1  # a line feed
         self.close()
@@ -492,11 +492,11 @@ class Exchange:
     @property
     def is_cut(self) -> bool:
         """True if the response was cut off after a part of it was sent."""
-        return self.state is CLOSED and bool(self.status) and not self.answered
+        return self.state is CLOSED and bool(self.status) and not self.error_sent
 
     def close(self) -> None:
         """Close the exchange before its response is complete."""
-        if self.state is HEAD_BUFFERED and not self.answered:
+        if self.state is HEAD_BUFFERED and not self.error_sent:
             self.status = 0  # nothing has been sent
         if self.state is not COMPLETE:
             self.state = CLOSED

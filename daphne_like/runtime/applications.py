@@ -55,7 +55,7 @@ class DisconnectGrace:
         """
         if exchange.disconnect_received:
             self.informed_sends += 1
-            if self.informed_sends > exchange.max_informed_late:
+            if self.informed_sends > exchange.max_informed_sends:
                 return False
         else:
             self.dropped_sends += 1

@@ -65,7 +65,7 @@ class WebCarrier(SendPacing):
         extensions = {} if tls is None else {"tls": Supported(tls)}
         self.addresses = dataclasses.replace(ends, scheme=scheme, extensions=extensions)
         self.exchange: Exchange | None = None
-        self._answered = False  # the response is complete, or the peer is gone
+        self._responded = False  # the response is complete, or the peer is gone
         self._gone = False  # twisted.web has finished the request
         self._ending = False  # the last octets were written; wait until the peer has read
         self._this_turn = 0  # octets written since this request last yielded to the event loop
@@ -89,7 +89,7 @@ class WebCarrier(SendPacing):
     def start(self) -> None:
         """Run the application."""
         exchange = self.exchange
-        if exchange is None or self._answered:  # ended while the application was starting
+        if exchange is None or self._responded:  # ended while the application was starting
             return
         exchange.scope["state"] = self.context.lifespan_state.copy()
         self.request.registerProducer(self, True)
@@ -235,7 +235,7 @@ class WebCarrier(SendPacing):
 
     def send_error(self, exchange: Exchange, error: PeerError) -> None:
         """See Carrier; the connection closes after it."""
-        exchange.answered_with(error)
+        exchange.end_with_error(error)
         exchange.keep_alive = False
         self._answer(error)
 
@@ -303,7 +303,7 @@ class WebCarrier(SendPacing):
         self.request.finish()
 
     def _over(self) -> None:
-        self._answered = True
+        self._responded = True
         self._ending = False
         self.clear_timeouts()
         self.context.disconnected(self)
@@ -320,7 +320,7 @@ class WebCarrier(SendPacing):
 
     def _leave(self) -> None:
         self.clear_timeouts()
-        if not self._answered:
+        if not self._responded:
             self._over()
             self._paused = False
             self._wake_drain_waiters()

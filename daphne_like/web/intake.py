@@ -103,7 +103,7 @@ class ArrivingBody(WebCarrier):
         if self._left is not None:
             self._left -= len(data)
         exchange = self.exchange
-        if exchange is None or self._answered:
+        if exchange is None or self._responded:
             self._discard(len(data))
             return
         exchange.expects_continue = False  # the peer did not wait for 100 (Continue)
@@ -127,7 +127,7 @@ class ArrivingBody(WebCarrier):
         self.clear_timeout(Timeout.REQUEST_BODY)
         self._resume_reading()
         exchange = self.exchange
-        if exchange is not None and not self._answered:
+        if exchange is not None and not self._responded:
             exchange.request_complete = True
             if exchange.queue is not None:
                 exchange.flush_body()
@@ -162,7 +162,7 @@ class ArrivingBody(WebCarrier):
             self.context.loop.call_soon(self._pause_again)
 
     def _pause_again(self) -> None:
-        if not self._reading and not self._answered:
+        if not self._reading and not self._responded:
             self.transport.pauseProducing()
 
     # The rate of the body.
@@ -170,17 +170,17 @@ class ArrivingBody(WebCarrier):
     def _wait_for_body(self) -> None:
         exchange = self.exchange
         if exchange is not None and not self._body.body_is_whole:
-            exchange.received_at_look = exchange.received
+            exchange.received_at_check = exchange.received
             self.set_timeout(Timeout.REQUEST_BODY, self.context.options.body_timeout)
 
     def _check_body_rate(self) -> None:
         exchange, options = self.exchange, self.context.options
         assert exchange is not None
         waits_for_us = self._paused or not self._reading or exchange.expects_continue
-        got = exchange.received - exchange.received_at_look
+        got = exchange.received - exchange.received_at_check
         if waits_for_us or got >= options.body_minimum_rate * options.body_timeout:
             self._wait_for_body()
-        elif self._answered:
+        elif self._responded:
             self._linger()
         else:
             self._refuse(exchange, PeerError(408, "The request body came too slowly."))

@@ -77,7 +77,7 @@ class Session(Exchange):
     }
     action = ("websocket", "rejected")
     max_dropped_sends = 1024  # a full channel layer may send so many before the consumer knows
-    max_informed_late = 16  # Channels calls `disconnect`, which may send, after the event
+    max_informed_sends = 16  # Channels calls `disconnect`, which may send, after the event
     request_complete = True
     is_upgrade = True
     protocol: Engine | None = None

@@ -135,7 +135,7 @@ class HTTP1Connection(RequestReader):
             return
         if self._pipelined and (receiving is not None or switching):
             self._pipelined.pop()
-        self._read_no_more(PEER_CLOSED)
+        self._stop_parsing(PEER_CLOSED)
         exchange.end_input(peer_half_closed=True)
 
     def writeConnectionLost(self) -> None:
@@ -150,7 +150,7 @@ class HTTP1Connection(RequestReader):
             successor.connectionLost(reason)
             return
         exchange, self._responding = self._responding, None
-        self._read_no_more(CLOSED)
+        self._stop_parsing(CLOSED)
         self.parser = None  # its callbacks are bound to this object
         self.clear_timeouts()
         self._pipelined = None
@@ -243,12 +243,12 @@ class HTTP1Connection(RequestReader):
         if self._read_state is not BUFFERING:
             self._resume_reading()
         elif len(self._pipelined or ()) <= MAX_PIPELINED // 2:
-            self._parse_kept()
+            self._parse_unparsed()
         following = self._responding
         if following is not None:
             self._start(following)
         elif self._error_response is not None:
-            self._write_refusal(self._error_response)
+            self._write_error_response(self._error_response)
         elif self._read_state is DISCARDING or self._read_state is PEER_CLOSED:
             self._finish()
         elif self._read_state is PARSING and self._receiving is None and not self._partial_head:
@@ -257,13 +257,13 @@ class HTTP1Connection(RequestReader):
         if self._receiving is not None or self._partial_head:
             self._wait_for_rest()
 
-    def _parse_kept(self) -> None:
+    def _parse_unparsed(self) -> None:
         kept, start = self._unparsed, self._unparsed_from
         self._unparsed, self._unparsed_from = b"", 0
         self._read_state = PARSING
         self._parse_in_pieces(kept, start)
         if self._read_state is PARSING and self._receiving is None and self.context.idle_grace_over:
-            self._read_no_more(DISCARDING)
+            self._stop_parsing(DISCARDING)
         if self._read_state is not BUFFERING:
             self._resume_reading()
 
@@ -275,37 +275,37 @@ class HTTP1Connection(RequestReader):
         receiving = self._receiving
         self.context.refused((receiving and receiving.client) or self.client, error)
         request_line = (self._partial_head or self.head).partition(b"\r\n")[0]
-        answer = error_response(
+        response = error_response(
             error,
             self.context.default_fields[0],
             head_only=request_line.startswith(b"HEAD "),
             http_10=request_line.endswith(b" HTTP/1.0"),
         )
-        self._read_no_more(DISCARDING)
+        self._stop_parsing(DISCARDING)
         self._resume_reading()  # further octets are discarded
         if receiving is None:
-            self._refuse_next(answer)
+            self._queue_error_response(response)
         elif receiving is self._responding:
             receiving.peer_gone()
             receiving.refuse(error)
         elif self._pipelined and receiving is self._pipelined[-1]:
             self._pipelined.pop()
-            self._refuse_next(answer)
+            self._queue_error_response(response)
         else:  # its response was sent before the error in its body
             self._linger()
 
-    def _refuse_next(self, answer: bytes) -> None:
-        self._error_response = answer
+    def _queue_error_response(self, response: bytes) -> None:
+        self._error_response = response
         if self._responding is None:
-            self._write_refusal(answer)
+            self._write_error_response(response)
 
-    def _write_refusal(self, answer: bytes) -> None:
-        self._write_now(answer)
+    def _write_error_response(self, response: bytes) -> None:
+        self._write_now(response)
         self._linger()
 
     # Closing.
 
-    def _read_no_more(self, now: ReadState) -> None:
+    def _stop_parsing(self, now: ReadState) -> None:
         """Discard an incomplete request, and clear the timeouts for its rest."""
         self._read_state = now
         self._idle = False
@@ -349,12 +349,12 @@ class HTTP1Connection(RequestReader):
     def _drop(self) -> None:
         """Discard all input, because all responses have been sent."""
         self.context.writes.flush()
-        self._read_no_more(LINGERING)
+        self._stop_parsing(LINGERING)
         self._pipelined = None
         self._error_response = None
         self.clear_timeout(Timeout.RESPONSE)
 
-    def _look_at_lingering(self) -> None:
+    def _check_lingering(self) -> None:
         still_busy = self._paused or self._drained > self._drained_at_check
         self._drained_at_check = self._drained
         if still_busy and self._timers.clock() < self._linger_until:
@@ -371,11 +371,11 @@ class HTTP1Connection(RequestReader):
         """Serve the requests that have been read, and read no more: the idle grace is over."""
         exchange = self._pipelined[-1] if self._pipelined else self._responding
         if self._read_state is BUFFERING:
-            return  # there are requests to parse; `_parse_kept` stops reading after them
+            return  # there are requests to parse; `_parse_unparsed` stops reading after them
         if exchange is not None:
             exchange.keep_alive = False
             if exchange.request_complete and self._read_state is PARSING:
-                self._read_no_more(DISCARDING)
+                self._stop_parsing(DISCARDING)
             if exchange is self._responding:
                 exchange.server_stops()
         elif self._read_state is PARSING and not self._partial_head:
@@ -439,13 +439,13 @@ class HTTP1Connection(RequestReader):
         elif timeout is Timeout.REQUEST_HEAD:
             self._refuse(PeerError(408, "The request head took too long."))
         elif timeout is Timeout.REQUEST_BODY:
-            self._look_at_body_rate()
+            self._check_body_rate()
         elif timeout is Timeout.RESPONSE:
             exchange = self._responding
             if exchange is not None:
                 exchange.response_timed_out()
         elif timeout is Timeout.LINGER:
-            self._look_at_lingering()
+            self._check_lingering()
         else:
             if timeout is Timeout.TLS_HANDSHAKE:
                 self.context.refused_handshake(self.client, "it took too long")

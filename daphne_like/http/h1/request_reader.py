@@ -628,16 +628,16 @@ class RequestReader(ResponseWriter):
     def _wait_for_body(self) -> None:
         receiving = self._receiving
         if receiving is not None:
-            receiving.received_at_look = receiving.received
+            receiving.received_at_check = receiving.received
             self.set_timeout(Timeout.REQUEST_BODY, self.context.options.body_timeout)
 
-    def _look_at_body_rate(self) -> None:
+    def _check_body_rate(self) -> None:
         receiving = self._receiving
         if receiving is None:
             return
         options = self.context.options
         waits_for_us = not self._reading or receiving.expects_continue
-        got = receiving.received - receiving.received_at_look
+        got = receiving.received - receiving.received_at_check
         if waits_for_us or got >= options.body_minimum_rate * options.body_timeout:
             self._wait_for_body()
         else:

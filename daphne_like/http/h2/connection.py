@@ -90,13 +90,13 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         "_goaway_sent",
         "_hard_limit",
         "_input_ended",
-        "_leaving",
         "_peer_closed",
         "_priorities",
         "_push_opted_in",
         "_pushes",
         "_received_since_ping",
         "_requests",
+        "_reset_exchanges",
         "_settings_sent",
         "_turn_due",
         "_turn_left",
@@ -111,7 +111,9 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         # Streams that have received octets of a body in this iteration of the event loop.
         self._with_new_data: dict[HTTP2Stream, None] = {}
         self._priorities: dict[int, Priority] = {}  # priorities that precede their requests
-        self._leaving: set[Exchange] = set()  # exchanges of reset streams that may still run
+        self._reset_exchanges: set[Exchange] = (
+            set()
+        )  # exchanges of reset streams that may still run
         self._pushes = True  # push is enabled until the peer's SETTINGS disable it
         self._push_opted_in = False  # the peer's SETTINGS have enabled push explicitly
         self._goaway_sent = False
@@ -194,7 +196,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         left = self._turn_left - READ_COST
         came = False
         if self._with_new_data:
-            left -= self._hand_on(left)
+            left -= self._deliver_bodies(left)
         try:
             # One frame at a time, so that h2 and the streams agree about the state at each frame.
             while left > 0 and not self._closing:
@@ -243,7 +245,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         if self._closing:
             return
         if self._with_new_data:
-            left -= self._hand_on(left)
+            left -= self._deliver_bodies(left)
         holds = left <= 0 and (frames.has_more or bool(self._with_new_data))
         self._held = [] if holds else None
         if holds:
@@ -253,10 +255,10 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
             self._wait_for_rest(waited and not came)
         self._turn_left = left
         if left < MAX_TURN_COST - LIGHT_COST:
-            self._ask_for_turn()
+            self._schedule_turn()
         self._flush_soon()
 
-    def _hand_on(self, left: int) -> int:
+    def _deliver_bodies(self, left: int) -> int:
         """Deliver received parts of bodies and tunnels; return the cost.
 
         Args:
@@ -268,27 +270,27 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
             stream = next(iter(touched))
             del touched[stream]
             if self.streams.get(stream.number) is stream:
-                cost += stream.body_read_on()
+                cost += stream.deliver_body()
         return cost
 
-    def _ask_for_turn(self) -> None:
+    def _schedule_turn(self) -> None:
         if not self._turn_due:
             self._turn_due = True
             # An empty context, so that no application's context is used.
-            self.context.loop.call_soon(self._next_turn, context=Context())
+            self.context.loop.call_soon(self._continue_reading, context=Context())
 
     def resume_reading(self) -> None:
         """Process the stored input; see SendScheduler."""
-        self._ask_for_turn()
+        self._schedule_turn()
 
-    def _next_turn(self) -> None:
+    def _continue_reading(self) -> None:
         """Continue with the stored input in a new iteration of the event loop."""
         self._turn_due = False
         # A field section is decoded as a whole; cost beyond the limit is charged to later
         # iterations.
         self._turn_left = min(self._turn_left, 0) + MAX_TURN_COST
         if self._turn_left <= 0:
-            self._ask_for_turn()
+            self._schedule_turn()
             return
         held = self._held
         # Process nothing while the peer does not read, so that responses do not pile up (S13).
@@ -402,7 +404,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         most = min(
             self.context.options.h2_max_streams, self._h2.remote_settings.max_concurrent_streams
         )
-        return len(self._promised) + len(self._leaving) < most
+        return len(self._promised) + len(self._reset_exchanges) < most
 
     def _serve_promised(self, stream: HTTP2Stream) -> None:
         if self.streams.get(stream.number) is stream:
@@ -418,7 +420,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         priority = self._priorities.pop(number, None) if self._priorities else None
         most = self.context.options.h2_max_streams  # a cheap check, which counts promises too
         if self._goaway_sent or (
-            len(self.streams) + len(self._leaving) >= most and not self._has_room()
+            len(self.streams) + len(self._reset_exchanges) >= most and not self._has_room()
         ):
             self._reset(number, ErrorCodes.REFUSED_STREAM)
             self.spend()
@@ -455,14 +457,16 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         start any number of applications by resetting streams (S14).
         """
         most = self.context.options.h2_max_streams + len(self._promised)
-        if len(self.streams) + len(self._leaving) < most:
+        if len(self.streams) + len(self._reset_exchanges) < most:
             return True
         self._forget_ended()
-        return len(self.streams) + len(self._leaving) < most
+        return len(self.streams) + len(self._reset_exchanges) < most
 
     def _forget_ended(self) -> None:
         instances = self.context.applications.running
-        self._leaving = {exchange for exchange in self._leaving if exchange in instances}
+        self._reset_exchanges = {
+            exchange for exchange in self._reset_exchanges if exchange in instances
+        }
 
     def _stream_of(
         self, number: int, request: Request, ended: bool, received: Fields | None
@@ -522,10 +526,10 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
                 return
         stream = self.streams.get(number)
         if stream is None:
-            answered = self._draining.get(number)
-            if answered is not None and not ends:
+            draining = self._draining.get(number)
+            if draining is not None and not ends:
                 try:
-                    answered.drop(len(data), size)
+                    draining.drop(len(data), size)
                 except MalformedError as error:
                     self._malformed(number, error)
             return
@@ -559,7 +563,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
             self.stream_is_over()
         stream = self.streams.get(number)
         if stream is not None:
-            self._leaving.add(stream.exchange)
+            self._reset_exchanges.add(stream.exchange)
             self._forget_stream(stream)
             stream.lost()
             self.stream_is_over()
@@ -651,12 +655,12 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
     def stream_is_over(self) -> None:
         if self.streams or self._closing:
             return
-        if self._leaving:
+        if self._reset_exchanges:
             self._forget_ended()
         most = self.context.options.max_requests_per_connection
         if self._goaway_sent:
             self._close_when_done()
-        elif most is not None and self._requests >= most and not self._reads_bodies_on():
+        elif most is not None and self._requests >= most and not self._is_discarding_bodies():
             # After the last response, because clients built on h2 (such as httpx) ignore
             # everything after a GOAWAY, and would lose the responses in progress.
             self._go_away(ErrorCodes.NO_ERROR)
@@ -678,9 +682,9 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
                 ErrorCodes.ENHANCE_YOUR_CALM if settings_received else ErrorCodes.SETTINGS_TIMEOUT
             )
         elif timeout is Timeout.PEER_SILENT:
-            self._ask_whether_it_is_there()
+            self._ping_if_silent()
         elif timeout is Timeout.PONG:
-            self._look_for_an_answer()
+            self._check_pong()
         elif timeout is Timeout.LINGER:
             if self._closing:
                 self._lose_connection()
@@ -691,7 +695,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
                 self.context.refused_handshake(self.client, "it took too long")
             self.transport.abortConnection()
 
-    def _ask_whether_it_is_there(self) -> None:
+    def _ping_if_silent(self) -> None:
         heard, self._received_since_ping = self._received_since_ping, False
         options = self.context.options
         if self.streams and not heard and not self._paused:
@@ -700,7 +704,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
             self.set_timeout(Timeout.PONG, options.ping_timeout)
         self.set_timeout(Timeout.PEER_SILENT, options.h2_ping_interval)
 
-    def _look_for_an_answer(self) -> None:
+    def _check_pong(self) -> None:
         """Abort the connection if nothing has arrived since the ping.
 
         A peer that does not read may be unable to respond; WRITE_STALL limits that time.
@@ -746,11 +750,11 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         if self._closing:
             return
         if self._settings_sent and not self._goaway_sent:
-            self._say_goodbye(code)
+            self._send_goaway(code)
         if not self.streams:
             self._close_when_done()
 
-    def _say_goodbye(self, code: ErrorCodes) -> None:
+    def _send_goaway(self, code: ErrorCodes) -> None:
         self._goaway_sent = True
         frame = GoAwayFrame(last_stream_id=self._h2.frames.highest, error_code=int(code))
         self._flush()
@@ -760,7 +764,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         """Close after a connection error, so that a peer that still sends can read GOAWAY."""
         if self._closing:
             return
-        self._say_goodbye(code)
+        self._send_goaway(code)
         self._closing = True
         self._lose_streams()
         self._linger()
@@ -792,7 +796,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         self._send_queue.clear()
         self._window_blocked.clear()
         self._with_new_data.clear()
-        self._leaving.clear()
+        self._reset_exchanges.clear()
         self._draining.clear()
         self._promised.clear()
         for stream in streams.values():
@@ -805,12 +809,12 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         """
         if self._held is not None:
             return  # the stored input is processed first
-        if not self._reads_bodies_on():
+        if not self._is_discarding_bodies():
             self._close()
         elif not self.has_timeout(Timeout.LINGER):
             self.set_timeout(Timeout.LINGER, MAX_BODY_LINGER_SECONDS)
 
-    def _reads_bodies_on(self) -> bool:
+    def _is_discarding_bodies(self) -> bool:
         """Tell whether the peer still sends a body after the complete response.
 
         A WebSocket's stream does not count, because nothing follows the closing handshake.

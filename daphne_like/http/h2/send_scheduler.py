@@ -149,7 +149,7 @@ class SendScheduler(SendPacing, Generic[StreamT]):
         """Return Date and Server, unless the application has set them itself."""
         return to_default_fields(self.context.default_fields[own_defaults])
 
-    def send_answer(self, stream: StreamT, block: bytes, body: bytes) -> bool:
+    def send_response(self, stream: StreamT, block: bytes, body: bytes) -> bool:
         """Queue a complete short response, if the windows and the transport have room.
 
         Args:
@@ -159,7 +159,7 @@ class SendScheduler(SendPacing, Generic[StreamT]):
         Returns:
             True if the response is queued and the stream is over; False if nothing was done.
         """
-        if self._paused or not self._h2.send_answer(stream.number, block, body):
+        if self._paused or not self._h2.send_response(stream.number, block, body):
             return False
         self._queued += len(body)
         if self.budget.left != BURST:

@@ -314,7 +314,7 @@ class StateMachine(H2Connection):
         if ends:
             self._end(stream, HALF_CLOSED_LOCAL, SENT_END)
 
-    def send_answer(self, number: int, block: bytes, body: bytes) -> bool:
+    def send_response(self, number: int, block: bytes, body: bytes) -> bool:
         """Send a complete short response to a complete request, if the peer's windows have room.
 
         Args:

@@ -84,7 +84,7 @@ class HTTP2Stream(Timeouts):
     _early: bytearray | None = None  # octets that arrived before the upgrade
     _arrived: bytes | bytearray = b""  # octets for the tunnel in this iteration of the loop
     _room: Future[None] | None = None
-    _kept: bytearray | None = None  # octets for which the application's queue has no room
+    _unqueued: bytearray | None = None  # octets for which the application's queue has no room
     _unread = 0  # octets received and not yet returned to the peer's window
     _padded = False  # a frame since the last read was padded
     _consumed = 0
@@ -94,7 +94,7 @@ class HTTP2Stream(Timeouts):
     _taken_at = 0.0  # time when the latest of them were sent
     _taken_by_all = 0  # octets sent on all streams up to the last rate check
     _dropped = 0  # octets discarded after the complete response
-    _dropped_at_look = 0
+    _dropped_at_check = 0
     _content_left: int | None = None  # octets of a declared length after the response
 
     def __init__(
@@ -166,11 +166,11 @@ class HTTP2Stream(Timeouts):
             self._padded = True
         if not data:
             return
-        if self._kept is not None:
-            self._kept += data
+        if self._unqueued is not None:
+            self._unqueued += data
         elif exchange.is_full:
             # One bytearray, because a window full of single octets would take many times its size.
-            self._kept = bytearray(data)
+            self._unqueued = bytearray(data)
         else:
             exchange.body_received(data)
 
@@ -205,7 +205,7 @@ class HTTP2Stream(Timeouts):
             self.connection.open_window(self._unread, self.number)
             self._unread = 0
 
-    def body_read_on(self) -> int:
+    def deliver_body(self) -> int:
         """Deliver the octets of one read to the application, and open the window.
 
         Returns:
@@ -218,7 +218,7 @@ class HTTP2Stream(Timeouts):
         if self._padded:
             # The application does not read padding, and there may be no other octets.
             self._padded = False
-            self._give_back()
+            self._open_window()
         return 0
 
     def body_complete(self) -> None:
@@ -231,7 +231,7 @@ class HTTP2Stream(Timeouts):
                 self.tunnel.ended()
             return
         self.clear_timeout(Timeout.REQUEST_BODY)
-        self._unkeep()
+        self._queue_rest()
         exchange.request_complete = True
         if exchange.queue is not None:
             exchange.flush_body()
@@ -243,21 +243,21 @@ class HTTP2Stream(Timeouts):
 
     def body_consumed(self) -> None:
         """See Carrier."""
-        if self._kept is not None:
-            self._unkeep()
+        if self._unqueued is not None:
+            self._queue_rest()
             self.exchange.flush_body()
-        self._give_back()
+        self._open_window()
 
-    def _unkeep(self) -> None:
-        kept, self._kept = self._kept, None
+    def _queue_rest(self) -> None:
+        kept, self._unqueued = self._unqueued, None
         if kept is not None:
             self.exchange.body_received(bytes(kept))
 
-    def _give_back(self) -> None:
+    def _open_window(self) -> None:
         """Open the window by the octets that the application has read; more if it keeps up."""
         exchange = self.exchange
         # For an application that does not read, at most one window is stored.
-        waiting = 0 if exchange.is_upgrade else exchange.unread + len(self._kept or b"")
+        waiting = 0 if exchange.is_upgrade else exchange.unread + len(self._unqueued or b"")
         size = self._unread - waiting
         done = self.half_closed or (exchange.state is COMPLETE and self.tunnel is None)
         if done or size < self.window // 2 or self.connection.streams.get(self.number) is not self:
@@ -272,13 +272,13 @@ class HTTP2Stream(Timeouts):
         self.connection.open_window(size, self.number)
 
     def _wait_for_body(self) -> None:
-        self.exchange.received_at_look = self.exchange.received
+        self.exchange.received_at_check = self.exchange.received
         self.set_timeout(Timeout.REQUEST_BODY, self.context.options.body_timeout)
 
-    def _look_at_body_rate(self) -> None:
+    def _check_body_rate(self) -> None:
         exchange = self.exchange
         options = self.context.options
-        got = exchange.received - exchange.received_at_look
+        got = exchange.received - exchange.received_at_check
         waits_for_us = (
             exchange.is_full
             or not self.connection.is_reading
@@ -316,7 +316,7 @@ class HTTP2Stream(Timeouts):
         if length is not None:
             block += encoded_section([(b"content-length", length)])
         exchange.body_octets_sent = size
-        if not more and self.half_closed and connection.send_answer(self, block, body):
+        if not more and self.half_closed and connection.send_response(self, block, body):
             exchange.complete()
             if self._due is not None:
                 self.clear_timeouts()
@@ -326,7 +326,7 @@ class HTTP2Stream(Timeouts):
             return None
         ends = not more and not body
         if ends:
-            self._let_rest_come()
+            self._open_window_for_rest()
         connection.send_head(self.number, block, ends)
         exchange.begin_body()
         if ends:
@@ -350,7 +350,7 @@ class HTTP2Stream(Timeouts):
         # If the response ends before the request, `take` sends the end when the stream is next.
         at_once = more or self.half_closed or not body
         if not body:
-            self._let_rest_come()
+            self._open_window_for_rest()
         # An empty frame with END_STREAM needs no window (RFC 9113, 6.9.1).
         if at_once and self.connection.send_data_at_once(
             self.number, body, not more, though_paused=not body
@@ -462,7 +462,7 @@ class HTTP2Stream(Timeouts):
 
     def write_trailers(self, exchange: Exchange, lines: list[bytes]) -> Awaitable[None] | None:
         """See Carrier; trailers are a second field section (RFC 9113, 8.1)."""
-        self._let_rest_come()
+        self._open_window_for_rest()
         if lines:
             self.connection.send_headers(self.number, to_fields(lines), True)
         else:
@@ -470,7 +470,7 @@ class HTTP2Stream(Timeouts):
         self._complete(exchange)
         return None
 
-    def _let_rest_come(self) -> None:
+    def _open_window_for_rest(self) -> None:
         """Open the window for the rest of a discarded request body, before the response ends.
 
         Some clients ignore all frames after END_STREAM: curl 7.88 keeps sending and reads neither
@@ -491,7 +491,7 @@ class HTTP2Stream(Timeouts):
         part = pending[:most]
         self.pending = pending[most:] if len(pending) > most else None
         if self.ends and self.pending is None:
-            self._let_rest_come()
+            self._open_window_for_rest()
         return part, self.ends and self.pending is None
 
     def part_sent(self, size: int) -> None:
@@ -523,7 +523,7 @@ class HTTP2Stream(Timeouts):
             Timeout.WRITE_STALL, max(self.context.options.write_timeout - self._blocked, MIN_WAIT)
         )
 
-    def _look_at_write_rate(self) -> None:
+    def _check_write_rate(self) -> None:
         """Reset the stream if the peer reads the response below the minimum rate.
 
         The rate is that of request bodies. A peer that has read much, and then nothing for
@@ -550,7 +550,7 @@ class HTTP2Stream(Timeouts):
 
     def send_error(self, exchange: Exchange, error: PeerError) -> None:
         """See Carrier."""
-        exchange.answered_with(error)
+        exchange.end_with_error(error)
         body = error.text.encode("ascii") + b"\n"
         fields = [
             (b":status", b"%d" % error.status),
@@ -611,13 +611,13 @@ class HTTP2Stream(Timeouts):
         if not arrived or tunnel is None:
             return 0
         if tunnel.data_received(bytes(arrived)):
-            self._give_back()
+            self._open_window()
             return len(arrived) >> 4
         return PAUSED_COST
 
-    def tunnel_read_on(self) -> None:
+    def tunnel_resumed(self) -> None:
         """Open the window: the protocol has read the received octets."""
-        self._give_back()
+        self._open_window()
 
     def send_pending(self, data: bytes) -> None:
         """Schedule octets of the tunnel for which there was no room."""
@@ -663,19 +663,19 @@ class HTTP2Stream(Timeouts):
     def timed_out(self, timeout: Timeout) -> None:
         log.debug("%% stream %d waited too long for %s", self.number, timeout.name)
         if timeout is Timeout.LINGER:
-            if self._dropped > self._dropped_at_look or not self.connection.is_reading:
-                self._dropped_at_look = self._dropped
+            if self._dropped > self._dropped_at_check or not self.connection.is_reading:
+                self._dropped_at_check = self._dropped
                 self.set_timeout(Timeout.LINGER, STOP_SECONDS)
             else:
                 self.connection.stop_sending(self.number)
             return
         exchange = self.exchange
         if timeout is Timeout.REQUEST_BODY:
-            self._look_at_body_rate()
+            self._check_body_rate()
         elif timeout is Timeout.RESPONSE:
             exchange.response_timed_out()
         else:  # WRITE
-            self._look_at_write_rate()
+            self._check_write_rate()
 
     def _complete(self, exchange: Exchange) -> None:
         exchange.complete()
@@ -692,6 +692,6 @@ class HTTP2Stream(Timeouts):
     def _forget(self) -> None:
         """Clear all timeouts and discard stored octets."""
         self.clear_timeouts()
-        self.pending = self._kept = self._early = None
+        self.pending = self._unqueued = self._early = None
         if self._room is not None and not self._room.done():
             self._room.set_result(None)

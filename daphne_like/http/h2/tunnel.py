@@ -41,7 +41,7 @@ class TunneledStream(Protocol):
     def tunnel_over(self, code: ErrorCodes) -> None:
         """End the stream, because the protocol has closed its connection."""
 
-    def tunnel_read_on(self) -> None:
+    def tunnel_resumed(self) -> None:
         """Go on reading, because the protocol takes octets again."""
 
 
@@ -191,7 +191,7 @@ class Tunnel:
         if self._has_ended and self._held is None and self.protocol is not None:
             self._has_ended = False
             self.protocol.readConnectionLost()
-        self.stream.tunnel_read_on()
+        self.stream.tunnel_resumed()
 
     def stopProducing(self) -> None:
         self.loseConnection()

@@ -244,7 +244,7 @@ class Asked:
         """Answer, in one step where there is one."""
         machine = self.machine
         if self.short:
-            return machine.send_answer(number, encoded_section(HEAD), body)
+            return machine.send_response(number, encoded_section(HEAD), body)
         H2Connection.send_headers(machine, number, HEAD, not body)
         if body:
             H2Connection.send_data(machine, number, body, True)
