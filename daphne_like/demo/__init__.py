@@ -1,7 +1,7 @@
-"""The embedded demo: a bare ASGI 3 application that shows in a browser what its server does.
+"""The embedded demo: a plain ASGI 3 application that shows the server's features in a browser.
 
-`daphne_like.demo:application` needs nothing but the standard library and runs on any ASGI server.
-This module only tells the scope types apart; which part of the demo it is for is in `routes`.
+`daphne_like.demo:application` needs only the standard library and runs on any ASGI server. This
+module only dispatches by scope type; `routes` dispatches by path.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ async def application(scope: Scope, receive: ASGIReceiveCallable, send: ASGISend
 
     Args:
         scope: the connection's scope (ASGI 3.0).
-        receive: yields the events of this connection.
-        send: takes the events of the answer.
+        receive: returns the next event of this connection.
+        send: sends one message of the response.
 
     Raises:
-        ValueError: a scope type that ASGI may grow later; the specification wants an exception.
-        OSError: the server says out of `send` that the peer is gone (ASGI H30, H31).
+        ValueError: an unknown scope type, for which the specification requires an exception.
+        OSError: raised by `send` because the peer is gone (ASGI H30, H31).
     """
     if scope["type"] == "http":
         await serve(scope, receive, send)

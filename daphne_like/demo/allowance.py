@@ -1,4 +1,4 @@
-"""How much a peer may do in a time: a token bucket on a clock that is a parameter."""
+"""A rate limit for a peer: a token bucket with an injected clock."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
 
 class Allowance:
-    """So many in a second on average, and as many at once by who has been quiet.
+    """A token bucket: an average rate, with bursts of one second's tokens after a pause.
 
     Args:
-        per_second: the rate, and the most that may be saved up.
-        clock: tells the time in seconds.
+        per_second: the rate, and the maximum number of saved tokens.
+        clock: returns seconds.
     """
 
     def __init__(self, per_second: float, clock: Callable[[], float]) -> None:
@@ -22,7 +22,7 @@ class Allowance:
         self._counted = clock()
 
     def take(self) -> bool:
-        """Take one, if there is one."""
+        """Take a token; return False if there is none."""
         now = self._clock()
         earned = (now - self._counted) * self._per_second
         self._saved = min(self._per_second, self._saved + earned)

@@ -1,6 +1,6 @@
-"""The head that every answer of the demo carries, and how an answer is sent, whole or in pieces.
+"""Sends the demo's responses, whole or in pieces, with their common headers.
 
-No route lives here.
+No route belongs here.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ TEXT = b"text/plain; charset=utf-8"
 JSON = b"application/json"
 
 CLOSED_POLICY = b"default-src 'none'; frame-ancestors 'none'"
-"""Content-Security-Policy of all but the page: should a browser render it, it may do nothing."""
+"""Content-Security-Policy of everything but the page: a document may load and run nothing."""
 
 COMMON_FIELDS = (
-    (b"cache-control", b"no-store"),  # each answer is about this very request
+    (b"cache-control", b"no-store"),  # each response depends on its request
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 
 UNBUFFERED = ((b"x-accel-buffering", b"no"),)
-"""nginx collects an answer before it passes it on, unless the answer asks it not to."""
+"""Asks nginx not to buffer the response before it passes it on."""
 
 
 async def start(
@@ -39,14 +39,15 @@ async def start(
     fields: Fields = (),
     policy: bytes = CLOSED_POLICY,
 ) -> None:
-    """Send the head of an answer.
+    """Send the head of a response.
 
     Args:
         send: the connection's `send`.
         status: status code.
         content_type: field value of Content-Type.
         fields: further field lines, names in lower case.
-        policy: field value of Content-Security-Policy; not in `fields`, as two lines both apply.
+        policy: field value of Content-Security-Policy. Do not put one into `fields`: of two
+            lines both apply.
     """
     head = [(b"content-type", content_type), (b"content-security-policy", policy)]
     await send(
@@ -60,7 +61,7 @@ async def start(
 
 
 async def proceed(send: ASGISendCallable, chunk: bytes, *, more: bool = True) -> None:
-    """Send one piece of the body; the answer ends with the piece that has no `more`."""
+    """Send one piece of the body; the piece without `more` ends the response."""
     await send({"type": "http.response.body", "body": chunk, "more_body": more})
 
 
@@ -74,7 +75,7 @@ async def answer(
     policy: bytes = CLOSED_POLICY,
     head_only: bool = False,
 ) -> None:
-    """Send a whole answer with its Content-Length.
+    """Send a whole response with its Content-Length.
 
     Args:
         send: the connection's `send`.
@@ -83,7 +84,7 @@ async def answer(
         content: the body.
         fields: further field lines, as for `start`.
         policy: field value of Content-Security-Policy, as for `start`.
-        head_only: the request was HEAD: only the length of the body is sent (RFC 9110, 9.3.2).
+        head_only: the request was HEAD: send the length of the body only (RFC 9110, 9.3.2).
     """
     length = (b"content-length", str(len(content)).encode("ascii"))
     await start(send, status, content_type, fields=[length, *fields], policy=policy)

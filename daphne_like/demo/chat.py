@@ -1,7 +1,7 @@
 """`/chat`: the WebSocket of one tab, from the handshake to the close.
 
-Who hears what is decided in `room`. Here is what a tab may send, and what it is answered when it
-sends anything else: an error message, never an exception.
+This module checks the messages of a tab and answers a wrong one with an error message, never with
+an exception. `room` decides which tabs receive a message.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
     from daphne_like.demo.room import Person
 
 MAX_CHARACTERS = 500
-"""Of one line of chat; the page's input has the same limit."""
+"""Maximum characters of one line of chat; the page's input has the same limit."""
 
 MAX_MESSAGE = 8192
-"""Characters of one message: MAX_CHARACTERS even if JSON writes each as a pair of \\u escapes."""
+"""Maximum characters of one message: enough for MAX_CHARACTERS with two \\u escapes each."""
 
 MAX_PING = 2**53
-"""From here on JavaScript does not tell a number from the next."""
+"""Limit for numbers of pings; from here on, JavaScript rounds whole numbers."""
 
 MESSAGES_PER_SECOND = 10
-"""From one tab, pings too; as many may come at once."""
+"""Maximum rate of messages from one tab, pings included; also the size of a burst."""
 
 
 def is_same_site(scope: WebSocketScope) -> bool:
-    """Whether the page that opens the WebSocket came from this host (RFC 6455, 10.2).
+    """Tell whether the page that opens the WebSocket came from this host (RFC 6455, 10.2).
 
-    Browsers let any page open a WebSocket to any host, this machine included, and read what comes.
-    Ports are not compared, as proxies commonly leave them out of Host. What is no browser sends no
-    Origin, and needs no protection from other pages.
+    Browsers let any page open a WebSocket to any host, this machine included, and read its
+    messages. Ports are not compared, because proxies commonly remove them from Host. Clients other
+    than browsers send no Origin and need no protection from other pages.
     """
     fields = dict(scope["headers"])
     if b"origin" not in fields:
@@ -51,13 +51,13 @@ def is_same_site(scope: WebSocketScope) -> bool:
 
 
 def parse(text: str | None) -> dict[str, object]:
-    """The message a tab sent.
+    """Parse a message of a tab.
 
     Args:
         text: the message's text; None if it was binary.
 
     Raises:
-        ValueError: its text is the sentence that the tab is owed.
+        ValueError: the message is wrong; the error's text is a sentence for the tab.
     """
     if text is None:
         raise ValueError("Messages are text, not binary.")
@@ -73,7 +73,7 @@ def parse(text: str | None) -> dict[str, object]:
 
 
 def obey(message: dict[str, object], person: Person, room: Room) -> None:
-    """Do what one message asks for: `say` a text to all, or send a `ping` back.
+    """Execute one message: `say` a text to all, or answer a `ping`.
 
     Raises:
         ValueError: as for `parse`.
@@ -98,7 +98,7 @@ def obey(message: dict[str, object], person: Person, room: Room) -> None:
 
 
 class Chat:
-    """The endpoint of all tabs of one room. It needs no lifespan."""
+    """The endpoint for all tabs of one room; needs no lifespan."""
 
     def __init__(self) -> None:
         self._room = Room()
@@ -106,10 +106,10 @@ class Chat:
     async def __call__(
         self, scope: WebSocketScope, receive: ASGIReceiveCallable, send: ASGISendCallable
     ) -> None:
-        """Let one tab in, unless it must not or there is no room, until it leaves.
+        """Serve one tab until it leaves; refuse it for a foreign origin or a full room.
 
         Raises:
-            OSError: the server says out of `send` that the peer is gone (ASGI W40).
+            OSError: raised by `send` because the peer is gone (ASGI W40).
         """
         await receive()  # websocket.connect
         refusal = self._refusal(scope)
@@ -119,7 +119,7 @@ class Chat:
             return
         person = self._room.enter()
         try:
-            # A place is taken before the handshake ends, so that no more are let in than there are.
+            # The place is taken before the handshake ends, so that the room cannot overfill.
             await send({"type": "websocket.accept", "subprotocol": None, "headers": []})
             await run_until_one_ends(self._listen(person, receive), person.outbox.empty_into(send))
         finally:
@@ -133,7 +133,7 @@ class Chat:
         return None
 
     async def _listen(self, person: Person, receive: ASGIReceiveCallable) -> None:
-        """Obey one message after another until the tab leaves."""
+        """Execute messages one after the other until the tab leaves."""
         allowance = Allowance(MESSAGES_PER_SECOND, asyncio.get_running_loop().time)
         while True:
             event = await receive()

@@ -1,6 +1,6 @@
-"""Notices that the peer is gone while the demo streams or waits.
+"""Detects that the peer is gone while the demo streams or waits.
 
-What to do about it is the caller's business.
+The reaction is up to the caller.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class Departure:
-    """An asynchronous context in which `receive` is watched for http.disconnect.
+    """An asynchronous context manager that watches `receive` for http.disconnect.
 
-    The watch is one task. It ends with the context, whichever way that is left, so nothing is
-    leaked. A request body that arrives meanwhile is read and dropped.
+    One task watches. It ends with the context in every case, so it is never leaked. A request body
+    that arrives meanwhile is read and dropped.
 
     Args:
-        receive: the connection's `receive`; nobody else may call it inside the context.
+        receive: the connection's `receive`; no other code may call it inside the context.
     """
 
     def __init__(self, receive: ASGIReceiveCallable) -> None:
@@ -38,10 +38,10 @@ class Departure:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End the watch, and wait until it has ended.
+        """End the watch and wait for its end.
 
         Raises:
-            Exception: what `receive` raised, unless the context is left by another exception.
+            Exception: the exception of `receive`, unless another exception leaves the context.
         """
         self._watch.cancel()
         await asyncio.wait({self._watch})
@@ -49,13 +49,13 @@ class Departure:
             self._watch.result()
 
     async def within(self, seconds: float) -> bool:
-        """Wait, and tell whether the peer left.
+        """Wait, and return whether the peer left.
 
         Args:
-            seconds: how long to wait at most; zero or less only looks.
+            seconds: maximum wait; zero or less only checks.
 
         Returns:
-            True as soon as the peer has left, False once the time is over.
+            True as soon as the peer has left, False when the time is over.
         """
         await asyncio.wait({self._watch}, timeout=max(seconds, 0.0))
         return self._watch.done()

@@ -1,4 +1,4 @@
-"""`GET /events`: server-sent events, one a second, that go on where a returning peer left off."""
+"""`GET /events`: server-sent events, one per second, resumed where a returning peer stopped."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
     from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 
 INTERVAL_SECONDS = 1.0
-"""From one event to the next."""
+"""Time from one event to the next."""
 
 EVENTS_PER_ANSWER = 12
-"""Then the answer ends, and the browser comes back by itself with Last-Event-ID.
+"""After these the response ends, and the browser reconnects by itself with Last-Event-ID.
 
-This shows the part of the protocol that one would otherwise never see, and keeps many tabs from
-holding all six connections of a browser for good.
+This shows the reconnection of the protocol, which would otherwise stay invisible, and prevents many
+tabs from occupying all six connections of a browser permanently.
 """
 
 RETRY_MS = 1000
-"""How long the browser is asked to wait before it comes back: the same as between two events."""
+"""Reconnection delay for the browser, the same as between two events."""
 
 MAX_ID_DIGITS = 15
-"""An event's number stays below 2**53, so that JavaScript can count on from it."""
+"""Keeps an event's number below 2**53, so that JavaScript can count from it exactly."""
 
 
 def last_event_id(scope: HTTPScope) -> int:
-    """The number of the last event that the peer has seen; 0 if it has seen none.
+    """Return the number of the last event that the peer has received; 0 if there is none.
 
-    A browser tells it in Last-Event-ID when it comes back by itself; the page in the query when its
-    reader presses "Resume", since no page may set that field of an EventSource. What is not a plain
-    number is as if not sent.
+    A browser sends it in Last-Event-ID when it reconnects by itself. The page sends it in the query
+    when its user presses "Resume", because a page cannot set that field of an EventSource. Values
+    that are not plain numbers are ignored.
     """
     told = [value for name, value in scope["headers"] if name.lower() == b"last-event-id"]
     query = scope.get("query_string", b"")
@@ -45,11 +45,11 @@ def last_event_id(scope: HTTPScope) -> int:
 
 
 def format_event(number: int, late_ms: float) -> bytes:
-    """One event in the text/event-stream format (HTML Standard, 9.2).
+    """Return one event in the text/event-stream format (HTML Standard, 9.2).
 
     Args:
-        number: its id.
-        late_ms: milliseconds between its due time and the event loop's coming round to it.
+        number: the event's id.
+        late_ms: milliseconds by which the event loop was late for it.
     """
     content = json.dumps({"n": number, "late_ms": round(late_ms, 2)})
     return f"id: {number}\ndata: {content}\n\n".encode("ascii")
@@ -67,7 +67,7 @@ async def send_events(
         began = clock()
         for index in range(EVENTS_PER_ANSWER):
             pause = max(0.0, began + index * INTERVAL_SECONDS - clock())
-            asked = time.perf_counter()  # uvloop's clock knows whole milliseconds only
+            asked = time.perf_counter()  # uvloop's clock counts whole milliseconds
             if await departure.within(pause):
                 return
             late_ms = max(0.0, time.perf_counter() - asked - pause) * 1000

@@ -1,4 +1,4 @@
-"""The demo's lifespan: nothing to prepare, nothing to put away, and it says so when asked."""
+"""The demo's lifespan: it acknowledges each event, because there is nothing to prepare."""
 
 from __future__ import annotations
 

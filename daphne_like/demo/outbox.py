@@ -1,6 +1,6 @@
-"""The bounded queue between the chat and one tab, so that a tab that does not read hurts no other.
+"""The bounded queue between the chat and one tab; a tab that does not read affects no other tab.
 
-What is in the lines is not known here.
+This module does not interpret the lines.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from asgiref.typing import ASGISendCallable
 
 MAX_LINES = 64
-"""What one tab may be behind: more than a screen of chat, and a few seconds of a lively one."""
+"""Maximum queued lines of one tab: more than a screen, and a few seconds of a lively chat."""
 
 
 class Outbox:
-    """Lines on their way to one tab; putting one in never waits.
+    """Lines queued for one tab; adding a line never waits.
 
-    When the tab is MAX_LINES behind, the oldest line goes, and the tab is told how many went.
-    Closing instead, with 1013, would only make the tab come back and be greeted, and a tab that
-    merely slept for a while loses its place. One that never reads again is ended by the server,
-    whose deadline for writing it is.
+    When MAX_LINES are queued, the oldest line is dropped, and the tab learns how many are missing.
+    Closing the connection with 1013 instead would only make the tab reconnect, and a tab that was
+    asleep for a while would lose its place. If a tab never reads again, the server's write timeout
+    ends its connection.
 
     Args:
-        describe_loss: writes the line that stands where so many lines are missing.
+        describe_loss: returns the line that replaces a number of dropped lines.
     """
 
     def __init__(self, describe_loss: Callable[[int], str]) -> None:
@@ -37,7 +37,7 @@ class Outbox:
         self._filled = asyncio.Event()
 
     def put(self, line: str) -> None:
-        """Add a line; it goes out when `empty_into` comes to it."""
+        """Add a line, which `empty_into` sends later."""
         if len(self._lines) == MAX_LINES:
             self._lines.popleft()
             self._lost += 1
@@ -45,10 +45,12 @@ class Outbox:
         self._filled.set()
 
     async def empty_into(self, send: ASGISendCallable) -> None:
-        """Send lines as they come, each when the server has taken the one before; never returns.
+        """Send lines as they come, each after the server has accepted the previous one.
+
+        It never returns.
 
         Raises:
-            OSError: the server says out of `send` that the peer is gone.
+            OSError: raised by `send` because the peer is gone.
         """
         while True:
             await self._filled.wait()

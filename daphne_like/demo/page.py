@@ -1,4 +1,4 @@
-"""`GET /`: the page, and the Content-Security-Policy that lets in exactly what is written in it."""
+"""`GET /`: the page, and a Content-Security-Policy that allows only the page's own elements."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ ISOLATION = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-embedder-policy", b"require-corp"),
 )
-"""The page times round trips; without these, browsers round its clock to up to a millisecond."""
+"""The page times round trips; without these headers browsers round its clock to a millisecond."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """The page's octets, and the policy that belongs to them."""
+    """The page's octets and its policy."""
 
     content: bytes
     policy: bytes
 
 
 def hash_sources(text: str, tag: str) -> str:
-    """The hash sources (CSP Level 3) of every inline element of that tag, separated by spaces."""
+    """Return the hash sources (CSP Level 3) of all inline elements of a tag, space-separated."""
     bodies = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
     digests = (hashlib.sha256(body.encode()).digest() for body in bodies)
     return " ".join(f"'sha256-{base64.b64encode(digest).decode('ascii')}'" for digest in digests)
 
 
 def write_policy(text: str) -> str:
-    """The page's policy: its own script and style, its own origin to talk to, and nothing else.
+    """Return the page's policy: its own script and style, connections to its own origin only.
 
-    'self' in connect-src stands for WebSockets of the same origin too (CSP Level 3). Trusted types
-    are required and none are made: the browser stops a script that writes markup from data.
+    'self' in connect-src includes WebSockets of the same origin (CSP Level 3). Trusted types are
+    required and no policy creates them, so the browser stops a script that turns data into markup.
     """
     return "; ".join(
         [
@@ -61,14 +61,14 @@ def write_policy(text: str) -> str:
 
 @functools.cache
 def load_page() -> Page:
-    """Read the page, once in a process."""
-    # read_text makes every line end a line feed, as the browser does before it hashes.
+    """Read the page, once per process."""
+    # read_text turns every line end into a line feed, as the browser does before it hashes.
     text = importlib.resources.files("daphne_like.demo").joinpath("page.html").read_text("utf-8")
     return Page(content=text.encode(), policy=write_policy(text).encode("ascii"))
 
 
 async def show_page(scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-    """Answer with the page."""
+    """Send the page."""
     page = load_page()
     await answer(
         send,

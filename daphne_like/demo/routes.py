@@ -1,6 +1,7 @@
-"""Which path and method belongs to which part of the demo.
+"""Dispatches paths and methods to the parts of the demo.
 
-Two tables, for HTTP and for WebSocket; no answers of its own but 404, 405 and their like.
+There are two tables, for HTTP and for WebSocket. The only responses of this module are errors such
+as 404 and 405.
 """
 
 from __future__ import annotations
@@ -46,11 +47,11 @@ NOTHING_HERE: WebSocketCloseEvent = {
     "code": 4404,
     "reason": "there is nothing at this path",
 }
-"""Before an accept it is answered with 403, and the code goes no further than the server's log."""
+"""Before the accept, the server answers it with 403; the code appears only in the server's log."""
 
 
 def local_path(scope: HTTPScope | WebSocketScope) -> str:
-    """The path below `root_path`, which servers include in `path` or not (ASGI H08)."""
+    """Return the path below `root_path`; not all servers include `root_path` in it (ASGI H08)."""
     path, root_path = scope["path"], scope.get("root_path", "").rstrip("/")
     if root_path and path.startswith(root_path + "/"):
         return path[len(root_path) :]

@@ -1,4 +1,4 @@
-"""`GET /scope`: the request as the server handed it to the application, as JSON."""
+"""`GET /scope`: the scope of the request, as JSON."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def describe(scope: HTTPScope) -> dict[str, object]:
-    """Turn a scope into what JSON can carry.
+    """Convert a scope to values that JSON supports.
 
-    Octets become text by ISO 8859-1, octet for character, so nothing the peer sends can fail to
-    decode. Keys that a server left out come back with the specification's default. `state` is not
-    shown, as it belongs to the application; of `extensions` only the names are.
+    Bytes are decoded as ISO 8859-1, one byte per character, so data from the peer never fails to
+    decode. Missing keys get the specification's default. `state` is left out, because it belongs to
+    the application; of `extensions` only the names are shown.
     """
     raw_path = scope.get("raw_path")
     return {
@@ -38,7 +38,7 @@ def describe(scope: HTTPScope) -> dict[str, object]:
 async def show_scope(
     scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
 ) -> None:
-    """Answer with the scope of this very request."""
-    # ASCII only, so that a lone surrogate in a path cannot stop the answer from being encoded.
+    """Send the scope of this request."""
+    # ASCII only, so that a lone surrogate in a path cannot prevent encoding.
     content = json.dumps(describe(scope), ensure_ascii=True).encode("ascii")
     await answer(send, 200, JSON, content, head_only=scope["method"] == "HEAD")

@@ -1,4 +1,4 @@
-"""Reading and writing at the same time: two coroutines of which neither outlives the other."""
+"""Runs coroutines concurrently and ends all of them when one ends, for reading and writing."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 
 async def run_until_one_ends(*coroutines: Coroutine[Any, Any, None]) -> None:
-    """Run all, end the others when one has ended, and return when all have.
+    """Run all coroutines; when one ends, cancel the others and return when all have ended.
 
-    The same holds when the caller is cancelled meanwhile: no task is left behind.
+    If the caller is cancelled, all are cancelled too, so no task is leaked.
 
     Raises:
-        Exception: what the one that ended first raised.
+        Exception: the exception of the coroutine that ended first.
     """
     tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     try:

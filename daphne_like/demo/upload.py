@@ -1,4 +1,4 @@
-"""`POST /upload`: a request body counted and hashed as it comes; nothing of it is kept."""
+"""`POST /upload`: counts and hashes a request body as it arrives, without storing it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ if TYPE_CHECKING:
     from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 
 MAX_SAMPLES = 64
-"""Points of the curve in the answer: what a chart of a phone's width can show."""
+"""Maximum points of the curve in the response: as many as a chart on a phone can show."""
 
 
 class Tally:
-    """What is remembered of a body: size, chunks, SHA-256 and a curve; never its octets."""
+    """Statistics of a body: size, chunks, SHA-256 and a curve; never its content."""
 
     def __init__(self) -> None:
-        """Nothing has come yet."""
         self._digest = hashlib.sha256()
         self._octets = self._chunks = self._largest = 0
         self._samples: list[tuple[float, int]] = []
@@ -30,8 +29,8 @@ class Tally:
         """Count one chunk.
 
         Args:
-            chunk: its octets.
-            elapsed_ms: when it came, in milliseconds since the first.
+            chunk: the chunk's octets.
+            elapsed_ms: its arrival, in milliseconds since the first chunk.
         """
         self._digest.update(chunk)
         self._octets += len(chunk)
@@ -40,12 +39,12 @@ class Tally:
         if self._chunks % self._stride == 0:
             self._samples.append((round(elapsed_ms, 2), self._octets))
         if len(self._samples) > MAX_SAMPLES:
-            # Every second point goes, and from now on half as many come: bounded for any body.
+            # Drop every second point and record half as many from now on: bounded for any body.
             self._samples = self._samples[1::2]
             self._stride *= 2
 
     def describe(self) -> dict[str, object]:
-        """The tally as JSON can carry it; `samples` are pairs of milliseconds and octets so far."""
+        """Return the statistics for JSON; `samples` are pairs of milliseconds and octets so far."""
         return {
             "bytes": self._octets,
             "chunks": self._chunks,
@@ -58,8 +57,8 @@ class Tally:
 async def take_upload(
     scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
 ) -> None:
-    """Read the body and answer with its tally; a body that breaks off is owed no answer."""
-    clock = time.perf_counter  # the loop's own knows whole milliseconds only under uvloop
+    """Read the body and send its statistics; an incomplete body gets no response."""
+    clock = time.perf_counter  # under uvloop, the event loop's clock counts whole milliseconds
     tally = Tally()
     began: float | None = None
     more = True

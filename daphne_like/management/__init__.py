@@ -1,1 +1,1 @@
-"""Django finds the commands below."""
+"""The package in which Django looks for management commands."""

@@ -1,4 +1,4 @@
-"""The two processes of Django's autoreloader: the one that starts the other, and its end."""
+"""The two processes of Django's autoreloader: starting and ending the serving process."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from django.utils import autoreload
 
 RELOAD_STATUS = 3  # django.utils.autoreload.trigger_reload
 TERMINAL_SECONDS = 0.3
-"""A terminal sends Ctrl-C to both processes; after this the other one has had it too."""
+"""A terminal sends Ctrl-C to both processes; by this time the child has received it too."""
 THREAD_SECONDS = 1.0
-"""For views in threads to return, once the server has stopped."""
+"""Maximum wait for views in threads after the server has stopped."""
 
 
 def is_child() -> bool:
-    """Whether this is the process that serves, and not the one that starts it again."""
+    """Tell whether this is the serving process, not the one that restarts it."""
     return os.environ.get(autoreload.DJANGO_AUTORELOAD_ENV) == "true"
 
 
 def watch_over(options_with_value: Sequence[str]) -> int:
-    """Start the serving process, again after each change, until it ends for another reason.
+    """Start the serving process, and restart it after each change, until it ends otherwise.
 
     Django's own loop (restart_with_reloader) kills the process at once on SIGTERM, and a quarter
-    of a second after Ctrl-C: no request would be finished, and no lifespan ended.
+    of a second after Ctrl-C, so no request would be finished and no lifespan ended.
 
     Args:
-        options_with_value: spellings of ours that Django's runserver does not know.
+        options_with_value: option spellings that Django's runserver does not know.
     Returns:
-        The exit status of the last one.
+        The exit status of the last process.
     """
     arguments = joined(autoreload.get_child_arguments(), options_with_value)
     environment = {**os.environ, autoreload.DJANGO_AUTORELOAD_ENV: "true"}
     while True:
-        child = subprocess.Popen(arguments, env=environment, close_fds=False)  # noqa: S603 # ourselves
+        child = subprocess.Popen(arguments, env=environment, close_fds=False)  # noqa: S603 # this command again
         before = _pass_on_signals(child)
         try:
             status = child.wait()
@@ -51,10 +51,10 @@ def watch_over(options_with_value: Sequence[str]) -> int:
 
 
 def joined(arguments: Sequence[Any], options_with_value: Sequence[str]) -> list[str]:
-    """A command line with `--option=value` for each `--option value` of ours.
+    """Return a command line with `--option=value` instead of `--option value` for these options.
 
-    When the project does not load, Django falls back on its own runserver and drops the options
-    that this one does not know, one word at a time: a value on its own would be an address.
+    When the project does not load, Django falls back on its own runserver and drops unknown
+    options word by word. A separate value would remain and be taken for an address.
     """
     together: list[str] = []
     for argument in map(str, arguments):
@@ -67,7 +67,11 @@ def joined(arguments: Sequence[Any], options_with_value: Sequence[str]) -> list[
 
 
 def _pass_on_signals(child: subprocess.Popen[bytes]) -> dict[int, Any]:
-    """The first SIGINT or SIGTERM ends the child, the second kills it."""
+    """Terminate the child on the first SIGINT or SIGTERM, and kill it on the second.
+
+    Returns:
+        The earlier handlers by signal number.
+    """
     taken: list[int] = []
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
@@ -85,7 +89,7 @@ def _pass_on_signals(child: subprocess.Popen[bytes]) -> dict[int, Any]:
 
 
 def remember(error: BaseException) -> None:
-    """Have the autoreloader watch the file in which an import failed.
+    """Make the autoreloader watch the file in which an import failed.
 
     A module whose import fails is not in sys.modules, where the autoreloader looks for files.
     """
@@ -95,19 +99,19 @@ def remember(error: BaseException) -> None:
 
     try:
         autoreload.check_errors(again)()
-    except Exception:  # noqa: BLE001 # the same one again, which is reported elsewhere
+    except Exception:  # noqa: BLE001 # the same error, which is reported elsewhere
         return
 
 
 def leave_threads(status: Any, tell: Callable[[str], Any]) -> None:
     """Let this process end although a view blocks a thread of the pool.
 
-    Python waits for the pool's threads when it ends; Django's own server, whose threads are
-    daemons, does not.
+    Python waits for the pool's threads before it exits. Django's own server need not wait, because
+    its threads are daemons.
 
     Args:
-        status: that the process is about to end with.
-        tell: is given a sentence when it comes to that.
+        status: exit status with which the process is about to end.
+        tell: called with a sentence if the process ends in this way.
     """
 
     def end() -> None:

@@ -1,4 +1,4 @@
-"""Requests and WebSockets as runserver's lines."""
+"""Formats requests and WebSockets as log lines of runserver."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from daphne_like.observe.escaping import escaped
 log = logging.getLogger("django.channels.server")
 
 SLOW_SECONDS = 1.0
-"""A response that takes longer until it begins is marked."""
+"""A response that begins later than this is marked as slow."""
 
 WEBSOCKET = {
     "connecting": ("HANDSHAKING", "WARNING"),
@@ -18,24 +18,24 @@ WEBSOCKET = {
     "disconnected": ("DISCONNECT", "WARNING"),
     "rejected": ("REJECT", "HTTP_NOT_FOUND"),
 }
-"""What happened -> the word for it, the name of its style."""
+"""Action -> (word in the line, name of the style)."""
 
 STATUS_STYLES = {304: "HTTP_NOT_MODIFIED", 404: "HTTP_NOT_FOUND"}
 CLASS_STYLES = {1: "HTTP_INFO", 2: "HTTP_SUCCESS", 3: "HTTP_REDIRECT", 4: "HTTP_BAD_REQUEST"}
 
 
 class RequestLines:
-    """An action logger (`server.log_action`) for the eyes of a developer.
+    """An action logger (`server.log_action`) for developers.
 
     Args:
-        style: Django's colours, or its plain text.
+        style: Django's colour style or its plain style.
     """
 
     def __init__(self, style: Any) -> None:
         self._style = style
 
     def __call__(self, protocol: str, action: str, details: dict[str, Any]) -> None:
-        """Log something that happened, as AccessLog gets it."""
+        """Log one action (arguments as for AccessLog)."""
         if protocol == "http":
             log.info("%s", self._http(details))
         elif action in WEBSOCKET:
@@ -50,7 +50,7 @@ class RequestLines:
         )
         if details.get("cut"):
             line = f"{line} {self._style.WARNING('cut')}"
-        # A response in parts may take as long as it likes: a stream of events, a large file.
+        # A streamed response may take any time: an event stream, a large file.
         waited = details.get("time_to_head", seconds)
         return f"{line} {self._style.WARNING('slow')}" if waited > SLOW_SECONDS else line
 
@@ -61,12 +61,12 @@ class RequestLines:
         return self._coloured(style, f"WebSocket {word} {where} [{details['client']}]")
 
     def _coloured(self, style: str, line: str) -> str:
-        # Before the colours: what a peer has sent never gives any (S06).
+        # Escape before adding colours, so that a peer's data cannot contain any (S06).
         return str(getattr(self._style, style)(escaped(line)))
 
 
 def _status_style(status: Any) -> str:
-    if status is None:  # its client left before it was answered
+    if status is None:  # the client left before the response
         return "HTTP_SUCCESS"
     if not isinstance(status, int):
         return "HTTP_SERVER_ERROR"

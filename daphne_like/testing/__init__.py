@@ -1,7 +1,7 @@
-"""Real servers for tests: `daphne.testing`'s names, our own test case, and Daphne's stand-in.
+"""Real servers for tests: the names of `daphne.testing`, a test case for Django, a substitute.
 
-Importing this package installs no reactor and imports neither Twisted nor Django: each name is
-imported when it is asked for.
+Importing this package installs no reactor and imports neither Twisted nor Django, because each name
+is imported on first use.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WHERE = {
     "RunningServer": "running",
     "TestApplication": "application",
 }
-"""Public name -> the module of this package that has it."""
+"""Public name -> the module of this package that defines it."""
 
 __all__ = [  # noqa: PLE0604, RUF100 # names that __getattr__ finds
     "ASGILiveServerTestCase",

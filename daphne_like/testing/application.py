@@ -1,4 +1,4 @@
-"""`TestApplication`: notes what it receives and sends what it is told to."""
+"""`TestApplication`: records received events and sends prepared messages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Message = dict[str, Any]
 
 
 class Received(NamedTuple):
-    """What the latest instance of an application has received, and how it failed if it did."""
+    """Scope and events of the latest application instance, and its exception, if any."""
 
     scope: dict[str, Any]
     messages: list[Message]
@@ -23,48 +23,48 @@ class Received(NamedTuple):
 
 
 class Slot:
-    """A value that one process puts down and another one picks up.
+    """A value that one process writes and another one reads.
 
     Args:
-        path: of a file for it.
+        path: path of the file for the value.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def put(self, value: object) -> None:
-        """Put a value in the place of the one that is there; never half of it is to be seen."""
+        """Replace the value atomically."""
         self._path.parent.mkdir(mode=0o700, exist_ok=True)
         new = self._path.with_name(uuid4().hex)
         new.write_bytes(pickle.dumps(value))
         os.replace(new, self._path)
 
     def get(self) -> Any:
-        """The value.
+        """Return the value.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: there is no value.
         """
-        return pickle.loads(self._path.read_bytes())  # noqa: S301 # our own, in our own folder
+        return pickle.loads(self._path.read_bytes())  # noqa: S301 # written by `put`
 
     def clear(self) -> None:
-        """Take it away, if there is one."""
+        """Remove the value, if there is one."""
         self._path.unlink(missing_ok=True)
 
 
 class TestApplication:
-    """An ASGI application that a test in another process looks into.
+    """An ASGI application that a test in another process controls and inspects.
 
-    Each has a folder of its own, so two never read each other's results.
+    Each has its own folder, so that two applications never read each other's results.
 
     Args:
-        lock: shared by the two processes, held for reading and for writing.
+        lock: lock shared by the two processes, held for reading and for writing.
 
     Attributes:
-        folder: where it keeps both; for this user only.
+        folder: folder for messages and results; only this user can access it.
     """
 
-    __test__ = False  # not a class of tests, whatever it is called
+    __test__ = False  # not a test class, despite its name
 
     def __init__(self, lock: AbstractContextManager[Any]) -> None:
         self.lock = lock
@@ -88,22 +88,22 @@ class TestApplication:
                 self.save_exception(error, scope, messages)
 
     def _note(self, scope: dict[str, Any], messages: list[Message], over: bool) -> list[Message]:
-        """Show the test what has come; what it wants to have sent now."""
+        """Save the events for the test; return the messages that it wants to send now."""
         with self.lock:
-            if scope is self._latest:  # not one whose end comes after the next one began
+            if scope is self._latest:  # an older instance may end after the next one has begun
                 self.save_result(scope, messages)
-            if over:  # what a test tells after an answer is for the next instance
+            if over:  # messages prepared from now on are for the next instance
                 return []
             answers = self.load_setup()
             self.delete_setup()
             return answers
 
     def save_setup(self, response_messages: list[Message]) -> None:
-        """Keep what is to be sent after the next event."""
+        """Save the messages to send after the next event."""
         self._to_send.put(response_messages)
 
     def load_setup(self) -> list[Message]:
-        """What is to be sent after the next event."""
+        """Return the messages to send after the next event."""
         try:
             answers: list[Message] = self._to_send.get()
             return answers
@@ -111,17 +111,17 @@ class TestApplication:
             return []
 
     def delete_setup(self) -> None:
-        """Nothing is to be sent."""
+        """Remove the messages to send."""
         self._to_send.clear()
 
     def save_result(self, scope: dict[str, Any], messages: list[Message]) -> None:
-        """Keep what was received."""
+        """Save scope and received events."""
         self._received.put(Received(scope, messages))
 
     def save_exception(
         self, exception: Exception, scope: dict[str, Any], messages: list[Message]
     ) -> None:
-        """Keep what was raised; its text alone, where it cannot be pickled."""
+        """Save an exception, or only its text if it cannot be pickled."""
         try:
             self._received.put(Received(scope, messages, exception))
         except Exception:  # noqa: BLE001 # exceptions of any kind have __reduce__ of any kind
@@ -129,18 +129,18 @@ class TestApplication:
             self._received.put(Received(scope, messages, said))
 
     def load_result(self) -> Received:
-        """What was kept last.
+        """Return the result that was saved last.
 
         Raises:
-            FileNotFoundError: nothing yet.
+            FileNotFoundError: nothing was saved yet.
         """
         received: Received = self._received.get()
         return received
 
     def delete_result(self) -> None:
-        """Nothing was received."""
+        """Remove the saved result."""
         self._received.clear()
 
     def close(self) -> None:
-        """Remove the folder; it comes back when something is kept again."""
+        """Remove the folder; saving something creates it again."""
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What runs in the child process of a test: one server, from nothing to its end."""
+"""Runs one server in the child process of a test."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ HERE = Path(__file__).parent
 
 
 class StartError(DaphneLikeError):
-    """The server did not start; the sentence says why."""
+    """The server did not start; the text is a sentence with the cause."""
 
 
 class ChildServer(Server):
-    """A server that remembers why it did not start.
+    """A server that keeps the cause of a failed start.
 
     Attributes:
-        cause: the sentence, once it has given up.
+        cause: a sentence, once the server has given up.
     """
 
     cause: str | None = None
@@ -39,18 +39,18 @@ def serve(
     setup: Callable[[], Any] | None = None,
     teardown: Callable[[], Any] | None = None,
 ) -> None:
-    """Serve until the process is ended; `prepare` has run.
+    """Serve until the process ends; call `prepare` before.
 
     Args:
         get_application: called first, without arguments.
-        endpoints: strings.
+        endpoints: endpoint strings.
         ready: called with the server when it listens.
         settings: arguments of Server.
-        setup: called before the server listens, as the last thing before.
-        teardown: called when the server has stopped, if it does before the process ends.
+        setup: called immediately before the server starts.
+        teardown: called after the server has stopped, unless the process ends first.
     Raises:
-        StartError: the server gave up: a taken port, a failed startup.
-        Exception: whatever `get_application`, `setup` or `teardown` raise.
+        StartError: the server gave up, because of a port in use or a failed startup.
+        Exception: any exception of `get_application`, `setup` or `teardown`.
     """
     server = ChildServer(get_application(), endpoints=endpoints, ready_callable=ready, **settings)
     if setup is not None:
@@ -65,7 +65,7 @@ def serve(
 
 
 def told(error: BaseException) -> str:
-    """The traceback of an error, as a person wants it: the application's own, then the sentence."""
+    """Format an error: a sentence for known errors, otherwise the application's own traceback."""
     if isinstance(error, StartError):
         return f"{error}\n"
     if isinstance(error, ConfigurationError):
@@ -73,6 +73,6 @@ def told(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None and Path(trace.tb_frame.f_code.co_filename).parent == HERE:
         trace = trace.tb_next
-    if trace is None:  # it is ours altogether
+    if trace is None:  # every frame is in this folder
         trace = error.__traceback__
     return "".join(traceback.format_exception(type(error), error, trace))

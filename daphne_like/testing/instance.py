@@ -1,4 +1,4 @@
-"""Context managers that serve an application in a process, as `daphne.testing` has them."""
+"""Context managers like those of `daphne.testing` that serve an application in a process."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 OWN_CHILD = "process"
-"""The attribute that a child does not get: a process is no part of itself."""
+"""Attribute that is not pickled for the child: a process cannot contain itself."""
 
 
 class BaseDaphneTestingInstance:
-    """A server for the length of a `with` block.
+    """A server for the duration of a `with` block.
 
     Args:
-        xff: take the client from X-Forwarded-For, -Port and -Proto.
+        xff: take the client's address from X-Forwarded-For, -Port and -Proto.
         http_timeout: seconds; None for no limit.
-        request_buffer_size: octets of body in an event.
-        websocket_max_message_size: octets; 0 for no limit.
-        websocket_max_frame_size: octets; 0 for no limit.
-        application: ASGI. It gets no lifespan scope, as it got none from Daphne.
+        request_buffer_size: bytes of body in one event.
+        websocket_max_message_size: bytes; 0 for no limit.
+        websocket_max_frame_size: bytes; 0 for no limit.
+        application: ASGI application. It gets no lifespan scope, as under Daphne.
 
     Attributes:
-        host, port: where it listens, inside of the block.
-        settings: of the server, by name; may be changed before the block.
+        host, port: address on which the server listens, inside the block.
+        settings: options of the server by name; may be changed before the block.
     """
 
     host = "127.0.0.1"
     port = 0
     startup_timeout: float = 10
-    """Seconds for the server to listen. Daphne's two are few where a process is spawned."""
+    """Seconds for the server to listen. Daphne's 2 seconds are too few for a spawned process."""
     process: DaphneProcess | None = None
 
     def __init__(
@@ -55,22 +55,22 @@ class BaseDaphneTestingInstance:
             "websocket_max_message_size": websocket_max_message_size,
             "websocket_max_frame_size": websocket_max_frame_size,
         }
-        # None is the server's own default, 0 its None: no limit.
+        # None means the server's default; 0 means no limit, which the server calls None.
         given = {name: value or None for name, value in chosen.items() if value is not None}
         self.settings: dict[str, Any] = {"lifespan": "off", "proxy_headers": xff, **given}
 
     def get_application(self) -> Any:
-        """The application; called in the child."""
+        """Return the application; called in the child."""
         return self.application
 
     def process_setup(self) -> None:
-        """Called in the child just before it serves."""
+        """Do nothing; for subclasses. Called in the child just before it serves."""
 
     def process_teardown(self) -> None:
-        """Called in the child when it has stopped serving; not when it was terminated."""
+        """Do nothing; for subclasses. Called in the child after serving, unless terminated."""
 
     def get_received(self) -> Any:
-        """What the application has received; for subclasses."""
+        """Return the data that the application has received; for subclasses."""
 
     def __enter__(self) -> Self:
         process = DaphneProcess(
@@ -95,14 +95,14 @@ class BaseDaphneTestingInstance:
             process.end()
 
     def __getstate__(self) -> dict[str, Any]:
-        # A spawned child gets this object as `self` of get_application.
+        # A spawned child receives this object as `self` of get_application.
         return {name: value for name, value in vars(self).items() if name != OWN_CHILD}
 
 
 class DaphneTestingInstance(BaseDaphneTestingInstance):
-    """A server for the length of a `with` block, whose application is a TestApplication.
+    """A server for the duration of a `with` block, whose application is a TestApplication.
 
-    Takes the arguments of BaseDaphneTestingInstance but for `application`.
+    It takes the arguments of BaseDaphneTestingInstance except `application`.
     """
 
     application: TestApplication
@@ -125,13 +125,13 @@ class DaphneTestingInstance(BaseDaphneTestingInstance):
             return None
 
     def get_received(self) -> tuple[dict[str, Any], list[Message]]:
-        """The scope and all events of the latest instance; after the block too.
+        """Return the scope and all events of the latest application instance; also after the block.
 
         Raises:
             ValueError: nothing was received yet.
-            Exception: what the application has raised.
+            Exception: the application's exception.
         """
-        if self.process is None:  # ended, and perhaps while it held the lock
+        if self.process is None:  # ended, perhaps while holding the lock
             received = self._at_end
         else:
             with self.lock:
@@ -143,6 +143,6 @@ class DaphneTestingInstance(BaseDaphneTestingInstance):
         return received.scope, received.messages
 
     def add_send_messages(self, messages: list[Message]) -> None:
-        """Let the application send these after the next event that it receives."""
+        """Let the application send these messages after the next event that it receives."""
         with self.lock:
             self.application.save_setup(messages)

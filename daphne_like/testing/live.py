@@ -23,19 +23,19 @@ def make_application(
     databases: dict[str, str],
     changed: dict[str, Any],
 ) -> Any:
-    """The project's application, on the test databases; in the child.
+    """Return the project's application, which uses the test databases; called in the child.
 
     Args:
         path: "module:attribute".
-        static_wrapper: serves the static files before it, or None.
+        static_wrapper: wraps the application to serve static files, or None.
         databases: alias -> name of the test database.
-        changed: settings that the test run has changed, which a spawned child does not see.
+        changed: settings that the test run has changed; a spawned child does not inherit them.
     """
     from daphne_like.asgi.application import import_application
 
     django.setup()
     try:
-        setup_test_environment(debug=changed["DEBUG"])  # mail is kept, not sent
+        setup_test_environment(debug=changed["DEBUG"])  # collects mail instead of sending it
     except RuntimeError:
         pass  # it was called before the fork
     for name, value in changed.items():
@@ -48,21 +48,21 @@ def make_application(
 
 
 class ASGILiveServerTestCase(TransactionTestCase):  # type: ignore[misc] # Django has no types
-    """TransactionTestCase with a real server for the class, as `LiveServerTestCase` has one.
+    """A TransactionTestCase with a real server for the class, like `LiveServerTestCase`.
 
-    The server runs in a process of its own, on the test databases, which therefore must not be
+    The server runs in a separate process and uses the test databases, which therefore must not be
     in memory. It serves WebSockets too.
     """
 
     host = "localhost"
     port = 0
-    """To listen on; 0 for a free one."""
+    """Port to listen on; 0 for a free one."""
     application: ClassVar[str | None] = None
     """ "module:attribute", or None for the setting ASGI_APPLICATION."""
     serve_static = True
     static_wrapper: ClassVar[Any] = ASGIStaticFilesHandler
     server_options: ClassVar[dict[str, Any]] = {}
-    """Those of `daphne_like.options.Options`, by name."""
+    """Options by the names of `daphne_like.options.Options`."""
     startup_timeout: float = 30
     """Seconds for the server to listen."""
 
@@ -70,12 +70,12 @@ class ASGILiveServerTestCase(TransactionTestCase):  # type: ignore[misc] # Djang
 
     @property
     def live_server_url(self) -> str:
-        """`http://host:port`."""
+        """URL of the server: `http://host:port`."""
         return f"http://{self.host}:{self.server_process.port.value}"
 
     @property
     def live_server_ws_url(self) -> str:
-        """`ws://host:port`."""
+        """WebSocket URL of the server: `ws://host:port`."""
         return f"ws://{self.host}:{self.server_process.port.value}"
 
     @classmethod

@@ -1,4 +1,4 @@
-"""`DaphneProcess`: a server in a process of its own, as `daphne.testing` has it."""
+"""`DaphneProcess`: a server in a separate process, like that of `daphne.testing`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from daphne_like.testing.stand_in import stand_in_for_daphne, stands_in
 
 LOOK_SECONDS = 0.1
 END_SECONDS = 5.0
-"""For a process that was told to end; then it is killed."""
+"""Maximum wait for a terminated process before it is killed."""
 MAX_OCTETS = 12_000
-"""Of an error that goes to the parent: less than any system's pipe holds, so that the child never
-waits for a parent that does not read."""
+"""Maximum size of an error sent to the parent. It is less than the capacity of any system's pipe,
+so that the child never waits for a parent that does not read."""
 
 
 class Ready(multiprocessing.synchronize.Event):
-    """An event whose `wait` also ends when the process that would set it is gone."""
+    """An event whose `wait` also ends when the process that should set it has ended."""
 
     def __init__(self, process: DaphneProcess) -> None:
         super().__init__(ctx=multiprocessing.get_context())
@@ -38,10 +38,10 @@ class Ready(multiprocessing.synchronize.Event):
         Args:
             timeout: seconds.
         Returns:
-            Whether it does; False at once if its process has ended without.
+            Whether the server listens; False at once if its process has ended before.
         Raises:
-            RuntimeError: without a timeout, where False would not be looked at (Channels 4.1):
-                its process has ended; with the cause.
+            RuntimeError: no timeout is given, and the process has ended; the text gives the cause.
+                Callers without a timeout ignore the return value (Channels 4.1).
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
@@ -62,22 +62,22 @@ class Ready(multiprocessing.synchronize.Event):
 class DaphneProcess(multiprocessing.Process):
     """A process that serves an ASGI application; `terminate()` ends it at once.
 
-    It may be forked, also from a process whose reactor runs, or spawned: then the arguments must
-    be picklable.
+    The process may be forked, even from a process whose reactor is running. It may also be
+    spawned; then the arguments must be picklable.
 
     Args:
         host: address to listen on.
-        get_application: called in the child for the application.
+        get_application: called in the child; returns the application.
         kwargs: arguments of `daphne_like.server.Server`: options by name.
         setup: called in the child before it serves.
-        teardown: called in the child when it has stopped serving.
-        port: to listen on; a free one by default.
+        teardown: called in the child after it has stopped serving.
+        port: port to listen on; by default a free one.
 
     Attributes:
         ready: set when the server listens.
-        port: its value is the real port then.
-        errors: queue of (exception, traceback as text), when the server could not start. The text
-            is on the child's standard error too.
+        port: its value is the real port once the server listens.
+        errors: queue of (exception, traceback as text) if the server could not start. The child
+            also writes the text to standard error.
     """
 
     def __init__(
@@ -100,13 +100,13 @@ class DaphneProcess(multiprocessing.Process):
         self.errors: multiprocessing.Queue[tuple[BaseException, str]] = multiprocessing.Queue()
 
     def __reduce__(self) -> Any:
-        # The stand-in has to be there before the rest is unpickled: `get_application` and a
-        # subclass may be found only by importing channels.testing.
+        # Install the substitute for Daphne before unpickling the rest, because unpickling
+        # `get_application` or a subclass may import channels.testing.
         everything = bytes(ForkingPickler.dumps((type(self), self.__dict__)))
         return revive, (stands_in(), everything)
 
     def run(self) -> None:
-        """Serve; in the child."""
+        """Serve; called in the child."""
         from daphne_like.process import after_fork
         from daphne_like.testing import child
 
@@ -151,7 +151,7 @@ class DaphneProcess(multiprocessing.Process):
         raise RuntimeError(f"The server did not start:\n{cause}")
 
     def end(self) -> None:
-        """End it, by force if it must be."""
+        """End the process, by force if necessary."""
         self.terminate()
         self.join(END_SECONDS)
         if self.exitcode is None:
@@ -160,11 +160,11 @@ class DaphneProcess(multiprocessing.Process):
         self.errors.close()
 
     def has_ended(self) -> bool:
-        """Whether the process was started by this one and has ended."""
+        """Tell whether this process has started the child and the child has ended."""
         return self._popen is not None and self.exitcode is not None  # type: ignore[attr-defined] # not in typeshed
 
     def cause(self) -> str:
-        """Why it did not start, as far as it could tell; the error stays in `errors`."""
+        """Return the cause of the failed start, as far as known; the error stays in `errors`."""
         try:
             error = self.errors.get(timeout=LOOK_SECONDS)
         except Exception:  # noqa: BLE001 # queue.Empty, or what unpickling raises
@@ -174,7 +174,7 @@ class DaphneProcess(multiprocessing.Process):
 
 
 def revive(stand_in: bool, everything: bytes) -> DaphneProcess:
-    """A DaphneProcess in the child that it was spawned for."""
+    """Return the DaphneProcess that a spawned child represents."""
     if stand_in:
         stand_in_for_daphne()
     kind, attributes = pickle.loads(everything)  # noqa: S301 # written by __reduce__
@@ -184,11 +184,11 @@ def revive(stand_in: bool, everything: bytes) -> DaphneProcess:
 
 
 def portable(error: BaseException, text: str) -> tuple[BaseException, str]:
-    """An error that can be pickled, unpickled and sent without waiting for a reader."""
-    text = text[-MAX_OCTETS // 4 :]  # at most four octets a character
+    """Return an error and a text that can be pickled and sent without waiting for a reader."""
+    text = text[-MAX_OCTETS // 4 :]  # a character takes at most four octets
     try:
         pickled = pickle.dumps(error)
-        pickle.loads(pickled)  # noqa: S301 # it was written in the line before
+        pickle.loads(pickled)  # noqa: S301 # pickled in the line above
         fits = len(pickled) <= MAX_OCTETS // 2
     except Exception:  # noqa: BLE001 # exceptions of any kind have __reduce__ of any kind
         fits = False

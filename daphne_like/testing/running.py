@@ -1,4 +1,4 @@
-"""`RunningServer`: any ASGI application on a real server, in a process of its own."""
+"""`RunningServer`: any ASGI application on a real server in a separate process."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ LOG_OCTETS = 20_000
 
 
 class DidNotStart(DaphneLikeError):
-    """The server did not start; the text holds why, and its log."""
+    """The server did not start; the text contains the cause and the log."""
 
 
 class RunningServer:
-    """A server that listens when this returns; `stop()`, or a `with` block, ends it.
+    """A server that listens when the constructor returns; `stop()` or a `with` block ends it.
 
-    It runs in another process, because a process has one Twisted reactor, and the tests may need
-    it (pytest-twisted). An import string is served by a spawned process, which is a fresh one on
-    every system. An object, which may be a function inside of a test, cannot be sent to a fresh
-    process, so this one is forked for it, on Linux and on macOS alike; what the application
-    changes is changed in the child. Where there is no fork (Windows), the object must be picklable.
+    It runs in another process, because a process has one Twisted reactor and the tests may need
+    it (pytest-twisted). An import string is served by a spawned, fresh process on every system. An
+    object may be a function inside a test and cannot be sent to a fresh process, so for objects
+    this process is forked, on Linux and macOS alike; changes by the application then stay in the
+    child. On systems without fork (Windows), the object must be picklable.
 
-    The stop is a graceful one, with lifespan shutdown; `graceful_timeout` is one second here.
+    The server stops gracefully, with lifespan shutdown; `graceful_timeout` is one second here.
 
     Args:
-        application: ASGI, an object or "module:attribute".
-        options: those of `daphne_like.options.Options`, by name; a free port of 127.0.0.1 by
-            default.
+        application: ASGI application, an object or "module:attribute".
+        options: options by the names of `daphne_like.options.Options`; by default the server
+            listens on a free port of 127.0.0.1.
 
     Attributes:
-        host, port: where it listens; port 0 for a UNIX socket, whose path is the host then.
-        url, ws_url: the same as "http://host:port" and "ws://host:port"; https and wss with
+        host, port: address of the server; for a UNIX socket, its path and port 0.
+        url, ws_url: the address as "http://host:port" and "ws://host:port"; https and wss with
             `tls_certificate`.
 
     Raises:
-        DidNotStart: with the application's traceback.
+        DidNotStart: the server did not start; the text contains the application's traceback.
         ConfigurationError: an option is out of range.
     """
 
@@ -76,8 +76,8 @@ class RunningServer:
             target=partial(run, stands_in()), args=(application, chosen, path, childs)
         )
         with warnings.catch_warnings():
-            # Python 3.12 warns of a fork where there are threads; the child starts over with a
-            # reactor, an event loop and threads of its own.
+            # Python 3.12 warns of a fork in a process with threads; the child creates its own
+            # reactor, event loop and threads.
             warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)
             self._process.start()
         childs.close()
@@ -89,20 +89,20 @@ class RunningServer:
 
     @property
     def log(self) -> str:
-        """Standard output, standard error and the log of the server so far, requests included."""
+        """Output and log of the server so far, with standard error and the access log."""
         try:
             return self._log.read_text("utf-8", "replace")
         except FileNotFoundError:
             return self._last_log
 
     def wait_for_log(self, pattern: str, timeout: float = 10.0) -> re.Match[str]:
-        """Wait until the log holds a regular expression: its lines come after what they tell of.
+        """Wait until the log matches a regular expression, because log lines may appear late.
 
         Args:
-            pattern: searched for in the whole log.
+            pattern: regular expression, searched for in the whole log.
             timeout: seconds.
         Raises:
-            TimeoutError: with the log.
+            TimeoutError: the pattern was not found; the text contains the log.
         """
         deadline = time.monotonic() + timeout
         while (found := re.search(pattern, self.log)) is None:
@@ -112,9 +112,10 @@ class RunningServer:
         return found
 
     def stop(self) -> int | None:
-        """End the server, by force if it must be; its exit status, negative for a signal's number.
+        """End the server, by force if necessary; may be called twice.
 
-        May be called twice.
+        Returns:
+            The exit status; the negative number of a signal that has ended the process.
         """
         if self._process.is_alive():
             self._process.terminate()
@@ -155,7 +156,7 @@ class RunningServer:
 
 
 def run(stand_in: bool, application: Any, options: Any, path: str, connection: Connection) -> None:
-    """The child: tell the parent (address, None) or (None, cause), and serve."""
+    """Serve in the child, and send (address, None) or (None, cause) to the parent."""
     if stand_in:
         stand_in_for_daphne()
     write_to(path, options.verbosity)
@@ -169,7 +170,7 @@ def run(stand_in: bool, application: Any, options: Any, path: str, connection: C
 
     def log_action(protocol: str, action: str, details: dict[str, Any]) -> None:
         access(protocol, action, details)
-        access.flush()  # a test looks for the line as soon as it has the answer
+        access.flush()  # a test may look for the line as soon as it has the response
 
     def get_application() -> Any:
         if isinstance(application, str):
@@ -190,12 +191,12 @@ def run(stand_in: bool, application: Any, options: Any, path: str, connection: C
         try:
             connection.send((None, child.told(error)))
         except OSError:
-            pass  # the parent has gone
+            pass  # the parent has ended
         raise SystemExit(1) from None
 
 
 def write_to(path: str, verbosity: int) -> None:
-    """Send standard output, standard error and every log to a file, not to pytest's capture."""
+    """Send standard output, standard error and all logs to a file instead of pytest's capture."""
     file = os.open(path, os.O_WRONLY | os.O_APPEND)
     for number in (1, 2):
         os.dup2(file, number)

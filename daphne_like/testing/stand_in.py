@@ -1,6 +1,6 @@
-"""Lets `import daphne.testing` find ours where Daphne is not installed.
+"""Lets `import daphne.testing` find `daphne_like.testing` if Daphne is not installed.
 
-Nothing else of Daphne is stood in for, and a Daphne that is installed is never hidden.
+No other module of Daphne is replaced, and an installed Daphne is never hidden.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ NAMES = ("BaseDaphneTestingInstance", "DaphneProcess", "DaphneTestingInstance", 
 
 
 class StandIn(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds `daphne` and `daphne.testing`, when asked last of all finders, and no one had them.
+    """Finds `daphne` and `daphne.testing`, as the last finder, if no other finder has found them.
 
-    The package has no folder, so Django refuses it in INSTALLED_APPS, and no metadata, so
-    `importlib.metadata` says that Daphne is not installed.
+    The package has no folder, so Django refuses it in INSTALLED_APPS. It has no metadata, so
+    `importlib.metadata` reports that Daphne is not installed.
     """
 
     def find_spec(
@@ -46,16 +46,16 @@ class StandIn(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def stand_in_for_daphne() -> None:
-    """Let `channels.testing` be imported where Daphne is not installed.
+    """Make `channels.testing` importable if Daphne is not installed.
 
-    From now on `daphne.testing` is ours in this process, and in the servers that it starts,
-    unless a real Daphne can be imported: that one wins, also if it is installed later. Calling
-    it twice is calling it once.
+    From now on `import daphne.testing` finds `daphne_like.testing`, in this process and in the
+    servers that it starts. A real Daphne takes precedence, even if it is installed later. Further
+    calls have no effect.
     """
     if not stands_in():
         sys.meta_path.append(StandIn())
 
 
 def stands_in() -> bool:
-    """Whether `stand_in_for_daphne` was called in this process."""
+    """Tell whether `stand_in_for_daphne` was called in this process."""
     return any(isinstance(finder, StandIn) for finder in sys.meta_path)

@@ -1,4 +1,4 @@
-"""Django's runserver, with this server in the place of the WSGI one."""
+"""Django's runserver, with this server instead of the WSGI server."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ else:
     from django.core.management.commands.runserver import Command as DjangoCommand
 
 GRACEFUL_SECONDS = 1
-"""For what is in flight, when Ctrl-C or a change ends the server; 10 on the command line."""
+"""Time for open requests when Ctrl-C or a change ends the server; 10 for the command."""
 STOP_SECONDS = 5.0
-"""The whole stop, lifespan shutdown included, before the process ends without it."""
+"""Maximum time of the whole stop, lifespan shutdown included, before the process exits anyway."""
 TAKEN = {"endpoints", "unix_mode", "unix_owner", "unix_group"}
-"""Of the options that say where to listen; Django's own address says the rest."""
+"""Listening options that runserver offers; Django's address argument replaces the others."""
 HANDSHAKE = "websocket_handshake_timeout"
-"""An option of Daphne's runserver; of the command it is none."""
+"""An option of Daphne's runserver that the command does not have."""
 FIELDS = [
     field
     for field in dataclasses.fields(Options)
@@ -55,17 +55,17 @@ FIELDS = [
 
 
 class BothSpellings:
-    """An argument group in which `--http-timeout` is `--http_timeout`, Daphne's spelling, too.
+    """An argument group that also accepts Daphne's spelling `--http_timeout` of `--http-timeout`.
 
     Args:
-        group: of argparse.
+        group: argument group of argparse.
     """
 
     def __init__(self, group: Any) -> None:
         self._group = group
 
     def add_argument(self, *flags: str, **settings: Any) -> None:
-        """As argparse has it."""
+        """Add an argument, and hidden aliases with underscores (see argparse)."""
         self._group.add_argument(*flags, **settings)
         spelled = [f"--{flag[2:].replace('-', '_')}" for flag in flags if "-" in flag[2:]]
         if spelled:
@@ -74,10 +74,10 @@ class BothSpellings:
 
 
 class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
-    """`manage.py runserver`; with `--noasgi` Django's own."""
+    """`manage.py runserver`; with `--noasgi` it runs Django's own server."""
 
     help = "Starts a web server for development, for HTTP and WebSocket (ASGI)."
-    asgi_server_class = Server  # server_cls is what Django's own makes, with --noasgi
+    asgi_server_class = Server  # Django's server_cls is used with --noasgi
 
     def add_arguments(self, parser: Any) -> None:
         super().add_arguments(parser)
@@ -96,17 +96,17 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
             dest=HANDSHAKE,
             type=seconds,
             help="seconds for the opening handshake of a WebSocket (the same as "
-            "--websocket-connect-timeout; the smaller of the two counts)",
+            "--websocket-connect-timeout; the smaller of the two applies)",
         )
         self._with_value = [
             spelling
-            for action in parser._actions  # the one list that argparse has of its options
+            for action in parser._actions  # argparse's only list of options
             if action.dest in {field.name for field in FIELDS} and action.nargs != 0
             for spelling in action.option_strings
         ]
 
     def _defaults(self) -> dict[str, Any]:
-        """The defaults that differ here, most of them from Django's settings."""
+        """Return the defaults that differ from the command's, most of them from Django settings."""
         found: dict[str, Any] = {
             "graceful_timeout": GRACEFUL_SECONDS,
             "root_path": _path_of(settings.FORCE_SCRIPT_NAME),
@@ -135,7 +135,7 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
             raise CommandError(str(error), returncode=error.exit_status)
 
     def run(self, **options: Any) -> None:
-        """Serve, in this process or, with the autoreloader, in one that is started again."""
+        """Serve in this process or, with the autoreloader, in a child that it restarts."""
         if not options["use_asgi"]:
             super().run(**options)
             return
@@ -156,16 +156,16 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
                 reloading.leave_threads(status, self.stderr.write)
 
     def _stop(self) -> None:
-        """Stop the server that runs in the autoreloader's thread, and wait for its end."""
+        """Stop the server in the autoreloader's thread, and wait for its end."""
         for number in (signal.SIGINT, signal.SIGTERM):
-            # The starting process passes on what the terminal has sent already.
+            # The parent process passes on a signal that the terminal has sent already.
             signal.signal(number, signal.SIG_IGN)
         if self._server is not None:
             self._server.stop()
         self._ended.wait(STOP_SECONDS)
 
     def inner_run(self, *args: Any, **options: Any) -> None:
-        """Check the project, load its application, serve it."""
+        """Check the project, load its application and serve it."""
         if not options["use_asgi"]:
             super().inner_run(*args, **options)
             return
@@ -185,7 +185,8 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
     def _check(self, options: dict[str, Any]) -> None:
         if not options["skip_checks"]:
             self.stdout.write("Performing system checks...\n\n")
-            # Django 5.2 and later; that of its runserver turns the checks off, for `execute`.
+            # Django 5.2 and later. Not self.get_check_kwargs: runserver's own turns the checks off
+            # for `execute`.
             kwargs_of: Any = getattr(BaseCommand, "get_check_kwargs", lambda _self, _options: {})
             self.check(**{**kwargs_of(self, options), "display_num_errors": True})
         self.check_migrations()
@@ -193,7 +194,7 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
             connection.close()
 
     def get_application(self, options: dict[str, Any]) -> Any:
-        """The project's application, with static files in front of it where they are wanted.
+        """Return the project's application, wrapped to serve static files if they are enabled.
 
         Raises:
             CommandError: ASGI_APPLICATION is missing, names nothing, or fails to import.
@@ -210,7 +211,7 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
         if options["addrport"] or not chosen.endpoints:
             try:
                 chosen = dataclasses.replace(chosen, host=self._address(), port=int(self.port))
-            except ConfigurationError as error:  # of the port: there is no such option here
+            except ConfigurationError as error:  # names --port, which runserver does not have
                 raise CommandError(str(error).removeprefix("--"), returncode=error.exit_status)
         return self.asgi_server_class(
             application,
@@ -222,7 +223,7 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
         )
 
     def log_action(self, protocol: str, action: str, details: dict[str, Any]) -> None:
-        """The server's action logger (`Server.log_action`), unless `--verbosity` is 0."""
+        """Log one action; the server's action logger unless `--verbosity` is 0."""
         RequestLines(self.style)(protocol, action, details)
 
     def _address(self) -> str:
@@ -239,7 +240,7 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
         self._ended.clear()
         try:
             server.run()
-        except ConfigurationError as error:  # an endpoint that cannot be read
+        except ConfigurationError as error:  # an endpoint string that cannot be parsed
             self.stderr.write(f"Error: {error}")
             server.exit_status = error.exit_status
         finally:
@@ -252,10 +253,10 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
         if status not in (0, STARTUP_FAILED_STATUS):
             sys.stdout.flush()
             sys.stderr.flush()
-            os._exit(status)  # sys.exit would end the thread alone
+            os._exit(status)  # sys.exit would end only the thread
 
     def _log_to_terminal(self, verbosity: int) -> None:
-        """Show the server's own log, unless the project's LOGGING takes it."""
+        """Show the server's log on the terminal unless the project's LOGGING handles it."""
         log = logging.getLogger("daphne_like")
         if not log.hasHandlers():
             out = logging.StreamHandler()
@@ -264,7 +265,7 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
             log.setLevel(LEVELS[verbosity])
 
     def _ready(self, server: Server) -> None:
-        """Print Django's banner, with the addresses on which the server listens."""
+        """Print Django's banner with the addresses on which the server listens."""
         where = [
             self._url(string, *address)
             for string, address in zip(server.endpoints, server.listening_addresses, strict=True)
@@ -289,21 +290,22 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
             return f"unix:{host}"
         scheme = "https" if speaks_tls(endpoint) else self.protocol
         if endpoint not in self._options.endpoints and self.addr != "0":
-            host = self.addr  # as it was given: a name stays a name
+            host = self.addr  # as given: a host name, if the user gave one
         return f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
 
 
 def _path_of(script_name: str | None) -> str:
-    """FORCE_SCRIPT_NAME as a root path; Django does not mind a slash more or less."""
+    """Return FORCE_SCRIPT_NAME as a root path, with exactly one slash, at its start."""
     name = (script_name or "").strip("/")
     return f"/{name}" if name else ""
 
 
 def get_default_application() -> Any:
-    """What the setting ASGI_APPLICATION names, a dotted path to a module's attribute.
+    """Return the application that the setting ASGI_APPLICATION names by a dotted path.
 
     Raises:
-        CommandError: names the setting, and holds the traceback of the application's own code.
+        CommandError: the setting is wrong, or the import fails; the text names the setting and
+            includes the traceback of the application's code.
     """
     path = getattr(settings, "ASGI_APPLICATION", None)
     if not isinstance(path, str) or "." not in path:
