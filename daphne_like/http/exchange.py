@@ -59,12 +59,12 @@ class Carrier(Protocol):
     def write_body(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
         """Write a further part of the body; return an awaitable if the application must wait."""
 
-    def write_file(self, exchange: Exchange, part: FileRange, more: bool) -> Awaitable[None]:
+    def write_file(self, exchange: Exchange, file: FileRange, more: bool) -> Awaitable[None]:
         """Write a range of a file as a part of the body, after the head if it is buffered.
 
         Args:
             exchange: an exchange whose response has a body; the length has been checked.
-            part: a range that is not empty; closed at the end, also after an error.
+            file: a range that is not empty; closed at the end, also after an error.
             more: another part of the body, or trailers, follow.
         """
 
@@ -99,6 +99,53 @@ class Carrier(Protocol):
             lines: field lines of the response.
             protocol: receives the transport, and the octets that the peer has sent already.
         """
+
+
+class BlockedPart:
+    """A context manager for the time in which a part of a body is written piece by piece.
+
+    The exchange is in BODY_BLOCKED until then. If the body of the `with` statement raises (the
+    sender was cancelled, or a file cannot be read), the part is taken back as long as nothing of
+    it is written; otherwise nothing can complete it, and the response is aborted.
+
+    Args:
+        exchange: the response.
+        size: octets of the part.
+
+    Attributes:
+        begun: octets of the part may have been written.
+    """
+
+    __slots__ = ("_exchange", "_size", "begun")
+
+    def __init__(self, exchange: Exchange, size: int) -> None:
+        self._exchange = exchange
+        self._size = size
+        self.begun = False
+
+    def check(self) -> None:
+        """Go on only if the response was not closed meanwhile.
+
+        Raises:
+            ConnectionClosed: it was.
+        """
+        if self._exchange.state is not BODY_BLOCKED:
+            raise ConnectionClosed("The connection was closed while a body was written")
+
+    def __enter__(self) -> BlockedPart:
+        return self
+
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        exchange = self._exchange
+        if failed is not None and not self.begun:
+            exchange.body_octets_sent -= self._size
+        if exchange.state is BODY_BLOCKED:
+            if failed is not None and self.begun:
+                exchange.carrier.abort(exchange)
+            else:
+                exchange.state = SENDING_BODY
+        assert exchange.body_unblocked is not None
+        exchange.body_unblocked.set()
 
 
 class Exchange:
@@ -349,6 +396,16 @@ class Exchange:
                     await waiting
         finally:
             self._queued -= 1
+
+    def block_body(self, size: int) -> BlockedPart:
+        """Begin a part of the body that cannot be written at once; other messages wait for it.
+
+        Args:
+            size: octets of the part, which `body_octets_sent` includes.
+        """
+        self.state = BODY_BLOCKED
+        self.body_unblocked = Event()
+        return BlockedPart(self, size)
 
     def check_length(self, size: int, more: bool) -> None:
         """Check the body against its Content-Length, before a part is sent (ASGI H33).

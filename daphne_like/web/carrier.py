@@ -6,7 +6,6 @@ twisted.web does framing, keep-alive and HTTP/2. intake.py reads the request bod
 from __future__ import annotations
 
 import dataclasses
-from asyncio import Event
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +14,12 @@ from twisted.web.http import HTTPChannel
 from twisted.web.server import Request
 from zope.interface import implementer
 
-from daphne_like.exceptions import ConnectionClosed, PeerError
+from daphne_like.exceptions import PeerError
 from daphne_like.http.addresses import describe_ends
-from daphne_like.http.exchange import Exchange
+from daphne_like.http.exchange import BlockedPart, Exchange
 from daphne_like.http.extensions import Supported
 from daphne_like.http.h1.response_writer import MAX_WRITE_SIZE, WRITTEN_ALONE
 from daphne_like.http.response_state import (
-    BODY_BLOCKED,
     SENDING_BODY,
 )
 from daphne_like.http.tls_info import tls_extension_of
@@ -180,9 +178,7 @@ class WebCarrier(SendPacing):
             body = b""
         exchange.body_octets_sent += len(body)
         if must_wait or len(body) > MAX_WRITE_SIZE:
-            exchange.state = BODY_BLOCKED
-            exchange.body_unblocked = Event()
-            return self._write_large(exchange, body, more)
+            return self._write_large(exchange, exchange.block_body(len(body)), body, more)
         return self._write_part(exchange, body, more)
 
     def _write_part(self, exchange: Exchange, octets: bytes, more: bool) -> Awaitable[None] | None:
@@ -203,33 +199,21 @@ class WebCarrier(SendPacing):
         self._finish()
         return None
 
-    async def _write_large(self, exchange: Exchange, body: bytes, more: bool) -> None:
-        """Write a large part in pieces, as the peer reads; twisted.web would buffer all of it."""
-        written = exchange.body_unblocked
-        assert written is not None
+    async def _write_large(
+        self, exchange: Exchange, part: BlockedPart, body: bytes, more: bool
+    ) -> None:
+        """Write a large part piece by piece, as the peer reads; twisted.web would buffer it all."""
         last = max(0, len(body) - 1) // MAX_WRITE_SIZE * MAX_WRITE_SIZE
-        begun = not self._paused
-        try:
+        with part:
             if self._paused:
                 await self._drain_waiter()
-            if exchange.state is not BODY_BLOCKED:
-                raise ConnectionClosed("The connection was closed while a body was written")
-            begun = True
+            part.check()
+            part.begun = True
             for start in range(0, last, MAX_WRITE_SIZE):
                 self.request.write(body[start : start + MAX_WRITE_SIZE])
                 await (self._drain_waiter() if self._paused else YIELD)
-                if exchange.state is not BODY_BLOCKED:
-                    raise ConnectionClosed("The connection was closed while a body was written")
-            exchange.state = SENDING_BODY
-            waiting = self._write_part(exchange, body[last:], more)
-        finally:
-            if exchange.state is BODY_BLOCKED:  # cancelled
-                if begun:  # the part cannot be completed
-                    self.abort(exchange)
-                else:
-                    exchange.body_octets_sent -= len(body)
-                    exchange.state = SENDING_BODY
-            written.set()
+                part.check()
+        waiting = self._write_part(exchange, body[last:], more)
         if waiting is not None:
             await waiting
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from asyncio import Event
 from collections.abc import Awaitable
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import ISSLTransport
 
-from daphne_like.exceptions import ConnectionClosed, PeerError
-from daphne_like.http.exchange import BODILESS, Exchange
+from daphne_like.exceptions import PeerError
+from daphne_like.http.exchange import BODILESS, BlockedPart, Exchange
 from daphne_like.http.file_range import MAX_SENDFILE_SIZE, FileRange
 from daphne_like.http.h1.status_lines import (
     CHUNKED,
@@ -23,9 +23,7 @@ from daphne_like.http.h1.status_lines import (
 )
 from daphne_like.http.response_state import (
     AWAITING_START,
-    BODY_BLOCKED,
     HEAD_BUFFERED,
-    SENDING_BODY,
 )
 from daphne_like.runtime.send_pacing import YIELD, SendPacing
 from daphne_like.transport_interfaces import IMemoryviewTransport, ISendfileTransport
@@ -155,43 +153,27 @@ class ResponseWriter(SendPacing):
             exchange.check_length(size, more)
         exchange.body_octets_sent += size
         if size > MAX_WRITE_SIZE:
-            exchange.state = BODY_BLOCKED
-            exchange.body_unblocked = Event()
-            return self._write_large(exchange, before, body, after, more)
+            part = exchange.block_body(size)
+            return self._write_large(exchange, part, before, body, after, more)
         octets = b"%b%b%b" % (before, body, after) if before or after else body
         if more and self._paused:
-            exchange.state = BODY_BLOCKED
-            exchange.body_unblocked = Event()
-            return self._write_when_room(exchange, octets, size)
+            return self._write_when_room(exchange.block_body(size), octets)
         return self._write_part(exchange, octets, more)
 
-    async def _write_when_room(self, exchange: Exchange, octets: bytes, size: int) -> None:
+    async def _write_when_room(self, part: BlockedPart, octets: bytes) -> None:
         """Write a further part when the transport has room.
 
-        If it is cancelled before that, nothing of the part was sent, and the response can continue
-        without the part.
-
         Args:
-            exchange: an exchange in the state BODY_BLOCKED.
-            octets: the part with its framing.
-            size: octets of body in the part.
+            part: the part.
+            octets: its octets, with framing.
         """
-        written = exchange.body_unblocked
-        assert written is not None
-        try:
-            await self._room_for(exchange)
-        except BaseException:
-            exchange.body_octets_sent -= size
-            raise
-        finally:
-            if exchange.state is BODY_BLOCKED:
-                exchange.state = SENDING_BODY
-            written.set()
+        with part:
+            await self._room_for(part)
         waiting = self._write_soon(octets)
         if waiting is not None:
             await waiting
 
-    async def _room_for(self, exchange: Exchange) -> None:
+    async def _room_for(self, part: BlockedPart) -> None:
         """Wait until the transport has room.
 
         Raises:
@@ -199,8 +181,7 @@ class ResponseWriter(SendPacing):
         """
         if self._paused:
             await self._drain_waiter()
-        if exchange.state is not BODY_BLOCKED:
-            raise ConnectionClosed("The connection was closed while a body was written")
+        part.check()
 
     def _write_part(self, exchange: Exchange, octets: bytes, more: bool) -> Awaitable[None] | None:
         if more:
@@ -211,33 +192,27 @@ class ResponseWriter(SendPacing):
         return self._drain_waiter() if self._paused else None
 
     async def _write_large(
-        self, exchange: Exchange, before: bytes, body: bytes, after: bytes, more: bool
+        self,
+        exchange: Exchange,
+        part: BlockedPart,
+        before: bytes,
+        body: bytes,
+        after: bytes,
+        more: bool,
     ) -> None:
-        """Write a large part in pieces as the peer reads, which makes its progress visible."""
-        written = exchange.body_unblocked
-        assert written is not None
-        begun = False
-        try:
-            await self._room_for(exchange)
-            begun = True
+        """Write a large part piece by piece as the peer reads, so that its progress is visible."""
+        with part:
+            await self._room_for(part)
+            part.begun = True
             self._write_now(before)
             for start in range(0, len(body), MAX_WRITE_SIZE):
                 self._write_now(body[start : start + MAX_WRITE_SIZE])
-                await self._drain(exchange)
-            exchange.state = SENDING_BODY
-            waiting = self._write_part(exchange, after, more)
-        finally:
-            if exchange.state is BODY_BLOCKED:  # cancelled
-                if begun:  # the part stays incomplete
-                    self.abort(exchange)
-                else:
-                    exchange.body_octets_sent -= len(body)
-                    exchange.state = SENDING_BODY
-            written.set()
+                await self._drain(part)
+        waiting = self._write_part(exchange, after, more)
         if waiting is not None:
             await waiting
 
-    def write_file(self, exchange: Exchange, part: FileRange, more: bool) -> Awaitable[None]:
+    def write_file(self, exchange: Exchange, file: FileRange, more: bool) -> Awaitable[None]:
         """See Carrier; a part of a chunked body is one chunk."""
         if exchange.state is HEAD_BUFFERED:
             if not more:
@@ -245,64 +220,60 @@ class ResponseWriter(SendPacing):
             self.respond(exchange, b"", True)
         before = after = b""
         if exchange.chunked:
-            before, after = b"%x\r\n" % part.remaining, b"\r\n" if more else b"\r\n" + LAST_CHUNK
-        exchange.body_octets_sent += part.remaining
-        exchange.state = BODY_BLOCKED
-        exchange.body_unblocked = Event()
-        return self._write_file(exchange, before, part, after, more)
+            before, after = b"%x\r\n" % file.remaining, b"\r\n" if more else b"\r\n" + LAST_CHUNK
+        exchange.body_octets_sent += file.remaining
+        part = exchange.block_body(file.remaining)
+        return self._write_file(exchange, part, before, file, after, more)
 
     async def _write_file(
-        self, exchange: Exchange, before: bytes, part: FileRange, after: bytes, more: bool
+        self,
+        exchange: Exchange,
+        part: BlockedPart,
+        before: bytes,
+        file: FileRange,
+        after: bytes,
+        more: bool,
     ) -> None:
-        written = exchange.body_unblocked
-        assert written is not None
-        try:
+        with part, closing(file):
+            part.begun = True
             self._write_now(before)
             if ISendfileTransport.implementedBy(type(self.transport)):
-                await self._send_stretch(exchange, part)
+                await self._send_stretch(part, file)
             takes_views = IMemoryviewTransport.implementedBy(type(self.transport))
             peer_keeps_up = True
-            while part.remaining:
-                octets = await part.read(self.context.loop, peer_keeps_up)
-                if exchange.state is not BODY_BLOCKED:
-                    raise ConnectionClosed("The connection was closed while a file was sent")
+            while file.remaining:
+                octets = await file.read(self.context.loop, peer_keeps_up)
+                part.check()
                 self._write_now(octets if takes_views else bytes(octets))
                 peer_keeps_up = not self._paused
-                await self._drain(exchange)
-            exchange.state = SENDING_BODY
-            waiting = self._write_part(exchange, after, more)
-        finally:
-            part.close()
-            if exchange.state is BODY_BLOCKED:  # the body stays incomplete
-                self.abort(exchange)
-            written.set()
+                await self._drain(part)
+        waiting = self._write_part(exchange, after, more)
         if waiting is not None:
             await waiting
 
-    async def _send_stretch(self, exchange: Exchange, part: FileRange) -> None:
+    async def _send_stretch(self, part: BlockedPart, file: FileRange) -> None:
         """Let the kernel send a range; the remaining part, if any, must be read."""
         transport = self.transport
         if ISSLTransport.providedBy(transport):
             return
-        while part.remaining:
+        while file.remaining:
             if self._paused:
-                await self._drain(exchange)
+                await self._drain(part)
             try:
                 sent = transport.send_file(
-                    part.descriptor, part.offset, min(part.remaining, MAX_SENDFILE_SIZE)
+                    file.descriptor, file.offset, min(file.remaining, MAX_SENDFILE_SIZE)
                 )
             except OSError as problem:  # a file system without support for sendfile
                 log.debug("= a file is read, not sent: %s", problem)
                 return
             if sent is not None:
-                part.advance(sent)
-            await self._drain(exchange)
+                file.advance(sent)
+            await self._drain(part)
 
-    async def _drain(self, exchange: Exchange) -> None:
+    async def _drain(self, part: BlockedPart) -> None:
         """Wait until the transport has room, or for one iteration of the event loop."""
         await self.drain()
-        if exchange.state is not BODY_BLOCKED:
-            raise ConnectionClosed("The connection was closed while a body was written")
+        part.check()
 
     def write_informational(
         self, exchange: Exchange, status: int, lines: list[bytes]

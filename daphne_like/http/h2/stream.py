@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from asyncio import Event, Future
+from asyncio import Future
 from collections.abc import Awaitable
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from h2.errors import ErrorCodes
 
-from daphne_like.exceptions import ConnectionClosed, PeerError
-from daphne_like.http.exchange import Exchange
+from daphne_like.exceptions import PeerError
+from daphne_like.http.exchange import BlockedPart, Exchange
 from daphne_like.http.h2.hpack_cache import (
     MalformedError,
     default_blocks,
@@ -25,10 +26,8 @@ from daphne_like.http.h2.priority import UNSAID
 from daphne_like.http.h2.state_machine import FIRST_WINDOW
 from daphne_like.http.h2.tunnel import Tunnel
 from daphne_like.http.response_state import (
-    BODY_BLOCKED,
     COMPLETE,
     HEAD_BUFFERED,
-    SENDING_BODY,
 )
 from daphne_like.runtime.send_pacing import YIELD
 from daphne_like.runtime.timeouts import Timeout, Timeouts
@@ -366,68 +365,60 @@ class HTTP2Stream(Timeouts):
             if not more:
                 self._complete(exchange)
             return YIELD
-        exchange.state = BODY_BLOCKED
-        exchange.body_unblocked = Event()
         self._room = self.context.loop.create_future()
         self._wait_for_peer()
-        return self._written(exchange, len(body), more)
+        size = len(body)
+        return self._written(exchange, exchange.block_body(size), size, more)
 
-    async def _written(self, exchange: Exchange, size: int, more: bool) -> None:
+    async def _written(self, exchange: Exchange, part: BlockedPart, size: int, more: bool) -> None:
         """Wait until the pending part has been sent (ASGI C09).
 
-        If it is cancelled before an octet of the part was sent, the response can continue without
-        the part.
-
         Args:
-            exchange: an exchange in the state BODY_BLOCKED.
+            exchange: the response.
+            part: the part.
             size: octets of the part.
             more: further parts follow.
         """
         room = self._room
         assert room is not None
-        assert exchange.body_unblocked is not None
-        try:
-            await room
-            self._check_writing(exchange)
-            exchange.state = SENDING_BODY
-        finally:
-            if exchange.state is BODY_BLOCKED:  # cancelled
-                if self.pending is not None and len(self.pending) == size:
-                    self._withdraw(exchange)
-                else:  # the part stays incomplete
-                    self.abort(exchange)
-            exchange.body_unblocked.set()
+        with part:
+            try:
+                await room
+            finally:
+                part.begun = not self._withdraw(size)
+            part.check()
         if not more:
             self._complete(exchange)
 
-    def _withdraw(self, exchange: Exchange) -> None:
-        """Withdraw the pending part, of which nothing was sent."""
-        assert self.pending is not None
-        exchange.body_octets_sent -= len(self.pending)
+    def _withdraw(self, size: int) -> bool:
+        """Take back a pending part of which no octet was sent; return whether that is so."""
+        pending = self.pending
+        if pending is None or len(pending) != size:
+            return False
         self.pending = None
         self.connection.withdraw(self)
         self.clear_timeout(Timeout.WRITE_STALL)
         self._blocked += self.context.clock() - self._blocked_at
-        exchange.state = SENDING_BODY
+        return True
 
-    def write_file(self, exchange: Exchange, part: FileRange, more: bool) -> Awaitable[None]:
+    def write_file(self, exchange: Exchange, file: FileRange, more: bool) -> Awaitable[None]:
         """See Carrier."""
         if exchange.state is HEAD_BUFFERED:
             self.respond(exchange, b"", True)
-        exchange.body_octets_sent += part.remaining
-        exchange.state = BODY_BLOCKED
-        exchange.body_unblocked = Event()
-        return self._write_file(exchange, part, more)
+        exchange.body_octets_sent += file.remaining
+        return self._write_file(exchange, exchange.block_body(file.remaining), file, more)
 
-    async def _write_file(self, exchange: Exchange, part: FileRange, more: bool) -> None:
-        assert exchange.body_unblocked is not None
-        try:
+    async def _write_file(
+        self, exchange: Exchange, part: BlockedPart, file: FileRange, more: bool
+    ) -> None:
+        with part, closing(file):
+            part.begun = True
             peer_keeps_up = True
-            while part.remaining:
-                octets = await part.read(self.context.loop, peer_keeps_up)
-                self._check_writing(exchange)
+            while file.remaining:
+                octets = await file.read(self.context.loop, peer_keeps_up)
+                part.check()
                 self.pending = memoryview(octets)
-                self.ends = not more and not part.remaining
+                self.ends = not more and not file.remaining
                 self._room = self.context.loop.create_future()
                 self.connection.wants_to_send(self)
                 peer_keeps_up = self.pending is None
@@ -436,19 +427,9 @@ class HTTP2Stream(Timeouts):
                 else:
                     self._wait_for_peer()
                     await self._room
-                self._check_writing(exchange)
-            exchange.state = SENDING_BODY
-        finally:
-            part.close()
-            if exchange.state is BODY_BLOCKED:  # the body stays incomplete
-                self.abort(exchange)
-            exchange.body_unblocked.set()
+                part.check()
         if not more:
             self._complete(exchange)
-
-    def _check_writing(self, exchange: Exchange) -> None:
-        if exchange.state is not BODY_BLOCKED:
-            raise ConnectionClosed("The stream was closed while a body was written")
 
     def write_informational(
         self, exchange: Exchange, status: int, lines: list[bytes]
