@@ -16,8 +16,8 @@ PACKAGE = Path(__file__).parents[1] / "daphne_like"
 PAGE = PACKAGE.parent / "docs" / "contributing" / "architecture.rst"
 LOW = {"exceptions", "bounded_cache", "transport_interfaces", "wording"}
 RUNNING = LOW | {"asgi", "options", "observe", "runtime"}
-SERVING = RUNNING | {"http", "http.h1", "websocket"}
-FRONT_DOOR = RUNNING | {"tls", "reactor", "listening", "process", "server"}
+BELOW_THE_SERVER = RUNNING | {"tls", "reactor", "listening", "process"}
+FRONT_DOOR = BELOW_THE_SERVER | {"server"}
 MAY_IMPORT: dict[str, set[str]] = {
     "exceptions": set(),
     "bounded_cache": set(),
@@ -38,9 +38,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "http.h1": RUNNING | {"http"},
     "http.h2": RUNNING | {"http"},
     "http.factory": RUNNING | {"http", "http.h1", "http.h2"},
-    "websocket": RUNNING | {"http", "http.h1"},
-    "server": SERVING | {"http.factory", "tls", "reactor", "listening", "process"},
-    "web": SERVING | {"reactor", "server"},
+    "websocket": RUNNING | {"http"},
+    "server": BELOW_THE_SERVER | {"http", "http.factory", "websocket"},
+    "web": RUNNING | {"http", "http.h1", "reactor", "server"},
     "testing": FRONT_DOOR,
     "launch": FRONT_DOOR,
     "service": {"launch"},

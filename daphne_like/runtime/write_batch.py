@@ -9,6 +9,11 @@ from typing import Any
 
 log = logging.getLogger("daphne_like.server")
 
+WRITTEN_ALONE = 16384
+"""Octets from which data is written separately, and not joined with what is written before it."""
+MAX_WRITE_SIZE = 131072
+"""Maximum octets of body passed to the transport at once, because it buffers without limit."""
+
 
 class WriteBatch:
     """Delays writes of responses until the applications that are ready have run.

@@ -18,13 +18,13 @@ from daphne_like.exceptions import PeerError
 from daphne_like.http.addresses import describe_ends
 from daphne_like.http.exchange import BlockedPart, Exchange
 from daphne_like.http.extensions import Supported
-from daphne_like.http.h1.response_writer import MAX_WRITE_SIZE, WRITTEN_ALONE
 from daphne_like.http.response_state import (
     SENDING_BODY,
 )
 from daphne_like.http.tls_info import tls_extension_of
 from daphne_like.runtime.send_pacing import YIELD, SendPacing
 from daphne_like.runtime.timeouts import Timeout
+from daphne_like.runtime.write_batch import MAX_WRITE_SIZE, WRITTEN_ALONE
 from daphne_like.web.scope import open_web_exchange
 
 if TYPE_CHECKING:

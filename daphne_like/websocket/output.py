@@ -13,10 +13,10 @@ from autobahn.util import encode_truncate
 from autobahn.websocket import protocol as autobahn
 
 from daphne_like.exceptions import ConnectionClosed
-from daphne_like.http.h1.response_writer import WRITTEN_ALONE
 from daphne_like.runtime.send_pacing import SendPacing
 from daphne_like.runtime.timeouts import Timeout
 from daphne_like.runtime.timer_wheel import TICK_SECONDS
+from daphne_like.runtime.write_batch import WRITTEN_ALONE
 from daphne_like.websocket.deflate import Deflate
 from daphne_like.websocket.frames import (
     COMPRESSED,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ApplicationError
-from daphne_like.http.h1.response_writer import MAX_WRITE_SIZE, WRITTEN_ALONE
+from daphne_like.runtime.write_batch import MAX_WRITE_SIZE, WRITTEN_ALONE
 from tests.support.applications import (
     DATE,
     ERROR_500,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ConnectionClosed
-from daphne_like.http.h1.response_writer import MAX_WRITE_SIZE, WRITTEN_ALONE
+from daphne_like.runtime.write_batch import MAX_WRITE_SIZE, WRITTEN_ALONE
 from tests.support.applications import DATE, GET, HEAD, Script, body, head, sending, start
 from tests.support.memory import Memory, Wire
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ConnectionClosed
-from daphne_like.http.h1.response_writer import MAX_WRITE_SIZE
+from daphne_like.runtime.write_batch import MAX_WRITE_SIZE
 from tests.support.applications import GET, Script, body, start
 from tests.support.h2_peer import INTERNAL, H2Peer, window
 from tests.support.memory import Memory, Wire

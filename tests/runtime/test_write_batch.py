@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from daphne_like.http.h1.response_writer import WRITTEN_ALONE
+from daphne_like.runtime.write_batch import WRITTEN_ALONE
 from daphne_like.websocket.output import MAX_FRAGMENT_SIZE
 from tests.support.applications import GET, GET_10, body, sending, start
 from tests.support.memory import Memory, Wire

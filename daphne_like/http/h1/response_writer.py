@@ -26,6 +26,7 @@ from daphne_like.http.response_state import (
     HEAD_BUFFERED,
 )
 from daphne_like.runtime.send_pacing import YIELD, SendPacing
+from daphne_like.runtime.write_batch import MAX_WRITE_SIZE, WRITTEN_ALONE
 from daphne_like.transport_interfaces import IMemoryviewTransport, ISendfileTransport
 
 if TYPE_CHECKING:
@@ -36,10 +37,6 @@ log = logging.getLogger("daphne_like.http")
 known_status_line = STATUS_LINES.get
 
 LAST_CHUNK = b"0\r\n\r\n"
-WRITTEN_ALONE = 16384
-"""Octets of a body from which it is passed separately instead of joined with the head."""
-MAX_WRITE_SIZE = 131072
-"""Maximum octets of body passed to the transport at once, because it buffers without limit."""
 
 
 class ResponseWriter(SendPacing):
