@@ -47,7 +47,7 @@ def measure(server: Server, workload: TLSWorkload, megabytes: int, core: int) ->
         act = transfer.upload if workload.exercise is Exercise.UPLOAD else transfer.download
         cpu, own, started = server.cpu_seconds(), time.process_time(), time.perf_counter()
         act(workload.target, megabytes * MEGABYTE)
-        transfer.look()
+        transfer.sample()
         seconds = time.perf_counter() - started
         used = server.cpu_seconds() - cpu
         load = time.process_time() - own
@@ -90,7 +90,7 @@ class Transfer:
         """The maximum of the resident memory minus its value before."""
         return self._most - self._before
 
-    def look(self) -> None:
+    def sample(self) -> None:
         """Sample the server's memory."""
         self._most = max(self._most, self._server.resident_octets())
 
@@ -99,7 +99,7 @@ class Transfer:
         self._send(_head(target, octets))
         while self._moved < octets:
             piece = OFFERED[: octets - self._moved]
-            self._moved += self._patiently(partial(self._connection.send, piece))
+            self._moved += self._repeat(partial(self._connection.send, piece))
         _, answer = self._answer(len(b"%d" % octets))
         if answer != b"%d" % octets:
             raise WrongAnswerError(f"octets counted: expected {octets}, got {answer!r}")
@@ -114,19 +114,19 @@ class Transfer:
         self._moved = len(body)
         room = bytearray(READ_OCTETS)
         while self._moved < octets:
-            count = self._patiently(partial(self._connection.recv_into, room))
+            count = self._repeat(partial(self._connection.recv_into, room))
             if not count:
                 raise WrongAnswerError(f"closed after {self._moved} of {octets} octets")
             self._moved += count
 
     def _send(self, octets: bytes) -> None:
-        self._patiently(partial(self._connection.sendall, octets))
+        self._repeat(partial(self._connection.sendall, octets))
 
     def _answer(self, least: int) -> tuple[int, bytes]:
         """Read a head; return the body's length, and the part of the body that came with it."""
         octets = b""
         while len(octets.partition(END_OF_HEAD)[2]) < least:
-            read = self._patiently(partial(self._connection.recv, READ_OCTETS))
+            read = self._repeat(partial(self._connection.recv, READ_OCTETS))
             if not read:
                 raise WrongAnswerError(f"closed after {octets[:40]!r}")
             octets += read
@@ -137,7 +137,7 @@ class Transfer:
         fields = dict(line.split(":", 1) for line in lines)
         return int(fields.get("content-length", -1)), body
 
-    def _patiently(self, act: Callable[[], T]) -> T:
+    def _repeat(self, act: Callable[[], T]) -> T:
         """Repeat a call until it succeeds, and sample the server's memory meanwhile.
 
         Raises:
@@ -146,7 +146,7 @@ class Transfer:
         while True:
             now = time.monotonic()
             if now >= self._next_look:
-                self.look()
+                self.sample()
                 self._next_look = time.monotonic() + SAMPLE_SECONDS
             if now > self._deadline:
                 done = self._moved // MEGABYTE

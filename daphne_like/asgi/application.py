@@ -18,7 +18,7 @@ from daphne_like.asgi.interface import (
 )
 from daphne_like.exceptions import ConfigurationError
 
-USUAL_NAMES = ("application", "app")
+DEFAULT_NAMES = ("application", "app")
 """Attributes to try when the user names only a module; Django's name comes first."""
 
 
@@ -29,7 +29,7 @@ def import_application(path: str, factory: bool = False) -> Any:
 
     Args:
         path: a module and, after the colon, an attribute of it; the attribute may contain dots.
-            Without an attribute, the first of USUAL_NAMES that exists is used.
+            Without an attribute, the first of DEFAULT_NAMES that exists is used.
         factory: the attribute is a factory: call it without arguments to get the application.
     Raises:
         ConfigurationError: the module or attribute does not exist; the object is not callable;
@@ -45,10 +45,10 @@ def import_application(path: str, factory: bool = False) -> Any:
         )
     module = _module(module_name)
     if not attributes:
-        path, attributes = _usual(module, module_name)
+        path, attributes = _default_attribute(module, module_name)
     found = _attribute(module, module_name, attributes)
     if factory:
-        return _made_by(found, path)
+        return _call_factory(found, path)
     if not callable(found):
         raise ConfigurationError(
             f"'{path}' is no ASGI application: "
@@ -72,7 +72,7 @@ def _refuse_file(path: str, module_name: str, attributes: str) -> None:
     if "/" not in module_name and "\\" not in module_name and not module_name.endswith(".py"):
         return
     parts = re.split(r"[/\\]+", re.sub(r"\.py$", "", module_name))
-    attribute = attributes or USUAL_NAMES[0]
+    attribute = attributes or DEFAULT_NAMES[0]
     if ".." in parts or not parts[0]:  # not below the working directory
         directory = re.sub(r"(?<=[^/\\])[/\\]+[^/\\]*$", "", module_name)
         meant = f"--app-dir {directory} {parts[-1]}:{attribute}"
@@ -101,12 +101,12 @@ def _module(name: str) -> Any:
         raise _failed(f"Importing '{name}'", error)
 
 
-def _usual(module: Any, module_name: str) -> tuple[str, str]:
+def _default_attribute(module: Any, module_name: str) -> tuple[str, str]:
     """Return the complete path and the attribute for a user who has named only the module."""
-    for name in USUAL_NAMES:
+    for name in DEFAULT_NAMES:
         if hasattr(module, name):
             return f"{module_name}:{name}", name
-    wanted = " nor ".join(f"'{name}'" for name in USUAL_NAMES)
+    wanted = " nor ".join(f"'{name}'" for name in DEFAULT_NAMES)
     raise ConfigurationError(
         f"'{module_name}' has neither {wanted}: name the attribute, for example {module_name}:site"
     )
@@ -124,7 +124,7 @@ def _attribute(found: Any, reached: str, attributes: str) -> Any:
     return found
 
 
-def _made_by(make: Any, path: str) -> Any:
+def _call_factory(make: Any, path: str) -> Any:
     """Call a factory and return its application."""
     if not callable(make):
         raise ConfigurationError(
@@ -158,12 +158,12 @@ def _failed(what: str, error: Exception) -> ConfigurationError:
     return ConfigurationError(
         f"{what} failed with {type(error).__name__}: {error}",
         detail="".join(
-            traceback.format_exception(type(error), error, _theirs(error.__traceback__))
+            traceback.format_exception(type(error), error, _without_own_frames(error.__traceback__))
         ).rstrip(),
     )
 
 
-def _theirs(tb: TracebackType | None) -> TracebackType | None:
+def _without_own_frames(tb: TracebackType | None) -> TracebackType | None:
     """Return the traceback without the leading frames of this module and the import system."""
     importer = sys.modules[importlib.import_module.__module__].__file__
     while tb is not None and (

@@ -19,7 +19,7 @@ INTERFACES = ("auto", "asgi3", "asgi2", "wsgi")
 WSGI_THREADS = 10
 
 # Number of arguments of an application's first call.
-CALLED_WITH = {"asgi3": 3, "wsgi": 2, "asgi2": 1}
+ARGUMENT_COUNTS = {"asgi3": 3, "wsgi": 2, "asgi2": 1}
 CHOOSE = "choose with --interface asgi3, asgi2 or wsgi"
 
 
@@ -100,7 +100,7 @@ def _interface_of_class(application: type) -> str:
 
 
 def _by_parameters(application: Any, parameters: list[inspect.Parameter]) -> str:
-    possible = [name for name, count in CALLED_WITH.items() if takes(parameters, count)]
+    possible = [name for name, count in ARGUMENT_COUNTS.items() if takes(parameters, count)]
     if not possible:
         name = getattr(application, "__qualname__", type(application).__qualname__)
         hint = "did you mean --factory?" if takes(parameters, 0) else CHOOSE
@@ -146,7 +146,7 @@ def takes(parameters: list[inspect.Parameter], count: int) -> bool:
 
 
 def _takes_anything(parameters: list[inspect.Parameter]) -> bool:
-    return all(takes(parameters, count) for count in CALLED_WITH.values())
+    return all(takes(parameters, count) for count in ARGUMENT_COUNTS.values())
 
 
 def wants_server(ready_callable: Callable[..., Any]) -> bool:

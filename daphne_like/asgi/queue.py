@@ -13,7 +13,7 @@ HIGH_WATER = 65536
 LOW_WATER = 16384
 """Unread octets of body at which the server reads from the peer again."""
 
-TURNS_TO_HEAR = 3
+TURNS_UNTIL_INFORMED = 3
 """Turns of the event loop after which all tasks of an application count as informed of the end.
 
 Django receives the end in one task and then cancels the others through `asyncio.wait`, which takes
@@ -30,7 +30,7 @@ WebSocket message counts these in addition to its length, because empty messages
 MAX_EVENTS = HIGH_WATER // EVENT_OVERHEAD
 """Unread events of a body at which the server stops reading, however few octets they hold."""
 
-FEW_EVENTS = LOW_WATER // EVENT_OVERHEAD
+LOW_WATER_EVENTS = LOW_WATER // EVENT_OVERHEAD
 """Unread events of a body at which the server reads from the peer again."""
 
 
@@ -152,7 +152,7 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
         unread = self.unread
         if unread:
             self.unread = unread = unread - len(event.get("body", b""))
-            if unread <= LOW_WATER and len(queue) <= FEW_EVENTS and self.reader is not None:
+            if unread <= LOW_WATER and len(queue) <= LOW_WATER_EVENTS and self.reader is not None:
                 self.reader.body_consumed()
         return event
 
@@ -161,12 +161,12 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
         """True if the current task has received the event of `end` or can know of it.
 
         Other tasks than the one that received the event may be in the middle of an operation. They
-        count as informed after TURNS_TO_HEAR turns of the event loop.
+        count as informed after TURNS_UNTIL_INFORMED turns of the event loop.
         """
         receiver = self._end_receiver
         if receiver is None:
             return False
-        return self._turns_since_end >= TURNS_TO_HEAR or receiver() is asyncio.current_task()
+        return self._turns_since_end >= TURNS_UNTIL_INFORMED or receiver() is asyncio.current_task()
 
     def _end_received(self) -> None:
         task = asyncio.current_task()
@@ -175,7 +175,7 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
 
     def _count_turn(self) -> None:
         self._turns_since_end += 1
-        if self._turns_since_end < TURNS_TO_HEAR:
+        if self._turns_since_end < TURNS_UNTIL_INFORMED:
             asyncio.get_running_loop().call_soon(self._count_turn)
 
     def _allow_next_end(self) -> None:

@@ -89,7 +89,7 @@ class WSGIApplication:
             responder.send_queue = ResponseQueue(call.slot)
             await responder(call.scope, call.receive, call.send)
         finally:
-            call.slot.leave()
+            call.slot.release()
             call.thread_returned()
 
 
@@ -127,7 +127,7 @@ class Slot:
         await self._slots.free.acquire()
         self._is_taken = True
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Release the slot for another request; do nothing if it was released before."""
         if self._is_taken:
             self._is_taken = False
@@ -143,7 +143,7 @@ class Slot:
             await waiting
             return
         slots.waiting += 1
-        self.leave()
+        self.release()
         try:
             await waiting
         finally:
@@ -295,7 +295,7 @@ class Call:
     def close(self) -> None:
         """Close the application's iterable, however its iteration has ended (PEP 3333)."""
         # The thread needs the slot no longer; the rest of the response may still be queued.
-        self._loop.call_soon_threadsafe(self.slot.leave)
+        self._loop.call_soon_threadsafe(self.slot.release)
         try:
             getattr(self._chunks, "close", _nothing)()
         except BaseException as error:  # noqa: BLE001 # __call__ raises it

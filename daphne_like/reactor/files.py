@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from daphne_like.reactor.handle import AcceptingPort
 from daphne_like.reactor.reading import ReadingSide
 
-OF_THE_SOCKET = frozenset((ECONNABORTED, ECONNRESET, ENOTCONN, EPIPE, ETIMEDOUT))
+SOCKET_ERRORS = frozenset((ECONNABORTED, ECONNRESET, ENOTCONN, EPIPE, ETIMEDOUT))
 """Errors of os.sendfile that mean that the connection is gone; other errors concern the file."""
 
 can_send = hasattr(os, "sendfile")
@@ -53,7 +53,7 @@ class SendfileTransport(ReadingSide):
         except (BlockingIOError, InterruptedError):
             self._watch()
         except OSError as problem:
-            if problem.errno not in OF_THE_SOCKET:
+            if problem.errno not in SOCKET_ERRORS:
                 raise
             self.pause_writing()
             self._failure = Failure(error.ConnectionLost(str(problem)))

@@ -163,16 +163,16 @@ if os.name == "posix":
             if self._preexistingSocket is not None or not is_file:
                 super().startListening()  # type: ignore[no-untyped-call] # not typed
                 return
-            with unix_path.alone(self._bindPath):
+            with unix_path.directory_lock(self._bindPath):
                 if self.wantPID:
-                    unix_path.take_over(self._bindPath)
+                    unix_path.remove_stale(self._bindPath)
                 super().startListening()  # type: ignore[no-untyped-call] # not typed
-            self._file = unix_path.identity(self._bindPath)
+            self._file = unix_path.file_identity(self._bindPath)
 
         def connectionLost(self, reason: Any) -> None:
             # Not unix.Port's method: it removes any file at the path, even the socket of another
             # server or of systemd.
-            if self._file is not None and unix_path.identity(self._bindPath) == self._file:
+            if self._file is not None and unix_path.file_identity(self._bindPath) == self._file:
                 os.unlink(self._bindPath)
             lock, self.lockFile = self.lockFile, None
             if lock is not None:

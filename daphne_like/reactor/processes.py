@@ -33,7 +33,7 @@ class ProcessEnds:
         try:
             descriptor = os.pidfd_open(transport.pid)
         except (AttributeError, OSError):
-            self._look(transport)
+            self._poll(transport)
         else:
             self._reactor.loop.add_reader(descriptor, self._ended, descriptor)
 
@@ -42,7 +42,7 @@ class ProcessEnds:
         os.close(descriptor)
         process.reapAllProcesses()
 
-    def _look(self, transport: Any) -> None:
+    def _poll(self, transport: Any) -> None:
         process.reapAllProcesses()
         if transport.pid is not None:
-            self._reactor.loop.call_later(POLL_SECONDS, self._look, transport)
+            self._reactor.loop.call_later(POLL_SECONDS, self._poll, transport)

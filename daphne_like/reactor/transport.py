@@ -17,7 +17,7 @@ from daphne_like.transport_interfaces import IMemoryviewTransport, ISendfileTran
 DONE = Failure(error.ConnectionDone())
 ABORTED = Failure(error.ConnectionAborted())
 
-SENDS = (ISendfileTransport,) if can_send else ()
+SENDFILE_INTERFACES = (ISendfileTransport,) if can_send else ()
 
 
 @implementer(
@@ -26,7 +26,7 @@ SENDS = (ISendfileTransport,) if can_send else ()
     interfaces.IConsumer,
     interfaces.IPushProducer,
     IMemoryviewTransport,
-    *SENDS,
+    *SENDFILE_INTERFACES,
 )
 class NativeTransport(SendfileTransport):
     """One accepted connection: an asyncio protocol to the loop, an ITCPTransport to Twisted.

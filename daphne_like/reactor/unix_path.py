@@ -22,7 +22,7 @@ WAIT_SECONDS = 1.0
 WAIT_STEP = 0.01
 
 
-def take_over(path: bytes) -> None:
+def remove_stale(path: bytes) -> None:
     """Remove a socket and a lock that no server uses any more.
 
     Args:
@@ -36,7 +36,7 @@ def take_over(path: bytes) -> None:
         mode = None
     if mode is not None:
         if not stat.S_ISSOCK(mode):
-            raise taken(path, "it exists and is not a socket")
+            raise path_in_use(path, "it exists and is not a socket")
         refuse_if_served(path)
         with suppress(FileNotFoundError):
             os.remove(path)
@@ -63,18 +63,20 @@ def refuse_if_served(path: bytes) -> None:
         except BlockingIOError:
             pass  # the listen queue is full
         except OSError as error:
-            raise taken(path, f"whether a server listens there cannot be told: {error.strerror}")
-    raise taken(path, f"another server listens on {os.fsdecode(path)}")
+            raise path_in_use(
+                path, f"whether a server listens there cannot be told: {error.strerror}"
+            )
+    raise path_in_use(path, f"another server listens on {os.fsdecode(path)}")
 
 
-def taken(path: bytes, sentence: str) -> CannotListenError:
+def path_in_use(path: bytes, sentence: str) -> CannotListenError:
     """Return the exception that `listenUNIX` raises, with a sentence of its own as the reason."""
     cause = OSError(errno.EADDRINUSE, sentence)
     return CannotListenError(None, path, cause)
 
 
 @contextmanager
-def alone(path: bytes) -> Iterator[None]:
+def directory_lock(path: bytes) -> Iterator[None]:
     """Keep other servers of this kind from checking and binding in the same directory meanwhile.
 
     Between `bind` and `listen` a live server looks like a dead one. The lock is `flock` on the
@@ -88,14 +90,14 @@ def alone(path: bytes) -> Iterator[None]:
         return
     try:
         deadline = time.monotonic() + WAIT_SECONDS
-        while not locked(directory) and time.monotonic() < deadline:
+        while not try_lock(directory) and time.monotonic() < deadline:
             time.sleep(WAIT_STEP)
         yield
     finally:
         os.close(directory)
 
 
-def locked(directory: int) -> bool:
+def try_lock(directory: int) -> bool:
     """Try to lock a directory; return False if another process holds the lock."""
     try:
         fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -106,7 +108,7 @@ def locked(directory: int) -> bool:
     return True
 
 
-def identity(path: bytes) -> tuple[int, int] | None:
+def file_identity(path: bytes) -> tuple[int, int] | None:
     """Return device and inode of a path, or None if it does not exist."""
     try:
         found = os.lstat(path)

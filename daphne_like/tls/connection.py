@@ -37,7 +37,7 @@ refused = logging.getLogger("daphne_like.refused")
 
 HANDSHAKE_RECORD = 0x16
 """The first octet of every TLS connection (RFC 8446, 5.1); no HTTP method begins with it."""
-WRITTEN_AT_ONCE = 262144
+MAX_ENCRYPTED_AT_ONCE = 262144
 """Octets encrypted before they are passed on, so that a large write is not held in memory twice."""
 
 MAX_DEBT = 32768
@@ -52,7 +52,7 @@ MIN_SLICE = 2048
 """Encrypted octets read in one turn of the event loop from a peer whose debt is MAX_DEBT."""
 HANDSHAKE_SLICE = 16384
 """Encrypted octets of a handshake that are read at once; data may follow its end."""
-FREE_OCTETS = 512
+UNCOUNTED_OCTETS = 512
 """Reads up to this size are not counted."""
 
 # Created once, as in Twisted: creating a Failure takes longer than the rest of most closes.
@@ -182,7 +182,7 @@ class SecureConnection:
             return
         self._into.write(data)
         plain = self._read_plain(size)
-        if size > FREE_OCTETS and self._has_debt(size, len(plain)):
+        if size > UNCOUNTED_OCTETS and self._has_debt(size, len(plain)):
             self._hold(b"")
         if plain:
             self.protocol.dataReceived(plain)
@@ -263,7 +263,7 @@ class SecureConnection:
         if held is None or self._is_paused:  # `resumeProducing` calls this again
             return
         if self._debt == MAX_DEBT and producer is not None and producer.is_paused:
-            return  # wait for `room_again`: otherwise responses to KeyUpdates would pile up
+            return  # wait for `room_available`: otherwise responses to KeyUpdates would pile up
         self._held = None
         if self._is_lost:
             return
@@ -277,7 +277,7 @@ class SecureConnection:
         if self._held is None and not (self._is_paused or self.disconnecting or self._is_lost):
             self.transport.resumeProducing()
 
-    def room_again(self) -> None:
+    def room_available(self) -> None:
         """Continue reading if it waited for room in the transport below."""
         if self._held is not None:
             self._next_turn(self._resume)
@@ -462,7 +462,7 @@ class SecureConnection:
     def write(self, data: bytes | memoryview) -> None:
         if not self._writing or not len(data):
             return
-        if len(data) > WRITTEN_AT_ONCE:
+        if len(data) > MAX_ENCRYPTED_AT_ONCE:
             self._write_large(data)
             return
         self._write(data)
@@ -470,8 +470,8 @@ class SecureConnection:
 
     def _write_large(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
-        for start in range(0, len(data), WRITTEN_AT_ONCE):
-            self._write(view[start : start + WRITTEN_AT_ONCE])
+        for start in range(0, len(data), MAX_ENCRYPTED_AT_ONCE):
+            self._write(view[start : start + MAX_ENCRYPTED_AT_ONCE])
             self.transport.write(self._out.read())
 
     def writeSequence(self, data: Iterable[bytes | memoryview]) -> None:
@@ -629,7 +629,7 @@ class PacedProducer:
 
     def resumeProducing(self) -> None:
         self.is_paused = False
-        self._connection.room_again()
+        self._connection.room_available()
         self._producer.resumeProducing()
 
     def stopProducing(self) -> None:

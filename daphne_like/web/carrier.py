@@ -66,7 +66,7 @@ class WebCarrier(SendPacing):
         self._responded = False  # the response is complete, or the peer is gone
         self._gone = False  # twisted.web has finished the request
         self._ending = False  # the last octets were written; wait until the peer has read
-        self._this_turn = 0  # octets written since this request last yielded to the event loop
+        self._written_since_yield = 0  # octets since the last yield to the event loop
 
     # The request.
 
@@ -184,12 +184,12 @@ class WebCarrier(SendPacing):
     def _write_part(self, exchange: Exchange, octets: bytes, more: bool) -> Awaitable[None] | None:
         self.request.write(octets)
         if more:
-            self._this_turn += len(octets) + 1
+            self._written_since_yield += len(octets) + 1
             if self._paused:
                 return self._drain_waiter()
-            if self._this_turn < WRITTEN_ALONE:
+            if self._written_since_yield < WRITTEN_ALONE:
                 return None
-            self._this_turn = 0
+            self._written_since_yield = 0
             return YIELD
         exchange.complete()
         self.clear_timeout(Timeout.RESPONSE)

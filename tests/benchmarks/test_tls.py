@@ -172,5 +172,5 @@ class TestGrowth:
         """A body held and given back again was held."""
         transfer = Transfer(self.Server(), self.Connection())  # type: ignore[arg-type]
         for _ in range(3):
-            transfer.look()
+            transfer.sample()
         assert transfer.growth_octets == 290

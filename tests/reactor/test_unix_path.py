@@ -196,11 +196,11 @@ class TestAlone:
         monkeypatch.setattr(unix_path, "WAIT_SECONDS", 0.05)
         path = os.fsencode(tmp_path / "socket")
         look = os.open(tmp_path, os.O_RDONLY)
-        with unix_path.alone(path):
-            assert not unix_path.locked(look)
-        assert unix_path.locked(look)
+        with unix_path.directory_lock(path):
+            assert not unix_path.try_lock(look)
+        assert unix_path.try_lock(look)
         before = time.monotonic()
-        with unix_path.alone(path):
+        with unix_path.directory_lock(path):
             assert time.monotonic() - before >= 0.05
         fcntl.flock(look, fcntl.LOCK_UN)
         os.close(look)
@@ -215,12 +215,14 @@ class TestAlone:
 
         class Listens(Recorders):
             def startFactory(self) -> None:
-                free.append(unix_path.locked(look))
+                free.append(unix_path.try_lock(look))
 
-        monkeypatch.setattr(unix_path, "take_over", lambda _: free.append(unix_path.locked(look)))
+        monkeypatch.setattr(
+            unix_path, "remove_stale", lambda _: free.append(unix_path.try_lock(look))
+        )
         world = World(native_uvloop())
         world.listen_unix(Listens(Recorder), tmp_path / "socket", wantPID=True)
-        free.append(unix_path.locked(look))
+        free.append(unix_path.try_lock(look))
         os.close(look)
         world.close()
         assert free == [False, False, True]
