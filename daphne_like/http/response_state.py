@@ -15,7 +15,7 @@ ZEROCOPYSEND = "http.response.zerocopysend"
 
 
 class ResponseState(enum.Enum):
-    """How far the response has come."""
+    """The progress of a response."""
 
     AWAITING_START = enum.auto()  # the application has sent nothing
     HEAD_BUFFERED = enum.auto()  # http.response.start came; nothing is written
@@ -67,7 +67,7 @@ def check_message(kind: str, state: ResponseState) -> None:
     """Refuse a message in a state in which ASGI does not allow it.
 
     Raises:
-        ApplicationError: it is not allowed; nothing of it was sent.
+        ApplicationError: the message is not allowed; nothing was sent.
     """
     reason = REFUSED.get(kind, {}).get(state)
     if reason is not None:

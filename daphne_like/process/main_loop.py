@@ -32,7 +32,7 @@ class Runnable(Reloadable, Protocol):
 
     @property
     def stopping(self) -> bool:
-        """Whether a stop has begun."""
+        """True after a stop has begun."""
 
     async def start(self) -> None:
         """Bind, start the application, accept."""

@@ -60,7 +60,7 @@ class Lifecycle:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether a stop has begun."""
+        """True after a stop has begun."""
         return self.stage >= Stage.DRAINING
 
     def start_ticking(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -83,7 +83,7 @@ class WebSocketOutput(SendPacing, WebSocketServerProtocol):  # type: ignore[misc
 
     @property
     def can_send(self) -> bool:
-        """Whether neither side has started to close."""
+        """True until one side starts to close."""
         return self.state == OPEN
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:

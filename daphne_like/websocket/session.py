@@ -34,15 +34,15 @@ CLOSE_CODES = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 50
 
 
 class Engine(Protocol):
-    """The protocol of an open WebSocket, as its session sees it.
+    """The interface of an open WebSocket's protocol that its session uses.
 
-    The carrier that hands the connection over calls it as a Twisted protocol; a stop calls what it
-    calls of each connection.
+    The carrier that hands the connection over uses it as a Twisted protocol, and the drain uses it
+    as a Connection.
     """
 
     @property
     def can_send(self) -> bool:
-        """Whether messages may be sent: neither side has started to close."""
+        """True while messages may be sent, until one side starts to close."""
 
     def send_message(self, payload: bytes, opcode: int) -> Awaitable[None] | None:
         """Send a message, now or when the peer has read enough of the earlier messages."""
@@ -51,11 +51,11 @@ class Engine(Protocol):
         """Start the closing handshake."""
 
     def resume_reading(self) -> None:
-        """Go on reading; the application has received the queued messages."""
+        """Resume reading; the application has received the queued messages."""
 
 
 class Engines(Protocol):
-    """What makes the engine of an accepted WebSocket."""
+    """A factory for the engines of accepted WebSockets."""
 
     def open(self, session: Session, deflate: Deflate | None) -> Engine:
         """Return an engine; deflate is None if compression was not negotiated."""
@@ -65,7 +65,7 @@ class Session(Exchange):
     """One WebSocket with one application instance.
 
     Args:
-        engines: makes the engine when the application accepts.
+        engines: creates the engine when the application accepts.
         request: the exchange that the session replaces.
         opening: the content of the opening handshake.
     """

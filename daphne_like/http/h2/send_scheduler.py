@@ -47,12 +47,12 @@ by_number = attrgetter("number")
 
 
 class Sending(Protocol):
-    """A stream, as the scheduler sees it.
+    """The interface of a stream that the scheduler uses.
 
     Attributes:
-        number: its identifier.
-        pending: octets of body that wait for their turn.
-        urgency, incremental: its priority (RFC 9218).
+        number: the identifier of the stream.
+        pending: octets of body that wait to be sent.
+        urgency, incremental: the priority of the stream (RFC 9218).
         window: octets of a body that the peer may send at once.
     """
 

@@ -19,10 +19,10 @@ TUNNEL_HIGH_WATER = 65536
 
 
 class TunneledStream(Protocol):
-    """What a tunnel asks of its stream.
+    """The interface of a stream that a tunnel uses.
 
     Attributes:
-        context: for the event loop.
+        context: provides the event loop.
         number: the identifier of the stream.
         pending: octets that wait for the peer's window, or for the transport.
     """
@@ -36,13 +36,13 @@ class TunneledStream(Protocol):
         """The connection of the stream."""
 
     def send_pending(self, data: bytes) -> None:
-        """Send octets; the tunnel is told when they are on their way."""
+        """Send octets; the stream calls `Tunnel.sent` when all are sent."""
 
     def tunnel_over(self, code: ErrorCodes) -> None:
         """End the stream, because the protocol has closed its connection."""
 
     def tunnel_resumed(self) -> None:
-        """Go on reading, because the protocol takes octets again."""
+        """Resume reading, because the protocol accepts octets again."""
 
 
 @implementer(ITransport, IConsumer, IPushProducer)
