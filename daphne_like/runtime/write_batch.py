@@ -10,7 +10,7 @@ from typing import Any
 log = logging.getLogger("daphne_like.server")
 
 WRITTEN_ALONE = 16384
-"""Octets from which data is written separately, and not joined with what is written before it."""
+"""Octets from which data is written separately instead of joined with the pending data."""
 MAX_WRITE_SIZE = 131072
 """Maximum octets of body passed to the transport at once, because it buffers without limit."""
 
