@@ -12,6 +12,7 @@ from daphne_like.http.exchange import Exchange
 from daphne_like.http.h1.connection import LINGER_SECONDS, MAX_LINGER_OCTETS, MAX_LINGER_SECONDS
 from daphne_like.http.h1.request_reader import MAX_DISCARDED_BODY
 from daphne_like.http.h1.status_lines import CONTINUE
+from daphne_like.http.request_body import TOO_SLOW, check_body_size, expect_body, keeps_minimum_rate
 from daphne_like.http.response_state import COMPLETE
 from daphne_like.runtime.timeouts import Timeout
 from daphne_like.runtime.timer_wheel import NEVER
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 MAX_EVENT_SIZE = 32768
 """Octets read at once from the file of a collected body."""
 
-TOO_LARGE = PeerError(413, "The body is too large.")
-
 
 class CollectedBody(WebCarrier):
     """A request whose body twisted.web has collected in a file; read as the application reads."""
@@ -35,9 +34,7 @@ class CollectedBody(WebCarrier):
         self._content = content
         self._left = content.seek(0, os.SEEK_END)
         content.seek(0)
-        most = self.context.options.max_body_size
-        if most and self._left > most:
-            raise TOO_LARGE
+        check_body_size(self._left, self.context.options)
 
     def _start(self, exchange: Exchange) -> None:
         if not self._left:
@@ -84,9 +81,7 @@ class ArrivingBody(WebCarrier):
 
     def _check_body(self) -> None:
         assert self.exchange is not None
-        most = self.context.options.max_body_size
-        if most and self._left is not None and self._left > most:
-            raise TOO_LARGE
+        check_body_size(self._left, self.context.options)
         self.exchange.expects_continue = self._body.expects_continue
 
     def _start(self, exchange: Exchange) -> None:
@@ -108,10 +103,12 @@ class ArrivingBody(WebCarrier):
             return
         exchange.expects_continue = False  # the peer did not wait for 100 (Continue)
         exchange.received += len(data)
-        most = self.context.options.max_body_size
-        if most and exchange.received > most:
-            self._refuse(exchange, TOO_LARGE)
-        elif exchange.state is not COMPLETE:
+        try:
+            check_body_size(exchange.received, self.context.options)
+        except PeerError as error:
+            self._refuse(exchange, error)
+            return
+        if exchange.state is not COMPLETE:
             exchange.body_received(data)
             # When nothing is left, the end follows and makes this the last event. When many events
             # are unread, further octets are collected in one event until the application reads.
@@ -170,20 +167,17 @@ class ArrivingBody(WebCarrier):
     def _wait_for_body(self) -> None:
         exchange = self.exchange
         if exchange is not None and not self._body.body_is_whole:
-            exchange.received_at_check = exchange.received
-            self.set_timeout(Timeout.REQUEST_BODY, self.context.options.body_timeout)
+            expect_body(self, exchange)
 
     def _check_body_rate(self) -> None:
-        exchange, options = self.exchange, self.context.options
+        exchange = self.exchange
         assert exchange is not None
-        waits_for_us = self._paused or not self._reading or exchange.expects_continue
-        got = exchange.received - exchange.received_at_check
-        if waits_for_us or got >= options.body_minimum_rate * options.body_timeout:
+        if keeps_minimum_rate(self, exchange, is_held=self._paused or not self._reading):
             self._wait_for_body()
         elif self._responded:
             self._linger()
         else:
-            self._refuse(exchange, PeerError(408, "The request body came too slowly."))
+            self._refuse(exchange, TOO_SLOW)
 
     def timed_out(self, timeout: Timeout) -> None:
         if timeout is Timeout.REQUEST_BODY:

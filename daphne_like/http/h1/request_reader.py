@@ -23,6 +23,7 @@ from daphne_like.http.h1.chunked import ChunkedDecoder
 from daphne_like.http.h1.request_line import request_lines
 from daphne_like.http.h1.response_writer import ResponseWriter
 from daphne_like.http.preface import PREFACE
+from daphne_like.http.request_body import TOO_SLOW, check_body_size, expect_body, keeps_minimum_rate
 from daphne_like.http.response_state import AWAITING_START, COMPLETE
 from daphne_like.http.scope import open_exchange
 from daphne_like.runtime.timeouts import Timeout
@@ -581,9 +582,7 @@ class RequestReader(ResponseWriter):
         return exchange
 
     def _expect_body(self, exchange: Exchange, known: dict[bytes, bytes]) -> None:
-        most = self.context.options.max_body_size
-        if most and self._body_left is not None and self._body_left > most:
-            raise PeerError(413, "The body is too large.")
+        check_body_size(self._body_left, self.context.options)
         expectation = known.get(b"expect")
         if expectation is not None and not exchange.http_10:
             if expectation.lower() != b"100-continue":
@@ -603,9 +602,7 @@ class RequestReader(ResponseWriter):
             if exchange.received - exchange.received_at_end > MAX_DISCARDED_BODY:
                 self._linger()
         else:
-            most = self.context.options.max_body_size
-            if most and exchange.received > most:
-                raise PeerError(413, "The body is too large.")
+            check_body_size(exchange.received, self.context.options)
             exchange.body_received(data)
 
     def on_message_complete(self) -> None:
@@ -628,20 +625,16 @@ class RequestReader(ResponseWriter):
     def _wait_for_body(self) -> None:
         receiving = self._receiving
         if receiving is not None:
-            receiving.received_at_check = receiving.received
-            self.set_timeout(Timeout.REQUEST_BODY, self.context.options.body_timeout)
+            expect_body(self, receiving)
 
     def _check_body_rate(self) -> None:
         receiving = self._receiving
         if receiving is None:
             return
-        options = self.context.options
-        waits_for_us = not self._reading or receiving.expects_continue
-        got = receiving.received - receiving.received_at_check
-        if waits_for_us or got >= options.body_minimum_rate * options.body_timeout:
+        if keeps_minimum_rate(self, receiving, is_held=not self._reading):
             self._wait_for_body()
         else:
-            self._refuse(PeerError(408, "The request body came too slowly."))
+            self._refuse(TOO_SLOW)
 
     def body_requested(self, exchange: Exchange) -> None:
         """See Carrier."""

@@ -16,6 +16,7 @@ from daphne_like.http.fields import (
 )
 from daphne_like.http.h2.hpack_cache import MalformedError, Section, check_names_and_values
 from daphne_like.http.h2.priority import Priority, parse_priority
+from daphne_like.http.request_body import check_body_size
 from daphne_like.http.target import METHODS, RequestLine, Target, split_target
 
 if TYPE_CHECKING:
@@ -93,8 +94,7 @@ def request_from(head: Head, options: Options) -> Request:
             target = split_target(b"GET" if head.protocol else head.method, head.path)
         if len(head.path) > options.max_request_line:
             raise PeerError(414, "The request target is too long.")
-        if options.max_body_size and (head.length or 0) > options.max_body_size:
-            raise PeerError(413, "The body is too large.")
+        check_body_size(head.length, options)
     except PeerError as error:
         refusal = refusal or error
     if target.authority is not None:

@@ -25,6 +25,7 @@ from daphne_like.http.h2.hpack_cache import (
 from daphne_like.http.h2.priority import UNSAID
 from daphne_like.http.h2.state_machine import FIRST_WINDOW
 from daphne_like.http.h2.tunnel import Tunnel
+from daphne_like.http.request_body import TOO_SLOW, check_body_size, expect_body, keeps_minimum_rate
 from daphne_like.http.response_state import (
     COMPLETE,
     HEAD_BUFFERED,
@@ -158,9 +159,7 @@ class HTTP2Stream(Timeouts):
             self.check_length(ends)
         if exchange.state is COMPLETE:
             return
-        most = self.context.options.max_body_size
-        if most and exchange.received > most:
-            raise PeerError(413, "The body is too large.")
+        check_body_size(exchange.received, self.context.options)
         if size != len(data):
             self._padded = True
         if not data:
@@ -271,23 +270,19 @@ class HTTP2Stream(Timeouts):
         self.connection.open_window(size, self.number)
 
     def _wait_for_body(self) -> None:
-        self.exchange.received_at_check = self.exchange.received
-        self.set_timeout(Timeout.REQUEST_BODY, self.context.options.body_timeout)
+        expect_body(self, self.exchange)
 
     def _check_body_rate(self) -> None:
         exchange = self.exchange
-        options = self.context.options
-        got = exchange.received - exchange.received_at_check
-        waits_for_us = (
+        is_held = (
             exchange.is_full
             or not self.connection.is_reading
-            or exchange.expects_continue
             or self.connection.room_for_peer(self.number) <= 0
         )
-        if waits_for_us or got >= options.body_minimum_rate * options.body_timeout:
+        if keeps_minimum_rate(self, exchange, is_held=is_held):
             self._wait_for_body()
         else:
-            self.refuse(PeerError(408, "The request body came too slowly."))
+            self.refuse(TOO_SLOW)
 
     # The response: Carrier.
 
