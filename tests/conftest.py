@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,21 +21,43 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as under `sh -c "pytest
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # as under nohup
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+TESTS = Path(__file__).parent
 REAL = ("conformance", "django", "loopback", "testing")
 """Folders whose tests run processes, browsers and proxies, all with deadlines of their own."""
+SOCKETS = ("benchmarks", "reactor")
+"""Folders whose tests use sockets of the system, or run one process each."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A second try where a busy machine may be at fault; the summary tells that there was one."""
+    """Mark what is not in memory; run what depends on the machine's load a second time.
+
+    The summary tells that there was a second time. Single tests outside of those folders have the
+    mark in their modules.
+    """
     for item in items:
-        if item.path.parent.name in REAL:
+        folder = item.path.relative_to(TESTS).parts[0]
+        if folder in REAL:
             item.add_marker(pytest.mark.flaky(reruns=1))
+        if folder in REAL or folder in SOCKETS:
+            item.add_marker(pytest.mark.real)
 
 
 def pytest_collection_finish() -> None:
     """Keep the garbage collector from walking all modules and tests, again and again."""
     gc.collect()
     gc.freeze()
+
+
+COLLECTED_EVERY = 100
+"""Tests after which what they have left behind is collected, and the rest left out for ever."""
+_finished = itertools.count(1)
+
+
+def pytest_runtest_logfinish() -> None:
+    """Keep what pytest remembers of each test out of the garbage collector's walks, too."""
+    if next(_finished) % COLLECTED_EVERY == 0:
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -10,13 +10,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from daphne_like.runtime.timer_wheel import NEVER
+from tests.support.fuzzing import examples
 from tests.support.h2_peer import PREFACE
 from tests.support.h2_peer import settings as h2_settings
 from tests.support.memory import Memory
 from tests.support.peers import read_answers
 
 SETTINGS = settings(
-    max_examples=150,
+    max_examples=examples(40),
     deadline=None,
     database=None,
     derandomize=True,

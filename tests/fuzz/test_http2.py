@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daphne_like.runtime.timer_wheel import NEVER
+from tests.support.fuzzing import examples
 from tests.support.h2_frames import CODED, CRUMBS, TINY, block, sectioned
 from tests.support.h2_peer import (
     GET,
@@ -34,7 +35,7 @@ from tests.support.peers import never_answer
 from tests.support.websocket_peer import TEXT, closing, frame
 
 SETTINGS = settings(
-    max_examples=60,
+    max_examples=examples(25),
     deadline=None,
     database=None,
     derandomize=True,

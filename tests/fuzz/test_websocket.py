@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daphne_like.runtime.timer_wheel import NEVER
+from tests.support.fuzzing import examples
 from tests.support.memory import Memory, Wire
 from tests.support.websocket_peer import (
     BINARY,
@@ -30,7 +31,7 @@ from tests.support.websocket_peer import (
 )
 
 SETTINGS = settings(
-    max_examples=100,
+    max_examples=examples(30),
     deadline=None,
     database=None,
     derandomize=True,

@@ -91,13 +91,16 @@ class TestScope:
         """A method that httptools does not know is served, wherever its request is cut."""
         octets = get(b"/a").replace(b"GET", method) + post(b"abc").replace(b"POST", method)
         whole = b"\r\n" + octets + b"\r\n" + octets
+        application = Recorder()
+        memory = serve(application)
         for cut in range(1, len(whole)):
-            application = Recorder()
-            wire = serve(application).connect().gets(whole[:cut], whole[cut:])
-            wire.memory.settle()
+            application.scopes.clear()
+            application.bodies.clear()
+            wire = memory.connect().gets(whole[:cut], whole[cut:])
             assert [scope["method"] for scope in application.scopes] == [method.decode()] * 4
             assert application.bodies == [b"", b"abc"] * 2
             assert len(read_answers(wire.written)) == 4
+            wire.vanishes()
 
     def test_unlisted_method_again(self, serve: Serve) -> None:
         """One that comes again with the same fields, or with other ones, keeps its name."""

@@ -14,7 +14,7 @@ from zope.interface import implementer
 from daphne_like.server import Server
 
 TURNS = 50
-"""Turns of the event loop after which everything that can happen has happened."""
+"""The most turns of the event loop that `settle` takes: an application may never come to rest."""
 
 
 @implementer(ITCPTransport, IConsumer)
@@ -153,6 +153,11 @@ class Loop(asyncio.SelectorEventLoop):
         finally:
             asyncio._set_running_loop(outer)
 
+    def has_work(self) -> bool:
+        """Whether the next turn would run anything that is known of now."""
+        timers = self._scheduled  # type: ignore[attr-defined]
+        return bool(self._ready) or bool(timers and timers[0].when() <= self.time())  # type: ignore[attr-defined]
+
     def run_once(self) -> None:
         """Run one turn."""
         outer = asyncio._get_running_loop()
@@ -188,6 +193,8 @@ class Memory:
         async def turns() -> None:
             for _ in range(TURNS):
                 await asyncio.sleep(0)
+                if not self.loop.has_work():
+                    break
 
         self.loop.run_until_complete(turns())
 

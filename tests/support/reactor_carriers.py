@@ -228,6 +228,7 @@ class Carried:
     @pytest.fixture
     def world(self) -> Iterator[World]:
         world = World(type(self).make_reactor())
+        gc.freeze()  # what was there before is not walked below
         yield world
         world.close()
         gc.collect()

@@ -119,6 +119,7 @@ class Secured(Carried):
         certificate, key = authority.issue("localhost").write(tmp_path, "localhost")
         certificates = Certificates(TLSSettings((certificate,), (key,)))
         world = SecureWorld(type(self).make_reactor(), certificates, authority.client())
+        gc.freeze()  # what was there before is not walked below
         yield world
         world.close()
         gc.collect()

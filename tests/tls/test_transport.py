@@ -15,6 +15,8 @@ from tests.reactor.writing_rules import LARGE, HalfClosing, WritingRules
 from tests.support.reactor_carriers import Recorder, World, native_asyncio, native_uvloop, stock
 from tests.support.tls_carriers import Secured
 
+pytestmark = pytest.mark.real
+
 
 class Rules(Secured, WritingRules, ReadingRules, ProducerRules):
     """ITCPTransport, IConsumer and IPushProducer of one protocol above TLS."""

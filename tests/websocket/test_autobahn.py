@@ -160,6 +160,7 @@ print("none")
 """
 
 
+@pytest.mark.real
 def test_no_reactor_is_installed() -> None:
     """An import does not install a reactor: which one runs is the program's choice."""
     found = subprocess.run(
