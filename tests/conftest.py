@@ -28,6 +28,13 @@ SOCKETS = ("benchmarks", "reactor")
 """Folders whose tests use sockets of the system, or run one process each."""
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import what `-m "not real"` leaves out: that takes longer than many tests."""
+    if config.option.markexpr == "not real" and collection_path.parent == TESTS:
+        return collection_path.name in REAL + SOCKETS or None
+    return None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is not in memory; run what depends on the machine's load a second time.
 
