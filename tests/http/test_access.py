@@ -1,4 +1,4 @@
-"""What the access log says of each way in which an exchange ends."""
+"""Entries of the access log for each way in which an exchange ends."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_whole_answers(serve: Serve, entries: Entries) -> None:
 
 
 class TestDetails:
-    """What tells a response that was cut, and one that goes out in parts."""
+    """Details of responses that are cut, or sent in several parts."""
 
     def test_whole(self, serve: Serve, entries: Entries) -> None:
         """Neither: a response in one write."""

@@ -1,4 +1,4 @@
-"""What a connection waits for, until when, and how it ends in every state."""
+"""The timeouts of a connection, and its end in every state."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ class TestEveryState:
 
     @pytest.mark.parametrize("state", STATE_NAMES)
     def test_lost(self, serve: Serve, state: str) -> None:
-        """The connection is lost: applications are told, and nothing of it is left."""
+        """A lost connection informs its applications and leaves nothing in memory."""
         memory, wire = reach(serve, state)
         wire.vanishes()
         assert wire.protocol.deadline == NEVER
@@ -399,7 +399,7 @@ class TestBody:
         assert [answer.status for answer in read_answers(wire.written)] == [200]
 
     def test_application_that_does_not_read(self, serve: Serve) -> None:
-        """Where we do not read, the peer is not slow."""
+        """The peer is not slow while the server does not read."""
         memory = serve(never_reads)
         wire = memory.connect().gets(post(bytes(1000), size=100_000), bytes(70000))
         for _ in range(10):
@@ -612,7 +612,7 @@ class TestStop:
 
     @pytest.mark.parametrize("requests", [1, 5])
     def test_in_flight(self, serve: Serve, requests: int) -> None:
-        """What has been read is answered, in order; the last answer says close."""
+        """Requests that have been read get responses, in order; the last one says close."""
         go = asyncio.Event()
 
         async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -650,7 +650,7 @@ class TestStop:
         assert wire.half_closed
 
     def test_disconnected(self, serve: Serve) -> None:
-        """When the time is over the application is told, and no other one is begun."""
+        """After the timeout the application is informed, and no other one starts."""
         memory = serve(never_answer)
         wire = memory.connect().sends(get() * 5)
         self.stop(memory, wire)
@@ -682,7 +682,7 @@ class TestFin:
         assert not wire.aborted
 
     def test_unfinished_ones_are_not(self, serve: Serve) -> None:
-        """A request that the FIN cut off is none; those before it are answered."""
+        """A request cut off by FIN is dropped; the requests before it get responses."""
         for cut in (b"GET / HT", post(b"ab", size=3), chunked(b"ab", end=False)):
             free = asyncio.Event()
 

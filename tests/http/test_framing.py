@@ -1,4 +1,4 @@
-"""Where a response ends."""
+"""The framing of responses."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class TestByUs:
 
     @pytest.mark.parametrize("size", SIZES)
     def test_several_parts(self, serve: Serve, size: int) -> None:
-        """H23: several parts are chunks; an empty one is none."""
+        """H23: each part is a chunk; an empty part is not."""
         messages = [body(b"x" * size, True), body(b"", True), body(b"yz", True), body()]
         wire = serve(sending(start(), *messages)).connect().sends(GET)
         assert wire.take() == head(b"200 OK", CHUNKED) + b"%x\r\n%b\r\n2\r\nyz\r\n0\r\n\r\n" % (

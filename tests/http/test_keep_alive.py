@@ -94,8 +94,7 @@ class TestUnreadBody:
         ("size", "kept"), [(MAX_DISCARDED_BODY, True), (MAX_DISCARDED_BODY + 1, False)]
     )
     def test_bound(self, serve: Serve, size: int, kept: bool) -> None:
-        """What is still to come is read and dropped if it is short enough; else the answer says
-        close."""
+        """A short rest of the body is read and discarded; otherwise the response says close."""
         wire = serve(answer_at_once).connect().sends(post(b"", size=size))
         assert [answer.closes for answer in read_answers(wire.written)] == [not kept]
         assert wire.half_closed != kept
@@ -112,7 +111,7 @@ class TestUnreadBody:
 
     @pytest.mark.parametrize("more", [0, 1])
     def test_chunked_behind_a_head_that_is_out(self, serve: Serve, more: int) -> None:
-        """Where the head has not said close, a chunked body is discarded up to the bound."""
+        """If the head has not said close, a chunked body is discarded up to the limit."""
         wire = serve(streams).connect().sends(chunked(b"abc", end=False))
         assert [answer.closes for answer in read_answers(wire.written)] == [False]
         for _ in range(4):
@@ -127,7 +126,7 @@ class TestUnreadBody:
             assert len(read_answers(wire.written)) == 2
 
     def test_framing_is_looked_at(self, serve: Serve) -> None:
-        """What is discarded must be a body: an error in it closes, without a second answer."""
+        """An error in a discarded body closes the connection without a second response."""
         wire = serve(streams).connect().sends(chunked(b"abc", end=False), b"zz\r\n")
         assert len(read_answers(wire.written)) == 1
         assert wire.half_closed
@@ -151,7 +150,7 @@ class TestUnreadBody:
 
 
 class TestHow:
-    """How a connection ends."""
+    """The end of a connection."""
 
     def test_the_application_closes(self, serve: Serve) -> None:
         """RFC 9112, 9.6: the peer may be sending: the connection lingers."""

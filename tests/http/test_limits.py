@@ -100,7 +100,7 @@ class TestHead:
         assert [answer.status for answer in read_answers(wire.written)] == [200, 200, 414]
 
     def test_line_that_another_server_allows(self, serve: Serve) -> None:
-        """What one server of the process has let through is not let through by all."""
+        """A request line that one server accepts is not accepted by all."""
         wire = serve(Recorder()).connect().sends(to_field_line(200))
         strict = serve(Recorder(), max_request_line=128).connect().sends(to_field_line(200))
         assert read_answers(wire.written)[0].status == 200
@@ -259,7 +259,7 @@ class TestMemory:
         assert wire.written.count(b"HTTP/1.1 200 OK\r\n") == requests
 
     def test_lingering_is_bounded(self, serve: Serve) -> None:
-        """What is dropped after the last answer is bounded in octets."""
+        """The octets discarded after the last response are limited."""
         wire = serve(Recorder()).connect().sends(b"GET / HTTP/1.1\r\n\r\n")
         for _ in range(MAX_LINGER_OCTETS // 1_000_000):
             wire.gets(bytes(1_000_000))

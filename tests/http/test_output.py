@@ -1,4 +1,4 @@
-"""When octets go out, and in which order."""
+"""The time and the order of writes."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ class TestLarge:
     @pytest.mark.parametrize("size", [1, MAX_WRITE_SIZE + 1])
     @pytest.mark.parametrize("last", [True, False])
     def test_nothing_comes_in_between(self, serve: Serve, size: int, last: bool) -> None:
-        """What another task sends meanwhile waits for the end of a large part."""
+        """A message of another task waits for the end of a large part."""
         script = Script()
         memory = serve(script)
         wire = memory.connect().sends(GET)
@@ -211,7 +211,7 @@ class TestLarge:
         assert wire.take() == expected
 
     def test_cancelled(self, serve: Serve) -> None:
-        """A large part whose `send` is cancelled can not be made whole: the connection is cut."""
+        """A cancelled `send` of a large part aborts the connection."""
         script = Script()
         memory = serve(script, application_close_timeout=0)
         wire = memory.connect().sends(GET)

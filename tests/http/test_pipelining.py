@@ -183,7 +183,7 @@ class TestAhead:
 
     @pytest.mark.parametrize("together", [True, False])
     def test_reading_resumes(self, serve: Serve, together: bool) -> None:
-        """When half of them are answered, what was kept is parsed and the peer is read again."""
+        """After half of the responses, stored octets are parsed and reading resumes."""
         gate = Gate()
         memory = serve(gate)
         requests = [get(b"/%d" % n) for n in range(20)]
@@ -200,7 +200,7 @@ class TestAhead:
         assert wire.protocol._idle
 
     def test_kept_with_a_part_of_a_request(self, serve: Serve) -> None:
-        """What is kept may end in mid head or in mid body; its rest comes later."""
+        """Stored octets may end in a head or in a body; the rest arrives later."""
         for last in (get(b"/last"), post(bytes(100), path=b"/last")):
             for cut in (1, 20, len(last) - 1):
                 gate = Gate()
@@ -216,7 +216,7 @@ class TestAhead:
                 assert len(gate.started) == 18
 
     def test_kept_garbage(self, serve: Serve) -> None:
-        """What is kept may be no request: it is refused in its turn."""
+        """Stored octets may be invalid; the error response comes in order."""
         gate = Gate()
         memory = serve(gate)
         wire = memory.connect().gets(get() * 18 + b"\x00" * 100)

@@ -1,4 +1,4 @@
-"""How a request is read: as it comes, however it is cut, and no faster than it is used."""
+"""Reading requests: in any pieces, and no faster than they are used."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ class TestUpgrade:
 
     @pytest.mark.parametrize("make", [post, chunked])
     def test_body_with_an_error(self, serve: Serve, make: Callable[[bytes], bytes]) -> None:
-        """What is wrong behind it is refused as always."""
+        """An error after the body is refused as always."""
         octets = upgrading(make(b"abc"))[:-1] + b"\x00\x00\x00\r\n"
         wire = serve(Recorder()).connect().sends(octets)
         assert read_answers(wire.written)[-1].status in (400, 501)

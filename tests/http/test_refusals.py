@@ -173,7 +173,7 @@ def octets_of(request: bytes) -> list[bytes]:
 
 
 class TestTLSOnAPlainPort:
-    """What a TLS client is told, who cannot read it, and whoever looks at the wire."""
+    """The response to a TLS client, for people who look at the wire."""
 
     def test_it_says_what_the_port_speaks(self, serve: Serve) -> None:
         """A ClientHello is told apart from other rubbish."""
@@ -225,7 +225,7 @@ class TestMalformed:
 
     @pytest.mark.parametrize("name", MALFORMED)
     def test_after_an_answer(self, serve: Serve, name: str) -> None:
-        """What the connection remembers of the request before it changes nothing."""
+        """State of the previous request changes nothing."""
         request, status = MALFORMED[name]
         wire = serve(Recorder()).connect().sends(get(), request)
         assert [answer.status for answer in read_answers(wire.written)] == [200, status]

@@ -1,4 +1,4 @@
-"""What the application gets to know of a request."""
+"""The scope of a request."""
 
 from __future__ import annotations
 
@@ -279,7 +279,7 @@ class TestFieldsAgain:
         assert [answer.fields[b"connection"] for answer in answers] == [b"keep-alive"] * 3
 
     def test_only_whole_heads_are_remembered(self, serve: Serve) -> None:
-        """A head that came cut, glued to others or behind empty lines leaves nothing of theirs."""
+        """A head that arrives in pieces or after other octets is cached without these."""
         for before in (get(b"/a"), get(b"/a") + b"\r\n", b""):
             application = Recorder()
             wire = serve(application).connect()
@@ -315,7 +315,7 @@ class TestFieldsAgain:
 
 
 def undated(wire: Wire, methods: tuple[bytes, ...]) -> list[Answer]:
-    """What a server has answered, but for the second in which it did."""
+    """Return a server's responses without their dates."""
     return read_answers(re.sub(rb"(?m)^Date: .*\n", b"", wire.written), methods)
 
 
@@ -375,7 +375,7 @@ class TestFieldsOfOthers:
             assert (wire.half_closed, wire.lost) == (fresh.half_closed, fresh.lost)
 
     def test_no_secrets(self, serve: Serve) -> None:
-        """What says who somebody is goes with the connection."""
+        """Credentials are not kept after the connection."""
         memory = serve(Recorder())
         for secret in (b"Cookie: a=b", b"Authorization: x", b"Proxy-Authorization: x"):
             memory.connect().sends(get(b"/", secret))
@@ -390,7 +390,7 @@ class TestFieldsOfOthers:
         assert read_answers(second.written)[0].status == 200
 
     def test_each_server_has_its_own(self, serve: Serve) -> None:
-        """What was checked holds for one server's options alone."""
+        """A checked section is valid for the options of one server only."""
         for keep in (True, False, True):
             (scope,) = scopes_of(serve, get(b"/", b"X_Y: 1"), keep_underscores=keep)
             assert ((b"x_y", b"1") in scope["headers"]) is keep

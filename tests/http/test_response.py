@@ -65,7 +65,7 @@ class TestDefaults:
         ],
     )
     def test_own(self, serve: Serve, own: Any, left: bytes) -> None:
-        """The application's own take the place of ours."""
+        """The application's own fields replace the default fields."""
         wire = serve(sending(start(headers=own), body())).connect().sends(GET)
         lines = b"".join(b"%b: %b\r\n" % pair for pair in own)
         assert wire.take() == (b"HTTP/1.1 200 OK\r\n" + left + lines + b"Content-Length: 0\r\n\r\n")

@@ -26,7 +26,7 @@ def event(octets: bytes, more: bool = False) -> dict[str, Any]:
 
 
 class Rules:
-    """What does not depend on the version."""
+    """Rules that do not depend on the HTTP version."""
 
     client: type[Client]
 
@@ -302,7 +302,7 @@ class Rules:
     # How it ends.
 
     def test_raising_at_once(self, ask: Any, caplog: Any) -> None:
-        """C12: 500, one log entry with the traceback, and nothing of it for the peer (S11)."""
+        """C12: 500 and one log entry with the traceback, which the peer does not see (S11)."""
 
         async def application(scope: Any, receive: Any, send: Any) -> None:
             await send(start(200, [(b"x-secret", b"1")]))
@@ -568,7 +568,7 @@ class Rules:
         assert (script.scope["path"], script.scope["raw_path"]) == ("*", b"*")
 
     def test_lower_case_method(self, ask: Any) -> None:
-        """H03: a method is case-sensitive, and `get` is none."""
+        """H03: a method is case-sensitive, and `get` is unknown."""
         assert ask(answer_at_once).asks(b"get").status == 501
 
     @pytest.mark.parametrize(

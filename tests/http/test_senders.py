@@ -55,7 +55,7 @@ class Rules:
 
     @property
     def is_cut(self) -> bool:
-        """Whether the response was given up."""
+        """True if the response was aborted."""
         return self.wire.aborted
 
     def reads(self) -> None:

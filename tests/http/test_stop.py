@@ -1,4 +1,4 @@
-"""What a stop does to HTTP connections, at its beginning and when its grace is over."""
+"""HTTP connections at the start of a stop, and after its idle grace."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class TestHTTP1:
         assert (wire.half_closed, wire.aborted) == (True, False)
 
     def test_pipelined_later(self, serve: Serve) -> None:
-        """What comes behind requests that were read is ignored once the grace is over."""
+        """After the idle grace, octets after the requests that were read are ignored."""
         application = Gated()
         memory = serve(application)
         count = 3 * MAX_PIPELINED

@@ -150,7 +150,7 @@ class TestDeadlines:
         assert len(second.passed) == 1
 
     def test_keeps_nothing(self, wheel: TimerWheel, clock: Clock) -> None:
-        """What is gone before its deadline does not stay in memory until then."""
+        """An object that dies before its deadline does not stay in memory."""
         gc.collect()
         before = len([o for o in gc.get_objects() if type(o) is Waiter])
         for _ in range(100):

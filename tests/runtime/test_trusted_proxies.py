@@ -1,4 +1,4 @@
-"""Who the client is, behind trusted proxies."""
+"""The client behind trusted proxies."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ class TestOrder:
         assert at_end[0].endswith(b"\r\n\r\nx")
 
     def test_refusal(self, serve: Serve) -> None:
-        """What follows a request and is none is refused behind the answer to it."""
+        """Invalid octets after a request are refused after its response."""
         (wire,) = asked(serve(ANSWER), 1, GET + b"no request\r\n\r\n")
         wire.memory.settle()
         statuses = [part[:3] for part in wire.written.split(b"HTTP/1.1 ")[1:]]
@@ -212,7 +212,7 @@ class TestWebSocket:
         assert frames[-1][0] == 8
 
     def test_drop(self, serve: Serve) -> None:
-        """What was sent is out before a connection is dropped without a closing handshake."""
+        """Pending messages are written before a connection is dropped."""
         told: list[bytes] = []
 
         async def application(scope: Any, receive: Any, send: Any) -> None:

@@ -1,4 +1,4 @@
-"""What every test of WebSockets has."""
+"""Fixtures for tests of WebSockets."""
 
 from __future__ import annotations
 

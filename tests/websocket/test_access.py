@@ -1,4 +1,4 @@
-"""What the access log says of a WebSocket."""
+"""Entries of the access log for WebSockets."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def said(action: str, rest: str, path: str = "/chat") -> str:
 
 
 class TestEntries:
-    """What Daphne's action logger is called with."""
+    """The arguments for Daphne's action logger."""
 
     def test_whole_life(self, serve: Serve, logged: Logged) -> None:
         """connecting, connected, disconnected with the code; times since the handshake came."""
@@ -95,7 +95,7 @@ class TestLines:
     @pytest.mark.parametrize("code", [1000, 1001, 4999])
     @pytest.mark.parametrize("end", ["peer", "server"])
     def test_disconnected(self, serve: Serve, logged: Logged, end: str, code: int) -> None:
-        """The close code in the place of the status, and the duration in seconds."""
+        """The entry has the close code instead of the status, and the duration in seconds."""
         socket = Socket(serve, action_logger=logged)
         socket.memory.now += 12.3454
         if end == "peer":
@@ -119,7 +119,7 @@ class TestLines:
         assert logged.lines[2:] == [said("WSDISCONNECT", f"{code} - 0.000")]
 
     def test_lost_before_the_answer(self, serve: Serve, logged: Logged) -> None:
-        """Who goes before he is accepted was never connected, but is told of."""
+        """A peer that leaves before the accept was never connected, but is logged."""
         socket = Socket(serve, accept=None, action_logger=logged)
         socket.wire.vanishes()
         assert logged.lines == [said("WSCONNECTING", "- -"), said("WSDISCONNECT", "1006 - 0.000")]

@@ -1,4 +1,4 @@
-"""What daphne_like relies on in autobahn: an upgrade that changes it is noticed here."""
+"""The parts of autobahn that daphne_like relies on; changes are noticed here."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Opened(WebSocketServerProtocol):
 
 
 def attributes_of_autobahn() -> set[str]:
-    """What one connection of autobahn's own has set when its handshake is over."""
+    """Return the attributes of one of autobahn's connections after its handshake."""
     reactor = MemoryReactorClock()
     factory = WebSocketServerFactory("ws://x", reactor=reactor)
     factory.protocol = Opened
@@ -57,7 +57,7 @@ class TestPrepared:
     """factory.prepared: attributes that autobahn would set for each connection."""
 
     def test_has_every_attribute(self, serve: Serve) -> None:
-        """What a new release of autobahn sets beside these, a connection would miss."""
+        """The class has every attribute that autobahn sets."""
         prepared = serve(Script()).server.ws_factory.protocol
         missing = {name for name in attributes_of_autobahn() if not hasattr(prepared, name)}
         assert missing == HANDSHAKES_OWN
@@ -179,6 +179,6 @@ def test_no_reactor_is_installed() -> None:
     ],
 )  # fmt: skip
 def test_what_is_called_or_overridden(name: str) -> None:
-    """autobahn has each method that daphne_like calls or puts its own in the place of."""
+    """autobahn has each method that daphne_like calls or overrides."""
     method: Any = getattr(WebSocketServerProtocol, name)
     assert callable(method)

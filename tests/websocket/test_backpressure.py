@@ -208,7 +208,7 @@ class TestPeerThatDoesNotRead:
         assert task.result() is None
 
     def test_every_sender_waits(self, serve: Serve) -> None:
-        """C09: several tasks wait before anything of theirs is written; the order is theirs."""
+        """C09: several tasks wait before their messages are written, in their order."""
         socket = Socket(serve)
         socket.wire.stops_reading()
         tasks = [socket.starts(sends_text(each)) for each in "abcde"]
@@ -277,7 +277,7 @@ class TestPeerThatDoesNotRead:
 
     @pytest.mark.parametrize("end", ["loss", "close frame", "our close"])
     def test_senders_at_the_end(self, serve: Serve, end: str) -> None:
-        """W40: those that wait hear of the end at once; nothing of theirs is behind the close."""
+        """W40: waiting senders fail at once, and nothing is sent after the close frame."""
         socket = Socket(serve, application_close_timeout=0)
         socket.wire.stops_reading()
         tasks = [socket.starts(sends_text(each)) for each in "abc"]

@@ -1,4 +1,4 @@
-"""How a WebSocket ends, from either side: close codes, reasons, the last event."""
+"""The end of a WebSocket, from either side: close codes, reasons, the last event."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ class TestPeerCloses:
         assert socket.memory.server.connections == set()
 
     def test_is_last_and_repeats(self, serve: Serve) -> None:
-        """W26: nothing comes after it; who asks again gets it again."""
+        """W26: no event follows it; receiving again returns it again."""
         socket = Socket(serve)
         socket.wire.sends(close(4001) + text("late"))
         assert [socket.receives() for _ in range(3)] == [disconnected(4001)] * 3

@@ -1,4 +1,4 @@
-"""What a WebSocket waits for, and until when."""
+"""The timeouts of a WebSocket."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class TestResponse:
 
     @pytest.mark.parametrize("octets", [b"abcd", b"ab"])
     def test_other_length(self, serve: Serve, octets: bytes) -> None:
-        """H33: another one is an error that is told as this event's; nothing of it is out."""
+        """H33: a wrong length is an error of this event, and nothing is sent."""
         socket = Socket(serve, accept=None)
         socket.sends(start(headers=[(b"Content-Length", b"3")]))
         with pytest.raises(ApplicationError, match=f"^{BODY}: expected 3 octets"):
@@ -113,7 +113,7 @@ class TestResponse:
         assert socket.wire.take() == b""
 
     def test_after_a_failed_accept(self, serve: Serve) -> None:
-        """What a refused accept has said leaves no trace in the denial."""
+        """The fields of a refused accept are not in the denial response."""
         socket = Socket(serve, accept=None)
         headers = [(b"Server", b"s"), (b"Upgrade", b"x")]
         with pytest.raises(ApplicationError):
@@ -190,7 +190,7 @@ class TestConnection:
     """RFC 9112, 9.6: a connection that was to be a WebSocket's is used for nothing else."""
 
     def test_request_behind_it(self, serve: Serve) -> None:
-        """What follows the handshake was meant for another protocol: it is no request."""
+        """Octets after the handshake are for another protocol, and not a request."""
         socket = Socket(serve, accept=None)
         socket.wire.gets(GET)
         socket.sends(start(), body(b"x"))

@@ -1,4 +1,4 @@
-"""How a WebSocket ends when its application ends, or the server."""
+"""The end of a WebSocket with its application, or with the server."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class TestApplicationEnds:
 
     @pytest.mark.parametrize("end", ["returns", "raises"])
     def test_before_the_answer(self, serve: Serve, caplog: Log, end: str) -> None:
-        """C12: 500 in the place of the handshake's answer, and one record."""
+        """C12: 500 instead of the handshake's response, and one record."""
         socket = Socket(serve, accept=None)
         if end == "raises":
             socket.script.raises(ValueError("secret"))
@@ -202,7 +202,7 @@ class TestServerStops:
         assert socket.wire.lost
 
     def test_half_a_frame(self, serve: Serve) -> None:
-        """What has been read in part is no obstacle."""
+        """A partial frame does not prevent it."""
         socket = Socket(serve)
         whole = text("x" * 1000)
         socket.wire.sends(whole[:500])

@@ -1,4 +1,4 @@
-"""What a peer sends without end fills no memory and takes nobody's time."""
+"""An endless input fills no memory and does not delay others."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class TestFloods:
             for _ in range(20):
                 socket.wire.sends(data)
 
-        # The message, and a read of 500 frames with what is left of it.
+        # The message, and a read of 500 frames with the rest of it.
         assert growth(flood) < 1.5 * 10000 * size + 3 * len(data)
         socket.wire.sends(frame(CONTINUATION, b"end"))
         assert socket.receives() == got(bytes(10000 * size) + b"end")
@@ -133,7 +133,7 @@ class TestFloods:
 
     @pytest.mark.parametrize("opcode", [PING, CLOSE])
     def test_endless_control_frame(self, serve: Serve, opcode: int) -> None:
-        """S01: a control frame that says it is large is refused, and nothing of it is kept."""
+        """S01: a control frame that declares a large size is refused, and not stored."""
         socket = Socket(serve)
         socket.wire.sends(frame(opcode, b"", length=2**40))
         (found,) = socket.frames()
@@ -203,7 +203,7 @@ class TestTime:
         assert not socket.wire.paused
 
     def test_turns_keep_the_order(self, serve: Serve) -> None:
-        """What comes while the rest of a read waits for its turn is behind it."""
+        """Input that arrives while the rest of a read waits is processed after it."""
         socket = Socket(serve)
         pings = [frame(PING, b"%d" % number) for number in range(600)]
         socket.wire.protocol.dataReceived(b"".join(pings[:500]))

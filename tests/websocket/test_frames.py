@@ -279,7 +279,7 @@ class TestWrong:
     @pytest.mark.parametrize("name", [name for name in WRONG if name.startswith(("RSV", "opcode"))])
     @pytest.mark.parametrize("cut", [-1, 0, 1, 2])
     def test_answer_before_it(self, serve: Serve, name: str, cut: int) -> None:
-        """What is answered at once to the message before goes out before the close frame."""
+        """An immediate response to the previous message precedes the close frame."""
 
         async def echo(scope: Any, receive: Any, send: Any) -> None:
             await receive()

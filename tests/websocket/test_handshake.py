@@ -1,4 +1,4 @@
-"""What an opening handshake must be, and what it is answered."""
+"""The requirements for an opening handshake, and its responses."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class TestRequirements:
         assert unseen(serve, opening(*fields) + body) == HAS_BODY
 
     def test_empty_body(self, serve: Serve) -> None:
-        """A body of no octets is none."""
+        """An empty body is allowed."""
         assert answer(serve, opening(b"Content-Length: 0")) == CLOSED_1000
 
     @pytest.mark.parametrize(

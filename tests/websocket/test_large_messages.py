@@ -121,7 +121,7 @@ class TestLargeMessages:
         ]
 
     def test_cancelled(self, serve: Serve) -> None:
-        """What is out of a message cannot be made whole: the WebSocket closes with 1011."""
+        """An incomplete message closes the WebSocket with 1011."""
         socket = Socket(serve, application_close_timeout=0)
         fills_up(socket)
         task = socket.starts(sends_bytes(bytes(2 * MAX_FRAGMENT_SIZE)))
@@ -136,7 +136,7 @@ class TestLargeMessages:
         assert type(waiting.exception()) is ConnectionClosed
 
     def test_cancelled_is_told(self, serve: Serve) -> None:
-        """W30: the application has its last event at once, as after every close of ours."""
+        """W30: the application has its last event at once, as after every close by the server."""
         socket = Socket(serve)
         fills_up(socket)
         socket.starts(sends_bytes(bytes(2 * MAX_FRAGMENT_SIZE))).cancel()

@@ -1,4 +1,4 @@
-"""What one peer may cost: sizes, memory, time."""
+"""The limits for one peer: sizes, memory, time."""
 
 from __future__ import annotations
 

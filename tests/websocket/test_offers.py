@@ -1,4 +1,4 @@
-"""What a client offers in its handshake: subprotocols, extensions; where it comes from."""
+"""Offers of a client's handshake: subprotocols, extensions; and its origin."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class TestSubprotocols:
         "value", [b"a b", b'"a"', b"a;b", b"a/1", b"\xe9", "é".encode(), b"a, \xff", b"a,b,a"]
     )
     def test_malformed(self, serve: Serve, value: bytes) -> None:
-        """S25: 4.1, 10: tokens that differ; octets that are none never reach the application."""
+        """S25: 4.1, 10: different tokens; other octets never reach the application."""
         assert unseen(serve, opening(b"Sec-WebSocket-Protocol: " + value)) == NO_LIST
 
     def test_twice_in_two_fields(self, serve: Serve) -> None:
@@ -102,7 +102,7 @@ class TestOrigin:
         assert answer(serve, opening(b"Origin: https://x.example")) == CLOSED_1000
 
     def test_absent(self, serve: Serve) -> None:
-        """10.2: who sends none is no browser, and could send any."""
+        """10.2: a client without Origin is not a browser, and could send any value."""
         assert answer(serve, OPENING, websocket_origins=self.SERVED) == CLOSED_1000
 
     @pytest.mark.parametrize("origins", [(), SERVED])
@@ -123,7 +123,7 @@ class TestExtensions:
         ],
     )  # fmt: skip
     def test_malformed(self, serve: Serve, value: bytes) -> None:
-        """What is no list of extensions is owed 400."""
+        """An invalid list of extensions gets 400."""
         assert unseen(serve, opening(b"Sec-WebSocket-Extensions: " + value)) == NO_EXTENSIONS
 
     @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ class TestPing:
         ids=["message", "fragment", "ping", "pong", "part of a frame", "large"],
     )
     def test_any_traffic_is_life(self, serve: Serve, life: bytes) -> None:
-        """W10: who sends anything is not gone; who sends a large frame cannot answer meanwhile."""
+        """W10: a peer that sends anything is alive; during a large frame it cannot send a pong."""
         socket = Socket(serve, ping_timeout=10)
         socket.memory.passes(20.6)
         pinged(socket)

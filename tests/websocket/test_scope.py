@@ -1,4 +1,4 @@
-"""What the application gets to know of a WebSocket."""
+"""The scope of a WebSocket."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ SEND, ACCEPT, CLOSE = "websocket.send", "websocket.accept", "websocket.close"
 
 
 def errors_of(socket: Socket, message: Any) -> str:
-    """What `send` says to a message that is none here."""
+    """The error of `send` for a message that is not allowed."""
     with pytest.raises(ApplicationError) as caught:
         socket.sends(message)
     return str(caught.value)
@@ -49,7 +49,7 @@ class TestAccept:
         assert socket.answer == switched(b"Set-Cookie: a=b", b"x-id: 1", b"Set-Cookie: c=d")
 
     def test_own_server_and_date(self, serve: Serve) -> None:
-        """The application's own take the place of ours, as in HTTP."""
+        """The application's own fields replace the default fields, as in HTTP."""
         headers = [(b"Server", b"s"), (b"date", b"d")]
         socket = Socket(serve, accept={**ACCEPTS, "headers": headers})
         assert socket.answer == (
@@ -203,7 +203,7 @@ class TestMessages:
 
 
 class TestIllTimed:
-    """ASGI, "Events": what is not allowed raises, and nothing of it reaches the wire (C10)."""
+    """ASGI, "Events": a message that is not allowed raises, and nothing is sent (C10)."""
 
     @pytest.mark.parametrize(
         ("message", "said"),

@@ -63,7 +63,7 @@ def open_descriptors() -> int:
 
 
 class Rules:
-    """What holds whichever version carries the exchange."""
+    """Rules for every HTTP version."""
 
     kind: type[Asked]
 
@@ -163,7 +163,7 @@ class Trailers(Rules):
         assert (asked.body, asked.trailers, asked.whole) == (b"Hi", [(b"x-sum", b"1")], True)
 
     def test_not_asked_for(self, ask: Any) -> None:
-        """X51: sent only if the peer asks; else taken, and nothing of them goes out."""
+        """X51: trailers are sent only if the peer accepts them; otherwise they are ignored."""
         application = Trying(start(trailers=True), body(b"Hi"), trailers((b"X-Sum", b"1")))
         asked = ask(application)
         assert application.errors == [None] * 3
@@ -529,7 +529,7 @@ class Files(Rules):
     def test_stretches(
         self, ask: Any, file: Path, offset: int, count: int | None, expected: bytes
     ) -> None:
-        """X20: as os.sendfile has it, both sides of the end; `count` is the most."""
+        """X20: the range may end before or after the file's end; `count` is the maximum."""
         with file.open("rb") as opened:
             asked = ask(sending(start(), zerocopysend(opened, offset=offset, count=count)))
         assert (asked.body, asked.whole) == (expected, True)

@@ -94,7 +94,7 @@ class TestReading:
         assert len(parts[0]) == 1000
 
     def test_of_two_at_a_time(self, run: Any, path: str, tmp_path: Path) -> None:
-        """What is read of one file is not changed by reading another."""
+        """Octets read from one file are not changed by reading another."""
         (tmp_path / "other").write_bytes(b"x" * 1000)
         one, other = open_file(path), open_file(str(tmp_path / "other"))
 
@@ -107,7 +107,7 @@ class TestReading:
         assert parts == (OCTETS[:MIN_READ_SIZE], [b"x" * 1000])
 
     def test_error(self, run: Any, path: str) -> None:
-        """What the disk says is told as the application's error; the peer hears nothing of it."""
+        """An error of the disk is the application's error; the peer does not see it."""
         stretch = open_file(path)
         os.close(stretch.descriptor)
         with pytest.raises(ApplicationError, match="could not be read: Bad file descriptor"):

@@ -249,7 +249,7 @@ class TestPromise:
         assert client.bodies[2] == b"/a"
 
     def test_context(self, serve: Serve) -> None:
-        """What one application has in its context is not the other's."""
+        """The two applications do not share a context."""
         variable = contextvars.ContextVar("variable", default="unset")
         seen = []
 
@@ -296,7 +296,7 @@ class TestPromise:
 
 
 class TestFaults:
-    """C10: what is no promise is the application's error, and nothing of it is out."""
+    """C10: an invalid promise is the application's error, and nothing is sent."""
 
     @pytest.mark.parametrize(
         "path", ["a", "", b"/a", None, "http://x/a", "*", "/\ud800", "/" * 40_000]
@@ -340,7 +340,7 @@ class TestFaults:
 
 
 class TestPeers:
-    """Who takes promises, and how many."""
+    """Peers that accept promises, and the limits."""
 
     def test_disabled(self, serve: Serve) -> None:
         """RFC 9113, 6.5.2: ENABLE_PUSH=0: not advertised, and refused."""
@@ -360,7 +360,7 @@ class TestPeers:
 
     @pytest.mark.parametrize("last", [settings({ENABLE_PUSH: 0}), goaway()])
     def test_no_more(self, serve: Serve, last: bytes) -> None:
-        """RFC 9113, 6.5.2 and 6.8: it was advertised, so it is no error; it is ignored."""
+        """RFC 9113, 6.5.2 and 6.8: push was advertised, so a late promise is ignored."""
         script = Script()
         memory = serve(script)
         peer = H2Peer(memory, {ENABLE_PUSH: 1})

@@ -216,7 +216,7 @@ class TestTurn:
         assert [answer.body for answer in read_answers(wire.written)] == [b"/", b"/2"]
 
     def test_unread(self, serve: Serve) -> None:
-        """What an application does not read is neither decoded nor read any further."""
+        """A body that the application does not read is neither decoded nor read further."""
         memory = serve(never_reads)
         wire = memory.connect()
         wire.protocol.dataReceived(HEAD)
@@ -262,7 +262,7 @@ class TestTurn:
 
 
 class TestDropped:
-    """What is read and dropped takes a bounded part of each turn, too."""
+    """Discarded octets take a bounded part of each iteration, too."""
 
     @pytest.mark.parametrize("first", [b"G\0T / HTTP/1.1\r\n\r\n", get(b"/", b"Connection: close")])
     def test_large_reads(self, serve: Serve, first: bytes) -> None:

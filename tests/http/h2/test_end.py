@@ -1,4 +1,4 @@
-"""How a connection of HTTP/2 ends, and what it waits for (RFC 9113, 5.4, 6.8, 9.1)."""
+"""The end of an HTTP/2 connection, and its timeouts (RFC 9113, 5.4, 6.8, 9.1)."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class TestStop:
 
 
 class TestIdle:
-    """What a connection waits for has an end."""
+    """Every wait of a connection has a timeout."""
 
     def test_keep_alive(self, serve: Serve) -> None:
         """`--keep-alive-timeout`: an idle connection goes with NO_ERROR; pings do not keep it."""
@@ -126,7 +126,7 @@ class TestIdle:
         assert peer.gone == [(NO_ERROR, 1)]
 
     def test_never_settled(self, serve: Serve) -> None:
-        """S35: who sends the preface, or nothing, and no settings has `--header-timeout`."""
+        """S35: a peer has `--header-timeout` to send its preface and settings."""
         for prior in (PREFACE, PREFACE + settings()[:8]):
             memory = serve(answer_at_once)
             wire = memory.connect().sends(prior)
@@ -319,7 +319,7 @@ class TestPing:
         assert len(caplog.records) == 1
 
     def test_anything_is_an_answer(self, serve: Serve) -> None:
-        """Who sends anything at all is there."""
+        """A peer that sends anything is alive."""
         memory = serve(never_answer)
         peer = H2Peer(memory)
         peer.asks()
@@ -351,7 +351,7 @@ class TestPing:
 
 
 class TestPeerGoes:
-    """What the peer has to say about the end."""
+    """GOAWAY and FIN of the peer."""
 
     def test_goaway(self, serve: Serve) -> None:
         """6.8: what is under way is answered, and then the connection closes."""
@@ -422,7 +422,7 @@ class TestPeerGoes:
         assert peer.wire.lost
 
     def test_vanishes(self, serve: Serve) -> None:
-        """A lost connection ends all of its streams, and nothing of it stays in memory."""
+        """A lost connection ends all of its streams and leaves nothing in memory."""
         scripts: list[Any] = []
 
         async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -503,7 +503,7 @@ class TestStopUnderAttack:
 
 
 class TestNothingStays:
-    """What a request was made of is gone with its answer, without the garbage collector."""
+    """The objects of a request are freed with its response, without the garbage collector."""
 
     @pytest.mark.parametrize("method", [b"GET", b"POST"])
     def test_no_cycle(self, serve: Serve, method: bytes) -> None:

@@ -47,7 +47,7 @@ def large(size: int) -> Any:
 
 
 class TestOut:
-    """What the peer's window has no room for waits, and so does the application (ASGI C09)."""
+    """Octets without room in the peer's window wait, and so does the application (ASGI C09)."""
 
     def test_waits_for_the_window(self, serve: Serve) -> None:
         """`send` returns when all of it is on its way; not an octet goes beyond the window."""
@@ -93,7 +93,7 @@ class TestOut:
         assert max(peer.answer(1).parts) <= 1000
 
     def test_part_without_end_waits_for_nothing(self, serve: Serve) -> None:
-        """An application that never waits lets others have their turn, whatever the window."""
+        """An application that never waits lets others run, whatever the window."""
         turns: list[int] = []
 
         async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -162,7 +162,7 @@ class TestOut:
         assert peer.pongs
 
     def test_cancelled_send(self, serve: Serve) -> None:
-        """A part that is given up midway can not be made whole: the peer sees that."""
+        """The peer sees that a part was cancelled midway."""
         script = Script()
         memory = serve(script)
         peer = H2Peer(memory, {WINDOW: 10})
@@ -225,7 +225,7 @@ class TestIn:
     """An application that does not read holds up its own stream, and one window of memory."""
 
     def test_stops_at_the_window(self, serve: Serve) -> None:
-        """Who reads nothing gives back nothing; others go on, through the connection's window."""
+        """An application that does not read opens no window; other streams continue."""
         script = Script()
         memory = serve(script)
         peer = H2Peer(memory)
@@ -597,7 +597,7 @@ class TestTurns:
         assert self.order(peer) == [5, 5, 3, 3]
 
     def test_updates_are_bounded(self, serve: Serve) -> None:
-        """Those for requests that never come are not kept."""
+        """The number of priorities stored for future requests is limited."""
         memory = serve(large(0))
         peer = H2Peer(memory)
         for number in range(1, 700, 2):
@@ -741,7 +741,7 @@ class TestLeastRate:
         assert peer.answer(1).reset == CANCEL
 
     def test_transport(self, serve: Serve) -> None:
-        """What the transport holds has its own deadline, and the stream waits for that."""
+        """The transport's buffer has its own timeout, and the stream waits for it."""
         memory = serve(large(1_000_000), write_timeout=10)
         peer = H2Peer(memory)
         peer.asks()

@@ -49,7 +49,7 @@ OPEN = raw(HEADERS, END_HEADERS, 1, BLOCK)
 
 
 class Case(NamedTuple):
-    """What is sent after the preface and settings."""
+    """Return the octets sent after the preface and settings."""
 
     sent: tuple[bytes, ...]
     connection: int | None = None
@@ -296,7 +296,7 @@ MALFORMED = {
 
 
 def frames_in(octets: bytes) -> list[bytes]:
-    """What was written, cut into frames."""
+    """Return the written octets as frames."""
     frames = []
     while octets:
         size = 9 + int.from_bytes(octets[:3], "big")
@@ -447,7 +447,7 @@ class TestWellFormed:
         ],
     )
     def test_refused(self, peer: H2Peer, section: bytes, status: int) -> None:
-        """What is well-formed and not served has an answer."""
+        """A well-formed request that is not served gets a response."""
         peer.sends(raw(HEADERS, 5, 1, section))
         assert (peer.answer(1).status, peer.answer(1).ended, peer.gone) == (status, True, [])
 
@@ -568,13 +568,13 @@ class TestAgain:
         assert [peer.answer(number).status for number in (1, 3, 5, 7)] == [200] * 4
 
     def test_with_a_body_or_without(self, serve: Serve) -> None:
-        """Whether one follows is no part of the section."""
+        """A body does not change the section."""
         peer, scopes = self.scopes(serve, END_STREAM, 0, END_STREAM)
         assert scopes == scopes[:1] * 3
         assert peer.answer(3).status == 200
 
     def test_refused_each_time(self, serve: Serve) -> None:
-        """What is not served is not served the second time either."""
+        """A section that is refused is refused the second time, too."""
         peer, scopes = self.scopes(serve, *(END_STREAM,) * 3, max_fields=1)
         assert scopes == []
         assert [peer.answer(number).status for number in (1, 3, 5)] == [431] * 3

@@ -278,7 +278,7 @@ class TestFieldSections:
         assert [code for code, _ in peer.gone] == [COMPRESSION]
 
     def test_decoded_blocks_are_few(self, serve: Serve) -> None:
-        """What is kept of blocks that were decoded is little, whatever they are."""
+        """The cache of decoded blocks is small, whatever the blocks."""
         peer = H2Peer(serve(answer_at_once))
         peer.asks()
         connection = peer.wire.protocol.upgraded_to
@@ -293,7 +293,7 @@ class TestFieldSections:
 
 
 class TestFrames:
-    """What is large, and what is many."""
+    """Large frames, and many frames."""
 
     @pytest.mark.parametrize("kind", range(11))
     def test_oversized(self, serve: Serve, kind: int) -> None:

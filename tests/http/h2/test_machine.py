@@ -101,7 +101,7 @@ class Played:
                 return
 
     def known(self) -> dict[str, Any]:
-        """What there is to compare."""
+        """Return the state to compare."""
         machine = self.machine
         return {
             "bodies": self.bodies,
@@ -191,13 +191,13 @@ class TestBodies:
 
     @pytest.mark.parametrize("bodies", [(b"x" * 65536,), (b"x" * 40000, b"y" * 40000)])
     def test_more_than_the_peer_s_window(self, bodies: tuple[bytes, ...]) -> None:
-        """What no window allows is refused by h2."""
+        """h2 refuses more octets than the window allows."""
         with pytest.raises(FlowControlError):
             answering(StateMachine, *bodies, ends=True)(Played(b"", short=True).machine)
 
     @pytest.mark.parametrize(("before", "octets"), LONG.values(), ids=LONG)
     def test_long(self, before: int, octets: bytes) -> None:
-        """What is unusual is h2's, which answers and refuses as it does alone."""
+        """Unusual input goes to h2, with the same results as h2 alone."""
         short = Played(octets, short=True)
         assert short.shortened == before
         assert short.known() == Played(octets, short=False).known()
@@ -226,7 +226,7 @@ class Asked:
             self.takes(whole(number))
 
     def takes(self, octets: bytes) -> None:
-        """What the peer sends."""
+        """Process input from the peer."""
         machine = self.machine
         machine.frames.add_data(octets)
         while True:
@@ -251,7 +251,7 @@ class Asked:
         return True
 
     def known(self) -> dict[str, Any]:
-        """What there is to compare."""
+        """Return the state to compare."""
         machine = self.machine
         return {
             "errors": self.errors,
@@ -314,7 +314,7 @@ class TestWholeRequests:
         assert not asked.answers(3, b"")  # it is over
 
     def test_stream_used_again(self) -> None:
-        """A new stream in the place of one that is over has nothing of it."""
+        """A stream object that is reused keeps nothing of the previous stream."""
         asked = Asked(3, short=True)
         machine = asked.machine
         first = machine.streams[3]
@@ -367,7 +367,7 @@ class TestWindows:
 
     @pytest.mark.parametrize("increment", [0, 1 << 31])
     def test_refused(self, increment: int) -> None:
-        """What no frame can say is refused by h2."""
+        """h2 refuses values that no frame can carry."""
         with pytest.raises(ValueError, match="must be between"):
             Played(FULL, short=True).machine.increment_flow_control_window(increment, 1)
 
@@ -406,7 +406,7 @@ class TestDecoder:
             assert list(ours.decode(block, raw=True)) == list(hpack.decode(block, raw=True))
 
     def test_literal_is_decoded_once(self) -> None:
-        """What does not change the table is known the next time; what does is decoded again."""
+        """A block that does not change the table is cached; any other is decoded again."""
         decoder = CachedDecoder(1000, Budget(lambda: 0.0))
         assert decoder.decode(LITERAL, raw=True) is decoder.decode(LITERAL, raw=True)
         assert decoder.decode(INDEXED, raw=True) is not decoder.decode(INDEXED, raw=True)
@@ -436,7 +436,7 @@ class TestLines:
         assert all(name == name.lower() and name not in OF_CONNECTIONS for name in names)
 
     def test_bounded(self) -> None:
-        """What applications write fills no memory."""
+        """Fields of applications do not fill the memory."""
         for number in range(MAX_CACHED_LINES + 10):
             encoded_lines([b"X: %d\r\n" % number])
         encoded_lines([b"Y: " + b"y" * MAX_CACHED_LINE + b"\r\n"])
@@ -445,7 +445,7 @@ class TestLines:
         assert max(map(len, encoded_by_line.entries)) <= MAX_CACHED_LINE
 
     def test_compressed(self) -> None:
-        """What comes with every answer is."""
+        """Fields of every response are compressed."""
         lines = b"Date: Wed, 25 Nov 2026 23:14:14 GMT\r\nServer: daphne-like\r\n"
         compressed = encoded_defaults(lines)
         assert len(compressed) < len(encoded_lines(lines.splitlines(keepends=True)))

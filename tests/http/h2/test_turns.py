@@ -81,7 +81,7 @@ class Flooding:
 
 
 class TestTurns:
-    """S27: others have their turn, and nothing is lost."""
+    """S27: other connections are served, and nothing is lost."""
 
     FLOODS = {
         "DATA of one octet": data(1, b"x") * MANY,
@@ -148,7 +148,7 @@ class TestTurns:
         assert exchange.received == 3000
 
     def test_reads_of_many_turns(self, serve: Serve) -> None:
-        """What a turn may cost is whole again in the next one."""
+        """Each iteration of the event loop has the full cost limit again."""
         memory = serve(never_answer)
         peer = H2Peer(memory)
         peer.asks(b"POST", body=b"", ends=False)
@@ -160,7 +160,7 @@ class TestTurns:
         assert not any(paused)
 
     def test_everything_arrives(self, serve: Serve) -> None:
-        """What is held, and what is read while it is, comes to the application in order."""
+        """Stored input and later input reach the application in order."""
         script = Script()
         memory = serve(script)
         peer = H2Peer(memory)
@@ -235,7 +235,7 @@ class TestTurns:
         assert not peer.wire.paused
 
     def test_end_of_a_tunnel(self, serve: Serve) -> None:
-        """What came in front of the end of a stream is read before the end, whole or reset."""
+        """Input before the end or the reset of a stream is read first."""
         for ending in (data(1, b"", ends=True), raw(3, 0, 1, b"\0\0\0\x08")):
             received: list[Any] = []
 
@@ -252,7 +252,7 @@ class TestTurns:
 
 
 class TestHeld:
-    """What happens to a connection whose input is held."""
+    """A connection whose input is stored."""
 
     def test_its_head_is_not_waited_for(self, serve: Serve) -> None:
         """S35: the time for a frame counts when it is the peer that is waited for."""
@@ -412,7 +412,7 @@ class TestHeld:
 
 
 class TestCharges:
-    """What is small, and what takes long to decode, is paid for; honest peers do not notice."""
+    """Small frames and expensive sections are charged; honest peers do not notice."""
 
     @pytest.mark.parametrize("padding", [None, 0, 200])
     def test_octets(self, serve: Serve, padding: int | None) -> None:

@@ -344,7 +344,7 @@ class TestEnds:
         assert [event["type"] for event in echo.ends] == ["websocket.disconnect"]
 
     def test_nothing_is_held_behind_a_reset(self, serve: Serve) -> None:
-        """What came early goes with the stream, though the application stays."""
+        """Early octets go with the stream, though the application stays."""
 
         async def application(scope: Any, receive: Any, send: Any) -> None:
             await asyncio.sleep(1000)
