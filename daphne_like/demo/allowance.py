@@ -22,7 +22,7 @@ class Allowance:
         self._counted = clock()
 
     def take(self) -> bool:
-        """Take a token; return False if there is none."""
+        """Take a token; return False if no token is left."""
         now = self._clock()
         earned = (now - self._counted) * self._per_second
         self._saved = min(self._per_second, self._saved + earned)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Departure:
     """An asynchronous context manager that watches `receive` for http.disconnect.
 
-    One task watches. It ends with the context in every case, so it is never leaked. A request body
+    One task watches. It always ends with the context, so no task is leaked. A request body
     that arrives meanwhile is read and dropped.
 
     Args:

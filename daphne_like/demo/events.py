@@ -31,7 +31,7 @@ MAX_ID_DIGITS = 15
 
 
 def last_event_id(scope: HTTPScope) -> int:
-    """Return the number of the last event that the peer has received; 0 if there is none.
+    """Return the number of the last event that the peer has received; 0 without one.
 
     A browser sends it in Last-Event-ID when it reconnects by itself. The page sends it in the query
     when its user presses "Resume", because a page cannot set that field of an EventSource. Values
