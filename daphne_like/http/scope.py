@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from daphne_like.http.exchange import Carrier
-from daphne_like.http.extensions import ExtendedExchange
+from daphne_like.http.exchange import Carrier, Exchange
 from daphne_like.http.fields import Fields
 from daphne_like.http.target import RequestLine
 
 if TYPE_CHECKING:
     from daphne_like.http.addresses import ConnectionEnds
     from daphne_like.runtime.context import ServerContext
+
+ExchangeT = TypeVar("ExchangeT", bound=Exchange)
 
 
 class RequestOrigin(Carrier, Protocol):
@@ -33,7 +34,8 @@ def open_exchange(
     fields: Fields,
     version: str,
     keep_alive: bool,
-) -> ExtendedExchange:
+    kind: type[ExchangeT],
+) -> ExchangeT:
     """Return the exchange of a request; flat code because it runs for each request.
 
     Args:
@@ -41,8 +43,9 @@ def open_exchange(
             the request.
         line: the request line.
         fields: the fields that the application receives; copied.
-        version: "1.1" or "1.0".
+        version: "1.0", "1.1" or "2".
         keep_alive: the peer allows another request.
+        kind: the class of the exchange.
     """
     context = connection.context
     addresses = connection.addresses or connection.describe_ends()
@@ -65,7 +68,7 @@ def open_exchange(
     }
     if context.trusted_proxies is not None:
         context.trusted_proxies.apply(scope)
-    exchange = ExtendedExchange(context, connection, scope, keep_alive)
+    exchange = kind(context, connection, scope, keep_alive)
     if line.is_head:
         exchange.head_only = True
     if context.actions is not None:

@@ -9,7 +9,7 @@ from twisted.web.http_headers import Headers
 from daphne_like.exceptions import PeerError
 from daphne_like.http.exchange import Exchange
 from daphne_like.http.fields import Fields, check_fields, lower
-from daphne_like.http.scope import open_exchange
+from daphne_like.http.scope import RequestOrigin, open_exchange
 from daphne_like.http.target import METHODS, RequestLine, split_target
 
 if TYPE_CHECKING:
@@ -56,12 +56,11 @@ def open_web_exchange(carrier: HasRequest) -> Exchange:
         fields = [(n, authority if n == b"host" else v) for n, v in fields]
     name = METHODS.get(method) or method.decode("ascii")
     line = RequestLine(name, name == "HEAD", target, path, raw_path, query_string)
-    # `open_exchange` uses only attributes that a carrier has.
-    connection = cast(Any, carrier)
-    exchange: Exchange = open_exchange(
-        connection, line, fields, VERSIONS[request.clientproto], True
-    )
-    exchange.__class__ = Exchange  # without extensions of the response, as its scope says
+    version = VERSIONS[request.clientproto]
+    # An exchange without extensions of the response, as its scope says: nothing calls the methods
+    # of Carrier that this carrier lacks.
+    origin = cast(RequestOrigin, carrier)
+    exchange = open_exchange(origin, line, fields, version, True, Exchange)
     scope = exchange.scope
     scope["path"] = scope["root_path"] + path
     scope["root_path"] += place.rstrip("/")

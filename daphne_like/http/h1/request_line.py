@@ -15,7 +15,7 @@ from daphne_like.asgi.response_fields import TOKEN
 from daphne_like.bounded_cache import BoundedCache
 from daphne_like.exceptions import PeerError
 from daphne_like.http.exchange import Exchange
-from daphne_like.http.extensions import NOT_OF_HTTP_10
+from daphne_like.http.extensions import NOT_OF_HTTP_10, ExtendedExchange
 from daphne_like.http.fields import FieldSection
 from daphne_like.http.scope import RequestOrigin, open_exchange
 from daphne_like.http.target import METHODS, RequestLine, split_target
@@ -168,7 +168,12 @@ def check_request(connection: HasHead, known: FieldSection, target: bytes) -> Ex
     elif version == "1.1" and len(target) <= MIN_REQUEST_LINE and name != "OPTIONS":
         request_lines.store(head[: line_end + 9], line)
     exchange = open_exchange(
-        connection, line, fields, version, keep_alive or parser.should_keep_alive()
+        connection,
+        line,
+        fields,
+        version,
+        keep_alive or parser.should_keep_alive(),
+        ExtendedExchange,
     )
     if version == "1.0":
         exchange.http_10 = True

@@ -18,6 +18,7 @@ from daphne_like.exceptions import PeerError
 from daphne_like.http import fields
 from daphne_like.http.addresses import ConnectionEnds, describe_ends
 from daphne_like.http.exchange import Exchange
+from daphne_like.http.extensions import ExtendedExchange
 from daphne_like.http.h1 import request_line as request
 from daphne_like.http.h1.chunked import ChunkedDecoder
 from daphne_like.http.h1.request_line import request_lines
@@ -214,7 +215,9 @@ class RequestReader(ResponseWriter):
                 if line is not None and known.has_host:
                     # The same field section as in the last request, after a cached request
                     # line: the results of httptools and of the checks are reused.
-                    exchange = open_exchange(self, line, known.fields, "1.1", True)
+                    exchange = open_exchange(
+                        self, line, known.fields, "1.1", True, ExtendedExchange
+                    )
                     if self._max_requests:
                         self._count_request(exchange)
                     self._responding = exchange

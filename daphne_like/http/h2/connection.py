@@ -30,7 +30,7 @@ from zope.interface import implementer
 from daphne_like.exceptions import PeerError
 from daphne_like.http.addresses import ConnectionEnds, describe_ends
 from daphne_like.http.exchange import Exchange
-from daphne_like.http.extensions import PUSHES
+from daphne_like.http.extensions import PUSHES, ExtendedExchange
 from daphne_like.http.fields import EXPECTATION, Fields, check_size
 from daphne_like.http.h2.flood_budget import (
     DATA_COST,
@@ -483,7 +483,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         """
         line, fields, length, protocol, _, expectation, refusal = request
         stream = HTTP2Stream(self, number, length, ended, self.addresses or self.describe_ends())
-        exchange = open_exchange(stream, line, fields, "2", True)
+        exchange = open_exchange(stream, line, fields, "2", True, ExtendedExchange)
         exchange.request_complete = ended
         if expectation is not None and not ended:
             if expectation.lower() != b"100-continue":
