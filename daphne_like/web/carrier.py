@@ -221,19 +221,19 @@ class WebCarrier(SendPacing):
         """See Carrier; the connection closes after it."""
         exchange.end_with_error(error)
         exchange.keep_alive = False
-        self._answer(error)
+        self._respond_with_error(error)
 
     def refuse(self, error: PeerError) -> None:
         """Answer a request that the application never sees."""
         self.context.refused(self.client, error)
-        self._answer(error)
+        self._respond_with_error(error)
 
     @property
     def client(self) -> list[Any] | None:
         """See Carrier."""
         return self.addresses.client
 
-    def _answer(self, error: PeerError) -> None:
+    def _respond_with_error(self, error: PeerError) -> None:
         headers = self.request.responseHeaders
         body = error.text.encode("ascii") + b"\n"
         self.request.setResponseCode(error.status)

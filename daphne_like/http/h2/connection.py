@@ -710,7 +710,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         A peer that does not read may be unable to respond; WRITE_STALL limits that time.
         """
         if not self._received_since_ping and not self._paused and self.streams:
-            log.info("! %s does not answer a ping: closing", self._peer())
+            log.info("! %s has not acknowledged a ping; closing the connection", self._peer())
             self.transport.abortConnection()
 
     # The end.

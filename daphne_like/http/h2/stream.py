@@ -519,7 +519,9 @@ class HTTP2Stream(Timeouts):
             self._blocked, self._taken, self._taken_by_all = waited, 0, connection.sent_to_all
             self._wait_for_peer()
             return
-        log.info("! a peer does not take an answer on stream %d: resetting it", self.number)
+        log.info(
+            "! the peer does not read the response on stream %d; resetting the stream", self.number
+        )
         self.exchange.close()
         self.exchange.peer_gone()
         self._over(self.exchange, ErrorCodes.CANCEL)
