@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from daphne_like.http.h1.connection import CLOSED, LINGER_SECONDS, MAX_LINGER_SECONDS
+from daphne_like.runtime.drain import IDLE_GRACE_SECONDS
 from daphne_like.runtime.lifecycle import Stage
 from daphne_like.runtime.timer_wheel import NEVER
 from tests.support.memory import Memory, Wire
@@ -577,9 +578,8 @@ class TestStop:
     """A stop loses nothing that it need not lose."""
 
     def stop(self, memory: Memory, wire: Wire) -> None:
-        memory.server.lifecycle.enter(Stage.DRAINING)
-        wire.protocol.close_when_idle()
-        memory.settle()
+        memory.stops()
+        memory.passes(IDLE_GRACE_SECONDS)
 
     def test_new_connection(self, serve: Serve) -> None:
         """A connection that is accepted after the grace of the stop is closed."""

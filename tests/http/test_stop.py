@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from daphne_like.http.h1.request_reader import MAX_PIPELINED
-from daphne_like.runtime.lifecycle import Stage
+from daphne_like.runtime.drain import IDLE_GRACE_SECONDS
 from tests.support.applications import Script, body, start
 from tests.support.h2_peer import NO_ERROR, H2Peer
 from tests.support.memory import Memory
@@ -34,18 +34,12 @@ class Gated:
 
 def begin(memory: Memory) -> None:
     """The stop begins."""
-    memory.server.lifecycle.enter(Stage.DRAINING)
-    for connection in list(memory.server.connections):
-        connection.server_stops()
-    memory.settle()
+    memory.stops()
 
 
 def end_grace(memory: Memory) -> None:
     """The grace of the stop is over."""
-    memory.server.lifecycle.enter(Stage.CLOSING)
-    for connection in list(memory.server.connections):
-        connection.close_when_idle()
-    memory.settle()
+    memory.passes(IDLE_GRACE_SECONDS)
 
 
 class TestHTTP1:
@@ -64,6 +58,7 @@ class TestHTTP1:
     def test_a_new_connection(self, serve: Serve) -> None:
         """One that the kernel had accepted before is served."""
         memory = serve(answer_at_once)
+        memory.connect()  # the stop waits for it meanwhile
         begin(memory)
         wire = memory.connect().sends(get(b"/1"))
         assert [answer.closes for answer in read_answers(wire.written)] == [True]
@@ -128,6 +123,7 @@ class TestHTTP2:
     def test_a_new_connection(self, serve: Serve) -> None:
         """One that begins within the grace is told at once, and served."""
         memory = serve(answer_at_once)
+        memory.connect()  # the stop waits for it meanwhile
         begin(memory)
         peer = H2Peer(memory)
         number = peer.asks()

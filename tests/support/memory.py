@@ -205,6 +205,13 @@ class Memory:
         self.server.application_checker()
         self.settle()
 
+    def stops(self) -> asyncio.Task[None]:
+        """Begin a graceful stop; `passes` moves it on, step by step, to its end."""
+        self.server.drainer.look_seconds = 0.0  # a wait is one turn; the clock is the test's
+        stopping = self.loop.create_task(self.server.drain())
+        self.settle()
+        return stopping
+
     def close(self) -> None:
         """End what still runs."""
         for task in asyncio.all_tasks(self.loop):

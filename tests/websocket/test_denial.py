@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ApplicationError, ConnectionClosed
-from daphne_like.runtime.lifecycle import Stage
+from daphne_like.runtime.drain import IDLE_GRACE_SECONDS
 from tests.support.applications import ERROR_500, GET, head
 from tests.support.memory import Memory
 from tests.support.websocket_frames import (
@@ -257,8 +257,7 @@ class TestFailing:
         """A denial in flight is finished, as any response is."""
         socket = Socket(serve, accept=None)
         socket.sends(start())
-        socket.memory.server.lifecycle.enter(Stage.DRAINING)
-        for connection in list(socket.memory.server.connections):
-            connection.close_when_idle()
+        socket.memory.stops()
+        socket.memory.passes(IDLE_GRACE_SECONDS)
         socket.sends(body(b"x"))
         assert socket.wire.take().endswith(b"Connection: close\r\n\r\nx")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ConnectionClosed
-from daphne_like.runtime.lifecycle import Stage
+from daphne_like.runtime.drain import IDLE_GRACE_SECONDS
 from tests.support.applications import ERROR_500, GET, Script, head, sending
 from tests.support.memory import Memory
 from tests.support.peers import respond
@@ -213,7 +213,5 @@ class TestServerStops:
 
     @staticmethod
     def stops(memory: Memory) -> None:
-        memory.server.lifecycle.enter(Stage.DRAINING)
-        for connection in list(memory.server.connections):
-            connection.close_when_idle()
-        memory.settle()
+        memory.stops()
+        memory.passes(IDLE_GRACE_SECONDS)

@@ -12,7 +12,7 @@ import pytest
 from daphne_like.exceptions import PeerError
 from daphne_like.http.h1.chunked import FREE_OVERHEAD, MAX_OVERHEAD, ChunkedDecoder
 from daphne_like.http.h1.request_reader import MAX_CHUNKS_A_TURN
-from daphne_like.runtime.lifecycle import Stage
+from daphne_like.runtime.drain import IDLE_GRACE_SECONDS
 from tests.support.memory import Memory
 from tests.support.peers import Recorder, answer_at_once, chunked, get, read_answers
 
@@ -253,9 +253,8 @@ class TestTurn:
         memory = serve(application)
         wire = memory.connect()
         wire.protocol.dataReceived(HEAD + b"1\r\nx\r\n" * 3000 + b"0\r\n\r\n")
-        memory.server.lifecycle.enter(Stage.DRAINING)
-        wire.protocol.close_when_idle()
-        memory.settle()
+        memory.stops()
+        memory.passes(IDLE_GRACE_SECONDS)
         assert [len(body) for body in application.bodies] == [3000]
         (answer,) = read_answers(wire.written)
         assert answer.closes
