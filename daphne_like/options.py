@@ -236,8 +236,8 @@ class Options:
     )  # fmt: skip
     verbosity: int = option(
         1,
-        "0 logs warnings, 1 start, stop and requests, 2 the wire, 3 also enables asyncio's debug "
-        "mode",
+        "0 logs warnings, 1 start, stop and requests, 2 what happens on connections, 3 also their "
+        "bytes and what libraries log, and enables asyncio's debug mode",
         "-v",
         "--verbosity",
         group=LOG,

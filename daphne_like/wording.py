@@ -1,6 +1,10 @@
-"""Formats numbers with their unit for log lines."""
+"""The wording of log lines: numbers with their unit, text without control characters."""
 
 from __future__ import annotations
+
+import re
+
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def counted(number: float, unit: str, digits: str = "g") -> str:
@@ -13,3 +17,8 @@ def counted(number: float, unit: str, digits: str = "g") -> str:
     """
     text = format(number, digits)
     return f"{text} {unit}{'' if text == '1' else 's'}"
+
+
+def escaped(text: str) -> str:
+    r"""Return the text with control characters escaped (`\x1b`), except tab and line feed."""
+    return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)

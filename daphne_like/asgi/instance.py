@@ -61,7 +61,7 @@ async def run_instance(
         if exception.__traceback__ is not None:
             exception.__traceback__ = exception.__traceback__.tb_next  # leave out this frame
         if follows_close(exception):
-            log.debug("! %s ended after its connection was closed", owner, exc_info=exception)
+            log.debug("%s ended after its connection was closed", owner, exc_info=exception)
             owner.application_returned()
         else:
             owner.application_failed(exception)

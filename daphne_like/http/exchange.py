@@ -53,6 +53,9 @@ class Carrier(Protocol):
     def client(self) -> list[Any] | None:
         """Host and port of the peer; None on a UNIX socket."""
 
+    def log_label(self, client: Any = None) -> str:
+        """Return how log lines about the connection or stream begin."""
+
     def respond(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
         """Write the buffered head and the first part of the body."""
 
@@ -665,7 +668,12 @@ class Exchange:
             and self._is_event_stream()
         )
 
+    def log_label(self) -> str:
+        """Return how log lines about the request begin: with its client, where it is known."""
+        return self.carrier.log_label(self.client)
+
     def __str__(self) -> str:
         """Return a description for log lines, with control characters escaped (S06)."""
         scope = self.scope  # the application may have changed it
-        return f"Application for {scope.get('method')!s:.20} {scope.get('path')!r:.200}"
+        request = f"{scope.get('method')!s:.20} {scope.get('path')!r:.200}"
+        return f"{self.log_label()} Application for {request}"

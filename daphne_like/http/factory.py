@@ -10,6 +10,7 @@ from zope.interface import implementer
 
 from daphne_like.http.h1.connection import HTTP1Connection
 from daphne_like.http.h2.connection import HTTP2Connection
+from daphne_like.observe.wire import ShownProtocol, shows_octets
 
 if TYPE_CHECKING:
     from daphne_like.runtime.context import ServerContext
@@ -44,4 +45,5 @@ class HTTPFactory(Factory):
         if not self.context.accepting:
             return None
         # HTTP1Connection detects the connection preface of HTTP/2.
-        return HTTP2Connection(self.context) if self._http2_alone else HTTP1Connection(self.context)
+        protocol: Any = (HTTP2Connection if self._http2_alone else HTTP1Connection)(self.context)
+        return ShownProtocol(protocol) if shows_octets() else protocol

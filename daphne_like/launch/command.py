@@ -354,6 +354,7 @@ def start_logging(options: Options) -> None:
     logging.basicConfig(level=LEVELS[options.verbosity], handlers=[handler])
     loggers.enable()
     loggers.use_level(LEVELS[options.verbosity])
+    loggers.leave_out_internals(options.verbosity)
     if options.verbosity >= 2:
         twisted_log.PythonLoggingObserver(loggerName="twisted").start()
 

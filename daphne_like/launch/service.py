@@ -15,6 +15,7 @@ from daphne_like.exceptions import ConfigurationError
 from daphne_like.launch.command import LEVELS, access_log_of_file
 from daphne_like.launch.embedding import application_of
 from daphne_like.listening.strings import check_trusted_proxies, endpoint_strings
+from daphne_like.observe import loggers
 from daphne_like.observe.access import AccessLog
 from daphne_like.observe.twisted_log import to_twisted_log
 from daphne_like.options import Options
@@ -80,6 +81,7 @@ class ASGIService(Service):
         super().startService()  # type: ignore[no-untyped-call] # not typed
         if not logging.getLogger("daphne_like").hasHandlers():
             to_twisted_log("daphne_like", LEVELS[self.options.verbosity])
+            loggers.leave_out_internals(self.options.verbosity)
         server = self.server or self._bind()
         loop = server.loop
         # `callWhenRunning` calls its first functions before the loop's first iteration, so check

@@ -158,6 +158,7 @@ class CommandService(ASGIService):
         # This command owns the process, so the application's log records go to Twisted too.
         to_twisted_log("", LEVELS[self.options.verbosity])
         loggers.use_level(LEVELS[self.options.verbosity])
+        loggers.leave_out_internals(self.options.verbosity)
         try:
             if self.action_logger is None and (self.options.access_log or self.options.verbosity):
                 self.action_logger = self._access_log()

@@ -30,6 +30,7 @@ from zope.interface import alsoProvides, implementer
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.listening.https import IReloadable
 from daphne_like.listening.reactor_proxy import ReactorProxy
+from daphne_like.observe.connection_log import label, label_of_address
 from daphne_like.runtime.trusted_proxies import TrustedProxies
 from daphne_like.wording import counted
 
@@ -174,11 +175,9 @@ class ProxiedConnection(HAProxyProtocolWrapper):
         self.transport.abortConnection()
 
     def _refuse(self, reason: str) -> None:
-        peer = self.transport.getPeer()
-        client = "a proxy on a UNIX socket"
-        if isinstance(peer, IPv4Address | IPv6Address):
-            client = f"{peer.host}:{peer.port}"
-        refused.info("Refused %s for its %s: %s", client, "PROXY header", reason)
+        # The header, which may name a client, is not believed: the peer is the proxy.
+        proxy = label(self.transport)
+        refused.info("%s Refused for its %s: %s", proxy, "PROXY header", reason)
 
     def _disarm(self) -> None:
         deadline, self._deadline = self._deadline, None
@@ -228,7 +227,7 @@ class ProxiedFactory(WrappingFactory):
         """Build a protocol for a trusted proxy; otherwise return None to close the connection."""
         host = getattr(addr, "host", None)
         if not self._proxies.trusts(host):
-            self._tell_of(host or "unix")
+            self._log_untrusted(addr, host or "unix")
             return None
         protocol = self.wrappedFactory.buildProtocol(addr)
         if protocol is None:
@@ -238,16 +237,18 @@ class ProxiedFactory(WrappingFactory):
             kind = HalfCloseableConnection
         return kind(self, protocol)
 
-    def _tell_of(self, peer: str) -> None:
+    def _log_untrusted(self, address: Any, peer: str) -> None:
         level = logging.DEBUG
         if peer not in self._warned and len(self._warned) < MAX_WARNED_PEERS:
             self._warned.add(peer)
             level = logging.WARNING
+        if not log.isEnabledFor(level):
+            return
         log.log(
             level,
-            "Closed a connection of %s to %s: its PROXY header would not be trusted. If it is a "
-            "proxy of yours, name it in --trusted-proxies (now: %s)",
-            peer,
+            "%s Closed the connection to %s: its PROXY header would not be trusted. If the peer is "
+            "a proxy of yours, name it in --trusted-proxies (now: %s)",
+            label_of_address(address),
             self._endpoint,
             self._proxies.trusted,
         )

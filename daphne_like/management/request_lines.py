@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from daphne_like.observe.escaping import escaped
+from daphne_like.wording import escaped
 
 log = logging.getLogger("django.channels.server")
 

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import logging
-import re
 
-CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-
-def escaped(text: str) -> str:
-    r"""Return the text with control characters escaped (`\x1b`), except tab and line feed."""
-    return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+from daphne_like.wording import escaped
 
 
 class SafeFormatter(logging.Formatter):

@@ -15,6 +15,8 @@ from daphne_like.observe import access
 
 NAMES = ("daphne_like", "twisted")
 """The server's top-level loggers; loggers below them are included."""
+LIBRARIES = ("asyncio", "autobahn", "h2", "hpack", "twisted", "txaio")
+"""The libraries that the server is made of, by the names of their loggers."""
 
 
 @contextmanager
@@ -42,7 +44,22 @@ def enable() -> None:
 
 def use_level(level: int) -> None:
     """Set the server's log level, independently of the root logger's, unless one is configured."""
-    logger = logging.getLogger(NAMES[0])
+    _set_level(NAMES[0], level)
+
+
+def leave_out_internals(verbosity: int) -> None:
+    """Below `-v 3`, leave out the octets of connections and what libraries say of their work.
+
+    Warnings of the libraries remain, and so does a level that is configured.
+    """
+    if verbosity < 3:
+        _set_level("daphne_like.wire", logging.INFO)
+        for name in LIBRARIES:
+            _set_level(name, logging.WARNING)
+
+
+def _set_level(name: str, level: int) -> None:
+    logger = logging.getLogger(name)
     if logger.level == logging.NOTSET:
         logger.setLevel(level)
 

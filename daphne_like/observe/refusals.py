@@ -10,10 +10,9 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 from daphne_like.exceptions import PeerError
-from daphne_like.observe.escaping import escaped
+from daphne_like.wording import escaped
 
 log = logging.getLogger("daphne_like.refused")
 
@@ -93,41 +92,32 @@ limit = Limit()
 log.addFilter(limit)
 
 
-def describe_client(client: Any) -> str:
-    """Return a client's address in the access log's format.
-
-    Args:
-        client: (host, port) as in a scope; None for a peer without an address.
-    """
-    return f"{client[0]}:{client[1]}" if client else "a client on a UNIX socket"
-
-
-def refused(client: Any, error: PeerError) -> None:
+def refused(label: str, error: PeerError) -> None:
     """Log that a request was refused.
 
     Args:
-        client: see `describe_client`.
+        label: of the connection or stream, see connection_log.py.
         error: the error that the client receives.
     """
-    log.info("Refused %s with %d: %s", describe_client(client), error.status, error.text)
+    log.info("%s Refused with %d: %s", label, error.status, error.text)
 
 
-def refused_connection(client: Any, code: str, reason: object) -> None:
+def refused_connection(label: str, code: str, reason: object) -> None:
     """Log that an HTTP/2 connection or stream was ended because the peer broke a rule.
 
     Args:
-        client: see `describe_client`.
+        label: of the connection or stream, see connection_log.py.
         code: name of the HTTP/2 error code.
         reason: description of the error.
     """
-    log.info("Refused %s with %s: %s", describe_client(client), code, reason)
+    log.info("%s Refused with %s: %s", label, code, reason)
 
 
-def refused_handshake(client: Any, reason: object) -> None:
+def refused_handshake(label: str, reason: object) -> None:
     """Log that a TLS handshake was ended.
 
     Args:
-        client: see `describe_client`.
+        label: of the connection or stream, see connection_log.py.
         reason: description of the error.
     """
-    log.info("Refused %s in its %s: %s", describe_client(client), "TLS handshake", reason)
+    log.info("%s Refused in its %s: %s", label, "TLS handshake", reason)

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from daphne_like.observe.escaping import escaped
+from daphne_like.wording import escaped
 
 LEVELS = (
     (logging.CRITICAL, LogLevel.critical, 2),

@@ -42,7 +42,7 @@ class ServerContext:
         connected: registers a connection; returns False when the limit is exceeded.
         disconnected: removes a connection.
         switched: replaces the protocol of a connection after an upgrade.
-        refused: logs that a request was refused; takes the client and the error.
+        refused: logs that a request was refused; takes the label of its log lines and the error.
         refused_connection: logs that a connection or an HTTP/2 stream was refused.
         refused_handshake: logs that a TLS handshake of Twisted's TLS failed.
         default_fields: Date and Server lines, keyed by the bits of those that an application sets.
@@ -89,9 +89,9 @@ class ServerContext:
     disconnected: Callable[[Any], None]
     http2: Callable[[ServerContext], Any]
     loop: AbstractEventLoop
-    refused: Callable[[Any, PeerError], None]
-    refused_connection: Callable[[Any, str, object], None]
-    refused_handshake: Callable[[Any, object], None]
+    refused: Callable[[str, PeerError], None]
+    refused_connection: Callable[[str, str, object], None]
+    refused_handshake: Callable[[str, object], None]
     switched: Callable[[Any, Any], None]
     timers: TimerWheel
     websockets: Any

@@ -6,6 +6,7 @@ from asyncio import Future
 from collections.abc import Awaitable, Generator
 from typing import TYPE_CHECKING, Any
 
+from daphne_like.observe.connection_log import label
 from daphne_like.runtime.timeouts import Timeout, Timeouts
 
 if TYPE_CHECKING:
@@ -60,6 +61,10 @@ class SendPacing(Timeouts):
         for writer in writers or ():
             if not writer.done():
                 writer.set_result(None)
+
+    def log_label(self, client: Any = None) -> str:
+        """Return how log lines about this connection begin; see observe/connection_log.py."""
+        return label(self.transport, client)
 
     # IPushProducer, towards the transport.
 

@@ -85,6 +85,13 @@ class Timeouts:
         self.clear_timeout(late)
         self.timed_out(late)
 
+    def log_label(self) -> str:
+        """Return how log lines about the connection begin; see observe/connection_log.py."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return self.log_label()
+
     def timed_out(self, timeout: Timeout) -> None:
         """Handle an expired timeout."""
         raise NotImplementedError

@@ -81,6 +81,6 @@ class TimerWheel:
             try:
                 waiting.deadline_passed()
             except Exception:
-                log.exception("Enforcing a deadline failed for %r", waiting)
+                log.exception("%s Enforcing a deadline failed", waiting)
         elif waiting.deadline != NEVER:
             self.add(waiting)

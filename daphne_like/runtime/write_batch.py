@@ -7,6 +7,8 @@ from asyncio import AbstractEventLoop
 from collections.abc import Sized
 from typing import Any
 
+from daphne_like.observe.connection_log import label
+
 log = logging.getLogger("daphne_like.server")
 
 WRITTEN_ALONE = 16384
@@ -67,5 +69,5 @@ class WriteBatch:
                     transport.write(octets)
             except Exception:
                 # A foreign transport raised. Abort its connection; the others are still written.
-                log.exception("Writing to %r failed", transport)
+                log.exception("%s Writing failed", label(transport))
                 self._loop.call_soon(transport.abortConnection)

@@ -25,13 +25,14 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from daphne_like.observe.connection_log import ConnectionLog, label
 from daphne_like.tls.names import shake_hands
 from daphne_like.transport_interfaces import IMemoryviewTransport
 
 if TYPE_CHECKING:
     from daphne_like.tls.certificates import Certificates
 
-log = logging.getLogger("daphne_like.tls")
+log = ConnectionLog("daphne_like.tls")
 refused = logging.getLogger("daphne_like.refused")
 """Logger of refusals; observe/refusals.py bounds their number."""
 
@@ -84,9 +85,6 @@ class ConnectionFactory(Protocol):
 
     def handshake_over(self, connection: SecureConnection) -> None:
         """Forget a connection whose handshake is complete, or that is lost."""
-
-    def name(self, connection: SecureConnection) -> str:
-        """Return the name of a peer, for the log."""
 
 
 @implementer(
@@ -321,8 +319,7 @@ class SecureConnection:
             return
         if self.protocol is None:
             if not self.disconnecting:
-                name = self.factory.name(self)
-                log.debug("! %s closed the connection in its TLS handshake", name)
+                log.error(self, "the peer closed the connection in its TLS handshake")
             self.disconnecting = True
             self.transport.loseConnection()
             return
@@ -344,6 +341,10 @@ class SecureConnection:
         protocol, self.protocol = self.protocol, None
         if protocol is not None:
             protocol.connectionLost(self._reason or reason)
+
+    def log_label(self) -> str:
+        """Return how log lines about this connection begin; see observe/connection_log.py."""
+        return label(self)
 
     # The handshake.
 
@@ -390,7 +391,7 @@ class SecureConnection:
         self.transport.loseWriteConnection()
 
     def _log_refusal(self, reason: object) -> None:
-        refused.info("Refused %s in its %s: %s", self.factory.name(self), "TLS handshake", reason)
+        refused.info("%s Refused in its %s: %s", self.log_label(), "TLS handshake", reason)
 
     def handshake_too_slow(self) -> None:
         """Abort the connection: the factory calls this at the handshake's deadline."""
@@ -428,7 +429,7 @@ class SecureConnection:
             self.abortConnection()
 
     def _broken(self, error: ssl.SSLError) -> None:
-        log.debug("! TLS with %s is broken: %s", self.factory.name(self), error)
+        log.error(self, "TLS is broken: %s", error)
         self._flush()  # the alert
         self._reason = Failure(ConnectionLost(f"TLS is broken: {error.reason}"))
         self._reading = self._writing = False

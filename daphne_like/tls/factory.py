@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IProtocolNegotiationFactory
 from twisted.internet.protocol import Factory
 from zope.interface import implementer
@@ -96,10 +95,3 @@ class SecureFactory(Factory):
 
     def buildProtocol(self, addr: Any) -> Any:
         return SecureConnection(self, addr)
-
-    def name(self, connection: SecureConnection) -> str:
-        """Return the name of a peer, for the log."""
-        peer = connection.getPeer()
-        if isinstance(peer, IPv4Address | IPv6Address):
-            return f"{peer.host}:{peer.port}"
-        return "a client on a UNIX socket"

@@ -22,6 +22,7 @@ from daphne_like.http.response_state import (
     SENDING_BODY,
 )
 from daphne_like.http.tls_info import tls_extension_of
+from daphne_like.observe.connection_log import ConnectionLog
 from daphne_like.runtime.send_pacing import YIELD, SendPacing
 from daphne_like.runtime.timeouts import Timeout
 from daphne_like.runtime.write_batch import MAX_WRITE_SIZE, WRITTEN_ALONE
@@ -29,6 +30,8 @@ from daphne_like.web.scope import open_web_exchange
 
 if TYPE_CHECKING:
     from daphne_like.runtime.context import ServerContext
+
+log = ConnectionLog("daphne_like.http")
 
 NO_ERROR, INTERNAL_ERROR = 0, 2
 """Error codes of HTTP/2 (RFC 9113, 7)."""
@@ -225,7 +228,7 @@ class WebCarrier(SendPacing):
 
     def refuse(self, error: PeerError) -> None:
         """Answer a request that the application never sees."""
-        self.context.refused(self.client, error)
+        self.context.refused(self.log_label(self.client), error)
         self._respond_with_error(error)
 
     @property
@@ -329,6 +332,7 @@ class WebCarrier(SendPacing):
             self.exchange.end_input()
 
     def timed_out(self, timeout: Timeout) -> None:
+        log.timer(self, "timed out waiting for %s", timeout.name)
         exchange = self.exchange
         if timeout is Timeout.RESPONSE and exchange is not None:
             exchange.response_timed_out()
@@ -337,7 +341,7 @@ class WebCarrier(SendPacing):
 
     def _refuse(self, exchange: Exchange, error: PeerError) -> None:
         """Refuse the rest of what the client sends to an application that runs."""
-        self.context.refused(self.client, error)
+        self.context.refused(self.log_label(self.client), error)
         exchange.peer_gone()
         exchange.refuse(error)
 

@@ -5,9 +5,9 @@ autobahn checks the parameters, builds the negotiated response and compresses.
 
 from __future__ import annotations
 
-import logging
 import re
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 from autobahn.websocket.compress_deflate import (
@@ -18,8 +18,6 @@ from autobahn.websocket.compress_deflate import (
 
 from daphne_like.exceptions import FrameError
 from daphne_like.websocket.handshake import Parameters
-
-log = logging.getLogger("daphne_like.websocket")
 
 NAME = "permessage-deflate"
 DAMAGED = "The compressed message is damaged"
@@ -43,6 +41,7 @@ def accept_offer(
     window_bits: int,
     memory_level: int,
     max_message_size: int | None,
+    declined: Callable[[object], None],
 ) -> PerMessageDeflateOfferAccept | None:
     """Accept the first acceptable offer of permessage-deflate (RFC 7692, 5 and 7.1).
 
@@ -54,17 +53,18 @@ def accept_offer(
             window is asked not to take over its context, which saves even more memory here.
         memory_level: zlib's memory level of the server's compressor, 1 to 9.
         max_message_size: octets of a decompressed message; None for no limit.
+        declined: called with the reason for each offer that is declined.
     """
     for name, parameters in offered:
         if name != NAME:
             continue
         if not are_window_bits(parameters):
-            log.debug("! offer of %s declined: its window is not a number", NAME)
+            declined("its window is not a number")
             continue
         try:
             offer = PerMessageDeflateOffer.parse(parameters)
         except Exception as error:  # noqa: BLE001 # autobahn raises no narrower one
-            log.debug("! offer of %s declined: %s", NAME, error)
+            declined(error)
             continue
         bounded = offer.accept_max_window_bits
         # autobahn drops the value that the client offers; the response must not exceed it.

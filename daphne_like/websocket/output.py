@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from asyncio import Future
 from collections import deque
 from collections.abc import Awaitable
@@ -13,6 +12,8 @@ from autobahn.util import encode_truncate
 from autobahn.websocket import protocol as autobahn
 
 from daphne_like.exceptions import ConnectionClosed
+from daphne_like.observe.connection_log import ConnectionLog
+from daphne_like.observe.wire import shows_octets, wire
 from daphne_like.runtime.send_pacing import SendPacing
 from daphne_like.runtime.timeouts import Timeout
 from daphne_like.runtime.timer_wheel import TICK_SECONDS
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from daphne_like.runtime.context import ServerContext
     from daphne_like.websocket.session import Session
 
-log = logging.getLogger("daphne_like.websocket")
+log = ConnectionLog("daphne_like.websocket")
 
 OPEN: int = autobahn.WebSocketProtocol.STATE_OPEN
 
@@ -48,10 +49,14 @@ QUIET_SECONDS = 5
 class Log:
     """Passes autobahn's log messages to `daphne_like.websocket` at DEBUG; most are about peers."""
 
-    @staticmethod
-    def debug(format: str = "", **values: Any) -> None:  # noqa: A002 # autobahn's name
-        if log.isEnabledFor(logging.DEBUG):
-            log.debug("= %s", format.format(**values))
+    def __init__(self, protocol: WebSocketOutput) -> None:
+        self._protocol = protocol
+
+    def debug(self, format: str = "", **values: Any) -> None:  # noqa: A002 # autobahn's name
+        """Write a line of autobahn's."""
+        # The protocol that is the factory's pattern has no session.
+        if shows_octets() and "session" in vars(self._protocol):
+            wire.state(self._protocol, "%s", format.format(**values))
 
     info = warn = error = debug
 
@@ -64,7 +69,6 @@ class WebSocketOutput(SendPacing, WebSocketServerProtocol):  # type: ignore[misc
         deflate: compresses messages; None if compression was not negotiated.
     """
 
-    log = Log
     session: Session
     state: int
     # Not an argument of send_message: defaults make every call slower (measured).
@@ -85,6 +89,15 @@ class WebSocketOutput(SendPacing, WebSocketServerProtocol):  # type: ignore[misc
     def can_send(self) -> bool:
         """True until one side starts to close."""
         return self.state == OPEN
+
+    @property
+    def log(self) -> Log:
+        """See Log; autobahn asks for it each time that it has something to say."""
+        return Log(self)
+
+    def log_label(self, client: Any = None) -> str:
+        """See SendPacing; over HTTP/2, the stream is named."""
+        return self.session.log_label()
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
         # autobahn's method formats its arguments for a log that nobody reads.
@@ -203,6 +216,7 @@ class WebSocketOutput(SendPacing, WebSocketServerProtocol):  # type: ignore[misc
     def sendCloseFrame(
         self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False
     ) -> None:
+        log.sent(self, "close frame %s %r", code, reasonUtf8 or b"")
         super().sendCloseFrame(code, reasonUtf8, isReply)
         self.release_senders()
 

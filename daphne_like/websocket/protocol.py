@@ -6,7 +6,6 @@ errors) goes to autobahn, one frame at a time. session.py turns messages into AS
 
 from __future__ import annotations
 
-import logging
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,6 +19,7 @@ from zope.interface import implementer
 
 from daphne_like.asgi.queue import HIGH_WATER
 from daphne_like.exceptions import FrameError
+from daphne_like.observe.connection_log import ConnectionLog
 from daphne_like.runtime.timeouts import Timeout
 from daphne_like.websocket.deflate import Deflate
 from daphne_like.websocket.frames import (
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from daphne_like.websocket.session import Session
     from daphne_like.websocket.timers import Timers
 
-log = logging.getLogger("daphne_like.websocket")
+log = ConnectionLog("daphne_like.websocket")
 
 CLOSED = autobahn.WebSocketProtocol.STATE_CLOSED
 
@@ -124,6 +124,7 @@ class WebSocketProtocol(WebSocketOutput):
         self.dropConnection()
 
     def connectionLost(self, reason: Failure) -> None:
+        log.closed(self, "%s", reason.value)
         self.connected = 0
         held, self._unprocessed = self._unprocessed, None
         if held:  # the application may still receive messages that arrived before the end
@@ -405,6 +406,7 @@ class WebSocketProtocol(WebSocketOutput):
         raise FrameError(1007, reason)
 
     def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> bool | None:
+        log.received(self, "close frame %s %r", code, reasonRaw or b"")
         stop: bool | None = super().onCloseFrame(code, reasonRaw)
         if not self.failedByMe:
             self.session.closed(1005 if code is None else code, self.remoteCloseReason or "")
@@ -430,6 +432,7 @@ class WebSocketProtocol(WebSocketOutput):
 
     def _fail_connection(self, code: int, reason: str) -> None:
         super()._fail_connection(code, reason)
+        log.error(self, "failed with %d: %s", code, reason)
         self.session.closed(code, reason)
 
     def close(self, code: int, reason: str) -> None:
@@ -444,7 +447,7 @@ class WebSocketProtocol(WebSocketOutput):
         self.context.writes.flush()
         self.transport.unregisterProducer()
         if abort and not self.wasClean:
-            log.debug("x cut: %s", self.wasNotCleanReason)
+            log.closed(self, "aborting: %s", self.wasNotCleanReason)
             self.transport.abortConnection()
         else:  # autobahn would abort a connection whose peer has just sent its close frame
             self.transport.loseConnection()
@@ -464,7 +467,7 @@ class WebSocketProtocol(WebSocketOutput):
             self.transport.abortConnection()
 
     def timed_out(self, timeout: Timeout) -> None:
-        log.debug("%% waited too long for %s", timeout.name)
+        log.timer(self, "timed out waiting for %s", timeout.name)
         if timeout is Timeout.COMPRESSOR_IDLE:
             self._give_up_compressor()
         elif timeout is Timeout.LIFETIME:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Iterable
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 from daphne_like.asgi.queue import MessageQueue
@@ -16,11 +17,13 @@ from daphne_like.asgi.response_fields import DATE, PLAIN, SERVER, to_field_line
 from daphne_like.exceptions import ApplicationError, ConnectionClosed, PeerError
 from daphne_like.http.exchange import Exchange
 from daphne_like.http.response_state import AWAITING_START, CLOSED, COMPLETE
+from daphne_like.observe.connection_log import ConnectionLog
 from daphne_like.websocket.deflate import Deflate, accept_offer
 from daphne_like.websocket.frames import BINARY, TEXT
 from daphne_like.websocket.handshake import OpeningHandshake, accept_value
 
-log = logging.getLogger("daphne_like.websocket")
+log = ConnectionLog("daphne_like.websocket")
+errors = logging.getLogger("daphne_like.websocket")
 
 ACCEPT, SEND, CLOSE = "websocket.accept", "websocket.send", "websocket.close"
 DENIAL = "websocket.http.response."
@@ -205,6 +208,7 @@ class Session(Exchange):
                 options.websocket_deflate_window,
                 options.websocket_deflate_memory,
                 options.websocket_max_message_size,
+                partial(log.error, self, "offer of compression declined: %s"),
             )
             if accepted is not None:
                 deflate = Deflate.create_from_offer_accept(True, accepted)
@@ -259,7 +263,7 @@ class Session(Exchange):
         """Refuse or close the WebSocket, so that the client connects again (RFC 6455, 7.4.1)."""
         if self.protocol is None and self.state is AWAITING_START:
             error = PeerError(503, "The server is stopping; try again.")
-            self.context.refused(self.client or self.carrier.client, error)
+            self.context.refused(self.log_label(), error)
             self.carrier.send_error(self, error)
         else:
             self.start_close(self.context.options.websocket_stop_code, "The server is stopping")
@@ -278,7 +282,9 @@ class Session(Exchange):
 
     def application_cancelled(self) -> None:
         if self.protocol is not None and self.protocol.can_send:
-            log.error("%s was cancelled before it was closed", self)
+            logging.getLogger("daphne_like.websocket").error(
+                "%s was cancelled before it was closed", self
+            )
         super().application_cancelled()
         self.start_close(1011, "")
 
@@ -301,7 +307,7 @@ class Session(Exchange):
 
     def __str__(self) -> str:
         """Return a description for log lines, with control characters escaped (S06)."""
-        return f"Application for WebSocket {self.scope.get('path')!r:.200}"
+        return f"{self.log_label()} Application for WebSocket {self.scope.get('path')!r:.200}"
 
 
 def accept_lines(headers: Any) -> tuple[list[bytes], int]:

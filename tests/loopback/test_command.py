@@ -201,7 +201,7 @@ class TestLog:
         with running.connect() as connection:
             connection.sendall(b"nonsense\r\n\r\n")
             assert connection.recv(4096).startswith(b"HTTP/1.1 400 ")
-        running.wait_for("Refused .* with 400: ")
+        running.wait_for(r"\[\d+ 127.0.0.1:\d+\] Refused with 400: ")
         running.wait_for("HTTPFactory starting on")
 
 

@@ -53,8 +53,8 @@ def warning(server: Running, consumer: str, place: str, room: str = "a") -> str:
     """Leave, and wait for the first line of the warning."""
     leave(server, consumer, room)
     return server.wait_for(
-        rf"WARNING  Application for WebSocket '/{consumer}/{room}' still runs [12] seconds? after "
-        rf"its peer has gone; cancelling it; {place}\n"
+        rf"WARNING  \[\d+ 127.0.0.1:\d+\] Application for WebSocket '/{consumer}/{room}' "
+        rf"still runs [12] seconds? after its peer has gone; cancelling it; {place}\n"
     )[0]
 
 

@@ -243,7 +243,8 @@ class TestTold:
         assert connection.recv(1)
         running.signal()
         running.wait_for(
-            r"Stopping: waiting at most 60 s for 1 application \(Application for GET '/deaf'\) "
+            r"Stopping: waiting at most 60 s for 1 application "
+            r"\(\[\d+ 127.0.0.1:\d+\] Application for GET '/deaf'\) "
             "and 1 connection; a second signal stops it at once"
         )
         running.wait_for(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.log_lines import unlabelled
 from tests.support.memory import Memory
 from tests.support.websocket_frames import (
     ACCEPTS,
@@ -74,7 +75,7 @@ class TestConnect:
         (record,) = caplog.records
         first, *places = record.getMessage().split("\n")
         assert record.levelname == "WARNING"
-        assert first.startswith(
+        assert unlabelled(first).startswith(
             "Application for WebSocket '/chat' took longer than 5 seconds for its response; "
             "Script.__call__ waits at "
         )
@@ -199,7 +200,7 @@ class TestApplicationStays:
         socket.memory.passes(0.2)
         assert type(socket.script.ended).__name__ == "CancelledError"
         (record,) = caplog.records
-        assert record.getMessage().startswith(
+        assert unlabelled(record.getMessage()).startswith(
             "Application for WebSocket '/chat' still runs 10 seconds after its peer has gone; "
             "cancelling it; Script.__call__ waits at "
         )

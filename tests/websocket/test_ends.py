@@ -11,6 +11,7 @@ import pytest
 from daphne_like.exceptions import ConnectionClosed
 from daphne_like.runtime.drain import IDLE_GRACE_SECONDS
 from tests.support.applications import ERROR_500, GET, Script, head, sending
+from tests.support.log_lines import unlabelled
 from tests.support.memory import Memory
 from tests.support.peers import respond
 from tests.support.websocket_frames import (
@@ -57,7 +58,9 @@ class TestApplicationEnds:
         assert socket.frames() == [closing(1011, b"Internal error")]
         (record,) = caplog.records
         assert record.levelno == logging.ERROR
-        assert record.getMessage() == "Application for WebSocket '/chat' raised ValueError"
+        assert (
+            unlabelled(record.getMessage()) == "Application for WebSocket '/chat' raised ValueError"
+        )
         assert record.exc_info is not None
         assert str(record.exc_info[1]) == "secret"
 
@@ -68,7 +71,7 @@ class TestApplicationEnds:
             raise ValueError
 
         serve(application).connect().sends(opening(line=b"GET /%1b%5B31m%0a%C2%9b HTTP/1.1"))
-        assert [record.getMessage() for record in caplog.records] == [
+        assert [unlabelled(record.getMessage()) for record in caplog.records] == [
             r"Application for WebSocket '/\x1b[31m\n\x9b' raised ValueError"
         ]
 
@@ -92,7 +95,7 @@ class TestApplicationEnds:
         task.cancel()
         socket.memory.settle()
         assert socket.frames() == [closing(1011)]
-        assert [record.getMessage() for record in caplog.records] == [
+        assert [unlabelled(record.getMessage()) for record in caplog.records] == [
             "Application for WebSocket '/chat' was cancelled before it was closed"
         ]
 

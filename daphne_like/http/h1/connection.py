@@ -6,7 +6,6 @@ defines an exchange.
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import (
@@ -38,13 +37,14 @@ from daphne_like.http.h1.request_reader import (
 )
 from daphne_like.http.h1.status_lines import error_response
 from daphne_like.http.response_state import AWAITING_START
+from daphne_like.observe.connection_log import ConnectionLog
 from daphne_like.runtime.timeouts import Timeout
 from daphne_like.runtime.timer_wheel import NEVER
 
 if TYPE_CHECKING:
     from daphne_like.runtime.context import ServerContext
 
-log = logging.getLogger("daphne_like.http")
+log = ConnectionLog("daphne_like.http")
 
 SWITCHING_PROTOCOLS = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
 
@@ -149,6 +149,7 @@ class HTTP1Connection(RequestReader):
             successor, self.upgraded_to = self.upgraded_to, None
             successor.connectionLost(reason)
             return
+        log.closed(self, "%s", reason.value)
         exchange, self._responding = self._responding, None
         self._stop_parsing(CLOSED)
         self.parser = None  # its callbacks are bound to this object
@@ -273,7 +274,7 @@ class HTTP1Connection(RequestReader):
         A request never gets two responses.
         """
         receiving = self._receiving
-        self.context.refused((receiving and receiving.client) or self.client, error)
+        self.context.refused(self.log_label(receiving and receiving.client), error)
         request_line = (self._partial_head or self.head).partition(b"\r\n")[0]
         response = error_response(
             error,
@@ -398,6 +399,7 @@ class HTTP1Connection(RequestReader):
         self.parser = None
         self.clear_timeouts()
         self.upgraded_to = protocol
+        log.state(self, "upgraded to WebSocket")
         self.transport.unregisterProducer()
         self.context.switched(self, protocol)
         protocol.makeConnection(self.transport)
@@ -413,6 +415,7 @@ class HTTP1Connection(RequestReader):
         self._read_state = UPGRADED
         self.parser = None
         self.clear_timeouts()
+        log.state(self, "HTTP/2")
         self.upgraded_to = protocol = self.context.http2(self.context)
         self.transport.unregisterProducer()
         self.context.switched(self, protocol)
@@ -433,7 +436,7 @@ class HTTP1Connection(RequestReader):
         exchange.end_input()
 
     def timed_out(self, timeout: Timeout) -> None:
-        log.debug("%% waited too long for %s", timeout.name)
+        log.timer(self, "timed out waiting for %s", timeout.name)
         if timeout is Timeout.KEEP_ALIVE:
             self._lose_connection()
         elif timeout is Timeout.REQUEST_HEAD:
@@ -448,7 +451,7 @@ class HTTP1Connection(RequestReader):
             self._check_lingering()
         else:
             if timeout is Timeout.TLS_HANDSHAKE:
-                self.context.refused_handshake(self.client, "it took too long")
+                self.context.refused_handshake(self.log_label(), "it took too long")
             self.transport.abortConnection()
 
     # Back-pressure.

@@ -182,13 +182,19 @@ def check_request(connection: HasHead, known: FieldSection, target: bytes) -> Ex
     return exchange
 
 
-def refusal(error: httptools.HttpParserError, octets: bytes | memoryview) -> PeerError:
-    """Return the error with which to refuse a request after an error of httptools."""
+def refusal(error: httptools.HttpParserError, octets: bytes | memoryview, label: str) -> PeerError:
+    """Return the error with which to refuse a request after an error of httptools.
+
+    Args:
+        error: raised by httptools.
+        octets: those that it was fed.
+        label: of the connection, for the log.
+    """
     cause = error.__context__
     if isinstance(cause, PeerError):
         return cause
     if isinstance(error, httptools.HttpParserCallbackError):
-        log.error("Reading a request failed", exc_info=cause or error)
+        log.error("%s ! reading a request failed", label, exc_info=cause or error)
         return PeerError(500, "Internal Server Error")
     if octets[:2] == TLS_RECORD:
         return PeerError(400, NOT_TLS)

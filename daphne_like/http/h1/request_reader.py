@@ -327,7 +327,7 @@ class RequestReader(ResponseWriter):
                 # The connection begins with the preface of HTTP/2.
                 self._become_http2(PREFACE)
             elif self._read_state is PARSING:  # otherwise `Connection: close` preceded the error
-                self._refuse(request.refusal(error, octets))
+                self._refuse(request.refusal(error, octets, self.log_label()))
 
     def _parse_in_pieces(self, data: bytes, start: int = 0) -> None:
         """Parse one head or one part of a body at a time, so that parsing can stop after each."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ from daphne_like.http.response_state import (
     AWAITING_START,
     HEAD_BUFFERED,
 )
+from daphne_like.observe.connection_log import ConnectionLog
 from daphne_like.runtime.send_pacing import YIELD, SendPacing
 from daphne_like.runtime.write_batch import MAX_WRITE_SIZE, WRITTEN_ALONE
 from daphne_like.transport_interfaces import IMemoryviewTransport, ISendfileTransport
@@ -32,7 +32,7 @@ from daphne_like.transport_interfaces import IMemoryviewTransport, ISendfileTran
 if TYPE_CHECKING:
     from daphne_like.runtime.context import ServerContext
 
-log = logging.getLogger("daphne_like.http")
+log = ConnectionLog("daphne_like.http")
 
 known_status_line = STATUS_LINES.get
 
@@ -261,7 +261,7 @@ class ResponseWriter(SendPacing):
                     file.descriptor, file.offset, min(file.remaining, MAX_SENDFILE_SIZE)
                 )
             except OSError as problem:  # a file system without support for sendfile
-                log.debug("= a file is read, not sent: %s", problem)
+                log.state(self, "a file is read, not sent: %s", problem)
                 return
             if sent is not None:
                 file.advance(sent)

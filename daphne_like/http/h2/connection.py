@@ -52,12 +52,13 @@ from daphne_like.http.h2.send_scheduler import SendScheduler
 from daphne_like.http.h2.stream import HTTP2Stream
 from daphne_like.http.response_state import PUSH
 from daphne_like.http.scope import open_exchange
+from daphne_like.observe.connection_log import ConnectionLog, label
 from daphne_like.runtime.timeouts import Timeout
 
 if TYPE_CHECKING:
     from daphne_like.runtime.context import ServerContext
 
-log = logging.getLogger("daphne_like.http")
+log = ConnectionLog("daphne_like.http")
 
 CONNECTION_WINDOW = 1048576
 """Octets of bodies on all streams that may be in flight."""
@@ -239,7 +240,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
                     decoder.cost, decoder.charged = 0, 0.0
         except ProtocolError as error:
             code = ErrorCodes(error.error_code)
-            self.context.refused_connection(self.client, code.name, error)
+            self.context.refused_connection(self.log_label(), code.name, error)
             self._fail(code)
             return
         if self._closing:
@@ -347,6 +348,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         self.clear_timeout(Timeout.WRITE_STALL)
 
     def connectionLost(self, reason: Failure) -> None:
+        log.closed(self, "%s", reason.value)
         self._closing = True
         self._held = None
         self._lose_streams()
@@ -570,7 +572,9 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
 
     def _malformed(self, number: int, error: MalformedError) -> None:
         self.context.refused_connection(
-            self.client, ErrorCodes.PROTOCOL_ERROR.name, f"stream {number} is malformed: {error}"
+            label(self.transport, stream=number),
+            ErrorCodes.PROTOCOL_ERROR.name,
+            f"the stream is malformed: {error}",
         )
         self._reset(number, ErrorCodes.PROTOCOL_ERROR)
         self._lose_stream(number)
@@ -635,7 +639,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
     def _no_event(self, frame: Frame) -> None:
         """Handle a frame without an event of h2's, and GOAWAY, which h2 does not get."""
         if frame.__class__ is GoAwayFrame:
-            log.debug("< GOAWAY %s", frame)
+            log.received(self, "%s", frame)
             # Finish requests in progress, then close.
             self._go_away(ErrorCodes.NO_ERROR)
         elif frame.__class__ is DataFrame and frame.body_len:
@@ -646,8 +650,8 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
     def spend(self, cost: float = 1.0) -> None:
         if not self.budget.spend(cost) and not self._closing:
             code = ErrorCodes.ENHANCE_YOUR_CALM
-            reason = "it sends frames that ask for nothing, or carry next to nothing"
-            self.context.refused_connection(self.client, code.name, reason)
+            reason = "flood of control frames; closing the connection"
+            self.context.refused_connection(self.log_label(), code.name, reason)
             self._fail(code)
 
     # Timeouts.
@@ -671,7 +675,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         self.set_timeout(Timeout.KEEP_ALIVE, self.context.options.keep_alive_timeout)
 
     def timed_out(self, timeout: Timeout) -> None:
-        log.debug("%% waited too long for %s", timeout.name)
+        log.timer(self, "timed out waiting for %s", timeout.name)
         if timeout is Timeout.KEEP_ALIVE and self._held is not None:
             self._wait_idle()  # the next request may be held
         elif timeout is Timeout.KEEP_ALIVE:
@@ -692,7 +696,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
                 self._close()
         else:
             if timeout is Timeout.TLS_HANDSHAKE:
-                self.context.refused_handshake(self.client, "it took too long")
+                self.context.refused_handshake(self.log_label(), "it took too long")
             self.transport.abortConnection()
 
     def _ping_if_silent(self) -> None:
@@ -710,7 +714,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         A peer that does not read may be unable to respond; WRITE_STALL limits that time.
         """
         if not self._received_since_ping and not self._paused and self.streams:
-            log.info("! %s has not acknowledged a ping; closing the connection", self._peer())
+            log.error(self, "ping not answered; closing the connection", level=logging.INFO)
             self.transport.abortConnection()
 
     # The end.
@@ -758,6 +762,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         self._goaway_sent = True
         frame = GoAwayFrame(last_stream_id=self._h2.frames.highest, error_code=int(code))
         self._flush()
+        log.sent(self, "%s", frame)
         self.transport.write(frame.serialize())
 
     def _fail(self, code: ErrorCodes) -> None:
@@ -843,10 +848,6 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
     def client(self) -> list[Any] | None:
         """The peer's host and port; None on a UNIX socket."""
         return (self.addresses or self.describe_ends()).client
-
-    def _peer(self) -> str:
-        client = self.client
-        return f"{client[0]}:{client[1]}" if client else "A peer on a UNIX socket"
 
 
 ACTS: dict[type[h2_events.Event], Callable[[HTTP2Connection, Any], None]] = {

@@ -30,6 +30,7 @@ from daphne_like.http.response_state import (
     COMPLETE,
     HEAD_BUFFERED,
 )
+from daphne_like.observe.connection_log import ConnectionLog, label
 from daphne_like.runtime.send_pacing import YIELD
 from daphne_like.runtime.timeouts import Timeout, Timeouts
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from daphne_like.http.file_range import FileRange
     from daphne_like.http.h2.send_scheduler import SendScheduler
 
-log = logging.getLogger("daphne_like.http")
+log = ConnectionLog("daphne_like.http")
 
 MIN_WAIT = 0.001
 """Seconds of a timeout that is due at once."""
@@ -119,6 +120,10 @@ class HTTP2Stream(Timeouts):
     def client(self) -> list[Any] | None:
         """See Carrier."""
         return self.addresses.client
+
+    def log_label(self, client: Any = None) -> str:
+        """See Carrier."""
+        return label(self.connection.transport, client, self.number)
 
     def describe_ends(self) -> ConnectionEnds:
         """See RequestOrigin."""
@@ -519,9 +524,7 @@ class HTTP2Stream(Timeouts):
             self._blocked, self._taken, self._taken_by_all = waited, 0, connection.sent_to_all
             self._wait_for_peer()
             return
-        log.info(
-            "! the peer does not read the response on stream %d; resetting the stream", self.number
-        )
+        log.error(self, "response not read; resetting the stream", level=logging.INFO)
         self.exchange.close()
         self.exchange.peer_gone()
         self._over(self.exchange, ErrorCodes.CANCEL)
@@ -614,7 +617,7 @@ class HTTP2Stream(Timeouts):
     def refuse(self, error: PeerError) -> None:
         """Refuse the request, with an error response if nothing has been sent."""
         exchange = self.exchange
-        self.context.refused(exchange.client or self.client, error)
+        self.context.refused(exchange.log_label(), error)
         exchange.peer_gone()
         exchange.refuse(error)
 
@@ -639,7 +642,7 @@ class HTTP2Stream(Timeouts):
         self._forget()
 
     def timed_out(self, timeout: Timeout) -> None:
-        log.debug("%% stream %d waited too long for %s", self.number, timeout.name)
+        log.timer(self, "timed out waiting for %s", timeout.name)
         if timeout is Timeout.LINGER:
             if self._dropped > self._dropped_at_check or not self.connection.is_reading:
                 self._dropped_at_check = self._dropped

@@ -263,6 +263,7 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
             out.setFormatter(SafeFormatter("%(message)s"))
             log.addHandler(out)
             log.setLevel(LEVELS[verbosity])
+            loggers.leave_out_internals(verbosity)
 
     def _ready(self, server: Server) -> None:
         """Print Django's banner with the addresses on which the server listens."""

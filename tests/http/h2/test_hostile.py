@@ -129,7 +129,7 @@ class TestFloods:
         peer.read()
         assert [code for code, _ in peer.gone] == [CALM]
         assert len(caplog.records) <= refusals.MAX_LOGGED_REFUSALS + 1
-        assert "ENHANCE_YOUR_CALM: it sends frames that ask for nothing" in caplog.text
+        assert "ENHANCE_YOUR_CALM: flood of control frames" in caplog.text
         assert len(memory.server.connections) <= 2
         other.sends(ping())
         assert (other.gone, other.pongs) == ([], [b"12345678"])
