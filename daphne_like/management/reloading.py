@@ -103,7 +103,7 @@ def remember(error: BaseException) -> None:
         return
 
 
-def leave_threads(status: Any, tell: Callable[[str], Any]) -> None:
+def exit_despite_threads(status: Any, tell: Callable[[str], Any]) -> None:
     """Let this process end although a view blocks a thread of the pool.
 
     Python waits for the pool's threads before it exits. Django's own server need not wait, because

@@ -64,7 +64,7 @@ def serve(
         raise StartError(server.cause)
 
 
-def told(error: BaseException) -> str:
+def format_error(error: BaseException) -> str:
     """Format an error: a sentence for known errors, otherwise the application's own traceback."""
     if isinstance(error, StartError):
         return f"{error}\n"

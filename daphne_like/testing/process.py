@@ -123,7 +123,7 @@ class DaphneProcess(multiprocessing.Process):
                 self.teardown,
             )
         except BaseException as error:  # noqa: BLE001 # foreign code, at the end of a process
-            text = child.told(error)
+            text = child.format_error(error)
             sys.stderr.write(text)
             sys.stderr.flush()
             self.errors.put(portable(error, text))

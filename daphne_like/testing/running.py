@@ -189,7 +189,7 @@ def run(stand_in: bool, application: Any, options: Any, path: str, connection: C
         )
     except BaseException as error:  # noqa: BLE001 # foreign code, at the end of a process
         try:
-            connection.send((None, child.told(error)))
+            connection.send((None, child.format_error(error)))
         except OSError:
             pass  # the parent has ended
         raise SystemExit(1) from None

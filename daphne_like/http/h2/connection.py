@@ -377,7 +377,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
             MalformedError, PeerError: the request would be refused.
         """
         request = request_from(head, self.context.options)
-        promised, refusal = self._stream_of(0, request, True, None)
+        promised, refusal = self._open_stream(0, request, True, None)
         if refusal is not None:
             raise refusal
         if (
@@ -434,7 +434,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         except MalformedError as error:
             self._malformed(number, error)
             return
-        stream, refusal = self._stream_of(number, request, ended, fields)
+        stream, refusal = self._open_stream(number, request, ended, fields)
         priority = priority or request.priority
         if priority is not None:
             stream.urgency, stream.incremental = priority
@@ -470,7 +470,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
             exchange for exchange in self._reset_exchanges if exchange in instances
         }
 
-    def _stream_of(
+    def _open_stream(
         self, number: int, request: Request, ended: bool, received: Fields | None
     ) -> tuple[HTTP2Stream, PeerError | None]:
         """Create a stream with the exchange of its request.
@@ -500,12 +500,12 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         stream.exchange = exchange
         if protocol is not None and refusal is None:
             try:
-                stream.exchange = self._session_of(exchange, protocol)
+                stream.exchange = self._open_session(exchange, protocol)
             except PeerError as error:
                 refusal = error
         return stream, refusal
 
-    def _session_of(self, exchange: Exchange, protocol: bytes) -> Exchange:
+    def _open_session(self, exchange: Exchange, protocol: bytes) -> Exchange:
         if protocol != b"websocket":
             raise PeerError(501, "The only protocol served by CONNECT is websocket.")
         session: Exchange = self.context.websockets.session(exchange, has_body=False)

@@ -153,7 +153,7 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
         finally:
             if options["use_reloader"]:
                 self._stop()
-                reloading.leave_threads(status, self.stderr.write)
+                reloading.exit_despite_threads(status, self.stderr.write)
 
     def _stop(self) -> None:
         """Stop the server in the autoreloader's thread, and wait for its end."""
