@@ -57,6 +57,7 @@ class Rules:
             "state": {},
             "extensions": EXTENSIONS,
         }
+        assert type(script.scope) is dict
         assert {type(field) for field in script.scope["headers"]} == {tuple}
 
     def test_fresh_scope(self, ask: Any) -> None:
@@ -141,13 +142,18 @@ class Rules:
         assert ask(recorder).asks(b"POST", b"/", *fields, body=b"abc").status == 200
         assert recorder.bodies == [b"abc"]
 
-    def test_buffer_size(self, ask: Any) -> None:
+    @pytest.mark.parametrize(
+        ("size", "parts"),
+        [(1, [b"a", b"b", b"c"]), (2, [b"ab", b"c"]), (3, [b"abc"]), (4, [b"abc"])],
+    )
+    def test_buffer_size(self, ask: Any, size: int, parts: list[bytes]) -> None:
         """`request_buffer_size`: at most so many octets in one event."""
         script = Script()
-        client = ask(script, request_buffer_size=2)
+        client = ask(script, request_buffer_size=size)
         client.asks(b"POST", body=b"abc")
         run = client.memory.loop.run_until_complete
-        assert [run(script.receive()) for _ in range(2)] == [event(b"ab", True), event(b"c")]
+        events = [run(script.receive()) for _ in parts]
+        assert events == [event(part, part is not parts[-1]) for part in parts]
 
     def test_several_readers(self, ask: Any) -> None:
         """C08: two tasks that wait get an event each."""

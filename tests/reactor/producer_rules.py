@@ -13,7 +13,7 @@ from zope.interface import implementer
 from tests.reactor.writing_rules import LARGE, HalfClosing
 from tests.support.reactor_carriers import (
     Carried,
-    Recorder,
+    RecordingProtocol,
     World,
 )
 
@@ -64,7 +64,7 @@ class ProducerRules(Carried):
 
     def test_push_producer_is_paused_and_resumed(self, world: World) -> None:
         """IConsumer.registerProducer, streaming: paused while the buffer is full."""
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         producer = Push()
         protocol.transport.registerProducer(producer, True)
         protocol.transport.write(b"little")
@@ -83,7 +83,7 @@ class ProducerRules(Carried):
 
     def test_sequences_pause_too(self, world: World) -> None:
         """IConsumer.registerProducer: writeSequence counts like write."""
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         producer = Push()
         protocol.transport.registerProducer(producer, True)
         protocol.transport.writeSequence([LARGE, b"end"])
@@ -94,7 +94,7 @@ class ProducerRules(Carried):
 
     def test_pull_producer_is_asked_until_done(self, world: World) -> None:
         """IConsumer.registerProducer, not streaming: asked at once, again whenever all is out."""
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         producer = Pull(protocol.transport)
         protocol.transport.write(b"head")
         protocol.transport.registerProducer(producer, False)
@@ -106,7 +106,7 @@ class ProducerRules(Carried):
 
     def test_pull_producer_waits_for_a_slow_peer(self, world: World) -> None:
         """IPullProducer.resumeProducing: not before what it wrote last is out."""
-        protocol, _ = world.pair(Recorder)
+        protocol, _ = world.pair(RecordingProtocol)
         producer = Pull(protocol.transport, chunks=1_000_000)
         protocol.transport.registerProducer(producer, False)
         before = -1
@@ -123,7 +123,7 @@ class ProducerRules(Carried):
             def resumeProducing(self) -> None:
                 self.calls += 1
 
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         producer = Slow(protocol.transport)
         protocol.transport.registerProducer(producer, False)
         world.settle()
@@ -137,7 +137,7 @@ class ProducerRules(Carried):
 
     def test_second_producer_is_refused(self, world: World) -> None:
         """IConsumer.registerProducer: RuntimeError while another is registered."""
-        protocol, _ = world.pair(Recorder)
+        protocol, _ = world.pair(RecordingProtocol)
         protocol.transport.registerProducer(Push(), True)
         with pytest.raises(RuntimeError):
             protocol.transport.registerProducer(Push(), True)
@@ -145,7 +145,7 @@ class ProducerRules(Carried):
     @pytest.mark.parametrize("streaming", [True, False])
     def test_stopped_when_the_connection_is_lost(self, world: World, streaming: bool) -> None:
         """IConsumer.registerProducer: stopProducing before connectionLost; later ones at once."""
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         producer = Push()
         producer.resumeProducing()
         protocol.transport.registerProducer(producer, streaming)
@@ -158,7 +158,7 @@ class ProducerRules(Carried):
 
     def test_lose_connection_waits_for_a_pull_producer(self, world: World) -> None:
         """ITransport.loseConnection: not closed until the producer is unregistered."""
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         protocol.transport.registerProducer(Pull(protocol.transport), False)
         protocol.transport.loseConnection()
         assert len(world.read(peer)) == CHUNKS * len(CHUNK)
@@ -167,7 +167,7 @@ class ProducerRules(Carried):
 
     def test_lose_connection_waits_for_a_paused_producer(self, world: World) -> None:
         """ITransport.loseConnection: a producer that was paused is resumed, and may finish."""
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         producer = Push()
         protocol.transport.registerProducer(producer, True)
         protocol.transport.write(LARGE)
@@ -182,7 +182,7 @@ class ProducerRules(Carried):
 
     def test_lose_connection_stops_reading_at_once(self, world: World) -> None:
         """Twisted's transports read no more after loseConnection, though a producer goes on."""
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         protocol.transport.registerProducer(Push(), True)
         protocol.transport.write(LARGE)
         protocol.transport.loseConnection()
@@ -203,7 +203,7 @@ class ProducerRules(Carried):
 
         ITransport.loseConnection says they always do; wrappers rely on what they do.
         """
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         producer = Push()
         protocol.transport.registerProducer(producer, True)
         protocol.transport.write(b"last")

@@ -13,13 +13,13 @@ from zope.interface import implementer
 from tests.reactor.writing_rules import LARGE, HalfClosing
 from tests.support.reactor_carriers import (
     Carried,
-    Recorder,
+    RecordingProtocol,
     World,
     reset,
 )
 
 
-class Pausing(Recorder):
+class Pausing(RecordingProtocol):
     """Wants nothing from the start."""
 
     def on_made(self) -> None:
@@ -36,7 +36,7 @@ class ReadingRules(Carried):
 
     def test_data_arrives(self, world: World) -> None:
         """IProtocol.dataReceived: all of it, in order."""
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         world.run(world.send_all(peer, LARGE))
         world.wait(lambda: len(protocol.received) == len(LARGE))
         assert protocol.received == LARGE
@@ -100,7 +100,7 @@ class ReadingRules(Carried):
     def test_pause_in_data_received_stops_the_flow(self, world: World) -> None:
         """IPushProducer.pauseProducing: the next dataReceived waits for resumeProducing."""
 
-        class OneByOne(Recorder):
+        class OneByOne(RecordingProtocol):
             calls = 0
 
             def on_data(self, data: bytes) -> None:
@@ -125,7 +125,7 @@ class ReadingRules(Carried):
     def test_resume_in_data_received(self, world: World) -> None:
         """IPushProducer.resumeProducing: harmless where nothing is paused."""
 
-        class Eager(Recorder):
+        class Eager(RecordingProtocol):
             def on_data(self, data: bytes) -> None:
                 self.transport.pauseProducing()
                 self.transport.resumeProducing()
@@ -139,7 +139,7 @@ class ReadingRules(Carried):
 
     def test_stop_producing_loses_the_connection(self, world: World) -> None:
         """IProducer.stopProducing: as loseConnection."""
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         protocol.transport.write(b"last")
         protocol.transport.stopProducing()
         assert world.read(peer) == b"last"
@@ -148,7 +148,7 @@ class ReadingRules(Carried):
 
     def test_end_of_input_ends_the_connection(self, world: World) -> None:
         """IProtocol.connectionLost: FIN is ConnectionDone, what is not written yet is dropped."""
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         protocol.transport.write(LARGE)
         world.settle()
         peer.shutdown(socket.SHUT_WR)
@@ -171,7 +171,7 @@ class ReadingRules(Carried):
 
     def test_reset_is_connection_lost(self, world: World) -> None:
         """IProtocol.connectionLost: RST is ConnectionLost, with or without half-close."""
-        for protocol, peer in (world.pair(Recorder), world.pair(HalfClosing)):
+        for protocol, peer in (world.pair(RecordingProtocol), world.pair(HalfClosing)):
             reset(peer)
             world.wait(lambda protocol=protocol: protocol.reason)
             assert protocol.reason.check(ConnectionLost)
@@ -182,7 +182,7 @@ class ReadingRules(Carried):
         """An exception out of dataReceived is logged once and is the reason connectionLost gets."""
         for error in (ValueError("mine"), ConnectionResetError("mine"), OSError(5, "mine")):
 
-            class Fails(Recorder):
+            class Fails(RecordingProtocol):
                 def on_data(self, data: bytes, error: Exception = error) -> None:
                     if data == b"fail":
                         self.transport.write(b"dropped")
@@ -218,7 +218,7 @@ class ReadingRules(Carried):
     def test_error_in_connection_lost(self, world: World) -> None:
         """An exception out of connectionLost is logged; others go on."""
 
-        class Fails(Recorder):
+        class Fails(RecordingProtocol):
             def connectionLost(self, reason: Any = None) -> None:
                 super().connectionLost(reason)
                 raise ValueError("mine")
@@ -228,13 +228,13 @@ class ReadingRules(Carried):
         world.wait(lambda: protocol.reason)
         world.settle()
         assert [type(error) for error in world.logged] == [ValueError]
-        other, peer = world.pair(Recorder)
+        other, peer = world.pair(RecordingProtocol)
         peer.send(b"on")
         world.wait(lambda: other.received)
 
     def test_no_protocol_closes(self, world: World) -> None:
         """IProtocolFactory.buildProtocol: None refuses that connection."""
-        factory = world.factory(Recorder)
+        factory = world.factory(RecordingProtocol)
         factory.buildProtocol = lambda address: None  # type: ignore[method-assign]
         port = world.listen(factory)
         peer = world.dial(socket.AF_INET, ("127.0.0.1", port.getHost().port))

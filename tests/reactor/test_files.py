@@ -20,7 +20,7 @@ from daphne_like.transport_interfaces import ISendfileTransport
 from tests.reactor.writing_rules import LARGE
 from tests.support.reactor_carriers import (
     Carried,
-    Recorder,
+    RecordingProtocol,
     World,
     native_asyncio,
     native_uvloop,
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "sendfile"), reason="there is no
 
 
 @implementer(IPushProducer)
-class Sending(Recorder):
+class Sending(RecordingProtocol):
     """Writes, sends a file, and writes, as far as it is let."""
 
     file = -1
@@ -178,7 +178,7 @@ class FileRules(Carried):
     def test_error_of_the_file(self, world: World, file: int) -> None:
         """It is the caller's, and the connection is as before."""
 
-        class Ours(Recorder):
+        class Ours(RecordingProtocol):
             def on_made(self) -> None:
                 with pytest.raises(OSError, match="Bad file descriptor"):
                     self.transport.send_file(999_999, 0, 1)
@@ -192,7 +192,7 @@ class FileRules(Carried):
         """No more than asked for; 0 at the end of the file and behind it."""
         sent = []
 
-        class Ours(Recorder):
+        class Ours(RecordingProtocol):
             def on_made(self) -> None:
                 for offset in (10, len(LARGE), len(LARGE) + 1):
                     sent.append(self.transport.send_file(file, offset, 5))
@@ -204,7 +204,7 @@ class FileRules(Carried):
 
     def test_closed(self, world: World, file: int) -> None:
         """Nothing is sent after loseConnection, as nothing is written."""
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         protocol.transport.loseConnection()
         assert protocol.transport.send_file(file, 0, 5) is None
         assert world.read(peer) == b""

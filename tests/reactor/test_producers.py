@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.reactor.producer_rules import CHUNK, ProducerRules, Pull, Push
 from tests.reactor.writing_rules import LARGE
 from tests.support.reactor_carriers import (
-    Recorder,
+    RecordingProtocol,
     World,
     native_asyncio,
     native_uvloop,
@@ -25,7 +25,7 @@ class NativeProducerRules(ProducerRules):
 
         Twisted's pauses it at its first write, which the buffer then has to take.
         """
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         producer = Push()
         protocol.transport.write(LARGE)
         world.settle()
@@ -36,7 +36,7 @@ class NativeProducerRules(ProducerRules):
 
     def test_limits_after_a_pull_producer(self, world: World) -> None:
         """The buffer's limits are the usual ones again once a pull producer is done."""
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         transport = protocol.transport
         pull = Pull(transport, chunks=1_000_000)
         transport.registerProducer(pull, False)
@@ -62,7 +62,7 @@ class NativeProducerRules(ProducerRules):
                     raise ValueError("mine")
                 super().resumeProducing()
 
-        protocol, _ = world.pair(Recorder)
+        protocol, _ = world.pair(RecordingProtocol)
         protocol.transport.registerProducer(Fails(protocol.transport), False)
         world.wait(lambda: protocol.reason)
         assert protocol.reason.check(ValueError)

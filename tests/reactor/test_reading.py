@@ -10,7 +10,7 @@ from typing import Any
 from tests.reactor.reading_rules import ReadingRules
 from tests.reactor.writing_rules import HalfClosing
 from tests.support.reactor_carriers import (
-    Recorder,
+    RecordingProtocol,
     World,
     native_asyncio,
     native_uvloop,
@@ -29,7 +29,7 @@ class TestStockReading(ReadingRules):
         assert protocol.reason is None
 
 
-class FailsWhenMade(Recorder):
+class FailsWhenMade(RecordingProtocol):
     """Raises out of connectionMade."""
 
     def on_made(self) -> None:
@@ -63,7 +63,7 @@ class NativeReadingRules(ReadingRules):
         Twisted's leave a cycle behind abortConnection.
         """
         kept = []
-        factory = world.factory(Recorder)
+        factory = world.factory(RecordingProtocol)
         port = world.listen(factory)
         for end in ("peer", "lose", "abort"):
             peer = world.dial(socket.AF_INET, ("127.0.0.1", port.getHost().port))
@@ -92,7 +92,7 @@ class NativeReadingRules(ReadingRules):
 
         Twisted's leaves the accepted socket to the garbage collector.
         """
-        factory = world.factory(Recorder)
+        factory = world.factory(RecordingProtocol)
         build, errors = factory.buildProtocol, [ValueError("mine")]
 
         def fails_first(address: Any) -> Any:

@@ -22,7 +22,7 @@ from tests.reactor.producer_rules import CHUNK, CHUNKS, Pull, Push
 from tests.reactor.writing_rules import LARGE
 from tests.support.reactor_carriers import (
     Carried,
-    Recorder,
+    RecordingProtocol,
     World,
     native_asyncio,
     native_uvloop,
@@ -55,7 +55,7 @@ def certificate() -> bytes:
 
 
 @implementer(IHandshakeListener)
-class Upgrades(Recorder):
+class Upgrades(RecordingProtocol):
     """Answers a line with a line, and goes on in TLS."""
 
     options: Any

@@ -17,8 +17,8 @@ from twisted.internet.error import CannotListenError
 from daphne_like.reactor import unix_path
 from tests.support.reactor_carriers import (
     Carried,
-    Recorder,
     Recorders,
+    RecordingProtocol,
     World,
     native_asyncio,
     native_uvloop,
@@ -39,7 +39,7 @@ def left_behind(path: Path, pid: int | None) -> None:
 
 def refused(world: World, path: Path) -> str:
     """The sentence with which a port is refused."""
-    factory = world.factory(Recorder)
+    factory = world.factory(RecordingProtocol)
     with pytest.raises(CannotListenError) as found:
         world.reactor.listenUNIX(str(path), factory, wantPID=True)
     assert factory.starts == 0
@@ -55,7 +55,7 @@ class PathRules(Carried):
 
     def serves(self, world: World, path: Path) -> Any:
         """Listen there, and be reached; the port."""
-        factory = world.factory(Recorder)
+        factory = world.factory(RecordingProtocol)
         port = world.listen_unix(factory, path, wantPID=True)
         world.dial(socket.AF_UNIX, str(path))
         world.wait(lambda: factory.made)
@@ -139,7 +139,7 @@ class PathRules(Carried):
         """The system's own words."""
         with pytest.raises(FileNotFoundError):
             world.reactor.listenUNIX(
-                str(tmp_path / "nope" / "socket"), world.factory(Recorder), wantPID=True
+                str(tmp_path / "nope" / "socket"), world.factory(RecordingProtocol), wantPID=True
             )
 
     def test_stop(self, world: World, path: Path) -> None:
@@ -174,7 +174,7 @@ class PathRules(Carried):
         with socket.socket(socket.AF_UNIX) as theirs:
             theirs.bind(str(path))
             theirs.listen()
-            world.stop(world.adopt(theirs, world.factory(Recorder)))
+            world.stop(world.adopt(theirs, world.factory(RecordingProtocol)))
             world.dial(socket.AF_UNIX, str(path))
             theirs.accept()[0].close()  # whoever comes is his
         assert path.is_socket()
@@ -221,7 +221,7 @@ class TestAlone:
             unix_path, "remove_stale", lambda _: free.append(unix_path.try_lock(look))
         )
         world = World(native_uvloop())
-        world.listen_unix(Listens(Recorder), tmp_path / "socket", wantPID=True)
+        world.listen_unix(Listens(RecordingProtocol), tmp_path / "socket", wantPID=True)
         free.append(unix_path.try_lock(look))
         os.close(look)
         world.close()
@@ -231,7 +231,9 @@ class TestAlone:
         """Nobody is waited for; the system says what is wrong, as on Twisted's own reactors."""
         world = World(native_uvloop())
         with pytest.raises(FileNotFoundError):
-            world.listen_unix(world.factory(Recorder), tmp_path / "nope" / "socket", wantPID=True)
+            world.listen_unix(
+                world.factory(RecordingProtocol), tmp_path / "nope" / "socket", wantPID=True
+            )
         world.close()
 
     def test_one_of_several_processes(self, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.reactor.writing_rules import HalfClosing, WritingRules
 from tests.support.reactor_carriers import (
-    Recorder,
+    RecordingProtocol,
     World,
     native_asyncio,
     native_uvloop,
@@ -22,7 +22,7 @@ class TestStockWriting(WritingRules):
     @pytest.mark.parametrize("kind", [bytearray, memoryview])
     def test_only_bytes_are_written(self, world: World, kind: Any) -> None:
         """Twisted refuses what is not bytes."""
-        protocol, _ = world.pair(Recorder)
+        protocol, _ = world.pair(RecordingProtocol)
         with pytest.raises(TypeError):
             protocol.transport.write(kind(b"octets"))
 
@@ -36,7 +36,7 @@ class NativeWritingRules(WritingRules):
 
         A check would be code of ours on every write. It is copied: changing it later is safe.
         """
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         octets = bytearray(b"octets")
         protocol.transport.write(kind(octets))
         octets[:] = b"OTHERS"

@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from tests.support.reactor_carriers import (
     Carried,
-    Recorder,
+    RecordingProtocol,
     World,
     reset,
 )
@@ -21,7 +21,7 @@ LARGE = bytes(range(256)) * 40_000
 
 
 @implementer(IHalfCloseableProtocol)
-class HalfClosing(Recorder):
+class HalfClosing(RecordingProtocol):
     """Records both half-closes."""
 
     def readConnectionLost(self) -> None:
@@ -36,14 +36,14 @@ class WritingRules(Carried):
 
     def test_what_is_written_arrives(self, world: World) -> None:
         """ITransport.write: all of it, in order."""
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         protocol.transport.write(b"one ")
         protocol.transport.writeSequence([b"two ", b"", b"three"])
         assert world.read(peer, 13) == b"one two three"
 
     def test_empty_writes_do_nothing(self, world: World) -> None:
         """ITransport.write: an empty string is no end and no error."""
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         protocol.transport.write(b"")
         protocol.transport.writeSequence([])
         protocol.transport.write(b"x")
@@ -51,7 +51,7 @@ class WritingRules(Carried):
 
     def test_text_is_refused(self, world: World) -> None:
         """ITransport.write: str is a TypeError, and the connection goes on."""
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         with pytest.raises(TypeError):
             protocol.transport.write("text")
         protocol.transport.write(b"octets")
@@ -59,7 +59,7 @@ class WritingRules(Carried):
 
     def test_lose_connection_flushes(self, world: World) -> None:
         """ITransport.loseConnection: ten megabytes to a slow reader, then the end; none is lost."""
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         protocol.transport.write(LARGE)
         protocol.transport.loseConnection()
         world.settle()
@@ -70,7 +70,7 @@ class WritingRules(Carried):
 
     def test_writes_during_a_flush_keep_their_order(self, world: World) -> None:
         """ITransport.write: what comes while the buffer is full goes out after it."""
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         for part in range(0, len(LARGE), 100_000):
             protocol.transport.write(LARGE[part : part + 50_000])
             protocol.transport.writeSequence([LARGE[part + 50_000 : part + 100_000]])
@@ -81,7 +81,7 @@ class WritingRules(Carried):
 
     def test_write_after_lose_connection_in_the_same_turn(self, world: World) -> None:
         """Twisted's transports still send what is written before the loop turns again."""
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         protocol.transport.write(b"before ")
         protocol.transport.loseConnection()
         protocol.transport.write(b"after")
@@ -89,7 +89,7 @@ class WritingRules(Carried):
 
     def test_write_after_the_end_is_ignored(self, world: World) -> None:
         """ITransport.write: after connectionLost it does nothing."""
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         transport = protocol.transport
         transport.loseConnection()
         world.wait(lambda: protocol.reason)
@@ -104,7 +104,7 @@ class WritingRules(Carried):
     def test_lose_connection_stops_reading(self, world: World) -> None:
         """Twisted's transports hand on nothing more after loseConnection."""
 
-        class Leaves(Recorder):
+        class Leaves(RecordingProtocol):
             def on_data(self, data: bytes) -> None:
                 self.transport.write(LARGE)
                 self.transport.loseConnection()
@@ -119,7 +119,7 @@ class WritingRules(Carried):
     def test_lose_connection_in_connection_made(self, world: World) -> None:
         """ITransport.loseConnection: also before anything was read, which then stays unread."""
 
-        class Greets(Recorder):
+        class Greets(RecordingProtocol):
             def on_made(self) -> None:
                 self.transport.write(b"bye")
                 self.transport.loseConnection()
@@ -134,7 +134,7 @@ class WritingRules(Carried):
 
     def test_disconnecting_tells_that_the_end_was_asked_for(self, world: World) -> None:
         """Twisted's protocols (LineReceiver) read `transport.disconnecting`."""
-        protocol, _ = world.pair(Recorder)
+        protocol, _ = world.pair(RecordingProtocol)
         transport = protocol.transport
         before = bool(transport.disconnecting)
         transport.loseConnection()
@@ -142,7 +142,7 @@ class WritingRules(Carried):
 
     def test_abort_drops_and_resets(self, world: World) -> None:
         """ITCPTransport.abortConnection: the buffer is dropped, the peer gets RST."""
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         protocol.transport.write(LARGE)
         world.settle()
         protocol.transport.abortConnection()
@@ -154,7 +154,7 @@ class WritingRules(Carried):
 
     def test_abort_is_not_reentrant(self, world: World) -> None:
         """ITCPTransport.abortConnection: connectionLost comes later, and once."""
-        protocol, _ = world.pair(Recorder)
+        protocol, _ = world.pair(RecordingProtocol)
         protocol.transport.abortConnection()
         protocol.transport.abortConnection()
         assert protocol.events == ["made"]
@@ -164,7 +164,7 @@ class WritingRules(Carried):
 
     def test_abort_ends_a_flush(self, world: World) -> None:
         """ITCPTransport.abortConnection: after loseConnection it does not wait for the peer."""
-        protocol, _ = world.pair(Recorder)
+        protocol, _ = world.pair(RecordingProtocol)
         protocol.transport.write(LARGE)
         protocol.transport.loseConnection()
         world.settle()
@@ -174,7 +174,7 @@ class WritingRules(Carried):
 
     def test_lost_while_flushing(self, world: World) -> None:
         """A peer that resets before it has read everything: ConnectionLost."""
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         protocol.transport.write(LARGE)
         world.settle()
         reset(peer)
@@ -202,7 +202,7 @@ class WritingRules(Carried):
 
     def test_half_close_without_the_interface(self, world: World) -> None:
         """ITCPTransport.loseWriteConnection: works for a protocol that is not told."""
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         protocol.transport.write(b"all")
         protocol.transport.loseWriteConnection()
         assert world.read(peer) == b"all"

@@ -39,7 +39,7 @@ def native_asyncio() -> Any:
     return NativeReactor(asyncio.SelectorEventLoop())
 
 
-class Recorder(Protocol):
+class RecordingProtocol(Protocol):
     """Writes down what happens to it; a test overrides what it wants to do itself."""
 
     factory: Any

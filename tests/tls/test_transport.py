@@ -12,7 +12,13 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from tests.reactor.producer_rules import ProducerRules
 from tests.reactor.reading_rules import ReadingRules
 from tests.reactor.writing_rules import LARGE, HalfClosing, WritingRules
-from tests.support.reactor_carriers import Recorder, World, native_asyncio, native_uvloop, stock
+from tests.support.reactor_carriers import (
+    RecordingProtocol,
+    World,
+    native_asyncio,
+    native_uvloop,
+    stock,
+)
 from tests.support.tls_carriers import Secured
 
 pytestmark = pytest.mark.real
@@ -23,7 +29,7 @@ class Rules(Secured, WritingRules, ReadingRules, ProducerRules):
 
     def test_end_of_input_ends_the_connection(self, world: World) -> None:
         """IProtocol.connectionLost: what is not written yet is dropped, here with a reset."""
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         protocol.transport.write(LARGE)
         world.settle()
         peer.shutdown(socket.SHUT_WR)
@@ -45,7 +51,7 @@ class Rules(Secured, WritingRules, ReadingRules, ProducerRules):
 
     def test_a_record_cut_anywhere(self, world: World) -> None:
         """RFC 8446, 5.1: records have nothing to do with the socket's reads."""
-        protocol, peer = world.pair(Recorder)
+        protocol, peer = world.pair(RecordingProtocol)
         sent = b""
         for cut in (1, 4, 5, 6, 100, 999, 1020):
             octets = bytes(range(250)) * 4
@@ -69,7 +75,7 @@ class Rules(Secured, WritingRules, ReadingRules, ProducerRules):
 
     def test_nothing_keeps_a_lost_connection(self, world: World) -> None:
         """Once it is lost, TLS is freed without the collector's help."""
-        peer = world.pair(Recorder)[1]
+        peer = world.pair(RecordingProtocol)[1]
         made = world.factories[-1].made
         kept = weakref.ref(made[0].transport)
         peer.close()
