@@ -88,7 +88,7 @@ def make_parser(
         default=DEMO,
         metavar="module:application",
         help="the application to serve, for example mysite.asgi:application; `application`, then "
-        "`app`, when the attribute is left out; the built-in demo when all is left out",
+        "`app`, if no attribute is given; the built-in demo if nothing is given",
     )
     groups: dict[str, Any] = {}
     for field in dataclasses.fields(Options):

@@ -1,4 +1,4 @@
-"""A server whose process exists for it: it starts with the reactor, the reactor ends with it."""
+"""Runs a server as the main part of its process: the reactor starts and stops with the server."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ class Runnable(Reloadable, Protocol):
         """Bind, start the application, accept."""
 
     async def drain(self) -> None:
-        """Stop in order."""
+        """Stop gracefully."""
 
     def force_stop(self) -> None:
-        """Let a stop wait no longer."""
+        """End the stop at once."""
 
     def listen_error(self, failure: Failure) -> None:
-        """End the start: a port cannot be had."""
+        """Give up the start because a port cannot be bound."""
 
     def give_up(self, sentence: str, exit_status: int) -> None:
         """Stop without having served."""
 
 
 def run_reactor(server: Runnable) -> None:
-    """Run the reactor until the server has stopped; `server.exit_status` tells how it went."""
+    """Run the reactor until the server has stopped, and set `server.exit_status`."""
     reactor = server.reactor
     server.end = lambda: stop_reactor(reactor)
     reactor.callWhenRunning(_spawn, server)
@@ -65,7 +65,7 @@ def run_reactor(server: Runnable) -> None:
         reactor.callWhenRunning(signals.install)
         restore = [signals.restore, install_sighup_reload(server)]
     reactor.run(installSignalHandlers=server.signal_handlers)
-    # It has returned too early if the application has stopped the event loop (`loop.stop()`).
+    # The reactor returns too early if the application stops the event loop (`loop.stop()`).
     while reactor.running:
         if not server.stopping:
             log.critical("The application has stopped the event loop: stopping the server")
@@ -100,7 +100,7 @@ async def _start_or_give_up(server: Runnable) -> None:
     try:
         await server.start()
     except ConfigurationError as error:
-        if server.stopping:  # which has cancelled the startup
+        if server.stopping:  # the stop has cancelled the startup
             return
         if error.exit_status == CANNOT_START_STATUS:
             server.listen_error(Failure(error))

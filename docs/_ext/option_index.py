@@ -13,7 +13,6 @@ from typing import Any
 from daphne_like.options import (
     DEFAULT_HOST,
     DEFAULT_PORT,
-    TIMES,
     Options,
     file_mode,
     on_or_off,
@@ -65,7 +64,7 @@ def entries() -> Iterator[Entry]:
     for field in sorted(fields, key=lambda field: groups.index(field.metadata["group"])):
         metadata = field.metadata
         help_ = metadata["help"]
-        text = ("Seconds " + help_) if _lacks_unit(metadata) else help_[0].upper() + help_[1:]
+        text = help_[0].upper() + help_[1:]
         group = metadata["group"].partition(" (")[0].removesuffix(", in seconds")
         yield Entry(
             field.name,
@@ -83,7 +82,7 @@ def unit_of(metadata: Any) -> str:
     Raises:
         ValueError: the help text does not begin with a unit that UNITS knows.
     """
-    if metadata["kind"] is seconds or _lacks_unit(metadata):
+    if metadata["kind"] is seconds:
         return "seconds"
     first = metadata["help"].split()[0]
     if first in WITHOUT_UNIT or metadata["kind"] is not int:
@@ -99,11 +98,6 @@ def _literals(text: str) -> str:
     plain = [re.sub(r"([*_`|\\])", r"\\\1", part) for part in parts[::2]]
     literal = [f"``{part}``" for part in parts[1::2]]
     return "".join(a + b for a, b in zip(plain, [*literal, ""], strict=True))
-
-
-def _lacks_unit(metadata: Any) -> bool:
-    # The heading of their group says "in seconds", for --help.
-    return metadata["group"] == TIMES and metadata["help"].split()[0] in {"for", "in", "without"}
 
 
 def _signatures(field: dataclasses.Field[Any]) -> Iterator[str]:
