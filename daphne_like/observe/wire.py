@@ -31,13 +31,13 @@ def shown(data: Any) -> str:
 
 
 class ShownTransport:
-    """A transport whose writes have a line each; in everything else it is the transport below.
+    """A wrapper that logs each write, and otherwise behaves like the wrapped transport.
 
-    It has that transport's class and interfaces for whoever asks, since connections do as their
-    transport is of Twisted's TLS, can half-close, and the like.
+    It reports the class and the interfaces of the wrapped transport, because connections check
+    them, for example to find out whether the transport can half-close.
 
     Args:
-        transport: of the connection.
+        transport: the transport of the connection.
     """
 
     def __init__(self, transport: Any) -> None:
