@@ -7,15 +7,10 @@ import itertools
 import struct
 from typing import Any, NamedTuple
 
+from tests.support import websocket_peer
 from tests.support.applications import DATE, SERVER, Script
 from tests.support.memory import Memory
-
-KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
-"""RFC 6455, 1.3: the key of its example, and what a server makes of it."""
-ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-
-CONTINUATION, TEXT, BINARY = 0, 1, 2
-CLOSE, PING, PONG = 8, 9, 10
+from tests.support.websocket_peer import ACCEPT, BINARY, CLOSE, KEY, TEXT
 
 FIELDS = {
     b"Host": b"x",
@@ -101,29 +96,10 @@ def frame(
         length: what the head says, if it lies.
         form: 7, 16 or 64 bits of length; the shortest by default.
     """
-    size = len(payload) if length is None else length
-    if form is None:
-        form = 7 if size < 126 else 16 if size < 65536 else 64
-    bit = 128 if masked else 0
-    head = bytes([fin << 7 | rsv << 4 | opcode])
-    if form == 7:
-        head += bytes([bit | size])
-    elif form == 16:
-        head += bytes([bit | 126]) + struct.pack(">H", size)
-    else:
-        head += bytes([bit | 127]) + struct.pack(">Q", size)
-    if not masked:
-        return head + payload
-    mask = struct.pack(">I", next(_masks) * 2654435761 % 2**32)
-    return head + mask + xor(payload, mask)
-
-
-def xor(payload: bytes, mask: bytes) -> bytes:
-    """RFC 6455, 5.3, as it is written there, all octets at once."""
-    size = len(payload)
-    repeated = (mask * (size // 4 + 1))[:size]
-    number = int.from_bytes(payload, "big") ^ int.from_bytes(repeated, "big")
-    return number.to_bytes(size, "big")
+    mask = struct.pack(">I", next(_masks) * 2654435761 % 2**32) if masked else None
+    return websocket_peer.frame(
+        opcode, payload, fin=fin, rsv=rsv, mask=mask, length=length, form=form
+    )
 
 
 def text(characters: str) -> bytes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import zlib
 
-from tests.support.websocket_frames import BINARY, CONTINUATION, frame
+from tests.support.websocket_frames import frame
+from tests.support.websocket_peer import BINARY, CONTINUATION
 
 DEFLATE = b"Sec-WebSocket-Extensions: permessage-deflate"
 MEBI = 1 << 20

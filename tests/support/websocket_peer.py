@@ -61,18 +61,33 @@ def frame(
     *,
     fin: bool = True,
     rsv1: bool = False,
-    mask: bytes = MASK,
+    rsv: int = 0,
+    mask: bytes | None = MASK,
+    length: int | None = None,
+    form: int | None = None,
 ) -> bytes:
-    """A frame of the client."""
-    size = len(payload)
-    first = opcode | (0x80 if fin else 0) | (0x40 if rsv1 else 0)
-    if size < 126:
-        head = bytes((first, 0x80 | size))
-    elif size < 65536:
-        head = bytes((first, 0x80 | 126)) + size.to_bytes(2, "big")
+    """A frame of the client, good or bad (RFC 6455, 5.2 and 5.3).
+
+    Args:
+        opcode: 0 to 15.
+        payload: before masking.
+        fin: it is the last of its message.
+        rsv1: it is compressed.
+        rsv: the three reserved bits as a number, if not rsv1 alone.
+        mask: four octets; None for a frame without a mask, as only servers send.
+        length: what the head says, if it lies.
+        form: 7, 16 or 64 bits of length; the shortest by default.
+    """
+    size = len(payload) if length is None else length
+    if form is None:
+        form = 7 if size < 126 else 16 if size < 65536 else 64
+    bit = 0 if mask is None else 0x80
+    head = bytes([fin << 7 | (4 if rsv1 else rsv) << 4 | opcode])
+    if form == 7:
+        head += bytes([bit | size])
     else:
-        head = bytes((first, 0x80 | 127)) + size.to_bytes(8, "big")
-    return head + mask + masked(payload, mask)
+        head += bytes([bit | (126 if form == 16 else 127)]) + size.to_bytes(form // 8, "big")
+    return head + payload if mask is None else head + mask + masked(payload, mask)
 
 
 def closing(code: int, reason: str = "") -> bytes:

@@ -19,7 +19,8 @@ from daphne_like.websocket.factory import WebSocketFactory
 from daphne_like.websocket.protocol import WebSocketProtocol
 from tests.support.applications import Script
 from tests.support.memory import Memory
-from tests.support.websocket_frames import OPENING, PING, Socket, close, frame, text
+from tests.support.websocket_frames import OPENING, Socket, close, frame, text
+from tests.support.websocket_peer import PING
 
 Serve = Callable[..., Memory]
 

@@ -13,11 +13,6 @@ from daphne_like.exceptions import ConnectionClosed
 from daphne_like.websocket.output import MAX_FRAGMENT_SIZE
 from tests.support.memory import Memory
 from tests.support.websocket_frames import (
-    BINARY,
-    CLOSE,
-    PING,
-    PONG,
-    TEXT,
     Frame,
     Socket,
     binary,
@@ -32,6 +27,7 @@ from tests.support.websocket_frames import (
     text,
 )
 from tests.support.websocket_messages import DEFLATE
+from tests.support.websocket_peer import BINARY, CLOSE, PING, PONG, TEXT
 
 Serve = Callable[..., Memory]
 END = b"\x00\x00\xff\xff"

@@ -12,8 +12,6 @@ from tests.support.memory import Memory
 from tests.support.websocket_frames import (
     ACCEPTS,
     CONNECT,
-    PONG,
-    TEXT,
     Frame,
     Socket,
     close,
@@ -26,6 +24,7 @@ from tests.support.websocket_frames import (
     sends_text,
     text,
 )
+from tests.support.websocket_peer import PONG, TEXT
 
 Serve = Callable[..., Memory]
 

@@ -11,12 +11,9 @@ from tests.support.log_lines import unlabelled
 from tests.support.memory import Memory
 from tests.support.websocket_frames import (
     ACCEPTS,
-    CLOSE,
     CONNECT,
-    CONTINUATION,
     OPENING,
     SWITCHED,
-    TEXT,
     Frame,
     Socket,
     close,
@@ -28,6 +25,7 @@ from tests.support.websocket_frames import (
     sends_text,
     text,
 )
+from tests.support.websocket_peer import CLOSE, CONTINUATION, TEXT
 
 Serve = Callable[..., Memory]
 Log = pytest.LogCaptureFixture

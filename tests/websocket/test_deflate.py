@@ -15,13 +15,7 @@ import pytest
 from daphne_like.websocket.deflate import MAX_FINAL_BLOCKS, OCTETS_PER_FINAL_BLOCK
 from tests.support.memory import Memory
 from tests.support.websocket_frames import (
-    BINARY,
-    CLOSE,
-    CONTINUATION,
-    PING,
-    PONG,
     SWITCHED,
-    TEXT,
     Frame,
     Socket,
     binary,
@@ -34,6 +28,7 @@ from tests.support.websocket_frames import (
     switched,
     text,
 )
+from tests.support.websocket_peer import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 
 Serve = Callable[..., Memory]
 

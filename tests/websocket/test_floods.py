@@ -22,13 +22,7 @@ from daphne_like.websocket.protocol import (
 from tests.support.applications import Script
 from tests.support.memory import Memory
 from tests.support.websocket_frames import (
-    BINARY,
-    CLOSE,
-    CONTINUATION,
     OPENING,
-    PING,
-    PONG,
-    TEXT,
     Frame,
     Socket,
     binary,
@@ -41,6 +35,7 @@ from tests.support.websocket_frames import (
     text,
 )
 from tests.support.websocket_messages import DEFLATE, MEBI, deflated, fragments
+from tests.support.websocket_peer import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 
 Serve = Callable[..., Memory]
 

@@ -12,12 +12,6 @@ from daphne_like.websocket import masking
 from daphne_like.websocket.protocol import MAX_SKIPPED
 from tests.support.memory import Memory
 from tests.support.websocket_frames import (
-    BINARY,
-    CLOSE,
-    CONTINUATION,
-    PING,
-    PONG,
-    TEXT,
     Frame,
     Socket,
     binary,
@@ -31,8 +25,8 @@ from tests.support.websocket_frames import (
     sends_bytes,
     sends_text,
     text,
-    xor,
 )
+from tests.support.websocket_peer import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, masked
 
 Serve = Callable[..., Memory]
 
@@ -107,7 +101,7 @@ class TestMasking:
         assert masking.SHORT == 128
         octets = octets_of(size)
         for mask in (b"\0\0\0\0", b"\1\2\3\4", b"\xff\0\xff\0", b"\x80\xfe\x7f\x01"):
-            assert bytes(masking.unmask(xor(octets, mask), mask)) == octets
+            assert bytes(masking.unmask(masked(octets, mask), mask)) == octets
 
     def test_on_a_connection(self, serve: Serve, way: str) -> None:
         """Text and bytes have their type either way (C16)."""

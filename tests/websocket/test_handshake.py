@@ -13,7 +13,6 @@ from tests.support.memory import Memory
 from tests.support.peers import read_answers, respond
 from tests.support.websocket_frames import (
     ACCEPTS,
-    KEY,
     OPENING,
     SWITCHED,
     closing,
@@ -23,6 +22,7 @@ from tests.support.websocket_frames import (
     refused,
     text,
 )
+from tests.support.websocket_peer import KEY
 
 Serve = Callable[..., Memory]
 

@@ -10,12 +10,6 @@ from daphne_like.exceptions import ConnectionClosed
 from daphne_like.websocket.output import MAX_FRAGMENT_SIZE
 from tests.support.memory import Memory
 from tests.support.websocket_frames import (
-    BINARY,
-    CLOSE,
-    CONTINUATION,
-    PING,
-    PONG,
-    TEXT,
     Socket,
     close,
     closes,
@@ -25,6 +19,7 @@ from tests.support.websocket_frames import (
     sends_bytes,
     sends_text,
 )
+from tests.support.websocket_peer import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 
 Serve = Callable[..., Memory]
 

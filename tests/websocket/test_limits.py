@@ -12,11 +12,7 @@ from tests.support.applications import Script
 from tests.support.memory import Memory
 from tests.support.websocket_frames import (
     ACCEPTS,
-    BINARY,
-    CLOSE,
     OPENING,
-    PING,
-    PONG,
     Frame,
     Socket,
     binary,
@@ -28,6 +24,7 @@ from tests.support.websocket_frames import (
     text,
 )
 from tests.support.websocket_messages import DEFLATE, MEBI, compressed, deflated, fragments
+from tests.support.websocket_peer import BINARY, CLOSE, PING, PONG
 
 Serve = Callable[..., Memory]
 

@@ -9,13 +9,7 @@ import pytest
 from tests.support.applications import Script
 from tests.support.handshakes import CLOSED_1000, answer, unseen
 from tests.support.memory import Memory
-from tests.support.websocket_frames import (
-    ACCEPTS,
-    OPENING,
-    opening,
-    refused,
-    switched,
-)
+from tests.support.websocket_frames import ACCEPTS, OPENING, opening, refused, switched
 
 Serve = Callable[..., Memory]
 

@@ -9,10 +9,6 @@ import pytest
 
 from tests.support.memory import Memory
 from tests.support.websocket_frames import (
-    BINARY,
-    PING,
-    PONG,
-    TEXT,
     Frame,
     Socket,
     binary,
@@ -23,6 +19,7 @@ from tests.support.websocket_frames import (
     got,
     text,
 )
+from tests.support.websocket_peer import BINARY, PING, PONG, TEXT
 
 Serve = Callable[..., Memory]
 

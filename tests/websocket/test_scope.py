@@ -14,7 +14,8 @@ from zope.interface import alsoProvides
 
 from tests.support.applications import Script
 from tests.support.memory import Memory
-from tests.support.websocket_frames import FIELDS, KEY, OPENING, opening, refused
+from tests.support.websocket_frames import FIELDS, OPENING, opening, refused
+from tests.support.websocket_peer import KEY
 
 Serve = Callable[..., Memory]
 

@@ -11,10 +11,8 @@ from daphne_like.exceptions import ApplicationError, ConnectionClosed
 from tests.support.memory import Memory
 from tests.support.websocket_frames import (
     ACCEPTS,
-    BINARY,
     CONNECT,
     SWITCHED,
-    TEXT,
     Frame,
     Socket,
     binary,
@@ -26,6 +24,7 @@ from tests.support.websocket_frames import (
     switched,
     text,
 )
+from tests.support.websocket_peer import BINARY, TEXT
 
 Serve = Callable[..., Memory]
 
