@@ -175,7 +175,9 @@ class TestStrangers:
                         assert connection.recv(100) == b""
                     except ConnectionError:
                         pass  # a reset, if it was closed before it had sent
-            running.wait_for("Closed a connection of 127.0.0.1 to haproxy:.*--trusted-proxies")
+            running.wait_for(
+                r"127.0.0.1:\d+\] Closed the connection to haproxy:.*--trusted-proxies"
+            )
         finally:
             log = running.stop()
         assert log.count("Closed a connection") == 1

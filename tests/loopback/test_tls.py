@@ -228,7 +228,7 @@ class TestHandshake:
         with pytest.raises(ssl.SSLError, match="(?i)bad.record.mac"):
             tls.recv(1)
         tls.close()
-        running.wait_for("TLS with 127.0.0.1:[0-9]+ is broken")
+        running.wait_for(r"\[\d+ 127.0.0.1:\d+\] ! TLS is broken")
 
 
 class TestConfusion:
