@@ -180,7 +180,7 @@ class TestStrangers:
             )
         finally:
             log = running.stop()
-        assert log.count("Closed a connection") == 1
+        assert log.count("Closed the connection") == 1
 
     def test_wrong_header(self) -> None:
         """A browser that comes to the endpoint itself: closed, and the log of -v 2 says why."""
