@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ConfigurationError
-from daphne_like.launch.command import make_parser, options_from, to_settings, with_dashes
+from daphne_like.launch.command import (
+    make_parser,
+    options_from,
+    server_arguments,
+    to_settings,
+    with_dashes,
+)
 from daphne_like.options import Options, seconds
 from daphne_like.server import Server
 from daphne_like.websocket.session import Session
@@ -190,6 +196,23 @@ class TestOptions:
             for server in servers
         ]
         assert limits == [options.websocket_connect_timeout] * 2
+
+    @pytest.mark.parametrize("kind", [Server, type("Told", (Server,), {"log_action": print})])
+    def test_a_server_takes_the_object(self, kind: type[Server]) -> None:
+        """Options are given as one object to Server and to classes that share its constructor."""
+        options = parse("-t", "7")
+        assert server_arguments(kind, options) == {"options": options}
+
+    def test_a_constructor_of_its_own_takes_keywords(self) -> None:
+        """A class with its own constructor gets each option by its name, as by Daphne's command."""
+
+        class Counting(Server):
+            def __init__(self, application: Any, **keywords: Any) -> None:
+                self.keywords = keywords
+                super().__init__(application, **keywords)
+
+        server = Counting(hello, **server_arguments(Counting, parse("-t", "7")))
+        assert server.keywords["http_timeout"] == server.http_timeout == 7
 
     def test_times_may_be_fractions(self) -> None:
         """Of a second; a whole number stays one."""

@@ -155,6 +155,17 @@ def options_from(parsed: argparse.Namespace) -> Options:
     return Options(**without_limits(values))
 
 
+def server_arguments(server_class: Any, options: Options) -> dict[str, Any]:
+    """Return the options as a server class takes them.
+
+    Server takes the object. A class with a constructor of its own may have been made for Daphne,
+    whose constructor takes each option as a keyword.
+    """
+    if getattr(server_class, "__init__", None) is Server.__init__:
+        return {"options": options}
+    return to_settings(options)
+
+
 def to_settings(options: Options) -> dict[str, Any]:
     """Return the options as keyword arguments that a `server_class` made for Daphne accepts.
 
@@ -253,7 +264,7 @@ class CommandLineInterface:
             endpoints=endpoint_strings(options),
             action_logger=actions,
             ready_callable=lambda *_server: self._ready(path),
-            **to_settings(options),
+            **server_arguments(self.server_class, options),
         )
         try:
             self.server.run()
