@@ -89,11 +89,36 @@ class Server:
         self.exit_status = 0
         self.end: Callable[[], None] | None = None
         self.reactor: Any = None
-        self.context = context = ServerContext(options)
         self.connections = Connections(options.max_connections)
-        self.applications = applications = Applications(options.application_close_timeout)
-        applications.handle_reply = self._unless_overridden("handle_reply", applications.reply)
+        self.applications = Applications(options.application_close_timeout)
+        self.context = context = self._make_context()
         self.set_application(application)
+        self.ws_factory = context.websockets
+        self.http_factory = HTTPFactory(context)
+        self.ports = Ports(self.endpoints, options)
+        self.redirect_ports = Ports(list(options.https_redirect), redirect_options(options))
+        checks = (
+            self._beat,
+            self._refresh_default_fields,
+            self.timeout_checker,
+            self.application_checker,
+            descriptors.check,
+            refusals.limit.sum_up,
+        )
+        self.lifecycle = Lifecycle(context, checks)
+        ports = (self.ports, self.redirect_ports)
+        self.drainer = Drain(context, self.connections, ports, self.lifecycle, self.end_lifespan)
+        self._lifespan: Lifespan | None = None
+        self._watchdog: Watchdog | None = None
+        self._default_fields: DefaultFields
+        self.loop: asyncio.AbstractEventLoop
+        self.clock: Callable[[], float]
+
+    def _make_context(self) -> ServerContext:
+        """Make what connections may know; the methods of subclasses are bound into it."""
+        applications = self.applications
+        applications.handle_reply = self._unless_overridden("handle_reply", applications.reply)
+        context = ServerContext(self.options)
         context.applications = applications
         context.create_application = self._unless_overridden(
             "create_application", applications.create
@@ -104,34 +129,9 @@ class Server:
         context.refused = refusals.refused
         context.refused_connection = refusals.refused_connection
         context.refused_handshake = refusals.refused_handshake
-        context.trusted_proxies = TrustedProxies.from_options(options)
-        context.websockets = self.ws_factory = WebSocketFactory(context)
-        self.http_factory = HTTPFactory(context)
-        self.ports = Ports(self.endpoints, options)
-        self.redirect_ports = Ports(list(options.https_redirect), redirect_options(options))
-        self.lifecycle = Lifecycle(
-            context,
-            (
-                self._beat,
-                self._refresh_default_fields,
-                self.timeout_checker,
-                self.application_checker,
-                descriptors.check,
-                refusals.limit.sum_up,
-            ),
-        )
-        self.drainer = Drain(
-            context,
-            self.connections,
-            (self.ports, self.redirect_ports),
-            self.lifecycle,
-            self.end_lifespan,
-        )
-        self._lifespan: Lifespan | None = None
-        self._watchdog: Watchdog | None = None
-        self._default_fields: DefaultFields
-        self.loop: asyncio.AbstractEventLoop
-        self.clock: Callable[[], float]
+        context.trusted_proxies = TrustedProxies.from_options(self.options)
+        context.websockets = WebSocketFactory(context)
+        return context
 
     def _unless_overridden(self, name: str, delegate: Any) -> Any:
         """Return the delegate of a method, or the method itself if a subclass overrides it.
