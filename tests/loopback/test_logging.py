@@ -111,4 +111,5 @@ class TestHandlersForOurs:
     def test_level(self, site: Program) -> None:
         """A level that they set for `daphne_like` counts, not that of `-v`."""
         running = site({"daphne_like": {"handlers": ["console"], "level": "DEBUG"}})
-        running.wait_for("theirs daphne_like.websocket ")
+        fetched(running.port)
+        running.wait_for("theirs daphne_like.http .*Connection was closed")
