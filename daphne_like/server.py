@@ -96,7 +96,8 @@ class Server:
         self.ws_factory = context.websockets
         self.http_factory = HTTPFactory(context)
         self.ports = Ports(self.endpoints, options)
-        self.redirect_ports = Ports(list(options.https_redirect), redirect_options(options))
+        redirects = redirect_options(options) if options.https_redirect else options
+        self.redirect_ports = Ports(list(options.https_redirect), redirects)
         checks = (
             self._beat,
             self._refresh_default_fields,

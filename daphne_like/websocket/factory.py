@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory
@@ -52,7 +53,11 @@ class WebSocketFactory(WebSocketServerFactory):  # type: ignore[misc] # untyped 
         # autobahn (26.10) has no public parameter for a clock; its default needs the global
         # reactor.
         self._batched_timer = Timers(context)
-        self.protocol = make_protocol_class(self)
+
+    @cached_property
+    def protocol(self) -> type[WebSocketProtocol]:
+        """The class of the connections; made for the first one, as many servers have none."""
+        return make_protocol_class(self)
 
     def session_for(self, request: Exchange, *, has_body: bool) -> Session | None:
         """Return a session that replaces the request's exchange; None if it is no handshake.
