@@ -235,7 +235,7 @@ class Server:
             try:
                 yield self.redirect_ports.bind(self._redirect_factory(), self.redirect_ports.add)
             except Exception:
-                yield self.ports.close()
+                yield self.ports.unbind()
                 raise
 
     def _must_have_endpoints(self) -> None:

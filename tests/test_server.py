@@ -83,6 +83,20 @@ def listening(
 class TestBinding:
     """Bind, start the application, then accept (ASGI L05, L06)."""
 
+    def test_a_redirect_that_cannot_listen(
+        self, serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The ports of the application are given back, and no address is left."""
+        served, redirecting = Endpoint(Port), Endpoint(taken)
+        kinds = {"one": [served], "two": [redirecting]}
+        monkeypatch.setattr(subject, "endpoints_from", lambda strings, *_, **__: kinds[strings[0]])
+        server = serve(answer_at_once, endpoints=["one"], https_redirect=("two",)).server
+        failures: list[Any] = []
+        server.bind().addErrback(failures.append)
+        assert [failure.type for failure in failures] == [ConfigurationError]
+        assert served.port.stopped
+        assert (server.listeners, server.listening_addresses) == ([], [])
+
     def test_ports_wait(self, listening: Callable[..., Any]) -> None:
         """A port that can wait does not accept before the application has started."""
         server, (endpoint,) = listening(PatientPort)

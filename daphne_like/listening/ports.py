@@ -79,8 +79,7 @@ class Ports:
             try:
                 port = yield endpoint.listen(factory)
             except Exception as error:
-                self.addresses.clear()
-                yield self.close()
+                yield self.unbind()
                 # A port above 65535 raises OverflowError.
                 if not isinstance(error, (CannotListenError, OSError, OverflowError)):
                     raise
@@ -127,6 +126,11 @@ class Ports:
     async def drain(self) -> None:
         """Accept every connection that the kernel has already completed (RFC 9112, 9.6)."""
         await asyncio.gather(*map(_drain_port, list(self.listeners)))
+
+    def unbind(self) -> Deferred[Any]:
+        """Stop listening after a start that failed, and forget the addresses."""
+        self.addresses.clear()
+        return self.close()
 
     @inlineCallbacks
     def close(self) -> Generator[Deferred[Any], Any, None]:

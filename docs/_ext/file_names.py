@@ -25,6 +25,6 @@ class NamedCodeBlock(CodeBlock):
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Put it in the place of Sphinx's own."""
+    """Replace Sphinx's directive of the same name."""
     app.add_directive("code-block", NamedCodeBlock, override=True)
     return {"parallel_read_safe": True}

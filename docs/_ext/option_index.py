@@ -1,4 +1,4 @@
-"""What the options' page says about each option, derived from daphne_like/options.py.
+"""Derive the entries of the options page from daphne_like/options.py.
 
 Needs no Sphinx: the page's directive and a test both use it.
 """
@@ -33,7 +33,7 @@ UNITS = {
 WITHOUT_UNIT = {"close", "descriptor", "TCP", "zlib's", "0"}
 """First words of the help texts of whole numbers that count nothing."""
 WITHOUT_ENDPOINT = {"host": DEFAULT_HOST, "port": DEFAULT_PORT}
-"""What holds when no place to listen is given."""
+"""The defaults that apply if no option says where to listen."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 MAX_CHARACTERS = 32
-"""What fits beside the margin of a list on a screen of 390 pixels."""
+"""Characters of a literal that fit beside the margin of a list on a screen of 390 pixels."""
 
 
 def mark(app: Sphinx, doctree: nodes.document, name: str) -> None:
