@@ -147,8 +147,10 @@ class Slot:
         try:
             await waiting
         finally:
-            await self.take()
-            slots.waiting -= 1
+            try:
+                await self.take()
+            finally:  # cancelled, too: otherwise the bound would shrink for ever
+                slots.waiting -= 1
 
 
 class ResponseQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[...] is no base class in 3.10

@@ -583,6 +583,23 @@ class TestEnds:
 class TestSlowClients:
     """A client that does not read keeps no thread from the others."""
 
+    def test_cancelled_for_want_of_a_slot(self) -> None:
+        """A request that is cancelled while it waits to have its slot back is not counted on."""
+
+        async def story() -> None:
+            slots = wsgi.Slots(1)
+            lent = wsgi.Slot(slots)
+            await lent.take()
+            lending = asyncio.ensure_future(lent.lend_while(asyncio.sleep(0)))
+            await wsgi.Slot(slots).take()
+            await asyncio.sleep(0.01)
+            assert slots.waiting == 1
+            lending.cancel()
+            await asyncio.wait((lending,))
+            assert slots.waiting == 0
+
+        play(story())
+
     @pytest.mark.parametrize("chunks", [3, 1000])
     def test_others_are_served(self, chunks: int) -> None:
         """Whether the response fits into the buffer or its thread has to wait for room."""
