@@ -47,9 +47,10 @@ class Lifecycle:
             return
         self.stage = stage
         for context in self._contexts:
-            # A server without ports (in a twisted.web site) accepts from the beginning.
-            if stage is not Stage.STARTING:
-                context.accepting = stage is not Stage.BOUND
+            # A server without ports (in a twisted.web site) accepts from the beginning. One that is
+            # stopped before it serves never accepts.
+            if stage in (Stage.BOUND, Stage.SERVING):
+                context.accepting = stage is Stage.SERVING
             context.draining = stage >= Stage.DRAINING
             context.idle_grace_over = stage >= Stage.CLOSING
 
