@@ -29,14 +29,16 @@ def imported(path: Path) -> Iterator[str]:
 
 
 def is_test_module(name: str) -> bool:
-    """Whether that is a test module, or something in one."""
+    """Tell whether that is a module of tests or of fixtures, or something in one."""
     parts = name.split(".")
     files = (ROOT.joinpath(*parts[:end]).with_suffix(".py") for end in (len(parts), len(parts) - 1))
-    return parts[0] == "tests" and any(f.name.startswith("test_") and f.is_file() for f in files)
+    return parts[0] == "tests" and any(
+        (f.name.startswith("test_") or f.name == "conftest.py") and f.is_file() for f in files
+    )
 
 
 def test_no_module_imports_a_test_module() -> None:
-    """What two test modules need is in tests/support, or in a module of rules beside them."""
+    """What two test modules import is in tests/support, or in a module of rules beside them."""
     names = {str(path.relative_to(ROOT)): set(imported(path)) for path in MODULES}
     wrong = {
         path: found
@@ -46,7 +48,9 @@ def test_no_module_imports_a_test_module() -> None:
     assert wrong == {}
 
 
-@pytest.mark.parametrize("name", ["tests.http.test_rules", "tests.http.test_rules.Rules"])
+@pytest.mark.parametrize(
+    "name", ["tests.http.test_rules", "tests.http.test_rules.Rules", "tests.web.conftest.tree"]
+)
 def test_test_modules_are_known(name: str) -> None:
     """A test module is found by its own name, and by that of what is imported from it."""
     assert is_test_module(name)

@@ -13,8 +13,8 @@ from tests.support.applications import body, start
 from tests.support.h2_peer import H2Peer
 from tests.support.memory import Memory, Wire
 from tests.support.peers import chunked, get, post, read_answers
+from tests.support.web_tree import Tree
 from tests.support.websocket_frames import OPENING
-from tests.web.conftest import Tree
 
 Serve = Callable[..., Memory]
 

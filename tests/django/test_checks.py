@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from daphne_like import checks
-from tests.django.conftest import environment
+from tests.support.manage import environment
 
 Project = Callable[..., Path]
 STAND_IN = "import sys, types\n"

@@ -13,7 +13,7 @@ from daphne_like.runtime.write_batch import MAX_WRITE_SIZE
 from tests.support.applications import GET, Script, body, start
 from tests.support.h2_peer import INTERNAL, H2Peer, window
 from tests.support.memory import Memory, Wire
-from tests.web.conftest import Tree
+from tests.support.web_tree import Tree
 
 PART = 65536
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import needed
-from tests.testing.conftest import PROJECT, Run
+from tests.support.python_runs import CHANNELS_PROJECT, Run
 
 needed.module("channels")
 
@@ -23,7 +23,7 @@ METHODS = ["fork", "spawn", "forkserver"]
 def project(tmp_path: Path) -> None:
     with pytest.raises(importlib.metadata.PackageNotFoundError):
         importlib.metadata.version("daphne")
-    shutil.copytree(PROJECT, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(CHANNELS_PROJECT, tmp_path, dirs_exist_ok=True)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import needed
-from tests.testing.conftest import PROJECT, ROOT, Run
+from tests.support.python_runs import CHANNELS_PROJECT, ROOT, Run
 
 PAGE = ROOT / "docs" / "howto" / "testing.rst"
 BLOCK = re.compile(r"\.\. code-block:: python\n   :name: (\S+)\n\n((?:    .*\n|\n)+)")
@@ -23,7 +23,7 @@ BLOCKS = {
 def project(tmp_path: Path) -> Path:
     """The Channels project, without its tests."""
     needed.module("channels")
-    shutil.copytree(PROJECT, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(CHANNELS_PROJECT, tmp_path, dirs_exist_ok=True)
     for path in tmp_path.glob("test_*.py"):
         path.unlink()
     return tmp_path

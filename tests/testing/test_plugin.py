@@ -18,7 +18,7 @@ from websockets.sync.client import connect
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.testing import RunningServer
 from tests.support import needed, processes
-from tests.testing.conftest import PROJECT, Run, runner
+from tests.support.python_runs import CHANNELS_PROJECT, Run, runner
 
 DEADLINE = 20.0
 Serve = Callable[..., RunningServer]
@@ -255,7 +255,7 @@ class TestOtherPlugins:
     def test_pytest_django(self, run: Run, tmp_path: Path) -> None:
         """Our test case runs under pytest-django."""
         needed.module("pytest_django")
-        shutil.copytree(PROJECT, tmp_path, dirs_exist_ok=True)
+        shutil.copytree(CHANNELS_PROJECT, tmp_path, dirs_exist_ok=True)
         (tmp_path / "conftest.py").unlink()
         done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "--ds", "settings")
         assert "8 passed" in done.stdout, done.stdout

@@ -15,7 +15,7 @@ import pytest
 
 from daphne_like.testing import DaphneProcess
 from tests.support import needed, processes
-from tests.testing.conftest import Run
+from tests.support.python_runs import Run
 
 DEADLINE = 20.0
 

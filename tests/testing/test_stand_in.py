@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.testing.conftest import Run
+from tests.support.python_runs import Run
 
 LINE = "from daphne_like.testing import stand_in_for_daphne; stand_in_for_daphne()\n"
 

@@ -9,7 +9,7 @@ import pytest
 
 from daphne_like.observe.actions import Actions
 from tests.support.applications import GET, Script, body, sending, start
-from tests.web.conftest import Tree, WebWire
+from tests.support.web_tree import Tree, WebWire
 
 REQUEST = GET.replace(b" / ", b" /app/ ")
 
