@@ -253,7 +253,7 @@ class Application:
         self.disconnect = (event["code"], event["reason"])
 
 
-class World:
+class CheckedServer:
     """A server in memory whose event loop must not meet an error."""
 
     def __init__(self, application: Any, **settings: Any) -> None:
@@ -317,13 +317,13 @@ class TestMessages:
     ) -> None:
         """W11, W24, W25, W10: every message both ways, every ping answered, then the close."""
         application = Application()
-        world = World(application)
+        server = CheckedServer(application)
         try:
-            wire, client = world.open(*offer)
+            wire, client = server.open(*offer)
             assert client.is_on == bool(offer)
             sent = b"".join(message.frames(client) for message in messages)
             (wire.sends if pauses else wire.gets)(*cut(sent, cuts))
-            world.settle()
+            server.settle()
             contents = [message.content for message in messages]
             assert application.received == contents
             received, pongs, last = read(wire.take(), client)
@@ -334,32 +334,32 @@ class TestMessages:
             assert read(wire.take(), client)[2] == Frame(CLOSE, b"\x0f\xa1" + "Größe".encode())
             assert application.disconnect == (4001, "Größe")
             wire.vanishes()
-            assert not world.memory.server.instances
-            assert not world.memory.server.connections
+            assert not server.memory.server.instances
+            assert not server.memory.server.connections
         finally:
-            world.close()
+            server.close()
 
     @SETTINGS
     @given(MESSAGES, CUTS)
     def test_with_the_handshake(self, messages: list[Message], cuts: list[float]) -> None:
         """W21: the same when all of it, the handshake too, comes before anything is answered."""
         application = Application()
-        world = World(application)
+        server = CheckedServer(application)
         try:
-            wire = world.memory.connect()
+            wire = server.memory.connect()
             plain = Client(b"")
             sent = opening(b"/") + b"".join(message.frames(plain) for message in messages)
             for part in cut(sent, cuts):
                 if part:
                     wire.protocol.dataReceived(part)
-            world.settle()
+            server.settle()
             contents = [message.content for message in messages]
             assert application.received == contents
             head, _, octets = wire.take().partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 101 ")
             assert read(octets, plain)[0] == contents
         finally:
-            world.close()
+            server.close()
 
 
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")
@@ -383,16 +383,16 @@ class TestGarbage:
         frame may carry, a part of a frame.
         """
         application = Application(manner)
-        world = World(application, application_close_timeout=1)
-        memory = world.memory
+        server = CheckedServer(application, application_close_timeout=1)
+        memory = server.memory
         try:
-            wire, _ = world.open(*offer)
+            wire, _ = server.open(*offer)
             for part in cut(octets, cuts):
                 if part and not wire.lost:
                     wire.protocol.dataReceived(part)
                     if pauses:
                         memory.settle()
-            world.settle()
+            server.settle()
             if not wire.lost:
                 if end == 1:
                     wire.fin()
@@ -412,12 +412,12 @@ class TestGarbage:
             assert CLOSE not in [one.opcode for one in frames[:-1]]
             application.manner = 0
             application.received = []
-            other, plain = world.open()
+            other, plain = server.open()
             other.gets(frame(TEXT, b"still serving"))
             assert application.received == ["still serving"]
             assert read(other.take(), plain)[0] == ["still serving"]
         finally:
-            world.close()
+            server.close()
 
     @SETTINGS
     @given(GARBAGE, OFFERS, CUTS)
@@ -426,21 +426,21 @@ class TestGarbage:
         seen = []
         for parts in (cut(octets, []), cut(octets, cuts)):
             application = Application()
-            world = World(application)
+            server = CheckedServer(application)
             try:
-                wire, _ = world.open(*offer)
+                wire, _ = server.open(*offer)
                 for part in parts:
                     if part and not wire.lost:
                         wire.protocol.dataReceived(part)
-                        world.memory.settle()
-                world.settle()
+                        server.memory.settle()
+                server.settle()
                 while wire.paused and not wire.lost:  # many frames have many turns
-                    world.settle()
+                    server.settle()
                 frames = FrameReader().feed(wire.take())
                 codes = [one.code for one in frames if one.opcode == CLOSE]
                 assert wire.closing or wire.producer is not None
                 assert wire.lost or wire.protocol.upgraded_to.deadline != NEVER
                 seen.append((application.received, codes))
             finally:
-                world.close()
+                server.close()
         assert seen[0] == seen[1]

@@ -85,7 +85,7 @@ HEADERS = [
 """Header, and client and server of the scope behind it."""
 
 
-class World:
+class ProxiedServer:
     """A server behind a PROXY protocol wrapper, and a clock."""
 
     def __init__(self, trusted: str = "192.0.2.0/24") -> None:
@@ -112,59 +112,63 @@ class World:
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
-    world = World()
+def proxied() -> Iterator[ProxiedServer]:
+    proxied = ProxiedServer()
     refusals.limit.sum_up(at_once=True)  # each test has all lines of a period
-    yield world
-    assert not world.clock.getDelayedCalls() or world.memory.server.connections
-    world.memory.close()
+    yield proxied
+    assert not proxied.clock.getDelayedCalls() or proxied.memory.server.connections
+    proxied.memory.close()
 
 
 class TestHeader:
     """The PROXY protocol, 2.1 and 2.2."""
 
     @pytest.mark.parametrize(("header", "client", "server"), HEADERS)
-    def test_addresses(self, world: World, header: bytes, client: Any, server: Any) -> None:
+    def test_addresses(
+        self, proxied: ProxiedServer, header: bytes, client: Any, server: Any
+    ) -> None:
         """Client and server are those of the header; of a health check, those of the connection."""
-        wire = world.connect().gets(header + get(b"/a"))
-        assert world.ends() == (client, server)
+        wire = proxied.connect().gets(header + get(b"/a"))
+        assert proxied.ends() == (client, server)
         (answer,) = read_answers(wire.take())
         assert (answer.status, answer.body) == (200, b"/a")
 
     @pytest.mark.parametrize(("header", "client", "server"), HEADERS)
     def test_cut_at_every_octet(
-        self, world: World, header: bytes, client: Any, server: Any
+        self, proxied: ProxiedServer, header: bytes, client: Any, server: Any
     ) -> None:
         """The header comes in two parts, whichever; what stands behind it is not lost."""
         octets = header + get(b"/a")
         for cut in range(1, len(header) + 2):
-            world.application = Recorder()
-            wire = world.connect().gets(octets[:cut], octets[cut:])
-            assert world.ends() == (client, server), cut
+            proxied.application = Recorder()
+            wire = proxied.connect().gets(octets[:cut], octets[cut:])
+            assert proxied.ends() == (client, server), cut
             assert [answer.body for answer in read_answers(wire.take())] == [b"/a"], cut
 
     @pytest.mark.parametrize(("header", "client", "server"), HEADERS)
-    def test_octet_by_octet(self, world: World, header: bytes, client: Any, server: Any) -> None:
+    def test_octet_by_octet(
+        self, proxied: ProxiedServer, header: bytes, client: Any, server: Any
+    ) -> None:
         """Each octet on its own."""
         octets = header + get(b"/a")
-        wire = world.connect().gets(*(bytes([octet]) for octet in octets))
-        assert world.ends() == (client, server)
+        wire = proxied.connect().gets(*(bytes([octet]) for octet in octets))
+        assert proxied.ends() == (client, server)
         assert [answer.body for answer in read_answers(wire.take())] == [b"/a"]
 
-    def test_one_header_for_all_requests(self, world: World) -> None:
+    def test_one_header_for_all_requests(self, proxied: ProxiedServer) -> None:
         """What stands behind the first request is a request, and not a valid one."""
-        wire = world.connect().gets(LINE_4, get(b"/a"), get(b"/b"), LINE_4)
+        wire = proxied.connect().gets(LINE_4, get(b"/a"), get(b"/b"), LINE_4)
         statuses = [answer.status for answer in read_answers(wire.take())]
         assert statuses == [200, 200, 400]
-        assert [scope["client"] for scope in world.application.scopes] == [FOUR[0]] * 2
+        assert [scope["client"] for scope in proxied.application.scopes] == [FOUR[0]] * 2
 
-    def test_body(self, world: World) -> None:
+    def test_body(self, proxied: ProxiedServer) -> None:
         """A large request in the read of the header."""
         body = b"0123456789" * 10_000
-        world.connect().gets(version_2(INET, IPV4) + chunked(body))
-        assert world.application.bodies == [body]
+        proxied.connect().gets(version_2(INET, IPV4) + chunked(body))
+        assert proxied.application.bodies == [body]
 
-    def test_websocket(self, world: World) -> None:
+    def test_websocket(self, proxied: ProxiedServer) -> None:
         """Handshake and first message behind the header, in one read."""
         seen: list[Any] = []
 
@@ -175,8 +179,8 @@ class TestHeader:
             await send({**await receive(), "type": "websocket.send"})
             await receive()
 
-        world.application = echo
-        wire = world.connect().gets(LINE_4 + opening(b"/") + frame(TEXT, b"hello"))
+        proxied.application = echo
+        wire = proxied.connect().gets(LINE_4 + opening(b"/") + frame(TEXT, b"hello"))
         head, _, rest = wire.take().partition(b"\r\n\r\n")
         assert ACCEPT in head
         assert [one.payload for one in FrameReader().feed(rest)] == [b"hello"]
@@ -225,18 +229,18 @@ class TestRefusals:
     @pytest.mark.parametrize("octets", BAD.values(), ids=BAD.keys())
     @pytest.mark.parametrize("cut", ["whole", "octet by octet"])
     def test_wrong_header(
-        self, world: World, caplog: pytest.LogCaptureFixture, octets: bytes, cut: str
+        self, proxied: ProxiedServer, caplog: pytest.LogCaptureFixture, octets: bytes, cut: str
     ) -> None:
         """Closed without an answer, with one line at INFO; what follows is dropped."""
         caplog.set_level(logging.DEBUG, "daphne_like.refused")
         parts = [octets] if cut == "whole" else [bytes([octet]) for octet in octets]
-        wire = world.connect()
+        wire = proxied.connect()
         for part in parts:
             wire.gets(part)
         wire.gets(get())
         assert wire.closing
         assert wire.written == b""
-        assert world.application.scopes == []
+        assert proxied.application.scopes == []
         lines = [record for record in caplog.records if "PROXY header" in record.message]
         assert [record.levelname for record in lines] == ["INFO"]
         assert "192.0.2.1" in lines[0].message
@@ -267,34 +271,36 @@ class TestDeadline:
     """--header-timeout, for the whole header."""
 
     @pytest.mark.parametrize("octets", [b"", LINE_4[:-1], LOCAL[:-1]])
-    def test_too_late(self, world: World, caplog: pytest.LogCaptureFixture, octets: bytes) -> None:
+    def test_too_late(
+        self, proxied: ProxiedServer, caplog: pytest.LogCaptureFixture, octets: bytes
+    ) -> None:
         """Octet after octet does not put it off."""
         caplog.set_level(logging.DEBUG, "daphne_like.refused")
-        wire = world.connect()
-        world.clock.advance(SECONDS - 1)
+        wire = proxied.connect()
+        proxied.clock.advance(SECONDS - 1)
         wire.gets(octets)
         assert not wire.closing
-        world.clock.advance(1)
+        proxied.clock.advance(1)
         assert wire.aborted
         assert "not whole after 10 seconds" in caplog.text
-        world.memory.settle()
+        proxied.memory.settle()
         assert wire.lost
 
-    def test_in_time(self, world: World) -> None:
+    def test_in_time(self, proxied: ProxiedServer) -> None:
         """The header ends the wait."""
-        wire = world.connect()
-        world.clock.advance(SECONDS - 1)
+        wire = proxied.connect()
+        proxied.clock.advance(SECONDS - 1)
         wire.gets(LINE_4)
-        world.clock.advance(SECONDS)
+        proxied.clock.advance(SECONDS)
         assert not wire.closing
-        assert not world.clock.getDelayedCalls()
+        assert not proxied.clock.getDelayedCalls()
 
-    def test_a_peer_that_goes_ends_it(self, world: World) -> None:
+    def test_a_peer_that_goes_ends_it(self, proxied: ProxiedServer) -> None:
         """Nothing is left of a connection without a header."""
-        world.connect().vanishes()
-        assert not world.clock.getDelayedCalls()
-        assert not world.memory.server.connections
-        assert not world.factory.protocols
+        proxied.connect().vanishes()
+        assert not proxied.clock.getDelayedCalls()
+        assert not proxied.memory.server.connections
+        assert not proxied.factory.protocols
 
 
 class TestTrust:
@@ -315,9 +321,9 @@ class TestTrust:
     )
     def test_trusted(self, trusted: str, address: Any) -> None:
         """A peer in the list may connect."""
-        world = World(trusted)
-        assert world.factory.buildProtocol(address) is not None
-        world.memory.close()
+        proxied = ProxiedServer(trusted)
+        assert proxied.factory.buildProtocol(address) is not None
+        proxied.memory.close()
 
     @pytest.mark.parametrize(
         ("trusted", "address"),
@@ -333,24 +339,24 @@ class TestTrust:
         self, caplog: pytest.LogCaptureFixture, trusted: str, address: Any
     ) -> None:
         """Another one is closed at once; the log says what to do."""
-        world = World(trusted)
-        assert world.factory.buildProtocol(address) is None
-        assert not world.memory.server.connections
+        proxied = ProxiedServer(trusted)
+        assert proxied.factory.buildProtocol(address) is None
+        assert not proxied.memory.server.connections
         (record,) = caplog.records
         assert record.levelname == "WARNING"
         assert getattr(address, "host", "unix") in record.message
         assert "haproxy:tcp:8000" in record.message
         assert f"--trusted-proxies (now: {trusted})" in record.message
-        world.memory.close()
+        proxied.memory.close()
 
     def test_one_warning_for_each_address(
-        self, world: World, caplog: pytest.LogCaptureFixture
+        self, proxied: ProxiedServer, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Once for each of the first addresses; everything else is at DEBUG."""
         caplog.set_level(logging.DEBUG, "daphne_like.server")
         peers = [IPv4Address("TCP", f"198.51.100.{n}", n) for n in range(MAX_WARNED_PEERS + 5)]
         for peer in peers * 2:
-            assert world.factory.buildProtocol(peer) is None
+            assert proxied.factory.buildProtocol(peer) is None
         levels = [record.levelname for record in caplog.records]
         assert levels == ["WARNING"] * MAX_WARNED_PEERS + ["DEBUG"] * (5 + len(peers))
 
@@ -369,42 +375,42 @@ class TestTrust:
 class TestTransport:
     """What the wrapped protocol asks of the transport, and is told by it, goes through."""
 
-    def test_half_close(self, world: World) -> None:
+    def test_half_close(self, proxied: ProxiedServer) -> None:
         """A peer that has sent all it has still gets its answer."""
-        wire = world.connect().gets(LINE_4 + get(b"/a"))
+        wire = proxied.connect().gets(LINE_4 + get(b"/a"))
         assert IHalfCloseableProtocol.providedBy(wire.protocol)
         wire.fin()
         assert [answer.body for answer in read_answers(wire.take())] == [b"/a"]
 
-    def test_half_close_before_the_header(self, world: World) -> None:
+    def test_half_close_before_the_header(self, proxied: ProxiedServer) -> None:
         """Nothing is owed: it is closed."""
-        wire = world.connect()
+        wire = proxied.connect()
         wire.gets(LINE_4[:5])
         wire.fin()
         assert wire.lost
 
-    def test_protocol_without_half_close(self, world: World) -> None:
+    def test_protocol_without_half_close(self, proxied: ProxiedServer) -> None:
         """Then the transport is not told that there is one (Twisted's TLS, for example)."""
-        factory = world.wrapping(Factory.forProtocol(Protocol))
-        wire = world.memory.connect(factory)
+        factory = proxied.wrapping(Factory.forProtocol(Protocol))
+        wire = proxied.memory.connect(factory)
         assert not IHalfCloseableProtocol.providedBy(wire.protocol)
         wire.vanishes()
 
-    def test_back_pressure(self, world: World) -> None:
+    def test_back_pressure(self, proxied: ProxiedServer) -> None:
         """The HTTP connection is the transport's producer; what it pauses is the transport."""
 
         async def deaf(scope: Any, receive: Any, send: Any) -> None:
             await asyncio.Event().wait()
 
-        world.application = deaf
-        wire = world.connect().gets(LINE_4)
+        proxied.application = deaf
+        wire = proxied.connect().gets(LINE_4)
         head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
         wire.gets(head, bytes(65536), bytes(65536), bytes(65536))
         assert wire.paused
         assert wire.producer is wire.protocol.wrappedProtocol
         wire.vanishes()
 
-    def test_abort(self, world: World) -> None:
+    def test_abort(self, proxied: ProxiedServer) -> None:
         """An application that fails with its answer begun cuts the connection."""
 
         async def fails(scope: Any, receive: Any, send: Any) -> None:
@@ -412,22 +418,22 @@ class TestTransport:
             await send({"type": "http.response.body", "body": b"x", "more_body": True})
             raise RuntimeError("on purpose")
 
-        world.application = fails
-        assert world.connect().gets(LINE_4 + get()).aborted
+        proxied.application = fails
+        assert proxied.connect().gets(LINE_4 + get()).aborted
 
-    def test_stop_before_the_header(self, world: World) -> None:
+    def test_stop_before_the_header(self, proxied: ProxiedServer) -> None:
         """The server stops: a connection without a header is not waited for."""
-        wire = world.connect()
-        for connection in list(world.memory.server.connections):
+        wire = proxied.connect()
+        for connection in list(proxied.memory.server.connections):
             connection.close_when_idle()
-        world.memory.settle()
+        proxied.memory.settle()
         assert wire.lost
 
-    def test_plain_connections_are_not_secure(self, world: World) -> None:
+    def test_plain_connections_are_not_secure(self, proxied: ProxiedServer) -> None:
         """The scheme is the transport's to say."""
-        wire = world.connect().gets(LINE_4 + get())
+        wire = proxied.connect().gets(LINE_4 + get())
         assert not ISSLTransport.providedBy(wire.protocol)
-        assert world.application.scopes[0]["scheme"] == "http"
+        assert proxied.application.scopes[0]["scheme"] == "http"
 
 
 class TestEndpoint:

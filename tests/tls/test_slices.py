@@ -80,7 +80,7 @@ class Below:
         self.aborted = True
 
 
-class World:
+class TLSPair:
     """A client and a server, and the octets between them."""
 
     def __init__(self, path: str) -> None:
@@ -134,8 +134,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(SITE.write_both(tmp_path / "site.pem"))
+def pair(tmp_path: Path) -> TLSPair:
+    return TLSPair(SITE.write_both(tmp_path / "site.pem"))
 
 
 RECORD = 23
@@ -145,96 +145,96 @@ RECORD = 23
 class TestSlices:
     """A peer whose octets hold hardly any data is read in slices, and others have their turn."""
 
-    def test_tiny_records(self, world: World) -> None:
+    def test_tiny_records(self, pair: TLSPair) -> None:
         """Records of one octet: a bounded number in each turn, and all of them in the end."""
-        world.shake_hands()
-        world.connection.dataReceived(world.records(20_000))
-        assert 0 < len(world.received) <= MAX_DEBT // 20
-        assert world.below.paused
-        assert world.turn() <= MIN_SLICE // 20
-        while world.below.paused:
-            assert world.turn() <= MIN_SLICE // 20
-        assert world.received == b"x" * 20_000
+        pair.shake_hands()
+        pair.connection.dataReceived(pair.records(20_000))
+        assert 0 < len(pair.received) <= MAX_DEBT // 20
+        assert pair.below.paused
+        assert pair.turn() <= MIN_SLICE // 20
+        while pair.below.paused:
+            assert pair.turn() <= MIN_SLICE // 20
+        assert pair.received == b"x" * 20_000
 
-    def test_what_comes_nevertheless(self, world: World) -> None:
+    def test_what_comes_nevertheless(self, pair: TLSPair) -> None:
         """What a transport hands over though it is paused comes behind what is held."""
-        world.shake_hands()
-        first, second = world.records(5000), world.records(3, 5)
-        world.connection.dataReceived(first)
+        pair.shake_hands()
+        first, second = pair.records(5000), pair.records(3, 5)
+        pair.connection.dataReceived(first)
         for octet in second:
-            world.connection.dataReceived(bytes([octet]))
+            pair.connection.dataReceived(bytes([octet]))
         for _ in range(100):
-            world.turn()
-        assert len(world.received) == 5015
-        assert not world.below.paused
+            pair.turn()
+        assert len(pair.received) == 5015
+        assert not pair.below.paused
 
-    def test_full_records(self, world: World) -> None:
+    def test_full_records(self, pair: TLSPair) -> None:
         """An upload in full records is read at once, whatever the reads are cut into."""
-        world.shake_hands()
-        octets = world.records(64, 16384)
+        pair.shake_hands()
+        octets = pair.records(64, 16384)
         for size in (1460, 262144):
             for start in range(0, len(octets) // 2, size):
-                world.connection.dataReceived(octets[start : min(start + size, len(octets) // 2)])
-                assert not world.below.paused
+                pair.connection.dataReceived(octets[start : min(start + size, len(octets) // 2)])
+                assert not pair.below.paused
             octets = octets[len(octets) // 2 :] * 2
-            octets = octets[: len(octets) // 2] + world.records(32, 16384)
-        assert len(world.received) >= 63 * 16384
+            octets = octets[: len(octets) // 2] + pair.records(32, 16384)
+        assert len(pair.received) >= 63 * 16384
 
-    def test_behind_the_handshake(self, world: World) -> None:
+    def test_behind_the_handshake(self, pair: TLSPair) -> None:
         """Octets in the same read as the handshake's end are read in slices, too."""
         records: list[bytes] = []
-        world.shake_hands(lambda: records.append(world.out.read() + world.records(5000)))
-        world.connection.dataReceived(records[0])
-        assert world.below.paused
-        assert len(world.received) <= HANDSHAKE_SLICE // 20
-        while world.below.paused:
-            world.turn()
-        assert world.received == b"x" * 5000
+        pair.shake_hands(lambda: records.append(pair.out.read() + pair.records(5000)))
+        pair.connection.dataReceived(records[0])
+        assert pair.below.paused
+        assert len(pair.received) <= HANDSHAKE_SLICE // 20
+        while pair.below.paused:
+            pair.turn()
+        assert pair.received == b"x" * 5000
 
-    def test_paused_above(self, world: World) -> None:
+    def test_paused_above(self, pair: TLSPair) -> None:
         """A protocol that pauses reading while octets are held gets them when it resumes."""
-        world.shake_hands()
-        world.connection.dataReceived(world.records(5000))
-        world.connection.pauseProducing()
-        assert [world.turn() for _ in range(5)] == [0] * 5
-        assert world.below.paused
-        world.connection.resumeProducing()
-        while world.below.paused:
-            world.turn()
-        assert world.received == b"x" * 5000
+        pair.shake_hands()
+        pair.connection.dataReceived(pair.records(5000))
+        pair.connection.pauseProducing()
+        assert [pair.turn() for _ in range(5)] == [0] * 5
+        assert pair.below.paused
+        pair.connection.resumeProducing()
+        while pair.below.paused:
+            pair.turn()
+        assert pair.received == b"x" * 5000
 
-    def test_end_of_input(self, world: World) -> None:
+    def test_end_of_input(self, pair: TLSPair) -> None:
         """A close_notify behind held octets is told behind them."""
-        world.shake_hands()
-        octets = world.records(5000)
+        pair.shake_hands()
+        octets = pair.records(5000)
         with pytest.raises(ssl.SSLWantReadError):
-            world.tls.unwrap()
-        world.connection.dataReceived(octets + world.out.read())
-        assert not world.connection.protocol.ended
+            pair.tls.unwrap()
+        pair.connection.dataReceived(octets + pair.out.read())
+        assert not pair.connection.protocol.ended
         for _ in range(200):
-            world.turn()
-        assert world.received == b"x" * 5000
-        assert world.connection.protocol.ended
-        assert not world.below.paused
+            pair.turn()
+        assert pair.received == b"x" * 5000
+        assert pair.connection.protocol.ended
+        assert not pair.below.paused
 
-    def test_lost(self, world: World) -> None:
+    def test_lost(self, pair: TLSPair) -> None:
         """A connection that is lost while octets are held is not read any more."""
-        world.shake_hands()
-        world.connection.dataReceived(world.records(5000))
-        protocol = world.connection.protocol
+        pair.shake_hands()
+        pair.connection.dataReceived(pair.records(5000))
+        protocol = pair.connection.protocol
         before = protocol.received
-        world.connection.connectionLost(None)
-        world.clock.advance(0)
+        pair.connection.connectionLost(None)
+        pair.clock.advance(0)
         assert protocol.received == before
 
-    def test_broken(self, world: World) -> None:
+    def test_broken(self, pair: TLSPair) -> None:
         """A broken record behind held octets ends the connection when it is reached."""
-        world.shake_hands()
-        world.connection.dataReceived(world.records(5000) + b"\x17\x03\x03\x00\x20" + bytes(32))
-        assert not world.below.closing
+        pair.shake_hands()
+        pair.connection.dataReceived(pair.records(5000) + b"\x17\x03\x03\x00\x20" + bytes(32))
+        assert not pair.below.closing
         for _ in range(200):
-            world.turn()
-        assert world.below.closing
+            pair.turn()
+        assert pair.below.closing
 
 
 def key_update(tls: ssl.SSLObject) -> None:
@@ -258,39 +258,39 @@ def key_update(tls: ssl.SSLObject) -> None:
 class TestKeyUpdates:
     """RFC 8446, 4.6.3; OpenSSL reads any number of them at once."""
 
-    def test_bounded(self, world: World) -> None:
+    def test_bounded(self, pair: TLSPair) -> None:
         """They are read in slices, and their answers do not pile up for a peer that is not read."""
-        world.shake_hands()
-        world.connection.registerProducer(Idle(), True)
+        pair.shake_hands()
+        pair.connection.registerProducer(Idle(), True)
         for _ in range(4000):
-            key_update(world.tls)
-        octets = world.out.read()
-        world.connection.dataReceived(octets + world.records(1))
-        assert world.below.paused
-        answers = len(world.below.written)
+            key_update(pair.tls)
+        octets = pair.out.read()
+        pair.connection.dataReceived(octets + pair.records(1))
+        assert pair.below.paused
+        answers = len(pair.below.written)
         assert answers <= MAX_DEBT
-        world.turn()
-        assert len(world.below.written) - answers <= 2 * MIN_SLICE
-        while world.below.paused:
-            world.turn()
-        assert world.received == b"x"
+        pair.turn()
+        assert len(pair.below.written) - answers <= 2 * MIN_SLICE
+        while pair.below.paused:
+            pair.turn()
+        assert pair.received == b"x"
 
-    def test_answers_are_bounded(self, world: World) -> None:
+    def test_answers_are_bounded(self, pair: TLSPair) -> None:
         """A peer that does not read is answered no further, and read again when it does."""
-        world.shake_hands()
-        world.connection.registerProducer(Idle(), True)
+        pair.shake_hands()
+        pair.connection.registerProducer(Idle(), True)
         for _ in range(4000):
-            key_update(world.tls)
-        world.connection.dataReceived(world.out.read() + world.records(1))
-        world.below.producer.pauseProducing()
-        before = len(world.below.written)
+            key_update(pair.tls)
+        pair.connection.dataReceived(pair.out.read() + pair.records(1))
+        pair.below.producer.pauseProducing()
+        before = len(pair.below.written)
         for _ in range(50):
-            world.turn()
-        assert len(world.below.written) == before
-        world.below.producer.resumeProducing()
-        while world.below.paused:
-            world.turn()
-        assert world.received == b"x"
+            pair.turn()
+        assert len(pair.below.written) == before
+        pair.below.producer.resumeProducing()
+        while pair.below.paused:
+            pair.turn()
+        assert pair.received == b"x"
 
 
 class Idle:
