@@ -28,6 +28,7 @@ from tests.support.websocket_peer import (
     closing,
     frame,
     opening,
+    read_frames,
 )
 
 SETTINGS = settings(
@@ -280,9 +281,7 @@ class CheckedServer:
 
 def read(octets: bytes, client: Deflating) -> tuple[list[Any], list[bytes], Frame | None]:
     """The server's messages, its pongs, its close frame, behind which nothing comes."""
-    reader = FrameReader()
-    frames = reader.feed(octets)
-    assert not reader.octets
+    frames = read_frames(octets)
     messages: list[Any] = []
     pongs: list[bytes] = []
     last: Frame | None = None
@@ -406,9 +405,7 @@ class TestGarbage:
             assert wire.lost
             assert not memory.server.instances
             assert not memory.server.connections
-            reader = FrameReader()
-            frames = reader.feed(wire.take())
-            assert not reader.octets
+            frames = read_frames(wire.take())
             assert CLOSE not in [one.opcode for one in frames[:-1]]
             application.manner = 0
             application.received = []

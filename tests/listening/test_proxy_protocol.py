@@ -34,7 +34,7 @@ from daphne_like.options import Options
 from daphne_like.runtime.trusted_proxies import TrustedProxies
 from tests.support.memory import Memory, Wire
 from tests.support.peers import Recorder, chunked, get, read_answers
-from tests.support.websocket_peer import ACCEPT, TEXT, FrameReader, frame, opening
+from tests.support.websocket_peer import ACCEPT, TEXT, frame, opening, read_frames
 
 SECONDS = 10
 LINE_4 = b"PROXY TCP4 198.51.100.7 203.0.113.8 40000 443\r\n"
@@ -183,7 +183,7 @@ class TestHeader:
         wire = proxied.connect().gets(LINE_4 + opening(b"/") + frame(TEXT, b"hello"))
         head, _, rest = wire.take().partition(b"\r\n\r\n")
         assert ACCEPT in head
-        assert [one.payload for one in FrameReader().feed(rest)] == [b"hello"]
+        assert [one.payload for one in read_frames(rest)] == [b"hello"]
         assert seen == [("websocket", *FOUR)]
 
 

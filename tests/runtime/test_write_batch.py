@@ -13,7 +13,7 @@ from daphne_like.runtime.write_batch import WRITTEN_ALONE
 from daphne_like.websocket.output import MAX_FRAGMENT_SIZE
 from tests.support.applications import GET, GET_10, body, sending, start
 from tests.support.memory import Memory, Wire
-from tests.support.websocket_peer import FrameReader, opening
+from tests.support.websocket_peer import opening, read_frames
 
 Serve = Callable[..., Memory]
 
@@ -194,7 +194,7 @@ class TestWebSocket:
 
     def frames(self, wire: Wire) -> list[tuple[int, bytes]]:
         """Opcode and first octets of all frames."""
-        frames = FrameReader().feed(wire.written.partition(b"\r\n\r\n")[2])
+        frames = read_frames(wire.written.partition(b"\r\n\r\n")[2])
         return [(frame.opcode, frame.payload[:5]) for frame in frames]
 
     @pytest.mark.parametrize("size", [1, 200, WRITTEN_ALONE, MAX_FRAGMENT_SIZE + 1])

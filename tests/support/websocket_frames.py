@@ -1,16 +1,16 @@
-"""The client's side of a WebSocket, written from RFC 6455: its handshake, and frames both ways."""
+"""Both ends of a WebSocket on a wire in memory: the client's octets, the application's messages."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import struct
-from typing import Any, NamedTuple
+from typing import Any
 
 from tests.support import websocket_peer
 from tests.support.applications import DATE, SERVER, Script
 from tests.support.memory import Memory
-from tests.support.websocket_peer import ACCEPT, BINARY, CLOSE, KEY, TEXT
+from tests.support.websocket_peer import ACCEPT, BINARY, CLOSE, KEY, TEXT, Frame, read_frames
 
 FIELDS = {
     b"Host": b"x",
@@ -75,31 +75,17 @@ def refused(status: bytes, text: bytes, *lines: bytes) -> bytes:
 _masks = itertools.count(1)
 
 
-def frame(
-    opcode: int,
-    payload: bytes = b"",
-    *,
-    fin: bool = True,
-    rsv: int = 0,
-    masked: bool = True,
-    length: int | None = None,
-    form: int | None = None,
-) -> bytes:
-    """A frame, masked with another mask each time (RFC 6455, 5.2 and 5.3).
+def frame(opcode: int, payload: bytes = b"", *, masked: bool = True, **more: Any) -> bytes:
+    """Return a frame, masked with another mask each time (RFC 6455, 5.2 and 5.3).
 
     Args:
         opcode: 0 to 15.
         payload: before masking.
-        fin: it is the last of its message.
-        rsv: the three reserved bits as a number.
-        masked: as a client's have to be.
-        length: what the head says, if it lies.
-        form: 7, 16 or 64 bits of length; the shortest by default.
+        masked: as a client's frames have to be.
+        more: further arguments of websocket_peer.frame.
     """
     mask = struct.pack(">I", next(_masks) * 2654435761 % 2**32) if masked else None
-    return websocket_peer.frame(
-        opcode, payload, fin=fin, rsv=rsv, mask=mask, length=length, form=form
-    )
+    return websocket_peer.frame(opcode, payload, mask=mask, **more)
 
 
 def text(characters: str) -> bytes:
@@ -117,37 +103,9 @@ def close(code: int | None = 1000, reason: bytes = b"") -> bytes:
     return frame(CLOSE, b"" if code is None else struct.pack(">H", code) + reason)
 
 
-class Frame(NamedTuple):
-    """One frame of a server."""
-
-    opcode: int
-    payload: bytes
-    fin: bool = True
-    rsv: int = 0
-
-
 def closing(code: int | None, reason: bytes = b"") -> Frame:
     """The close frame of a server."""
     return Frame(CLOSE, b"" if code is None else struct.pack(">H", code) + reason)
-
-
-def read_frames(octets: bytes) -> list[Frame]:
-    """Read whole frames of a server; anything else is a failure (RFC 6455, 5.1 and 5.2)."""
-    frames = []
-    while octets:
-        first, second = octets[:2]
-        assert second < 128, "a server's frame is not masked"
-        size, at = second, 2
-        if second == 126:
-            (size,), at = struct.unpack(">H", octets[2:4]), 4
-            assert size > 125, "the shortest form of the length"
-        elif second == 127:
-            (size,), at = struct.unpack(">Q", octets[2:10]), 10
-            assert size > 65535, "the shortest form of the length"
-        payload, octets = octets[at : at + size], octets[at + size :]
-        assert len(payload) == size, "a whole frame"
-        frames.append(Frame(first & 15, payload, first > 127, first >> 4 & 7))
-    return frames
 
 
 # What the application gets and sends.

@@ -139,6 +139,14 @@ class FrameReader:
         return one
 
 
+def read_frames(octets: bytes) -> list[Frame]:
+    """Return the frames of a server that the octets are, all of them whole."""
+    reader = FrameReader()
+    frames = reader.feed(octets)
+    assert not reader.octets, "a part of a frame"
+    return frames
+
+
 class Deflating:
     """The client's compression, as the answer to the handshake has it (RFC 7692)."""
 

@@ -13,7 +13,6 @@ from daphne_like.exceptions import ConnectionClosed
 from daphne_like.websocket.output import MAX_FRAGMENT_SIZE
 from tests.support.memory import Memory
 from tests.support.websocket_frames import (
-    Frame,
     Socket,
     binary,
     close,
@@ -27,7 +26,7 @@ from tests.support.websocket_frames import (
     text,
 )
 from tests.support.websocket_messages import DEFLATE
-from tests.support.websocket_peer import BINARY, CLOSE, PING, PONG, TEXT
+from tests.support.websocket_peer import BINARY, CLOSE, PING, PONG, TEXT, Frame
 
 Serve = Callable[..., Memory]
 END = b"\x00\x00\xff\xff"

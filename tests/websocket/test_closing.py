@@ -12,7 +12,6 @@ from tests.support.memory import Memory
 from tests.support.websocket_frames import (
     ACCEPTS,
     CONNECT,
-    Frame,
     Socket,
     close,
     closes,
@@ -24,7 +23,7 @@ from tests.support.websocket_frames import (
     sends_text,
     text,
 )
-from tests.support.websocket_peer import PONG, TEXT
+from tests.support.websocket_peer import PONG, TEXT, Frame
 
 Serve = Callable[..., Memory]
 

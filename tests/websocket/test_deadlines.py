@@ -14,7 +14,6 @@ from tests.support.websocket_frames import (
     CONNECT,
     OPENING,
     SWITCHED,
-    Frame,
     Socket,
     close,
     closes,
@@ -25,7 +24,7 @@ from tests.support.websocket_frames import (
     sends_text,
     text,
 )
-from tests.support.websocket_peer import CLOSE, CONTINUATION, TEXT
+from tests.support.websocket_peer import CLOSE, CONTINUATION, TEXT, Frame
 
 Serve = Callable[..., Memory]
 Log = pytest.LogCaptureFixture

@@ -16,7 +16,6 @@ from daphne_like.websocket.deflate import MAX_FINAL_BLOCKS, OCTETS_PER_FINAL_BLO
 from tests.support.memory import Memory
 from tests.support.websocket_frames import (
     SWITCHED,
-    Frame,
     Socket,
     binary,
     close,
@@ -28,7 +27,7 @@ from tests.support.websocket_frames import (
     switched,
     text,
 )
-from tests.support.websocket_peer import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
+from tests.support.websocket_peer import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame
 
 Serve = Callable[..., Memory]
 
@@ -108,7 +107,7 @@ class Client:
         return data[:-4]
 
     def read(self, found: Frame) -> bytes:
-        assert found.rsv == 4
+        assert found.rsv1
         return self.inflate.decompress(found.payload + TAIL)
 
 
@@ -210,7 +209,7 @@ class TestMessages:
                 client.inflate = zlib.decompressobj(-bits)
             socket.sends(sends_bytes(octets))
             first, *rest = socket.frames()
-            assert [each.rsv for each in rest] == [0] * len(rest)  # RSV1 on the first alone
+            assert not any(each.rsv1 for each in rest)  # RSV1 on the first alone
             whole = first._replace(payload=b"".join(each.payload for each in (first, *rest)))
             assert (first.opcode, client.read(whole)) == (BINARY, octets)
 

@@ -25,11 +25,11 @@ from tests.support.websocket_frames import (
     closing,
     disconnected,
     opening,
-    read_frames,
     refused,
     sends_text,
     text,
 )
+from tests.support.websocket_peer import read_frames
 
 Serve = Callable[..., Memory]
 Log = pytest.LogCaptureFixture

@@ -23,7 +23,6 @@ from tests.support.applications import Script
 from tests.support.memory import Memory
 from tests.support.websocket_frames import (
     OPENING,
-    Frame,
     Socket,
     binary,
     close,
@@ -35,7 +34,7 @@ from tests.support.websocket_frames import (
     text,
 )
 from tests.support.websocket_messages import DEFLATE, MEBI, deflated, fragments
-from tests.support.websocket_peer import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
+from tests.support.websocket_peer import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame
 
 Serve = Callable[..., Memory]
 

@@ -12,7 +12,6 @@ from daphne_like.websocket import masking
 from daphne_like.websocket.protocol import MAX_SKIPPED
 from tests.support.memory import Memory
 from tests.support.websocket_frames import (
-    Frame,
     Socket,
     binary,
     close,
@@ -21,12 +20,21 @@ from tests.support.websocket_frames import (
     frame,
     got,
     opening,
-    read_frames,
     sends_bytes,
     sends_text,
     text,
 )
-from tests.support.websocket_peer import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, masked
+from tests.support.websocket_peer import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    Frame,
+    masked,
+    read_frames,
+)
 
 Serve = Callable[..., Memory]
 

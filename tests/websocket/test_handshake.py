@@ -18,11 +18,10 @@ from tests.support.websocket_frames import (
     closing,
     got,
     opening,
-    read_frames,
     refused,
     text,
 )
-from tests.support.websocket_peer import KEY
+from tests.support.websocket_peer import KEY, read_frames
 
 Serve = Callable[..., Memory]
 

@@ -13,18 +13,16 @@ from tests.support.memory import Memory
 from tests.support.websocket_frames import (
     ACCEPTS,
     OPENING,
-    Frame,
     Socket,
     binary,
     close,
     disconnected,
     frame,
     got,
-    read_frames,
     text,
 )
 from tests.support.websocket_messages import DEFLATE, MEBI, compressed, deflated, fragments
-from tests.support.websocket_peer import BINARY, CLOSE, PING, PONG
+from tests.support.websocket_peer import BINARY, CLOSE, PING, PONG, Frame, read_frames
 
 Serve = Callable[..., Memory]
 

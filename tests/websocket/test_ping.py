@@ -9,7 +9,6 @@ import pytest
 
 from tests.support.memory import Memory
 from tests.support.websocket_frames import (
-    Frame,
     Socket,
     binary,
     closes,
@@ -19,7 +18,7 @@ from tests.support.websocket_frames import (
     got,
     text,
 )
-from tests.support.websocket_peer import BINARY, PING, PONG, TEXT
+from tests.support.websocket_peer import BINARY, PING, PONG, TEXT, Frame
 
 Serve = Callable[..., Memory]
 

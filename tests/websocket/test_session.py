@@ -13,7 +13,6 @@ from tests.support.websocket_frames import (
     ACCEPTS,
     CONNECT,
     SWITCHED,
-    Frame,
     Socket,
     binary,
     close,
@@ -24,7 +23,7 @@ from tests.support.websocket_frames import (
     switched,
     text,
 )
-from tests.support.websocket_peer import BINARY, TEXT
+from tests.support.websocket_peer import BINARY, TEXT, Frame
 
 Serve = Callable[..., Memory]
 
