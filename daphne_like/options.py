@@ -24,6 +24,8 @@ MIN_REQUEST_LINE = 128
 of the process, because no server's limit can refuse them."""
 FOREVER = -1
 """Daphne's value for "no limit", like 0; Options uses None instead."""
+SECONDS_IN = {"m": 60, "h": 3600, "d": 86400}
+BYTES_IN = {"k": 1024, "m": 1024**2, "g": 1024**3}
 
 
 def on_or_off(text: str) -> bool:
@@ -40,15 +42,52 @@ def on_or_off(text: str) -> bool:
 
 
 def seconds(text: str) -> float:
-    """Parse a time; a whole number becomes an int.
+    """Parse a time: a number of seconds, or a number with a unit, such as 500ms or 5m.
+
+    Returns:
+        Seconds; an int if they are whole.
 
     Raises:
-        ValueError: the text is not a number.
+        ArgumentTypeError: the text is no such time.
     """
-    try:
-        return int(text)
-    except ValueError:
-        return float(text)
+    found = re.fullmatch(r"(-?(?:\d+\.?\d*|\.\d+))(ms|s|m|h|d)?", text.lower(), re.ASCII)
+    if found is None:
+        raise ArgumentTypeError(
+            f"expected seconds, or a time such as 500ms, 30s, 5m, 1h or 1d, got {text!r}"
+        )
+    number = float(found[1])
+    value = number / 1000 if found[2] == "ms" else number * SECONDS_IN.get(found[2], 1)
+    return int(value) if value.is_integer() else value
+
+
+def whole_seconds(text: str) -> int:
+    """Parse a time as `seconds` does, for options that take no fractions of a second.
+
+    Raises:
+        ArgumentTypeError: the text is no time, or not a whole number of seconds.
+    """
+    value = seconds(text)
+    if not isinstance(value, int):
+        raise ArgumentTypeError(f"expected whole seconds, or a time such as 30s, got {text!r}")
+    return value
+
+
+def size(text: str) -> int:
+    """Parse a number of bytes, or a number with a unit: K, M or G, in powers of 1024.
+
+    Raises:
+        ArgumentTypeError: the text is no such size.
+    """
+    found = re.fullmatch(r"(-?\d+)([kmg])?", text.lower(), re.ASCII)
+    if found is None:
+        raise ArgumentTypeError(f"expected bytes, or a size such as 64K, 512M or 1G, got {text!r}")
+    return int(found[1]) * BYTES_IN.get(found[2], 1)
+
+
+WHOLE = (int, size, whole_seconds)
+"""The kinds of options whose values are whole numbers."""
+PLACEHOLDERS: dict[Any, str] = {int: "N", size: "SIZE", seconds: "TIME", whole_seconds: "TIME"}
+"""Kind of an option -> placeholder of its value in `--help` and in the documentation."""
 
 
 def file_mode(text: str) -> int:
@@ -90,8 +129,10 @@ LISTEN = "where to listen"
 TLS = "TLS"
 LOG = "logging"
 HTTP = "HTTP"
-LIMITS = "limits (exceeding one returns the status in parentheses)"
-TIMES = "times, in seconds"
+LIMITS = (
+    "limits (exceeding one returns the status in parentheses; a size is bytes, or 64K, 512M, 1G)"
+)
+TIMES = "times (seconds, or 500ms, 30s, 5m, 1h, 1d)"
 PROXY = "behind a proxy"
 WEBSOCKET = "WebSocket"
 
@@ -232,7 +273,7 @@ class Options:
     )  # fmt: skip
     tls_handshake_timeout: int = option(
         10, "seconds for a complete TLS handshake before the connection is dropped",
-        "--tls-handshake-timeout", group=TLS, kind=int, least=1,
+        "--tls-handshake-timeout", group=TLS, kind=whole_seconds, least=1,
     )  # fmt: skip
     verbosity: int = option(
         1,
@@ -301,18 +342,18 @@ class Options:
     )
     max_request_line: int = option(
         16384, "bytes of a request target (414)", "--max-request-line", group=LIMITS,
-        kind=int, least=MIN_REQUEST_LINE,
+        kind=size, least=MIN_REQUEST_LINE,
     )  # fmt: skip
     max_field_section: int = option(
         65536, "bytes of all request headers together (431)", "--max-field-section",
-        group=LIMITS, kind=int, least=256,
+        group=LIMITS, kind=size, least=256,
     )  # fmt: skip
     max_fields: int = option(
         100, "request headers (431)", "--max-fields", group=LIMITS, kind=int, least=1
     )
     max_body_size: int | None = option(
         None, "bytes of a request body (413), without limit by default", "--max-body-size",
-        group=LIMITS, kind=int, least=1, forever=True,
+        group=LIMITS, kind=size, least=1, forever=True,
     )  # fmt: skip
     max_requests_per_connection: int | None = option(
         None, "requests on one connection, without limit by default",
@@ -353,7 +394,7 @@ class Options:
     body_minimum_rate: int = option(
         240, "bytes per second: minimum rate at which a request body must arrive and an HTTP/2 "
         "client must read a response", "--body-minimum-rate",
-        group=TIMES, kind=int, least=0,
+        group=TIMES, kind=size, least=0,
     )  # fmt: skip
     write_timeout: float = option(
         60, "seconds a client may leave the response unread before the connection is dropped",
@@ -361,7 +402,7 @@ class Options:
     )  # fmt: skip
     stall_warning: int | None = option(
         5, "warn when the event loop is blocked for this many seconds, and show where; 0 disables",
-        "--stall-warning", group=TIMES, kind=int, least=1, forever=True,
+        "--stall-warning", group=TIMES, kind=whole_seconds, least=1, forever=True,
     )  # fmt: skip
     h2_ping_interval: float | None = option(
         30, "seconds without data from an HTTP/2 client with open requests before it is pinged; "
@@ -410,11 +451,11 @@ class Options:
     )  # fmt: skip
     websocket_max_message_size: int | None = option(
         1048576, "bytes of a message (1009), 0 for no limit", "--websocket-max-message-size",
-        group=WEBSOCKET, kind=int, least=1, forever=True,
+        group=WEBSOCKET, kind=size, least=1, forever=True,
     )  # fmt: skip
     websocket_max_frame_size: int | None = option(
         1048576, "bytes of a frame (1009), 0 for no limit", "--websocket-max-frame-size",
-        group=WEBSOCKET, kind=int, least=1, forever=True,
+        group=WEBSOCKET, kind=size, least=1, forever=True,
     )  # fmt: skip
     websocket_handshake_timeout: float | None = option(
         None, "seconds for the opening handshake; the smaller of this and "
@@ -589,7 +630,7 @@ def check(field: dataclasses.Field[Any], value: Any) -> None:
     if choices and value not in choices:
         expected = ", ".join(map(str, choices))
         raise ConfigurationError(f"{name}: expected one of {expected}, got {value!r}")
-    if metadata["kind"] is int:
+    if metadata["kind"] in WHOLE:
         least, most = metadata.get("least", 0), metadata.get("most")
         if not isinstance(value, int):
             raise ConfigurationError(f"{name}: expected a whole number, got {value!r}")

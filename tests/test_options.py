@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from argparse import ArgumentTypeError
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,7 @@ from daphne_like.launch.command import (
     to_settings,
     with_dashes,
 )
-from daphne_like.options import Options, seconds
+from daphne_like.options import Options, seconds, size, whole_seconds
 from daphne_like.server import Server
 from daphne_like.websocket.session import Session
 from tests.support.peers import answer_at_once as hello
@@ -36,7 +37,7 @@ def another(field: dataclasses.Field[Any]) -> str:
         return "600"
     if field.name == "websocket_origins":
         return "https://example.org"
-    if field.metadata["kind"] not in (int, seconds):
+    if field.metadata["kind"] not in (int, seconds, size, whole_seconds):
         return "/x"
     return str(min(4711, field.metadata.get("most") or 4711))
 
@@ -224,3 +225,63 @@ class TestOptions:
         """0 and 65535 are ports."""
         assert Options(port=0).port == 0
         assert Options(port=65535).port == 65535
+
+
+class TestUnits:
+    """Times and sizes, as the command line, a file and the environment take them."""
+
+    @pytest.mark.parametrize(
+        ("text", "value"),
+        [
+            ("30", 30), ("0.5", 0.5), ("500ms", 0.5), ("30s", 30), ("1.5s", 1.5), ("5m", 300),
+            ("0.5M", 30), ("1h", 3600), ("1D", 86400), (".25", 0.25), ("2000ms", 2), ("-1", -1),
+        ],
+    )  # fmt: skip
+    def test_times(self, text: str, value: float) -> None:
+        """Seconds, or a number with a unit; whole seconds are an int."""
+        assert repr(seconds(text)) == repr(value)
+
+    @pytest.mark.parametrize("text", ["", "s", "1 s", "1x", "1e3", "inf", "nan", "\u0661", "1m30s"])
+    def test_no_time(self, text: str) -> None:
+        """The message says what is expected."""
+        with pytest.raises(ArgumentTypeError) as refused:
+            seconds(text)
+        assert str(refused.value) == (
+            f"expected seconds, or a time such as 500ms, 30s, 5m, 1h or 1d, got {text!r}"
+        )
+
+    def test_whole_seconds(self) -> None:
+        """Options without fractions take units too."""
+        assert parse("--stall-warning", "1m").stall_warning == 60
+        assert parse("--stall-warning", "0s").stall_warning is None
+        assert whole_seconds("3000ms") == 3
+        with pytest.raises(ArgumentTypeError, match="expected whole seconds"):
+            whole_seconds("500ms")
+
+    @pytest.mark.parametrize(
+        ("text", "value"),
+        [("0", 0), ("512", 512), ("64K", 65536), ("64k", 65536), ("512M", 512 << 20),
+         ("1g", 1 << 30), ("-1", -1)],
+    )  # fmt: skip
+    def test_sizes(self, text: str, value: int) -> None:
+        """Bytes, or a number with a unit, in powers of 1024."""
+        assert size(text) == value
+
+    @pytest.mark.parametrize("text", ["", "K", "1.5M", "1 M", "1MB", "1T", "0x10", "1_000"])
+    def test_no_size(self, text: str) -> None:
+        """The message says what is expected."""
+        with pytest.raises(ArgumentTypeError) as refused:
+            size(text)
+        assert str(refused.value) == (
+            f"expected bytes, or a size such as 64K, 512M or 1G, got {text!r}"
+        )
+
+    def test_every_time_and_size_takes_units(self) -> None:
+        """Whatever a help text counts in seconds or bytes has the kind with units."""
+        for field in dataclasses.fields(Options):
+            if not field.metadata["flags"]:
+                continue
+            kind, unit = field.metadata["kind"], field.metadata["help"].split()[0]
+            assert (unit == "bytes") == (kind is size), field.name
+            if kind is int or unit == "seconds":
+                assert (unit == "seconds") == (kind is not int), field.name

@@ -25,7 +25,7 @@ from daphne_like.listening.strings import endpoint_strings
 from daphne_like.observe import access, loggers
 from daphne_like.observe.escaping import SafeFormatter
 from daphne_like.observe.handlers import FileHandler, handler_for
-from daphne_like.options import Options, seconds, without_limits
+from daphne_like.options import PLACEHOLDERS, Options, without_limits
 from daphne_like.process.exit import wait_for_threads
 from daphne_like.server import Server
 
@@ -122,8 +122,8 @@ def add_option(group: Any, field: dataclasses.Field[Any], default: Any) -> None:
             settings["choices"] = metadata["choices"]
         elif metadata.get("metavar"):
             settings["metavar"] = metadata["metavar"]
-        elif metadata["kind"] in (int, seconds):
-            settings["metavar"] = "N"
+        elif metadata["kind"] in PLACEHOLDERS:
+            settings["metavar"] = PLACEHOLDERS[metadata["kind"]]
         if default not in (None, ""):
             shown = "on" if default is True else default
             settings["help"] += f" (default: {shown})".replace("%", "%%")

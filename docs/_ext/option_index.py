@@ -13,10 +13,13 @@ from typing import Any
 from daphne_like.options import (
     DEFAULT_HOST,
     DEFAULT_PORT,
+    PLACEHOLDERS,
+    WHOLE,
     Options,
     file_mode,
     on_or_off,
     seconds,
+    whole_seconds,
 )
 
 UNITS = {
@@ -25,11 +28,10 @@ UNITS = {
     "connections": "connections",
     "request": "headers",
     "requests": "requests",
-    "seconds": "seconds",
     "threads": "threads",
-    "warn": "seconds",
 }
 """First word of a help text -> the unit of its number."""
+TIMES = {seconds, whole_seconds}
 WITHOUT_UNIT = {"close", "descriptor", "TCP", "zlib's", "0"}
 """First words of the help texts of whole numbers that count nothing."""
 WITHOUT_ENDPOINT = {"host": DEFAULT_HOST, "port": DEFAULT_PORT}
@@ -65,7 +67,7 @@ def entries() -> Iterator[Entry]:
         metadata = field.metadata
         help_ = metadata["help"]
         text = help_[0].upper() + help_[1:]
-        group = metadata["group"].partition(" (")[0].removesuffix(", in seconds")
+        group = metadata["group"].partition(" (")[0]
         yield Entry(
             field.name,
             tuple(_signatures(field)),
@@ -82,10 +84,10 @@ def unit_of(metadata: Any) -> str:
     Raises:
         ValueError: the help text does not begin with a unit that UNITS knows.
     """
-    if metadata["kind"] is seconds:
+    if metadata["kind"] in TIMES:
         return "seconds"
     first = metadata["help"].split()[0]
-    if first in WITHOUT_UNIT or metadata["kind"] is not int:
+    if first in WITHOUT_UNIT or metadata["kind"] not in WHOLE:
         return ""
     if first not in UNITS:
         raise ValueError(f"an option of whole numbers begins with {first!r}, which is no unit")
@@ -105,7 +107,7 @@ def _signatures(field: dataclasses.Field[Any]) -> Iterator[str]:
     switch = metadata["kind"] is None and isinstance(field.default, bool)
     choices = metadata.get("choices")
     value = "|".join(map(str, choices)) if choices else metadata.get("metavar")
-    value = value or ("SECONDS" if unit_of(metadata) == "seconds" else "NUMBER")
+    value = value or PLACEHOLDERS.get(metadata["kind"], "")
     for flag in metadata["flags"]:
         yield flag if switch else f"{flag} {value}"
     if "off" in metadata:
@@ -128,7 +130,7 @@ def _values(field: dataclasses.Field[Any]) -> str:
             return "a switch, without a value"
         return "text; may be given several times" if metadata.get("repeated") else "text"
     least, most = metadata.get("least"), metadata.get("most")
-    if least is None and kind is int:
+    if least is None and kind in WHOLE:
         least = 0
     if most is not None:
         limits = f"{least} to {most}"

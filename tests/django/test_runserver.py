@@ -157,10 +157,10 @@ class TestOptionsAndSettings:
         assert running.ended() == 0
         text = re.sub(r"\s+", " ", running.log)
         for flag, default in [
-            ("--graceful-timeout N", "1"),
+            ("--graceful-timeout TIME", "1"),
             ("--root-path PATH", "/50%"),
-            ("--websocket-max-message-size N", "10"),
-            ("--websocket-max-frame-size N", "1048576"),
+            ("--websocket-max-message-size SIZE", "10"),
+            ("--websocket-max-frame-size SIZE", "1048576"),
         ]:
             assert re.search(rf"{flag} [^(]*(\(1009\)[^(]*)?(\(root_path [^(]*)?"
                              rf"\(default: {default}\)", text), text  # fmt: skip

@@ -225,5 +225,5 @@ class TestVersion:
         """Every option, its unit and default, and examples."""
         text = command("--help").stdout
         assert "examples:" in text
-        assert "times, in seconds" in text
+        assert "times (seconds, or 500ms, 30s, 5m, 1h, 1d):" in text
         assert "(default: 60)" in text
