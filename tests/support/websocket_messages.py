@@ -7,7 +7,6 @@ import zlib
 from tests.support.websocket_frames import frame
 from tests.support.websocket_peer import BINARY, CONTINUATION
 
-DEFLATE = b"Sec-WebSocket-Extensions: permessage-deflate"
 MEBI = 1 << 20
 
 

@@ -25,8 +25,7 @@ from tests.support.websocket_frames import (
     sends_text,
     text,
 )
-from tests.support.websocket_messages import DEFLATE
-from tests.support.websocket_peer import BINARY, CLOSE, PING, PONG, TEXT, Frame
+from tests.support.websocket_peer import BINARY, CLOSE, DEFLATE, PING, PONG, TEXT, Frame
 
 Serve = Callable[..., Memory]
 END = b"\x00\x00\xff\xff"

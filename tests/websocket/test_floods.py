@@ -33,8 +33,17 @@ from tests.support.websocket_frames import (
     got,
     text,
 )
-from tests.support.websocket_messages import DEFLATE, MEBI, deflated, fragments
-from tests.support.websocket_peer import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame
+from tests.support.websocket_messages import MEBI, deflated, fragments
+from tests.support.websocket_peer import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    DEFLATE,
+    PING,
+    PONG,
+    TEXT,
+    Frame,
+)
 
 Serve = Callable[..., Memory]
 

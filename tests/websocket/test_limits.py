@@ -21,8 +21,8 @@ from tests.support.websocket_frames import (
     got,
     text,
 )
-from tests.support.websocket_messages import DEFLATE, MEBI, compressed, deflated, fragments
-from tests.support.websocket_peer import BINARY, CLOSE, PING, PONG, Frame, read_frames
+from tests.support.websocket_messages import MEBI, compressed, deflated, fragments
+from tests.support.websocket_peer import BINARY, CLOSE, DEFLATE, PING, PONG, Frame, read_frames
 
 Serve = Callable[..., Memory]
 
