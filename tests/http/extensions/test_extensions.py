@@ -17,7 +17,14 @@ from zope.interface import alsoProvides
 from daphne_like.exceptions import ApplicationError
 from tests.support import needed
 from tests.support.applications import EXTENSIONS, GET_10, Trying, body, sending, start
-from tests.support.extension_clients import Asked, AskedOfHTTP1, AskedOfHTTP2, Fields
+from tests.support.http_clients import (
+    Asked,
+    Client,
+    Fields,
+    HTTP1Client,
+    HTTP2Client,
+    PushedHTTP2Client,
+)
 from tests.support.memory import Memory
 
 Serve = Callable[..., Memory]
@@ -65,7 +72,7 @@ def open_descriptors() -> int:
 class Rules:
     """Rules for every HTTP version."""
 
-    kind: type[Asked]
+    client: type[Client]
 
     @pytest.fixture
     def ask(self, serve: Serve) -> Callable[..., Asked]:
@@ -77,8 +84,7 @@ class Rules:
             method: bytes = b"GET",
             **settings: Any,
         ) -> Asked:
-            asked = self.kind(serve(application, **settings))
-            asked.make(method, fields)
+            asked = self.client(serve(application, **settings)).asks(method, b"/", *fields)
             asked.finish()
             return asked
 
@@ -98,7 +104,7 @@ class EarlyHints(Rules):
         assert application.errors == [None] * 3
         links = [(b"link", b"</a>; rel=preload"), (b"link", b"</b>")]
         assert asked.informational == [(103, links)]
-        assert (asked.status, asked.body, asked.whole) == (200, b"Hi", True)
+        assert (asked.status, asked.body, asked.is_whole) == (200, b"Hi", True)
 
     def test_several(self, ask: Any) -> None:
         """RFC 8297, 2: a server may send more than one."""
@@ -110,7 +116,7 @@ class EarlyHints(Rules):
         application = Trying(start(), body(b"a", True), hint(b"</a>"), body(), hint(b"</a>"))
         asked = ask(application)
         assert application.errors == [None] * 5
-        assert (asked.informational, asked.body, asked.whole) == ([], b"a", True)
+        assert (asked.informational, asked.body, asked.is_whole) == ([], b"a", True)
 
     def test_none(self, ask: Any) -> None:
         """Without a link there is nothing to say."""
@@ -124,7 +130,7 @@ class EarlyHints(Rules):
         application = Trying({"type": "http.response.early_hint", "links": links}, start(), body())
         asked = ask(application)
         assert [type(error) for error in application.errors[:1]] == [ApplicationError]
-        assert (asked.informational, asked.whole) == ([], True)
+        assert (asked.informational, asked.is_whole) == ([], True)
 
     def test_an_error_may_follow(self, ask: Any) -> None:
         """C12: a hint is no answer."""
@@ -140,8 +146,7 @@ class EarlyHints(Rules):
                 await send(hint(b"</a>"))
                 sent.append(1)
 
-        asked = self.kind(serve(application))
-        asked.make(b"GET", [])
+        asked = self.client(serve(application)).asks()
         asked.wire.stops_reading()
         asked.memory.settle()
         before = len(sent)
@@ -160,14 +165,14 @@ class Trailers(Rules):
         application = Trying(start(trailers=True), body(b"Hi"), trailers((b"X-Sum", b"1")))
         asked = ask(application, TE)
         assert application.errors == [None] * 3
-        assert (asked.body, asked.trailers, asked.whole) == (b"Hi", [(b"x-sum", b"1")], True)
+        assert (asked.body, asked.trailers, asked.is_whole) == (b"Hi", [(b"x-sum", b"1")], True)
 
     def test_not_asked_for(self, ask: Any) -> None:
         """X51: trailers are sent only if the peer accepts them; otherwise they are ignored."""
         application = Trying(start(trailers=True), body(b"Hi"), trailers((b"X-Sum", b"1")))
         asked = ask(application)
         assert application.errors == [None] * 3
-        assert (asked.body, asked.trailers, asked.whole) == (b"Hi", None, True)
+        assert (asked.body, asked.trailers, asked.is_whole) == (b"Hi", None, True)
 
     def test_several(self, ask: Any) -> None:
         """X50: more_trailers; the order of fields stays."""
@@ -178,7 +183,7 @@ class Trailers(Rules):
     def test_none(self, ask: Any) -> None:
         """A promise is kept by a message without fields, too."""
         asked = ask(sending(start(trailers=True), body(b"a"), trailers()), TE)
-        assert (asked.body, asked.trailers, asked.whole) == (b"a", None, True)
+        assert (asked.body, asked.trailers, asked.is_whole) == (b"a", None, True)
 
     def test_behind_a_large_part(self, ask: Any) -> None:
         """X50: a part that is written piece by piece comes before them."""
@@ -197,15 +202,14 @@ class Trailers(Rules):
             await receive()
             told.append("disconnect")
 
-        asked = self.kind(serve(application))
-        asked.make(b"GET", TE)
+        asked = self.client(serve(application)).asks(b"GET", b"/", *TE)
         assert told == ["body"]
-        assert (asked.body, asked.whole) == (b"Hi", False)
+        assert (asked.body, asked.is_whole) == (b"Hi", False)
 
     def test_promised_and_missing(self, ask: Any, caplog: Any) -> None:
         """C12: no end of an answer goes out that is not whole."""
         asked = ask(sending(start(trailers=True), body(b"Hi")), TE)
-        assert (asked.body, asked.whole, asked.aborted) == (b"Hi", False, True)
+        assert (asked.body, asked.is_whole, asked.is_aborted) == (b"Hi", False, True)
         assert "returned without completing its response" in caplog.text
 
     @pytest.mark.parametrize(
@@ -230,7 +234,7 @@ class Trailers(Rules):
         application = Trying(start(trailers=True), body(b"a"), *more, trailers())
         asked = ask(application, TE)
         assert [type(error) for error in application.errors[2:6]] == [ApplicationError] * 4
-        assert (asked.body, asked.whole) == (b"a", True)
+        assert (asked.body, asked.is_whole) == (b"a", True)
 
     @pytest.mark.parametrize(
         "field",
@@ -255,7 +259,7 @@ class Trailers(Rules):
         application = Trying(start(trailers=True), body(b"a"), trailers(field), trailers())
         asked = ask(application, TE)
         assert [type(error) for error in application.errors[2:]] == [ApplicationError, type(None)]
-        assert (asked.trailers, asked.whole) == (None, True)
+        assert (asked.trailers, asked.is_whole) == (None, True)
 
     @pytest.mark.parametrize(("method", "status"), [(b"HEAD", 200), (b"GET", 204), (b"GET", 304)])
     def test_no_body_no_trailers(self, ask: Any, method: bytes, status: int) -> None:
@@ -264,7 +268,7 @@ class Trailers(Rules):
         asked = ask(application, TE, method)
         assert application.errors == [None] * 3
         assert (asked.status, asked.body, asked.trailers) == (status, b"", None)
-        assert (asked.whole, asked.aborted) == (True, False)
+        assert (asked.is_whole, asked.is_aborted) == (True, False)
 
     def test_length_is_held_to(self, ask: Any) -> None:
         """H33: the last part is the one that is too short, trailers or not."""
@@ -276,7 +280,7 @@ class Trailers(Rules):
     def test_behind_a_file(self, ask: Any, large: Path) -> None:
         """X30, X50: a file may be the body before them."""
         asked = ask(sending(start(trailers=True), pathsend(large), trailers((b"a", b"1"))), TE)
-        assert (asked.body, asked.trailers, asked.whole) == (LARGE, [(b"a", b"1")], True)
+        assert (asked.body, asked.trailers, asked.is_whole) == (LARGE, [(b"a", b"1")], True)
 
 
 class Files(Rules):
@@ -288,7 +292,7 @@ class Files(Rules):
         asked = ask(application)
         assert application.errors == [None, None]
         assert asked.field(b"content-length") == b"%d" % len(LARGE)
-        assert (asked.body, asked.whole, asked.aborted) == (LARGE, True, False)
+        assert (asked.body, asked.is_whole, asked.is_aborted) == (LARGE, True, False)
 
     def test_declared_length(self, ask: Any, file: Path) -> None:
         """H33: the application's own Content-Length stays the only one."""
@@ -310,7 +314,7 @@ class Files(Rules):
         """X30: a file may have no octets."""
         (tmp_path / "empty").touch()
         asked = ask(sending(start(), pathsend(tmp_path / "empty")))
-        assert (asked.body, asked.whole, asked.field(b"content-length")) == (b"", True, b"0")
+        assert (asked.body, asked.is_whole, asked.field(b"content-length")) == (b"", True, b"0")
 
     def test_relative(self, ask: Any, file: Path, monkeypatch: Any) -> None:
         """Starlette passes on the path that it is given: `FileResponse("page.html")`."""
@@ -334,7 +338,7 @@ class Files(Rules):
         asked = ask(application)
         assert isinstance(application.errors[1], ApplicationError)
         assert expected in str(application.errors[1])
-        assert (asked.status, asked.body, asked.whole) == (200, b"instead", True)
+        assert (asked.status, asked.body, asked.is_whole) == (200, b"instead", True)
 
     def test_no_file_unanswered(self, ask: Any, tmp_path: Path) -> None:
         """C12: 500, if the application has nothing to say to it."""
@@ -373,7 +377,7 @@ class Files(Rules):
     ) -> None:
         """H32: HEAD has the length that GET would have; no octet of the file goes out."""
         asked = ask(sending(start(status), pathsend(file)), [], method)
-        assert (asked.status, asked.body, asked.whole) == (status, b"", True)
+        assert (asked.status, asked.body, asked.is_whole) == (status, b"", True)
         assert asked.field(b"content-length") == length
 
     def test_descriptors_are_closed(self, ask: Any, large: Path) -> None:
@@ -394,10 +398,10 @@ class Files(Rules):
         """H33: a file cut while it is sent: never fewer octets than declared as if whole."""
         asked = self.slow(serve, application := Trying(start(), pathsend(large)))
         os.truncate(large, size)
-        self.reads_on(asked)
+        asked.reads_on()
         asked.finish()
         assert "became shorter" in str(application.errors[1])
-        assert (asked.whole, asked.aborted) == (False, True)
+        assert (asked.is_whole, asked.is_aborted) == (False, True)
         assert asked.field(b"content-length") == b"%d" % len(LARGE)
 
     @pytest.mark.parametrize("how", ["shrinks", "cancelled"])
@@ -414,12 +418,11 @@ class Files(Rules):
         asked = self.slow(serve, application)
         if how == "shrinks":
             os.truncate(large, 300_000)
-            self.reads_on(asked)
+            asked.reads_on()
         else:
             sends[0].cancel()
         needed.until(lambda: (asked.memory.settle(), sends[0].done())[1])
-        asked.look()
-        assert (asked.whole, asked.aborted) == (False, True)
+        assert (asked.is_whole, asked.is_aborted) == (False, True)
         assert len(asked.memory.server.instances) == 1
         assert sends[0].cancelled() is (how == "cancelled")
         assert how == "cancelled" or isinstance(sends[0].exception(), ApplicationError)
@@ -429,9 +432,9 @@ class Files(Rules):
         asked = self.slow(serve, sending(start(), pathsend(large)))
         with large.open("ab") as appending:
             appending.write(b"more")
-        self.reads_on(asked)
+        asked.reads_on()
         asked.finish()
-        assert (asked.body, asked.whole) == (LARGE, True)
+        assert (asked.body, asked.is_whole) == (LARGE, True)
 
     def test_back_pressure(self, serve: Serve, large: Path) -> None:
         """C09, K4: no more of a file is in memory than one read and what the transport holds."""
@@ -439,10 +442,9 @@ class Files(Rules):
         asked = self.slow(serve, application)
         for _ in range(5):
             asked.memory.settle()
-        asked.look()
         assert len(asked.body) <= 300_000
         assert application.errors == [None]
-        self.reads_on(asked)
+        asked.reads_on()
         asked.finish()
         assert (asked.body, application.errors) == (LARGE, [None, None])
 
@@ -455,7 +457,7 @@ class Files(Rules):
         asked.memory.passes(2)
         asked.finish()
         assert len(application.errors) == 2  # no error: it cannot know yet (see server.Leaving)
-        assert not asked.whole
+        assert not asked.is_whole
 
     def test_peer_goes(self, serve: Serve, large: Path) -> None:
         """H30: `send` waits no longer when the connection is lost; the file is closed."""
@@ -477,10 +479,9 @@ class Files(Rules):
                     send(zerocopysend(opened, more_body=True)), send(body(b"the end"))
                 )
 
-        asked = self.kind(serve(application))
-        asked.make(b"GET", [])
+        asked = self.client(serve(application)).asks()
         asked.finish()
-        assert (asked.body, asked.whole) == (LARGE + b"the end", True)
+        assert (asked.body, asked.is_whole) == (LARGE + b"the end", True)
 
     def test_cancelled(self, serve: Serve, large: Path) -> None:
         """C12: an application that is cancelled inside of a file has cut its answer short."""
@@ -488,7 +489,7 @@ class Files(Rules):
         (task,) = asked.memory.server.instances.values()
         task.cancel()
         asked.finish()
-        assert (asked.whole, asked.aborted) == (False, True)
+        assert (asked.is_whole, asked.is_aborted) == (False, True)
 
     # An open file.
 
@@ -505,7 +506,7 @@ class Files(Rules):
             asked = ask(application)
             assert application.errors == [None] * 6
             # X20: without an offset from where the file stands, which an offset does not move.
-            assert (asked.body, asked.whole) == (b"01--78234", True)
+            assert (asked.body, asked.is_whole) == (b"01--78234", True)
             assert os.lseek(opened.fileno(), 0, os.SEEK_CUR) == 5  # X21: and it is open
 
     def test_whole_open_file(self, ask: Any, large: Path) -> None:
@@ -532,7 +533,7 @@ class Files(Rules):
         """X20: the range may end before or after the file's end; `count` is the maximum."""
         with file.open("rb") as opened:
             asked = ask(sending(start(), zerocopysend(opened, offset=offset, count=count)))
-        assert (asked.body, asked.whole) == (expected, True)
+        assert (asked.body, asked.is_whole) == (expected, True)
 
     @pytest.mark.parametrize(
         "wrong",
@@ -546,7 +547,7 @@ class Files(Rules):
             asked = ask(application)
         assert isinstance(application.errors[1], ApplicationError)
         assert str(application.errors[1]).startswith("http.response.zerocopysend: ")
-        assert (asked.body, asked.whole) == (b"instead", True)
+        assert (asked.body, asked.is_whole) == (b"instead", True)
 
     def test_pipe(self, ask: Any) -> None:
         """X20: os.sendfile wants a regular file, and a pipe would be waited for."""
@@ -566,17 +567,15 @@ class Files(Rules):
             application = Trying(start(headers=[(b"content-length", b"12")]), *messages)
             asked = ask(application)
         assert "expected 12 octets as Content-Length says, got 20" in str(application.errors[2])
-        assert (asked.body, asked.whole, asked.aborted) == (b"0123456789", False, True)
+        assert (asked.body, asked.is_whole, asked.is_aborted) == (b"0123456789", False, True)
 
     # A peer that reads a part of it.
 
     def slow(self, serve: Serve, application: Any, **settings: Any) -> Asked:
         """Ask, and read no more than a part of the answer."""
-        raise NotImplementedError
-
-    def reads_on(self, asked: Any) -> None:
-        """Read the rest."""
-        raise NotImplementedError
+        client = self.client(serve(application, **settings))
+        client.reads_part(100_000)
+        return client.asks()
 
 
 SPOILING: list[Callable[[dict[str, Any]], Any]] = [
@@ -613,8 +612,7 @@ class Scopes(Rules):
 
         memory = serve(application)
         for _ in range(2):
-            asked = self.kind(memory)
-            asked.make(b"GET", [])
+            asked = self.client(memory).asks()
             asked.finish()
             assert asked.status == 200  # all of them were refused
         assert scopes == [self.extensions, self.extensions]
@@ -642,11 +640,11 @@ class Scopes(Rules):
 
         memory = serve(application)
         for _ in range(2):
-            asked = self.kind(memory)
+            client = self.client(memory)
             if secure:
-                alsoProvides(asked.wire, ISSLTransport, ISystemHandle)
-                asked.wire.getHandle = object  # type: ignore[attr-defined] # TLS that tells nothing
-            asked.make(b"GET", [])
+                alsoProvides(client.wire, ISSLTransport, ISystemHandle)
+                client.wire.getHandle = object  # type: ignore[attr-defined] # TLS that tells nothing
+            asked = client.asks()
             asked.finish()
             assert asked.status == 200
         assert made[0] == made[2] == [True] * 3
@@ -659,37 +657,15 @@ class Scopes(Rules):
         application = Trying(start(), *messages, body())
         asked = ask(application)
         assert [type(error) for error in application.errors[1:-1]] == [ApplicationError] * 4
-        assert asked.whole
+        assert asked.is_whole
 
 
 class OnHTTP1:
-    kind = AskedOfHTTP1
-
-    def slow(self, serve: Serve, application: Any, **settings: Any) -> Asked:
-        asked = self.kind(serve(application, **settings))
-        asked.allows(100_000)
-        asked.make(b"GET", [])
-        return asked
-
-    def reads_on(self, asked: Any) -> None:
-        asked.wire.reads_on()
+    client = HTTP1Client
 
 
 class OnHTTP2:
-    kind = AskedOfHTTP2
-
-    def slow(self, serve: Serve, application: Any, **settings: Any) -> Asked:
-        asked = self.kind(serve(application, **settings))
-        asked.allows(100_000)
-        asked.make(b"GET", [])
-        return asked
-
-    def reads_on(self, asked: Any) -> None:
-        asked.opens_window = True
-        asked.client.increment_flow_control_window(2_000_000)
-        asked.client.increment_flow_control_window(2_000_000, 1)
-        asked._send()
-        asked.look()
+    client = HTTP2Client
 
 
 class TestEarlyHintsOnHTTP1(OnHTTP1, EarlyHints):
@@ -743,7 +719,7 @@ class TestTrailersOnHTTP1(OnHTTP1, Trailers):
         messages = [start(headers=headers, trailers=True), body(b"Hi"), trailers((b"a", b"1"))]
         asked = ask(application := Trying(*messages), TE)
         assert application.errors == [None] * 3
-        assert (asked.body, asked.trailers, asked.whole) == (b"Hi", None, True)
+        assert (asked.body, asked.trailers, asked.is_whole) == (b"Hi", None, True)
         assert not asked.wire.closing
 
     def test_http_10(self, serve: Serve) -> None:
@@ -804,5 +780,6 @@ class TestScopesOnHTTP1(OnHTTP1, Scopes):
     pass
 
 
-class TestScopesOnHTTP2(OnHTTP2, Scopes):
-    extensions = {**EXTENSIONS, "http.response.push": {}}  # h2 says ENABLE_PUSH=1
+class TestScopesOnHTTP2(Scopes):
+    client = PushedHTTP2Client
+    extensions = {**EXTENSIONS, "http.response.push": {}}

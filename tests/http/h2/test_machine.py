@@ -209,7 +209,7 @@ def whole(number: int) -> bytes:
     return HeadersFrame(number, head, flags=["END_HEADERS", "END_STREAM"]).serialize()
 
 
-class Asked:
+class AskedMachine:
     """A machine that was sent requests in one frame each, by the short path if `short`."""
 
     def __init__(self, *numbers: int, short: bool, values: dict[int, int] | None = None) -> None:
@@ -285,7 +285,7 @@ class TestWholeRequests:
         """The octets and the state are those that h2 comes to."""
         both = []
         for short in (True, False):
-            asked = Asked(3, 5, short=short)
+            asked = AskedMachine(3, 5, short=short)
             assert asked.answers(3, body)
             both.append(asked.known())
         assert both[0] == both[1]
@@ -295,7 +295,7 @@ class TestWholeRequests:
         """On a stream that is over, and forgotten, a frame means what it means to h2."""
         both = []
         for short in (True, False):
-            asked = Asked(3, 5, short=short)
+            asked = AskedMachine(3, 5, short=short)
             asked.answers(3, b"abc")
             asked.takes(octets)
             both.append(asked.known())
@@ -303,7 +303,7 @@ class TestWholeRequests:
 
     def test_not_at_once(self) -> None:
         """Nothing is done where the body is larger than a frame, or than a window."""
-        asked = Asked(3, short=True, values={4: 100})
+        asked = AskedMachine(3, short=True, values={4: 100})
         before = asked.machine.streams[3].outbound_flow_control_window
         assert before == 100
         for body in (b"x" * 101, b"x" * 16385):
@@ -315,19 +315,19 @@ class TestWholeRequests:
 
     def test_stream_used_again(self) -> None:
         """A stream object that is reused keeps nothing of the previous stream."""
-        asked = Asked(3, short=True)
+        asked = AskedMachine(3, short=True)
         machine = asked.machine
         first = machine.streams[3]
         asked.answers(3, b"x" * 1000)
         asked.takes(settings({4: 5000}) + whole(5))
         second = machine.streams[5]
         assert second is first
-        fresh = Asked(5, short=True, values={4: 5000}).machine.streams[5]
+        fresh = AskedMachine(5, short=True, values={4: 5000}).machine.streams[5]
         assert seen(second) == seen(fresh)
 
     def test_streams_that_are_over_are_forgotten(self) -> None:
         """However many there were, a bounded number is held on to."""
-        asked = Asked(short=True)
+        asked = AskedMachine(short=True)
         machine = asked.machine
         for number in range(3, 2401, 2):
             asked.takes(whole(number))
