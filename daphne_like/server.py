@@ -15,17 +15,14 @@ from twisted.python.failure import Failure
 from daphne_like import reactor as reactors
 from daphne_like.asgi import forked
 from daphne_like.asgi.interface import as_asgi3, wants_server
-from daphne_like.asgi.lifespan import Lifespan
 from daphne_like.asgi.queue import InputQueue
 from daphne_like.asgi.response_fields import to_field_line
-from daphne_like.exceptions import ConfigurationError
 from daphne_like.http.factory import HTTPFactory
-from daphne_like.listening.https_redirect import RedirectToHTTPS, redirect_options
-from daphne_like.listening.ports import CANNOT_LISTEN_STATUS, Address, Ports
-from daphne_like.observe import access, loggers, refusals
+from daphne_like.listening.all_ports import AllPorts
+from daphne_like.listening.ports import CANNOT_LISTEN_STATUS, Address
+from daphne_like.observe import access, refusals
 from daphne_like.observe.actions import Actions
 from daphne_like.observe.descriptors import descriptors
-from daphne_like.observe.watchdog import Watchdog
 from daphne_like.options import Options, without_limits
 from daphne_like.process.main_loop import run_reactor
 from daphne_like.runtime.applications import Applications
@@ -35,7 +32,7 @@ from daphne_like.runtime.default_fields import DefaultFields
 from daphne_like.runtime.drain import Drain
 from daphne_like.runtime.executor import use_asgi_threads
 from daphne_like.runtime.lifecycle import Lifecycle, Stage
-from daphne_like.runtime.trusted_proxies import TrustedProxies
+from daphne_like.runtime.startup import Startup
 from daphne_like.websocket.factory import WebSocketFactory
 
 log = logging.getLogger("daphne_like.server")
@@ -95,23 +92,19 @@ class Server:
         self.set_application(application)
         self.ws_factory = context.websockets
         self.http_factory = HTTPFactory(context)
-        self.ports = Ports(self.endpoints, options)
-        redirects = redirect_options(options) if options.https_redirect else options
-        self.redirect_ports = Ports(list(options.https_redirect), redirects)
+        self.ports = AllPorts(self.endpoints, options)
+        self.default_fields = DefaultFields(options.server_name, time.time, context.default_fields)
         checks = (
-            self._beat,
-            self._refresh_default_fields,
+            self.default_fields.refresh,
             self.timeout_checker,
             self.application_checker,
             descriptors.check,
             refusals.limit.sum_up,
         )
         self.lifecycle = Lifecycle(context, checks)
-        ports = (self.ports, self.redirect_ports)
+        self._startup = Startup(context, self.lifecycle)
+        ports = (self.ports.serving, self.ports.redirecting)
         self.drainer = Drain(context, self.connections, ports, self.lifecycle, self.end_lifespan)
-        self._lifespan: Lifespan | None = None
-        self._watchdog: Watchdog | None = None
-        self._default_fields: DefaultFields
         self.loop: asyncio.AbstractEventLoop
         self.clock: Callable[[], float]
 
@@ -127,10 +120,6 @@ class Server:
         context.connected = self.protocol_connected
         context.disconnected = self.protocol_disconnected
         context.switched = self.connections.replace
-        context.refused = refusals.refused
-        context.refused_connection = refusals.refused_connection
-        context.refused_handshake = refusals.refused_handshake
-        context.trusted_proxies = TrustedProxies.from_options(self.options)
         context.websockets = WebSocketFactory(context)
         return context
 
@@ -161,12 +150,12 @@ class Server:
             ConfigurationError: no endpoint is given, an endpoint is unusable, or the reactor does
                 not run on an asyncio event loop.
         """
-        self._must_have_endpoints()
+        self.ports.require()
         reactors.require()
         from twisted.internet import reactor
 
         self.attach(reactor)
-        self._parse_endpoints()
+        self.ports.parse(reactor)
         run_reactor(self)
 
     def attach(self, reactor: Any) -> None:
@@ -199,10 +188,7 @@ class Server:
         self.context.use_loop(loop, clock)
         if self.action_logger is not None:
             self.context.actions = Actions(self.log_action, clock)
-        self._default_fields = DefaultFields(
-            self.options.server_name, wall_clock, self.context.default_fields
-        )
-        self._default_fields.refresh()
+        self.default_fields.use_clock(wall_clock)
 
     async def start(self) -> None:
         """Bind the ports, start the application, then accept, on a running event loop.
@@ -220,72 +206,37 @@ class Server:
 
     @inlineCallbacks
     def bind(self) -> Generator[Deferred[Any], Any, None]:
-        """Listen on every endpoint; clients wait in the listen queue until `accept`.
-
-        Returns:
-            A Deferred, which has already fired for the endpoints of Twisted and of this package.
-        Raises:
-            ConfigurationError: an endpoint cannot be bound; the ports bound before are closed.
-        """
-        self._must_have_endpoints()
-        self._parse_endpoints()
-        self.lifecycle.enter(Stage.BOUND)
-        yield self.ports.bind(self.http_factory, self.listen_success)
-        if self.redirect_ports.strings:
-            try:
-                yield self.redirect_ports.bind(self._redirect_factory(), self.redirect_ports.add)
-            except Exception:
-                yield self.ports.unbind()
-                raise
-
-    def _must_have_endpoints(self) -> None:
-        if not self.endpoints:
-            raise ConfigurationError("No endpoints: a server needs at least one to listen on")
-
-    def _parse_endpoints(self) -> None:
+        """Listen on every endpoint; clients wait in the listen queue until `accept`."""
         self.ports.parse(self.reactor)
-        self.redirect_ports.parse(self.reactor)
+        self.lifecycle.enter(Stage.BOUND)
+        yield self.ports.bind(self.http_factory, self.listen_success, self._factory_for)
 
-    def _redirect_factory(self) -> HTTPFactory:
-        """Return the factory for `--https-redirect`, which differs only in its application."""
-        redirects = self.applications.sibling(RedirectToHTTPS(self.ports.find_tls_port))
+    def _factory_for(self, application: Any) -> HTTPFactory:
+        """Return a factory that differs from `http_factory` only in its application."""
+        others = self.applications.sibling(application)
         return HTTPFactory(
-            self.lifecycle.share(applications=redirects, create_application=redirects.create)
+            self.lifecycle.share(applications=others, create_application=others.create)
         )
 
     async def startup(self) -> None:
-        """Start the periodic checks and the application's lifespan (ASGI L05).
-
-        Raises:
-            ConfigurationError: the startup failed or took too long.
-        """
-        self.applications.keep_context()  # includes variables set since `use_loop`
-        self.lifecycle.enter(Stage.STARTING)
-        self.lifecycle.start_ticking(self.loop)
-        if self.options.stall_warning:
-            self._watchdog = Watchdog(self.options.stall_warning)
-            self._watchdog.start()
-        self._lifespan = Lifespan(self.application, self.options.lifespan)
-        self.context.lifespan_state = self._lifespan.state
-        with loggers.kept_enabled():
-            await self._lifespan.startup(self.options.lifespan_timeout)
+        """Start the periodic checks and the application's lifespan; see Startup.run."""
+        await self._startup.run()
 
     def accept(self) -> None:
         """Accept connections on all bound ports."""
         self.lifecycle.enter(Stage.SERVING)
         self.ports.open()
-        self.redirect_ports.open()
         if self.ready_callable is not None:
             self.ready_callable(*([self] if wants_server(self.ready_callable) else ()))
 
     @property
     def can_reload(self) -> bool:
         """True if any endpoint has files that `reload` reads again."""
-        return self.ports.can_reload
+        return self.ports.serving.can_reload
 
     def reload(self) -> None:
         """Reload the certificates of all endpoints; open connections keep their certificates."""
-        self.ports.reload()
+        self.ports.serving.reload()
 
     @staticmethod
     def reopen_logs() -> None:
@@ -293,24 +244,12 @@ class Server:
         access.reopen()
 
     async def drain(self) -> None:
-        """Stop gracefully: accept nothing, finish open requests, then send lifespan shutdown.
-
-        The options bound the time of each step (docs/discussion/stopping.rst).
-        """
+        """Stop gracefully: accept nothing, finish open requests, then send lifespan shutdown."""
         await self.drainer.run()
 
     async def end_lifespan(self, timeout: float | None = None) -> None:
-        """Send lifespan shutdown (ASGI L08) and end the periodic checks; the last step of a stop.
-
-        Args:
-            timeout: seconds; by default the option `lifespan_timeout`.
-        """
-        if self._lifespan is not None:
-            await self._lifespan.shutdown(timeout or self.options.lifespan_timeout)
-        if self._watchdog is not None:
-            self._watchdog.stop()
-        self.lifecycle.stop_ticking()
-        refusals.limit.sum_up(at_once=True)
+        """Send lifespan shutdown, the last step of a stop; see Startup.end."""
+        await self._startup.end(timeout)
 
     def stop(self) -> None:
         """Stop gracefully; may be called from any thread.
@@ -334,14 +273,10 @@ class Server:
 
     def listen_success(self, port: Any) -> None:
         """Register a listening port; ports of inherited sockets are registered here too."""
-        self.ports.add(port)
+        self.ports.serving.add(port)
 
     def listen_error(self, failure: Failure) -> None:
-        """Give up the start of the server because a port cannot be bound.
-
-        Args:
-            failure: failure with a ConfigurationError, whose text names the port and the cause.
-        """
+        """Give up the start because a port cannot be bound; the failure's text names the cause."""
         self.give_up(failure.getErrorMessage(), CANNOT_LISTEN_STATUS)
 
     # Attributes of Daphne's Server.
@@ -354,17 +289,17 @@ class Server:
     @property
     def listeners(self) -> list[Any]:
         """Twisted's ports."""
-        return self.ports.listeners
+        return self.ports.serving.listeners
 
     @property
     def listening_addresses(self) -> list[Address]:
         """Addresses on which the server listens."""
-        return self.ports.addresses
+        return self.ports.serving.addresses
 
     @property
     def redirect_addresses(self) -> list[Address]:
         """Addresses on which `--https-redirect` listens."""
-        return self.redirect_ports.addresses
+        return self.ports.redirecting.addresses
 
     @property
     def instances(self) -> dict[Any, asyncio.Task[None]]:
@@ -384,38 +319,15 @@ class Server:
     def create_application(
         self, protocol: Any, scope: dict[str, Any], input_type: type[InputQueue] = InputQueue
     ) -> InputQueue:
-        """Run an application instance for a scope; events put into the returned queue reach it.
-
-        The instance starts in a copy of the server's context. It does not inherit the context of
-        the caller, because the caller may be another application's task: the end of one response
-        starts the next pipelined request.
-
-        Args:
-            protocol: exchange or session that handles the instance's messages and its end.
-            scope: a new dict.
-            input_type: class of the queue, which depends on the kind of events.
-        Returns:
-            The instance's input, an asyncio.Queue of ASGI events.
-        """
+        """Run an application instance, and return its input; see Applications.create."""
         return self.applications.create(protocol, scope, input_type)
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
-        """Pass one message of an application to its exchange or session.
-
-        Return when the transport has room again or the connection is closed (ASGI C09).
-
-        Raises:
-            ApplicationError: ASGI does not allow this message here.
-            ConnectionClosed: the connection is gone, and the application has received the
-                disconnect event or has had time to: see DisconnectGrace.
-        """
+        """Pass one message of an application to its exchange or session; see Applications.reply."""
         await self.applications.reply(protocol, message)
 
     def application_checker(self) -> None:
-        """Cancel applications that still run long after their peer has gone; reap ended ones.
-
-        May be called at any time and repeatedly.
-        """
+        """Cancel applications whose peer is long gone; may be called at any time and repeatedly."""
         self.applications.reap()
 
     def timeout_checker(self) -> None:
@@ -423,12 +335,7 @@ class Server:
         self.context.timers.tick()
 
     def kill_all_applications(self) -> Deferred[None]:
-        """Cancel every running application instance.
-
-        Returns:
-            A Deferred that fires when all have ended; an instance that swallows its cancellation
-            delays it.
-        """
+        """Cancel every running application instance; the Deferred fires when all have ended."""
         return Deferred.fromFuture(self.loop.create_task(self.applications.kill_all()))
 
     @staticmethod
@@ -445,13 +352,6 @@ class Server:
         """Call the action logger, if there is one."""
         if self.action_logger is not None:
             self.action_logger(protocol, action, details)
-
-    def _beat(self) -> None:
-        if self._watchdog is not None:
-            self._watchdog.beat()
-
-    def _refresh_default_fields(self) -> None:
-        self._default_fields.refresh()
 
 
 OWN = {

@@ -10,11 +10,13 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IPushProducer
+from twisted.internet.testing import MemoryReactor
 from zope.interface import implementer
 
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.http.h1.connection import HTTP1Connection
 from daphne_like.listening import ports as subject
+from daphne_like.listening.reactor_proxy import ReactorProxy
 from tests.support.peers import answer_at_once
 
 ADDRESS = IPv4Address("TCP", "192.0.2.2", 80)
@@ -48,6 +50,18 @@ class PatientPort(Port):
 
     def stopProducing(self) -> None:
         raise NotImplementedError
+
+
+class Adopting(ReactorProxy):
+    """A reactor that has the ports before they are asked for, as a worker process does."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryReactor())
+        self.ports: list[tuple[int, PatientPort]] = []
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        self.ports.append((port, PatientPort(factory)))
+        return self.ports[-1][1]
 
 
 class Endpoint:
@@ -96,6 +110,20 @@ class TestBinding:
         assert [failure.type for failure in failures] == [ConfigurationError]
         assert served.port.stopped
         assert (server.listeners, server.listening_addresses) == ([], [])
+
+    def test_a_reactor_that_adopts(self, serve: Callable[..., Any]) -> None:
+        """Endpoints that are parsed before `bind` listen through the reactor of the parser."""
+        adopting, other = Adopting(), Adopting()
+        server = serve(answer_at_once, endpoints=["tcp:1"], https_redirect=("tcp:2",)).server
+        server.ports.parse(adopting)
+        server.reactor = other
+        server.bind()
+        assert [number for number, _ in adopting.ports] == [1, 2]
+        assert other.ports == []
+        assert server.listeners == [adopting.ports[0][1]]
+        assert all(port.paused for _, port in adopting.ports)
+        server.accept()
+        assert not any(port.paused for _, port in adopting.ports)
 
     def test_ports_wait(self, listening: Callable[..., Any]) -> None:
         """A port that can wait does not accept before the application has started."""

@@ -115,7 +115,19 @@ class Applications:
     def create(
         self, protocol: Any, scope: dict[str, Any], input_type: type[InputQueue] = InputQueue
     ) -> InputQueue:
-        """Run an instance; see Server.create_application."""
+        """Run an application instance for a scope.
+
+        The instance starts in a copy of the server's context. It does not inherit the context of
+        the caller, because the caller may be another application's task: the end of one response
+        starts the next pipelined request.
+
+        Args:
+            protocol: exchange or session that handles the instance's messages and its end.
+            scope: a new dict.
+            input_type: class of the queue, which depends on the kind of events.
+        Returns:
+            The instance's input, an asyncio.Queue of ASGI events.
+        """
         queue: InputQueue = input_type()
         # A local variable: calling an instance attribute as a method takes a longer look-up.
         run_in_context = self._run_in_context
@@ -134,7 +146,15 @@ class Applications:
         return queue
 
     async def reply(self, protocol: Any, message: dict[str, Any]) -> None:
-        """Pass one message to its exchange; see Server.handle_reply."""
+        """Pass one message of an application to its exchange or session.
+
+        Return when the transport has room again or the connection is closed (ASGI C09).
+
+        Raises:
+            ApplicationError: ASGI does not allow this message here.
+            ConnectionClosed: the connection is gone, and the application has received the
+                disconnect event or has had time to: see DisconnectGrace.
+        """
         try:
             waiting = protocol.handle_reply(message)
             if waiting is not None:
@@ -207,7 +227,10 @@ class Applications:
             )
 
     async def kill_all(self) -> None:
-        """Cancel every instance, and wait until all have ended."""
+        """Cancel every instance, and wait until all have ended.
+
+        An instance that swallows its cancellation delays the return.
+        """
         tasks = list(self.running.values())
         for task in tasks:
             task.cancel()

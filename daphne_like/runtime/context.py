@@ -7,16 +7,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from daphne_like.bounded_cache import BoundedCache
+from daphne_like.observe import refusals
 from daphne_like.runtime.timer_wheel import TimerWheel
+from daphne_like.runtime.trusted_proxies import TrustedProxies
 from daphne_like.runtime.write_batch import WriteBatch
 
 if TYPE_CHECKING:
     from daphne_like.asgi.queue import InputQueue
-    from daphne_like.exceptions import PeerError
     from daphne_like.observe.actions import Actions
     from daphne_like.options import Options
     from daphne_like.runtime.applications import Applications
-    from daphne_like.runtime.trusted_proxies import TrustedProxies
 
 FAST_PATH_HEAD = 16384
 """Maximum size in octets of a request head that HTTP/1.1 parses in one piece."""
@@ -89,9 +89,6 @@ class ServerContext:
     disconnected: Callable[[Any], None]
     http2: Callable[[ServerContext], Any]
     loop: AbstractEventLoop
-    refused: Callable[[str, PeerError], None]
-    refused_connection: Callable[[str, str, object], None]
-    refused_handshake: Callable[[str, object], None]
     switched: Callable[[Any, Any], None]
     timers: TimerWheel
     websockets: Any
@@ -101,7 +98,10 @@ class ServerContext:
         self.options = options
         self.actions: Actions | None = None
         self.default_fields: dict[int, bytes] = {}
-        self.trusted_proxies: TrustedProxies | None = None
+        self.refused = refusals.refused
+        self.refused_connection = refusals.refused_connection
+        self.refused_handshake = refusals.refused_handshake
+        self.trusted_proxies = TrustedProxies.from_options(options)
         self.lifespan_state: dict[str, Any] = {}
         self.sections: BoundedCache[bytes, Any] = BoundedCache(MAX_SECTIONS)
         self.fast_path_head = min(

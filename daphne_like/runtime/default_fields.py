@@ -24,6 +24,11 @@ class DefaultFields:
         self._wall_clock = wall_clock
         self._table = table
 
+    def use_clock(self, wall_clock: Callable[[], float]) -> None:
+        """Take the date from another clock, and update the table."""
+        self._wall_clock = wall_clock
+        self.refresh()
+
     def refresh(self) -> None:
         """Update the table to the current date."""
         date = date_line(self._wall_clock())

@@ -64,6 +64,8 @@ class Drain:
 
     Attributes:
         has_signals: a second signal stops the server at once; the log line says so.
+        patience: seconds for open requests; the option `graceful_timeout` unless it is changed
+            before the stop.
         look_seconds: seconds between two checks for remaining connections and applications.
     """
 
@@ -76,6 +78,7 @@ class Drain:
         end_lifespan: Callable[[float | None], Awaitable[None]],
     ) -> None:
         self.has_signals = False
+        self.patience = context.options.graceful_timeout
         self.look_seconds = LOOK_SECONDS
         self._context = context
         self._connections = connections
@@ -92,10 +95,8 @@ class Drain:
     @property
     def limit(self) -> float:
         """The maximum seconds of a stop; a longer one means that the event loop is blocked."""
-        options = self._context.options
-        return (
-            options.graceful_timeout + options.lifespan_timeout + 2 * LEAVE_SECONDS + MARGIN_SECONDS
-        )
+        lifespan_timeout = self._context.options.lifespan_timeout
+        return self.patience + lifespan_timeout + 2 * LEAVE_SECONDS + MARGIN_SECONDS
 
     def force(self) -> None:
         """Stop without waiting any longer."""
@@ -108,14 +109,13 @@ class Drain:
         was_accepting = context.accepting
         self._quiet = not was_accepting  # the server has never served: nothing to report
         self._lifecycle.enter(Stage.DRAINING)
-        patience = context.options.graceful_timeout
-        self._deadline = context.clock() + patience
+        self._deadline = context.clock() + self.patience
         self._report()
         try:
             await self._drain_ports(was_accepting)
             for connection in list(self._connections):
                 connection.server_stops()
-            if not await self._until_quiet(min(IDLE_GRACE_SECONDS, patience)):
+            if not await self._until_quiet(min(IDLE_GRACE_SECONDS, self.patience)):
                 await self._end_grace()
             if not await self._until_quiet(self._deadline - context.clock()):
                 await self._end_applications()
@@ -156,7 +156,7 @@ class Drain:
         if running and not self._forced:
             log.warning(
                 "Still running after %s: %s; telling them to end",
-                counted(self._context.options.graceful_timeout, "second"),
+                counted(self.patience, "second"),
                 counted(len(running), "application"),
             )
         for connection in list(self._connections):
@@ -201,7 +201,7 @@ class Drain:
         awaited = self._awaited()
         how = "; a second signal stops it at once" if self.has_signals else ""
         if first:
-            limit = f"{self._context.options.graceful_timeout:g} s"
+            limit = f"{self.patience:g} s"
             how = f": waiting at most {limit} for {awaited}{how}" if awaited else ""
             log.info("Stopping%s", how)
         elif self._only_lifespan:

@@ -37,7 +37,7 @@ class Lifecycle:
     def __init__(self, context: ServerContext, checks: tuple[Callable[[], object], ...]) -> None:
         self.stage = Stage.NEW
         self._contexts = [context]
-        self._checks = checks
+        self._checks = [*checks]
         self._loop: asyncio.AbstractEventLoop
         self._next: asyncio.TimerHandle | None = None
 
@@ -63,6 +63,10 @@ class Lifecycle:
     def is_stopping(self) -> bool:
         """True after a stop has begun."""
         return self.stage >= Stage.DRAINING
+
+    def add_check(self, check: Callable[[], object]) -> None:
+        """Run one more check at each tick."""
+        self._checks.append(check)
 
     def start_ticking(self, loop: asyncio.AbstractEventLoop) -> None:
         """Run the checks now and then once per tick."""

@@ -79,7 +79,7 @@ class TestDefaults:
             "daphne_like.runtime.default_fields.date_line", lambda seconds: b"Date: later\r\n"
         )
         assert DATE in memory.connect().sends(GET).take()
-        memory.server._refresh_default_fields()
+        memory.server.default_fields.refresh()
         assert b"Date: later\r\n" in memory.connect().sends(GET).take()
 
 

@@ -86,6 +86,22 @@ class TestStop:
         wire.vanishes()
         assert stopping.done()
 
+    def test_another_patience(self, serve: Serve) -> None:
+        """Whoever stops the server may give open requests another time than the option."""
+        application = Deaf(leaves=True)
+        memory = serve(application, graceful_timeout=GRACE)
+        drainer = memory.server.drainer
+        before = drainer.limit
+        drainer.patience = 2 * GRACE
+        assert drainer.limit == before + GRACE
+        memory.connect().sends(get(b"/1"))
+        memory.stops()
+        memory.passes(IDLE_GRACE_SECONDS)
+        memory.passes(2 * GRACE - IDLE_GRACE_SECONDS - 1)
+        assert not application.told
+        memory.passes(1)
+        assert application.told
+
     def test_an_application_is_told(self, serve: Serve) -> None:
         """After `graceful_timeout` an application gets the disconnect event, and may end."""
         application = Deaf(leaves=True)
