@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "http.factory": RUNNING | {"http", "http.h1", "http.h2"},
     "websocket": RUNNING | {"http"},
     "server": BELOW_THE_SERVER | {"http", "http.factory", "websocket"},
-    "web": RUNNING | {"http", "http.h1", "reactor", "server"},
+    "web": RUNNING | {"http", "reactor", "server"},
     "testing": FRONT_DOOR,
     "launch": FRONT_DOOR,
     "service": {"launch"},

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from daphne_like.options import Options
     from daphne_like.runtime.context import ServerContext
 
+MAX_DISCARDED_BODY = 262144
+"""Octets of an unread request body that are read and discarded to keep a connection."""
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+"""The request for a body that the peer holds back, over HTTP/1.1 (RFC 9110, 10.1.1)."""
 TOO_SLOW = PeerError(408, "The request body came too slowly.")
 """The response to a body that arrives below the minimum rate; never raised."""
 
@@ -37,6 +41,23 @@ def check_body_size(size: int | None, options: Options) -> None:
     most = options.max_body_size
     if most and size is not None and size > most:
         raise PeerError(413, "The body is too large.")
+
+
+def may_discard_rest(exchange: Exchange, left: int | None) -> bool:
+    """Tell whether the rest of a body may be discarded after the response, to keep the connection.
+
+    Args:
+        exchange: the request.
+        left: octets of the body that have not arrived; None if they are not known beforehand.
+    """
+    return exchange.request_complete or (
+        not exchange.expects_continue and left is not None and left <= MAX_DISCARDED_BODY
+    )
+
+
+def has_long_rest(exchange: Exchange) -> bool:
+    """Tell whether more octets have arrived after the response than the server discards."""
+    return exchange.received - exchange.received_at_end > MAX_DISCARDED_BODY
 
 
 def expect_body(carrier: ReceivesBody, exchange: Exchange) -> None:

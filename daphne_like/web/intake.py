@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import ISSLTransport
-
 from daphne_like.exceptions import PeerError
 from daphne_like.http.exchange import Exchange
-from daphne_like.http.h1.connection import LINGER_SECONDS, MAX_LINGER_OCTETS, MAX_LINGER_SECONDS
-from daphne_like.http.h1.request_reader import MAX_DISCARDED_BODY
-from daphne_like.http.h1.status_lines import CONTINUE
-from daphne_like.http.request_body import TOO_SLOW, check_body_size, expect_body, keeps_minimum_rate
+from daphne_like.http.lingering import Lingering, close_own_side
+from daphne_like.http.request_body import (
+    CONTINUE,
+    TOO_SLOW,
+    check_body_size,
+    expect_body,
+    has_long_rest,
+    keeps_minimum_rate,
+    may_discard_rest,
+)
 from daphne_like.http.response_state import COMPLETE
 from daphne_like.runtime.timeouts import Timeout
-from daphne_like.runtime.timer_wheel import NEVER
 from daphne_like.web.carrier import NO_ERROR, WebCarrier
 
 if TYPE_CHECKING:
@@ -75,9 +78,7 @@ class ArrivingBody(WebCarrier):
         self._body = request
         self._left = request.body_length
         self._reading = True
-        self._dropped = 0  # octets discarded after the response
-        self._dropped_at_check = 0
-        self._linger_until = NEVER
+        self._lingering: Lingering | None = None  # after the response
 
     def _check_body(self) -> None:
         assert self.exchange is not None
@@ -191,14 +192,7 @@ class ArrivingBody(WebCarrier):
 
     def _may_keep_alive(self) -> bool:
         assert self.exchange is not None
-        return super()._may_keep_alive() and (
-            self.exchange.request_complete
-            or (
-                not self.exchange.expects_continue
-                and self._left is not None
-                and self._left <= MAX_DISCARDED_BODY
-            )
-        )
+        return super()._may_keep_alive() and may_discard_rest(self.exchange, self._left)
 
     def _finish(self) -> None:
         super()._finish()
@@ -212,18 +206,19 @@ class ArrivingBody(WebCarrier):
             and not exchange.expects_continue
             and not self.is_stream
         ):
+            exchange.received_at_end = exchange.received
             self._wait_for_body()
         else:
             self._linger()
 
     def _discard(self, size: int) -> None:
-        if self.exchange is not None:
+        if self._lingering is not None:
+            if not self._lingering.discard(size):
+                self._abort()
+        elif self.exchange is not None:
             self.exchange.received += size
-        self._dropped += size
-        if self._dropped > MAX_LINGER_OCTETS:
-            self._abort()
-        elif self._dropped > MAX_DISCARDED_BODY:
-            self._linger()
+            if has_long_rest(self.exchange):
+                self._linger()
 
     def _linger(self) -> None:
         """Close so that a peer that is still sending can read the response (RFC 9112, 9.6).
@@ -231,25 +226,20 @@ class ArrivingBody(WebCarrier):
         Over HTTP/2 twisted.web ends both sides of a stream together. So a response that is complete
         before its request ends with the peer's side, or with RST_STREAM (NO_ERROR).
         """
-        if self._linger_until != NEVER:
+        if self._lingering is not None:
             return
         self.clear_timeout(Timeout.REQUEST_BODY)
-        self._linger_until = self.context.clock() + MAX_LINGER_SECONDS
-        self.set_timeout(Timeout.LINGER, LINGER_SECONDS)
-        if self.is_stream:
-            return
-        self.channel.persistent = False
-        if not ISSLTransport.providedBy(self.transport):
-            # Otherwise the transport would wait for its producer to finish.
-            self.transport.unregisterProducer()
-            self.transport.loseWriteConnection()
+        self._lingering = Lingering(self)
+        self._lingering.begin(self)
+        if not self.is_stream:
+            self.channel.persistent = False
+            close_own_side(self.transport)
 
     def _check_lingering(self) -> None:
-        still_busy = self._dropped > self._dropped_at_check
-        self._dropped_at_check = self._dropped
-        if still_busy and self.context.clock() < self._linger_until:
-            self.set_timeout(Timeout.LINGER, LINGER_SECONDS)
-        elif self.is_stream:
+        assert self._lingering is not None
+        if self._lingering.goes_on(self, is_unread=self._paused):
+            return
+        if self.is_stream:
             self._abort(NO_ERROR)
         else:
             self.channel.loseConnection()

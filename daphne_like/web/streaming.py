@@ -13,7 +13,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.resource import EncodingResourceWrapper, IResource
 from twisted.web.server import Request
 
-from daphne_like.http.h1.status_lines import CONTINUE
+from daphne_like.http.request_body import CONTINUE
 
 
 class IStreamedResource(IResource):

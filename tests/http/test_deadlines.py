@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from daphne_like.http.h1.connection import CLOSED, LINGER_SECONDS, MAX_LINGER_SECONDS
+from daphne_like.http.h1.connection import CLOSED
+from daphne_like.http.lingering import LINGER_SECONDS, MAX_LINGER_SECONDS
 from daphne_like.runtime.drain import IDLE_GRACE_SECONDS
 from daphne_like.runtime.lifecycle import Stage
 from daphne_like.runtime.timer_wheel import NEVER
+from tests.support.applications import Script, body, start
 from tests.support.memory import Memory, Wire
 from tests.support.peers import (
     Recorder,
@@ -572,6 +574,25 @@ class TestLingering:
                 wire.gets(b"a")
             memory.passes(1)
         assert wire.lost
+
+    def test_response_in_the_transport(self, serve: Serve) -> None:
+        """A peer that reads slowly is not taken for a silent one."""
+        script = Script()
+        memory = serve(script, max_requests_per_connection=1)
+        wire = memory.connect()
+        wire._write_side_closed = lambda: None  # type: ignore[method-assign] # octets come first
+        wire.sends(get())
+        memory.loop.run_until_complete(script.send(start()))
+        memory.loop.run_until_complete(script.send(body(b"a", True)))
+        wire.stops_reading()
+        sent = memory.loop.create_task(script.send(body(b"b")))
+        memory.settle()
+        assert wire.half_closed
+        memory.passes(LINGER_SECONDS * 3)
+        assert not wire.lost
+        memory.passes(MAX_LINGER_SECONDS)
+        assert wire.lost
+        memory.loop.run_until_complete(asyncio.wait([sent]))
 
 
 class TestStop:

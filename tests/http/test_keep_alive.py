@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from daphne_like.http.h1.connection import MAX_DISCARDED_BODY
+from daphne_like.http.request_body import MAX_DISCARDED_BODY
 from tests.support.memory import Memory
 from tests.support.peers import answer_at_once, chunked, get, post, read_answers, respond
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from daphne_like.http.h1.chunked import MAX_OVERHEAD
-from daphne_like.http.h1.connection import MAX_LINGER_OCTETS
+from daphne_like.http.lingering import MAX_LINGER_OCTETS
 from tests.support.memory import Memory
 from tests.support.peers import (
     Recorder,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from daphne_like.http.h1.connection import LINGER_SECONDS
+from daphne_like.http.lingering import LINGER_SECONDS
 from tests.support.peers import Answer, chunked, get, post, read_answers
 
 Start = Callable[..., Any]

@@ -10,7 +10,8 @@ import pytest
 from twisted.web.resource import Resource
 
 from daphne_like.asgi.queue import HIGH_WATER, MAX_EVENTS
-from daphne_like.http.h1.request_reader import MAX_DISCARDED_BODY
+from daphne_like.http.lingering import LINGER_SECONDS, MAX_LINGER_SECONDS
+from daphne_like.http.request_body import MAX_DISCARDED_BODY
 from tests.support.applications import Script, body, start
 from tests.support.peers import Recorder, answer_at_once, chunked, get, post, read_answers
 
@@ -338,6 +339,20 @@ class TestAnsweredEarly:
         memory.passes(1)
         assert not wire.lost
         memory.passes(2)
+        assert wire.lost
+
+    def test_response_in_the_transport(self, stream: Start) -> None:
+        """A peer that reads slowly is not taken for a silent one."""
+        script = Script()
+        memory = stream(script)
+        wire = memory.connect().sends(head(10**9))
+        wire.stops_reading()
+        script.raises(ValueError())
+        memory.settle()
+        assert wire.half_closed
+        memory.passes(LINGER_SECONDS * 3)
+        assert not wire.lost
+        memory.passes(MAX_LINGER_SECONDS)
         assert wire.lost
 
     def test_endless(self, stream: Start) -> None:

@@ -26,7 +26,6 @@ from daphne_like.http.h1.request_reader import (
     DISCARDING,
     LARGE_READ,
     LINGERING,
-    MAX_DISCARDED_BODY,
     MAX_PIPELINED,
     PARSING,
     PEER_CLOSED,
@@ -36,10 +35,11 @@ from daphne_like.http.h1.request_reader import (
     RequestReader,
 )
 from daphne_like.http.h1.status_lines import error_response
+from daphne_like.http.lingering import Lingering, close_own_side
+from daphne_like.http.request_body import may_discard_rest
 from daphne_like.http.response_state import AWAITING_START
 from daphne_like.observe.connection_log import ConnectionLog
 from daphne_like.runtime.timeouts import Timeout
-from daphne_like.runtime.timer_wheel import NEVER
 
 if TYPE_CHECKING:
     from daphne_like.runtime.context import ServerContext
@@ -47,13 +47,6 @@ if TYPE_CHECKING:
 log = ConnectionLog("daphne_like.http")
 
 SWITCHING_PROTOCOLS = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
-
-MAX_LINGER_OCTETS = 16777216
-"""Octets discarded after the last response, so that the peer can read it (RFC 9112, 9.6)."""
-LINGER_SECONDS = 2.0
-"""Seconds for a peer that has stopped sending to close its side."""
-MAX_LINGER_SECONDS = 30.0
-"""Seconds for a peer that still sends octets, which are discarded."""
 
 
 @implementer(IProtocol, IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
@@ -66,19 +59,15 @@ class HTTP1Connection(RequestReader):
 
     __slots__ = (
         "__weakref__",
-        "_drained",
-        "_drained_at_check",
         "_error_response",
         "_keep_alive_timeout",
-        "_linger_until",
+        "_lingering",
     )
 
     def __init__(self, context: ServerContext) -> None:
         super().__init__(context)
         self._keep_alive_timeout = context.options.keep_alive_timeout
-        self._drained = 0  # octets discarded while lingering
-        self._drained_at_check = 0
-        self._linger_until = NEVER
+        self._lingering: Lingering | None = None  # after the last response
         self._error_response: bytes | None = None
 
     # Called by Twisted.
@@ -165,11 +154,9 @@ class HTTP1Connection(RequestReader):
 
     def _not_parsed(self, data: bytes) -> None:
         super()._not_parsed(data)
-        if self._read_state is LINGERING:
-            self._drained += len(data)
-            if self._drained > MAX_LINGER_OCTETS:
-                self.transport.abortConnection()
-                return
+        if self._lingering is not None and not self._lingering.discard(len(data)):
+            self.transport.abortConnection()
+            return
         if len(data) >= LARGE_READ and (
             self._read_state is LINGERING or self._read_state is DISCARDING
         ):
@@ -194,12 +181,7 @@ class HTTP1Connection(RequestReader):
         if self.context.draining:
             # Keep the connection only for requests that have been read, at least in part.
             return bool(self._pipelined or self._partial_head or self._read_state is BUFFERING)
-        # A short rest of the body is read and discarded, if the peer is sending it already.
-        return exchange.request_complete or (
-            not exchange.expects_continue
-            and self._body_left is not None
-            and self._body_left <= MAX_DISCARDED_BODY
-        )
+        return may_discard_rest(exchange, self._body_left)
 
     def response_complete(self, exchange: Exchange) -> None:
         self._responding = None
@@ -338,29 +320,24 @@ class HTTP1Connection(RequestReader):
         if self._read_state is PEER_CLOSED:
             self._lose_connection()
             return
-        self._drop()
+        self._drop().begin(self)
         self._resume_reading()
-        if not isinstance(self.transport, TLSMemoryBIOProtocol):  # it has no half-close
-            # Otherwise the transport would wait for its producer.
-            self.transport.unregisterProducer()
-            self.transport.loseWriteConnection()
-        self._linger_until = self._timers.clock() + MAX_LINGER_SECONDS
-        self.set_timeout(Timeout.LINGER, LINGER_SECONDS)
+        close_own_side(self.transport)
 
-    def _drop(self) -> None:
-        """Discard all input, because all responses have been sent."""
+    def _drop(self) -> Lingering:
+        """Discard all input from now on, because all responses have been sent."""
         self.context.writes.flush()
         self._stop_parsing(LINGERING)
+        if self._lingering is None:
+            self._lingering = Lingering(self)
         self._pipelined = None
         self._error_response = None
         self.clear_timeout(Timeout.RESPONSE)
+        return self._lingering
 
     def _check_lingering(self) -> None:
-        still_busy = self._paused or self._drained > self._drained_at_check
-        self._drained_at_check = self._drained
-        if still_busy and self._timers.clock() < self._linger_until:
-            self.set_timeout(Timeout.LINGER, LINGER_SECONDS)
-        else:
+        assert self._lingering is not None
+        if not self._lingering.goes_on(self, is_unread=self._paused):
             self._lose_connection()
 
     def server_stops(self) -> None:

@@ -24,7 +24,13 @@ from daphne_like.http.h1.chunked import ChunkedDecoder
 from daphne_like.http.h1.request_line import request_lines
 from daphne_like.http.h1.response_writer import ResponseWriter
 from daphne_like.http.preface import PREFACE
-from daphne_like.http.request_body import TOO_SLOW, check_body_size, expect_body, keeps_minimum_rate
+from daphne_like.http.request_body import (
+    TOO_SLOW,
+    check_body_size,
+    expect_body,
+    has_long_rest,
+    keeps_minimum_rate,
+)
 from daphne_like.http.response_state import AWAITING_START, COMPLETE
 from daphne_like.http.scope import open_exchange
 from daphne_like.runtime.timeouts import Timeout
@@ -52,8 +58,6 @@ MAX_EMPTY_LINES = 64
 LARGE_READ = 65536
 """Size in octets of a discarded read from which reading pauses until the next iteration. An event
 loop reads up to 8 MiB of one connection at once, which takes as long as hundreds of requests."""
-MAX_DISCARDED_BODY = 262144
-"""Octets of an unread request body that are read and discarded to keep a connection."""
 MAX_CHUNKS_A_TURN = 512
 """Chunks of one connection that are decoded in one iteration of the event loop, which takes half a
 millisecond. A peer can send a million of them at once."""
@@ -602,7 +606,7 @@ class RequestReader(ResponseWriter):
         exchange.received += len(data)
         exchange.expects_continue = False  # the peer did not wait for 100 Continue
         if exchange.state is COMPLETE:
-            if exchange.received - exchange.received_at_end > MAX_DISCARDED_BODY:
+            if has_long_rest(exchange):
                 self._linger()
         else:
             check_body_size(exchange.received, self.context.options)

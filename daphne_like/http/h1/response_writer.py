@@ -14,12 +14,12 @@ from daphne_like.http.file_range import MAX_SENDFILE_SIZE, FileRange
 from daphne_like.http.h1.status_lines import (
     CHUNKED,
     CLOSE,
-    CONTINUE,
     KEEP_ALIVE,
     STATUS_LINES,
     error_response,
     status_line,
 )
+from daphne_like.http.request_body import CONTINUE
 from daphne_like.http.response_state import (
     AWAITING_START,
     HEAD_BUFFERED,

@@ -9,7 +9,6 @@ from daphne_like.exceptions import PeerError
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 CLOSE = b"Connection: close\r\n"
 KEEP_ALIVE = b"Connection: keep-alive\r\n"
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 STATUS_LINES = {
     status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode())

@@ -50,6 +50,7 @@ from daphne_like.http.h2.push import push, remove_unsupported_on_push
 from daphne_like.http.h2.request import Head, Request, request_from, to_request
 from daphne_like.http.h2.send_scheduler import SendScheduler
 from daphne_like.http.h2.stream import HTTP2Stream
+from daphne_like.http.lingering import LINGER_SECONDS
 from daphne_like.http.response_state import PUSH
 from daphne_like.http.scope import open_exchange
 from daphne_like.observe.connection_log import ConnectionLog, label
@@ -66,8 +67,6 @@ PRIORITY_UPDATE = 0x10
 """The type of a PRIORITY_UPDATE frame (RFC 9218, 7.1)."""
 MAX_DISCARDED_AFTER_ERROR = 1048576
 """Octets discarded after a connection error, so that the peer can read GOAWAY."""
-LINGER_SECONDS = 2.0
-"""Seconds for a peer to close its side after the server has closed its own."""
 MAX_BODY_LINGER_SECONDS = 30.0
 """Seconds for discarded bodies, when nothing else keeps the connection open."""
 PING = b"are you?"

@@ -25,6 +25,7 @@ from daphne_like.http.h2.hpack_cache import (
 from daphne_like.http.h2.priority import UNSAID
 from daphne_like.http.h2.state_machine import FIRST_WINDOW
 from daphne_like.http.h2.tunnel import Tunnel
+from daphne_like.http.lingering import MAX_LINGER_OCTETS
 from daphne_like.http.request_body import TOO_SLOW, check_body_size, expect_body, keeps_minimum_rate
 from daphne_like.http.response_state import (
     COMPLETE,
@@ -45,8 +46,6 @@ MIN_WAIT = 0.001
 """Seconds of a timeout that is due at once."""
 STOP_SECONDS = 1.0
 """Seconds for a client with a complete response to stop sending; repeated while it sends."""
-MAX_DISCARDED_BODY = 16777216
-"""Maximum octets of a body that are discarded, as on HTTP/1.1."""
 MAX_PROMISES = 16
 """Maximum promises for one request, which suffice for a page but end an endless loop."""
 PAUSED_COST = 2000
@@ -202,7 +201,7 @@ class HTTP2Stream(Timeouts):
                 raise MalformedError(f"{-self._content_left} octets of content too many")
         self._unread += size
         self._dropped += size
-        if self._dropped > MAX_DISCARDED_BODY:
+        if self._dropped > MAX_LINGER_OCTETS:
             self.connection.stop_sending(self.number)
         elif self._unread >= FIRST_WINDOW // 4:
             self.connection.open_window(self._unread, self.number)
@@ -460,7 +459,7 @@ class HTTP2Stream(Timeouts):
         """
         if self.half_closed or self.exchange.is_upgrade:
             return
-        rest = MAX_DISCARDED_BODY
+        rest = MAX_LINGER_OCTETS
         if self.length is not None:
             rest = min(rest, self.length - self.exchange.received)
         self._unread -= self.connection.open_for_rest(self.number, rest)

@@ -14,7 +14,7 @@ from daphne_like.http.h2.connection import CONNECTION_WINDOW
 from daphne_like.http.h2.priority import Priority, parse_priority
 from daphne_like.http.h2.send_scheduler import MAX_DRAIN_WINDOW, MAX_EXTRA_WINDOW, WRITTEN_IN_A_TURN
 from daphne_like.http.h2.state_machine import FIRST_WINDOW
-from daphne_like.http.h2.stream import MAX_DISCARDED_BODY
+from daphne_like.http.lingering import MAX_LINGER_OCTETS
 from tests.support.applications import Script, body, sending, start
 from tests.support.h2_peer import (
     CANCEL,
@@ -501,7 +501,7 @@ class TestIn:
         peer = H2Peer(serve(sending(start(), body(b"no"))))
         for _ in range(60):
             peer.asks(b"POST", b"/", (b"content-length", b"9" * 15), body=b"x", ends=False)
-        assert peer.window_of(1) <= MAX_DISCARDED_BODY + FIRST_WINDOW
+        assert peer.window_of(1) <= MAX_LINGER_OCTETS + FIRST_WINDOW
         assert peer.windows[0] <= MAX_DRAIN_WINDOW + CONNECTION_WINDOW
         assert peer.gone == []
 
