@@ -10,13 +10,8 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ConfigurationError
-from daphne_like.launch.command import (
-    make_parser,
-    options_from,
-    server_arguments,
-    to_settings,
-    with_dashes,
-)
+from daphne_like.launch.arguments import make_parser, options_from, with_dashes
+from daphne_like.launch.command import server_arguments, to_settings
 from daphne_like.options import Options, seconds, size, whole_seconds
 from daphne_like.server import Server
 from daphne_like.websocket.session import Session

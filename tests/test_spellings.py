@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from daphne_like.launch.command import make_parser
+from daphne_like.launch.arguments import make_parser
 from daphne_like.launch.spellings import FOREIGN, foreign, suggestion
 
 OURS = make_parser("")._option_string_actions

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import dataclasses
 import gc
-import itertools
 import logging
 import os
 import sys
@@ -19,140 +17,19 @@ from daphne_like import __version__
 from daphne_like import reactor as reactors
 from daphne_like.asgi.application import import_application
 from daphne_like.exceptions import ConfigurationError
-from daphne_like.launch import spellings
+from daphne_like.launch.arguments import COMMAND, make_parser, options_from, with_dashes
 from daphne_like.launch.banner import banner
 from daphne_like.listening.strings import endpoint_strings
 from daphne_like.observe import access, loggers
 from daphne_like.observe.escaping import SafeFormatter
 from daphne_like.observe.handlers import FileHandler, handler_for
-from daphne_like.options import PLACEHOLDERS, Options, without_limits
+from daphne_like.options import Options
 from daphne_like.process.exit import wait_for_threads
 from daphne_like.server import Server
 
 LEVELS = {0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG, 3: logging.DEBUG}
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 KEPT_OCTETS = 33554432  # the maximum that glibc accepts for M_MMAP_THRESHOLD on 64 bits
-DEMO = "daphne_like.demo:application"
-COMMAND = "daphne-like"
-
-EPILOG = """examples:
-  daphne-like                                    the demo, at http://127.0.0.1:8000/
-  daphne-like mysite.asgi:application            a Django project's application
-  daphne-like --factory main:make_app            call make_app() for the application
-  daphne-like -b 0.0.0.0 -p 80 main:app          every IPv4 address, port 80
-  daphne-like -u /run/site.sock main:app         a UNIX socket, for nginx
-  daphne-like -e tcp:80 -e unix:/run/s main:app  several endpoints at once
-"""
-
-
-class Parser(argparse.ArgumentParser):
-    """Reports an error in one sentence, without printing the usage first."""
-
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse as argparse does, with more helpful messages about unknown options."""
-        known = self._option_string_actions  # argparse's only list of option spellings
-        arguments = list(sys.argv[1:] if args is None else args)
-        for argument in itertools.takewhile(lambda each: each != "--", arguments):
-            # Check first: argparse might accept it as an abbreviation of a known option.
-            ours = spellings.foreign(argument, known)
-            if ours is not None:
-                self.error(f"there is no option {argument.partition('=')[0]}: {ours}")
-        parsed, unknown = self.parse_known_args(arguments, namespace)
-        if unknown:
-            # The argument after an unknown option may be its value, so name the option.
-            first = next((each for each in unknown if each.startswith("-")), unknown[0])
-            close = spellings.suggestion(first, known) if first.startswith("-") else None
-            hint = f"; did you mean {close}?" if close else ""
-            self.error(f"unrecognized arguments: {first}{hint}")
-        return parsed
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} ({self.prog} --help lists the options)\n")
-
-
-def make_parser(
-    description: str, name: str = COMMAND, epilog: str = EPILOG
-) -> argparse.ArgumentParser:
-    """Return a command-line parser for the fields of Options."""
-    parser = Parser(
-        prog=name,
-        usage="%(prog)s [options] [module:application]",
-        description=description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"daphne-like {__version__}")
-    parser.add_argument(
-        "application",
-        nargs="?",
-        default=DEMO,
-        metavar="module:application",
-        help="the application to serve, for example mysite.asgi:application; `application`, then "
-        "`app`, if no attribute is given; the built-in demo if nothing is given",
-    )
-    groups: dict[str, Any] = {}
-    for field in dataclasses.fields(Options):
-        metadata = field.metadata
-        if not metadata["flags"]:
-            continue
-        name = metadata["group"]
-        group = groups.setdefault(name, None) or parser.add_argument_group(name)
-        groups[name] = group
-        add_option(group, field, field.default)
-    return parser
-
-
-def add_option(group: Any, field: dataclasses.Field[Any], default: Any) -> None:
-    """Add the option that a field of Options describes.
-
-    Args:
-        group: argument group of argparse.
-        field: field of Options.
-        default: value when the option is not given; also shown in the help.
-    """
-    metadata = field.metadata
-    settings: dict[str, Any] = {"dest": field.name, "help": metadata["help"].replace("%", "%%")}
-    if field.default is False:
-        settings |= {"action": "store_true", "default": False}
-    elif metadata.get("repeated"):
-        settings |= {"action": "append", "default": None, "metavar": metadata["metavar"]}
-    else:
-        settings |= {"default": default, "type": metadata["kind"] or str}
-        if metadata.get("choices"):
-            settings["choices"] = metadata["choices"]
-        elif metadata.get("metavar"):
-            settings["metavar"] = metadata["metavar"]
-        elif metadata["kind"] in PLACEHOLDERS:
-            settings["metavar"] = PLACEHOLDERS[metadata["kind"]]
-        if default not in (None, ""):
-            shown = "on" if default is True else default
-            settings["help"] += f" (default: {shown})".replace("%", "%%")
-    group.add_argument(*metadata["flags"], **settings)
-    if metadata.get("off"):
-        group.add_argument(
-            metadata["off"],
-            dest=field.name,
-            action="store_const",
-            const=None,
-            help="send no Server field",
-        )
-
-
-def options_from(parsed: argparse.Namespace) -> Options:
-    """Return the Options of a parsed command line; -1 and 0 become None where they mean no limit.
-
-    Raises:
-        ConfigurationError: a value out of range.
-    """
-    values: dict[str, Any] = {}
-    for field in dataclasses.fields(Options):
-        if not field.metadata["flags"]:
-            continue
-        value = getattr(parsed, field.name)
-        if field.metadata.get("repeated"):
-            value = tuple(value or ())
-        values[field.name] = value
-    return Options(**without_limits(values))
 
 
 def server_arguments(server_class: Any, options: Options) -> dict[str, Any]:
@@ -180,19 +57,6 @@ def to_settings(options: Options) -> dict[str, Any]:
     for name, value in zip(names, options.forwarded_fields, strict=True):
         settings[f"proxy_forwarded_{name}_header"] = value
     return settings
-
-
-def with_dashes(arguments: list[str]) -> list[str]:
-    """Replace Daphne's underscores in option names (`--websocket_timeout`) with dashes."""
-    changed: list[str] = []
-    for position, argument in enumerate(arguments):
-        if argument == "--":
-            return changed + arguments[position:]
-        if argument.startswith("--"):
-            name, equals, value = argument.partition("=")
-            argument = name.replace("_", "-") + equals + value
-        changed.append(argument)
-    return changed
 
 
 class CommandLineInterface:

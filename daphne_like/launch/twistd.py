@@ -14,15 +14,13 @@ from twisted.python.components import Componentized
 
 from daphne_like import reactor as reactors
 from daphne_like.exceptions import ConfigurationError
+from daphne_like.launch.arguments import make_parser, options_from, with_dashes
 from daphne_like.launch.command import (
     LEVELS,
     announce_and_freeze,
-    make_parser,
     open_access_log,
-    options_from,
     to_sentence,
     tune_malloc,
-    with_dashes,
 )
 from daphne_like.launch.service import ASGIService
 from daphne_like.observe import loggers

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from daphne_like.launch.command import make_parser
+from daphne_like.launch.arguments import make_parser
 from tests.support import needed
 from tests.support.real_server import DEADLINE, PROJECTS, Running
 

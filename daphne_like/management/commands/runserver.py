@@ -24,7 +24,8 @@ from daphne_like import reactor as reactors
 from daphne_like.asgi.application import import_application
 from daphne_like.asgi.lifespan import STARTUP_FAILED_STATUS
 from daphne_like.exceptions import ConfigurationError
-from daphne_like.launch.command import LEVELS, add_option, options_from
+from daphne_like.launch.arguments import add_option, options_from
+from daphne_like.launch.command import LEVELS
 from daphne_like.listening.strings import endpoint_strings, speaks_tls
 from daphne_like.management import reloading
 from daphne_like.management.request_lines import RequestLines

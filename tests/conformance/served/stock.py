@@ -15,7 +15,8 @@ asyncio.set_event_loop(loop)
 asyncioreactor.install(loop)
 
 from daphne_like.asgi.application import import_application  # noqa: E402
-from daphne_like.launch.command import make_parser, options_from, start_logging  # noqa: E402
+from daphne_like.launch.arguments import make_parser, options_from  # noqa: E402
+from daphne_like.launch.command import start_logging  # noqa: E402
 from daphne_like.listening.strings import endpoint_strings  # noqa: E402
 from daphne_like.server import Server  # noqa: E402
 
