@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from daphne_like.runtime.timer_wheel import NEVER
 from tests.support.fuzzing import examples
-from tests.support.h2_peer import PREFACE
-from tests.support.h2_peer import settings as h2_settings
+from tests.support.h2_frames import PREFACE
+from tests.support.h2_frames import settings as h2_settings
 from tests.support.memory import Memory
 from tests.support.peers import read_answers
 

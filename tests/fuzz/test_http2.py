@@ -15,24 +15,14 @@ from hypothesis import strategies as st
 
 from daphne_like.runtime.timer_wheel import NEVER
 from tests.support.fuzzing import examples
-from tests.support.h2_frames import CODED, CRUMBS, TINY, block, sectioned
-from tests.support.h2_peer import (
-    GET,
-    PREFACE,
-    H2Peer,
-    asking,
-    data,
-    goaway,
-    ping,
-    priority_update,
-    raw,
-    reset,
-    window,
-)
-from tests.support.h2_peer import settings as settings_frame
+from tests.support.h2_blocks import CODED, CRUMBS, GET, TINY, asking, block, sectioned
+from tests.support.h2_frames import PREFACE, data, goaway, ping, priority_update, raw, reset, window
+from tests.support.h2_frames import settings as settings_frame
+from tests.support.h2_peer import H2Peer
 from tests.support.memory import Memory
 from tests.support.peers import never_answer
-from tests.support.websocket_peer import TEXT, closing, frame
+from tests.support.websocket_opcodes import TEXT
+from tests.support.websocket_peer import closing, frame
 
 SETTINGS = settings(
     max_examples=examples(25),

@@ -14,22 +14,9 @@ from hypothesis import strategies as st
 from daphne_like.runtime.timer_wheel import NEVER
 from tests.support.fuzzing import examples
 from tests.support.memory import Memory, Wire
-from tests.support.websocket_peer import (
-    BINARY,
-    CLOSE,
-    CONTINUATION,
-    DEFLATE,
-    PING,
-    PONG,
-    TEXT,
-    Deflating,
-    Frame,
-    FrameReader,
-    closing,
-    frame,
-    opening,
-    read_frames,
-)
+from tests.support.websocket_compression import DEFLATE, Deflating
+from tests.support.websocket_opcodes import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
+from tests.support.websocket_peer import Frame, FrameReader, closing, frame, opening, read_frames
 
 SETTINGS = settings(
     max_examples=examples(30),

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.support.applications import ERROR_500, GET, Script, body, post, start
-from tests.support.h2_peer import H2Peer, reset
+from tests.support.h2_frames import reset
+from tests.support.h2_peer import H2Peer
 from tests.support.memory import Memory, Wire
 from tests.support.peers import never_answer
 

@@ -11,7 +11,9 @@ import pytest
 from daphne_like.exceptions import ConnectionClosed
 from daphne_like.runtime.write_batch import MAX_WRITE_SIZE
 from tests.support.applications import GET, Script, body, start
-from tests.support.h2_peer import INTERNAL, H2Peer, window
+from tests.support.h2_codes import INTERNAL
+from tests.support.h2_frames import window
+from tests.support.h2_peer import H2Peer
 from tests.support.memory import Memory, Wire
 from tests.support.web_tree import Tree
 

@@ -11,7 +11,8 @@ import pytest
 from daphne_like.http.h1.request_reader import MAX_PIPELINED
 from daphne_like.runtime.drain import IDLE_GRACE_SECONDS
 from tests.support.applications import Script, body, start
-from tests.support.h2_peer import NO_ERROR, H2Peer
+from tests.support.h2_codes import NO_ERROR
+from tests.support.h2_peer import H2Peer
 from tests.support.memory import Memory
 from tests.support.peers import answer_at_once, get, read_answers, respond
 

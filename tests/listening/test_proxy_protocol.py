@@ -34,7 +34,8 @@ from daphne_like.options import Options
 from daphne_like.runtime.trusted_proxies import TrustedProxies
 from tests.support.memory import Memory, Wire
 from tests.support.peers import Recorder, chunked, get, read_answers
-from tests.support.websocket_peer import ACCEPT, TEXT, frame, opening, read_frames
+from tests.support.websocket_opcodes import TEXT
+from tests.support.websocket_peer import ACCEPT, frame, opening, read_frames
 
 SECONDS = 10
 LINE_4 = b"PROXY TCP4 198.51.100.7 203.0.113.8 40000 443\r\n"

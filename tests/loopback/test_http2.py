@@ -17,7 +17,8 @@ import pytest
 
 from tests.support import needed
 from tests.support.certificates import Authority, make_certificate
-from tests.support.h2_peer import PREFACE, PROTOCOL, goaway, ping, settings
+from tests.support.h2_codes import PROTOCOL
+from tests.support.h2_frames import PREFACE, goaway, ping, settings
 from tests.support.real_server import Running
 
 Start = Callable[..., Running]

@@ -19,19 +19,9 @@ from tests.support.real_server import (
     REACTORS,
     TRACEBACK,
 )
-from tests.support.websocket_peer import (
-    BINARY,
-    CLOSE,
-    DEFLATE,
-    PING,
-    PONG,
-    TEXT,
-    Frame,
-    Peer,
-    closing,
-    frame,
-    opening,
-)
+from tests.support.websocket_compression import DEFLATE
+from tests.support.websocket_opcodes import BINARY, CLOSE, PING, PONG, TEXT
+from tests.support.websocket_peer import Frame, Peer, closing, frame, opening
 
 AT_ONCE = 16
 """Connections; the next turn of the server's event loop has seen all of them."""

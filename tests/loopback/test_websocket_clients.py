@@ -17,19 +17,9 @@ import pytest
 from tests.support import needed
 from tests.support.playing import ask, connecting, play, resident, seen
 from tests.support.real_server import DEADLINE, TRACEBACK, Running
-from tests.support.websocket_peer import (
-    BINARY,
-    CLOSE,
-    DEFLATE,
-    PING,
-    PONG,
-    TEXT,
-    Frame,
-    Peer,
-    closing,
-    frame,
-    opening,
-)
+from tests.support.websocket_compression import DEFLATE
+from tests.support.websocket_opcodes import BINARY, CLOSE, PING, PONG, TEXT
+from tests.support.websocket_peer import Frame, Peer, closing, frame, opening
 
 websockets = needed.module("websockets")
 aiohttp = needed.module("aiohttp")

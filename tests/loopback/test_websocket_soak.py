@@ -12,7 +12,8 @@ import pytest
 
 from tests.support.memory import Memory
 from tests.support.soak import LEAVING, soak
-from tests.support.websocket_peer import TEXT, closing, frame, opening
+from tests.support.websocket_opcodes import TEXT
+from tests.support.websocket_peer import closing, frame, opening
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 

@@ -14,7 +14,8 @@ from daphne_like.exceptions import PeerError
 from daphne_like.observe import connection_log, loggers
 from daphne_like.observe.connection_log import ConnectionLog, label, label_of_address, number_of
 from daphne_like.observe.wire import MAX_SHOWN
-from tests.support.h2_peer import H2Peer, goaway
+from tests.support.h2_frames import goaway
+from tests.support.h2_peer import H2Peer
 from tests.support.memory import Memory
 from tests.support.peers import get, never_answer, post
 from tests.support.websocket_frames import ACCEPTS, close, opening

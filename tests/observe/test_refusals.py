@@ -11,7 +11,9 @@ import pytest
 from daphne_like.observe import refusals
 from daphne_like.observe.refusals import MAX_LOGGED_REFUSALS, PERIOD_SECONDS, Limit
 from tests.support.applications import Script
-from tests.support.h2_peer import H2Peer, asking, data, raw
+from tests.support.h2_blocks import asking
+from tests.support.h2_frames import data, raw
+from tests.support.h2_peer import H2Peer
 from tests.support.log_lines import unlabelled
 from tests.support.memory import Memory
 from tests.support.peers import chunked, get, never_answer, post

@@ -1,37 +1,66 @@
-"""Field blocks of HTTP/2 requests: good ones, and those that cost much to decode."""
+"""Frames of RFC 9113 that a client sends, good and bad."""
 
 from __future__ import annotations
 
-from typing import Any
+from hyperframe.frame import (
+    DataFrame,
+    GoAwayFrame,
+    PingFrame,
+    RstStreamFrame,
+    SettingsFrame,
+    WindowUpdateFrame,
+)
 
-from hpack import Encoder
+from tests.support.h2_codes import CANCEL, NO_ERROR
 
-from tests.support.h2_peer import GET, raw
-
-HEADERS, CONTINUATION, FRAME = 1, 9, 16384
-
-
-def block(*fields: tuple[bytes, bytes], base: Any = GET) -> bytes:
-    """A field section, without the dynamic table."""
-    encoder = Encoder()
-    encoder.header_table_size = 0
-    return encoder.encode([*base, *fields])[1:]  # without the change of the table's size
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
-BLOCK = block()
+def raw(kind: int, flags: int, number: int, body: bytes = b"", size: int | None = None) -> bytes:
+    """A frame as nobody should write one.
+
+    Args:
+        size: that it says it has.
+    """
+    length = len(body) if size is None else size
+    return length.to_bytes(3, "big") + bytes((kind, flags)) + number.to_bytes(4, "big") + body
 
 
-def sectioned(number: int, octets: bytes) -> bytes:
-    """A field section in as many frames as it takes."""
-    parts = [octets[at : at + FRAME] for at in range(0, len(octets), FRAME)]
-    frames = [raw(HEADERS if not at else CONTINUATION, 0, number, p) for at, p in enumerate(parts)]
-    last = bytearray(frames[-1])
-    last[4] |= 4
-    first = bytearray(last if len(frames) == 1 else frames[0])
-    first[4] |= 1
-    return bytes(first) + b"".join(frames[1:-1]) + bytes(last if len(frames) > 1 else b"")
+def settings(values: dict[int, int] | None = None, *, ack: bool = False) -> bytes:
+    """SETTINGS."""
+    return SettingsFrame(0, values or {}, flags=["ACK"] if ack else []).serialize()
 
 
-TINY = block() + b"\0\1a\1b" * 3000
-CODED = block() + b"\0" + Encoder().encode([(b"a", b"a" * 90_000)])[1:]
-CRUMBS = b"\x3f\xe1\x1f" + block() + b"\x40\x06cookie\1a" + b"\xbe" * 3000
+def data(
+    number: int, octets: bytes = b"", *, ends: bool = False, padding: int | None = None
+) -> bytes:
+    """DATA."""
+    flags = ["END_STREAM"] if ends else []
+    if padding is None:
+        return DataFrame(number, octets, flags=flags).serialize()
+    return DataFrame(number, octets, pad_length=padding, flags=[*flags, "PADDED"]).serialize()
+
+
+def reset(number: int, code: int = CANCEL) -> bytes:
+    """RST_STREAM."""
+    return RstStreamFrame(number, code).serialize()
+
+
+def window(number: int, increment: int) -> bytes:
+    """WINDOW_UPDATE."""
+    return WindowUpdateFrame(number, increment).serialize()
+
+
+def ping(octets: bytes = b"12345678", *, ack: bool = False) -> bytes:
+    """PING."""
+    return PingFrame(0, octets, flags=["ACK"] if ack else []).serialize()
+
+
+def goaway(code: int = NO_ERROR, last: int = 0) -> bytes:
+    """GOAWAY."""
+    return GoAwayFrame(0, last, code).serialize()
+
+
+def priority_update(number: int, value: bytes) -> bytes:
+    """PRIORITY_UPDATE (RFC 9218, 7.1)."""
+    return raw(0x10, 0, 0, number.to_bytes(4, "big") + value)

@@ -1,4 +1,4 @@
-"""The client's side of RFC 9113 in frames, on a wire in memory; a strict reader of answers."""
+"""A client of HTTP/2 that sends frames on a wire in memory, and reads answers strictly."""
 
 from __future__ import annotations
 
@@ -19,75 +19,9 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
+from tests.support.h2_blocks import Pairs, asking
+from tests.support.h2_frames import PREFACE, data, settings, window
 from tests.support.memory import Memory, Wire
-
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-NO_ERROR, PROTOCOL, INTERNAL, FLOW_CONTROL, SETTINGS_TIMEOUT, STREAM_CLOSED, FRAME_SIZE = range(7)
-REFUSED, CANCEL, COMPRESSION, CONNECT, CALM = range(7, 12)
-
-Pairs = list[tuple[bytes, bytes]]
-GET: Pairs = [
-    (b":method", b"GET"),
-    (b":scheme", b"http"),
-    (b":authority", b"x"),
-    (b":path", b"/"),
-]
-"""A request, as pseudo-fields."""
-
-
-def asking(method: bytes = b"GET", path: bytes = b"/", *fields: tuple[bytes, bytes]) -> Pairs:
-    """The field section of a request."""
-    return [(b":method", method), *GET[1:3], (b":path", path), *fields]
-
-
-def raw(kind: int, flags: int, number: int, body: bytes = b"", size: int | None = None) -> bytes:
-    """A frame as nobody should write one.
-
-    Args:
-        size: that it says it has.
-    """
-    length = len(body) if size is None else size
-    return length.to_bytes(3, "big") + bytes((kind, flags)) + number.to_bytes(4, "big") + body
-
-
-def settings(values: dict[int, int] | None = None, *, ack: bool = False) -> bytes:
-    """SETTINGS."""
-    return SettingsFrame(0, values or {}, flags=["ACK"] if ack else []).serialize()
-
-
-def data(
-    number: int, octets: bytes = b"", *, ends: bool = False, padding: int | None = None
-) -> bytes:
-    """DATA."""
-    flags = ["END_STREAM"] if ends else []
-    if padding is None:
-        return DataFrame(number, octets, flags=flags).serialize()
-    return DataFrame(number, octets, pad_length=padding, flags=[*flags, "PADDED"]).serialize()
-
-
-def reset(number: int, code: int = CANCEL) -> bytes:
-    """RST_STREAM."""
-    return RstStreamFrame(number, code).serialize()
-
-
-def window(number: int, increment: int) -> bytes:
-    """WINDOW_UPDATE."""
-    return WindowUpdateFrame(number, increment).serialize()
-
-
-def ping(octets: bytes = b"12345678", *, ack: bool = False) -> bytes:
-    """PING."""
-    return PingFrame(0, octets, flags=["ACK"] if ack else []).serialize()
-
-
-def goaway(code: int = NO_ERROR, last: int = 0) -> bytes:
-    """GOAWAY."""
-    return GoAwayFrame(0, last, code).serialize()
-
-
-def priority_update(number: int, value: bytes) -> bytes:
-    """PRIORITY_UPDATE (RFC 9218, 7.1)."""
-    return raw(0x10, 0, 0, number.to_bytes(4, "big") + value)
 
 
 class Answer:

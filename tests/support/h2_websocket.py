@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.h2_peer import GET, H2Peer, data
-from tests.support.websocket_peer import (
-    FrameReader,
-)
+from tests.support.h2_blocks import GET
+from tests.support.h2_frames import data
+from tests.support.h2_peer import H2Peer
+from tests.support.websocket_peer import FrameReader
 
 Field = tuple[bytes, bytes]
 

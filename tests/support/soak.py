@@ -19,21 +19,9 @@ from typing import Any, NamedTuple
 from tests.support import needed
 from tests.support.playing import ask
 from tests.support.real_server import TRACEBACK, Running
-from tests.support.websocket_peer import (
-    BINARY,
-    CLOSE,
-    CONTINUATION,
-    DEFLATE,
-    PING,
-    PONG,
-    TEXT,
-    Deflating,
-    Frame,
-    FrameReader,
-    closing,
-    frame,
-    opening,
-)
+from tests.support.websocket_compression import DEFLATE, Deflating
+from tests.support.websocket_opcodes import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
+from tests.support.websocket_peer import Frame, FrameReader, closing, frame, opening
 
 DEADLINE = 30.0
 """Seconds for one answer."""

@@ -10,7 +10,8 @@ from typing import Any
 from tests.support import websocket_peer
 from tests.support.applications import DATE, SERVER, Script
 from tests.support.memory import Memory
-from tests.support.websocket_peer import ACCEPT, BINARY, CLOSE, KEY, TEXT, Frame, read_frames
+from tests.support.websocket_opcodes import BINARY, CLOSE, TEXT
+from tests.support.websocket_peer import ACCEPT, KEY, Frame, read_frames
 
 FIELDS = {
     b"Host": b"x",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 
 from tests.support.websocket_frames import frame
-from tests.support.websocket_peer import BINARY, CONTINUATION
+from tests.support.websocket_opcodes import BINARY, CONTINUATION
 
 MEBI = 1 << 20
 

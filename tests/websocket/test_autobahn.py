@@ -20,7 +20,7 @@ from daphne_like.websocket.protocol import WebSocketProtocol
 from tests.support.applications import Script
 from tests.support.memory import Memory
 from tests.support.websocket_frames import OPENING, Socket, close, frame, text
-from tests.support.websocket_peer import PING
+from tests.support.websocket_opcodes import PING
 
 Serve = Callable[..., Memory]
 

@@ -12,6 +12,7 @@ from daphne_like.asgi.queue import EVENT_OVERHEAD, HIGH_WATER, LOW_WATER
 from daphne_like.exceptions import ConnectionClosed
 from daphne_like.websocket.output import MAX_FRAGMENT_SIZE
 from tests.support.memory import Memory
+from tests.support.websocket_compression import DEFLATE
 from tests.support.websocket_frames import (
     Socket,
     binary,
@@ -25,7 +26,8 @@ from tests.support.websocket_frames import (
     sends_text,
     text,
 )
-from tests.support.websocket_peer import BINARY, CLOSE, DEFLATE, PING, PONG, TEXT, Frame
+from tests.support.websocket_opcodes import BINARY, CLOSE, PING, PONG, TEXT
+from tests.support.websocket_peer import Frame
 
 Serve = Callable[..., Memory]
 END = b"\x00\x00\xff\xff"

@@ -23,7 +23,8 @@ from tests.support.websocket_frames import (
     sends_text,
     text,
 )
-from tests.support.websocket_peer import PONG, TEXT, Frame
+from tests.support.websocket_opcodes import PONG, TEXT
+from tests.support.websocket_peer import Frame
 
 Serve = Callable[..., Memory]
 

@@ -24,7 +24,8 @@ from tests.support.websocket_frames import (
     sends_text,
     text,
 )
-from tests.support.websocket_peer import CLOSE, CONTINUATION, TEXT, Frame
+from tests.support.websocket_opcodes import CLOSE, CONTINUATION, TEXT
+from tests.support.websocket_peer import Frame
 
 Serve = Callable[..., Memory]
 Log = pytest.LogCaptureFixture

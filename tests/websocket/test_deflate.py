@@ -14,6 +14,7 @@ import pytest
 
 from daphne_like.websocket.deflate import MAX_FINAL_BLOCKS, OCTETS_PER_FINAL_BLOCK
 from tests.support.memory import Memory
+from tests.support.websocket_compression import END_OF_BLOCK
 from tests.support.websocket_frames import (
     SWITCHED,
     Socket,
@@ -27,13 +28,13 @@ from tests.support.websocket_frames import (
     switched,
     text,
 )
-from tests.support.websocket_peer import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame
+from tests.support.websocket_opcodes import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
+from tests.support.websocket_peer import Frame
 
 Serve = Callable[..., Memory]
 
 FIELD = b"Sec-WebSocket-Extensions: "
 NAME = b"permessage-deflate"
-TAIL = b"\x00\x00\xff\xff"
 
 # RFC 1951, 3.2.3 to 3.2.5: what no deflate stream begins with.
 CORRUPT = {
@@ -103,12 +104,12 @@ class Client:
         if not self.takeover:
             self.deflate = zlib.compressobj(9, zlib.DEFLATED, -self.own_bits)
         data = self.deflate.compress(octets) + self.deflate.flush(zlib.Z_SYNC_FLUSH)
-        assert data.endswith(TAIL)
+        assert data.endswith(END_OF_BLOCK)
         return data[:-4]
 
     def read(self, found: Frame) -> bytes:
         assert found.rsv1
-        return self.inflate.decompress(found.payload + TAIL)
+        return self.inflate.decompress(found.payload + END_OF_BLOCK)
 
 
 class FinalClient:
@@ -350,7 +351,8 @@ class TestWrong:
         payload = Client().payload(b"Hello")
         socket.wire.sends(
             frame(BINARY, payload, rsv=4, fin=False),
-            frame(CONTINUATION, TAIL + CORRUPT["block type"], fin=False) + frame(CONTINUATION, b""),
+            frame(CONTINUATION, END_OF_BLOCK + CORRUPT["block type"], fin=False)
+            + frame(CONTINUATION, b""),
         )
         self.fails(socket, 1007)
 

@@ -21,6 +21,7 @@ from daphne_like.websocket.protocol import (
 )
 from tests.support.applications import Script
 from tests.support.memory import Memory
+from tests.support.websocket_compression import DEFLATE
 from tests.support.websocket_frames import (
     OPENING,
     Socket,
@@ -34,16 +35,8 @@ from tests.support.websocket_frames import (
     text,
 )
 from tests.support.websocket_messages import MEBI, deflated, fragments
-from tests.support.websocket_peer import (
-    BINARY,
-    CLOSE,
-    CONTINUATION,
-    DEFLATE,
-    PING,
-    PONG,
-    TEXT,
-    Frame,
-)
+from tests.support.websocket_opcodes import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
+from tests.support.websocket_peer import Frame
 
 Serve = Callable[..., Memory]
 

@@ -24,17 +24,8 @@ from tests.support.websocket_frames import (
     sends_text,
     text,
 )
-from tests.support.websocket_peer import (
-    BINARY,
-    CLOSE,
-    CONTINUATION,
-    PING,
-    PONG,
-    TEXT,
-    Frame,
-    masked,
-    read_frames,
-)
+from tests.support.websocket_opcodes import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
+from tests.support.websocket_peer import Frame, masked, read_frames
 
 Serve = Callable[..., Memory]
 

@@ -19,7 +19,7 @@ from tests.support.websocket_frames import (
     sends_bytes,
     sends_text,
 )
-from tests.support.websocket_peer import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
+from tests.support.websocket_opcodes import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 
 Serve = Callable[..., Memory]
 

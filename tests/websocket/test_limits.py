@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.applications import Script
 from tests.support.memory import Memory
+from tests.support.websocket_compression import DEFLATE
 from tests.support.websocket_frames import (
     ACCEPTS,
     OPENING,
@@ -22,7 +23,8 @@ from tests.support.websocket_frames import (
     text,
 )
 from tests.support.websocket_messages import MEBI, compressed, deflated, fragments
-from tests.support.websocket_peer import BINARY, CLOSE, DEFLATE, PING, PONG, Frame, read_frames
+from tests.support.websocket_opcodes import BINARY, CLOSE, PING, PONG
+from tests.support.websocket_peer import Frame, read_frames
 
 Serve = Callable[..., Memory]
 

@@ -18,7 +18,8 @@ from tests.support.websocket_frames import (
     got,
     text,
 )
-from tests.support.websocket_peer import BINARY, PING, PONG, TEXT, Frame
+from tests.support.websocket_opcodes import BINARY, PING, PONG, TEXT
+from tests.support.websocket_peer import Frame
 
 Serve = Callable[..., Memory]
 

@@ -23,7 +23,8 @@ from tests.support.websocket_frames import (
     switched,
     text,
 )
-from tests.support.websocket_peer import BINARY, TEXT, Frame
+from tests.support.websocket_opcodes import BINARY, TEXT
+from tests.support.websocket_peer import Frame
 
 Serve = Callable[..., Memory]
 

@@ -19,7 +19,8 @@ from daphne_like.exceptions import ApplicationError
 from daphne_like.http.h2.stream import MAX_PROMISES
 from tests.support import needed
 from tests.support.applications import EXTENSIONS, Script, body, start
-from tests.support.h2_peer import H2Peer, goaway, settings
+from tests.support.h2_frames import goaway, settings
+from tests.support.h2_peer import H2Peer
 from tests.support.http_clients import Fields, plain
 from tests.support.memory import Memory
 

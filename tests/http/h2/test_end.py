@@ -12,22 +12,10 @@ from twisted.internet.interfaces import INegotiated, ISSLTransport
 from zope.interface import implementer
 
 from tests.support.applications import Script, body, start
-from tests.support.h2_peer import (
-    CALM,
-    GET,
-    NO_ERROR,
-    PREFACE,
-    PROTOCOL,
-    REFUSED,
-    SETTINGS_TIMEOUT,
-    H2Peer,
-    asking,
-    data,
-    goaway,
-    ping,
-    raw,
-    settings,
-)
+from tests.support.h2_blocks import GET, asking
+from tests.support.h2_codes import CALM, NO_ERROR, PROTOCOL, REFUSED, SETTINGS_TIMEOUT
+from tests.support.h2_frames import PREFACE, data, goaway, ping, raw, settings
+from tests.support.h2_peer import H2Peer
 from tests.support.memory import Memory, Wire
 from tests.support.peers import answer_at_once, never_answer, respond
 

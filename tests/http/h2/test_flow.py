@@ -16,17 +16,9 @@ from daphne_like.http.h2.send_scheduler import MAX_DRAIN_WINDOW, MAX_EXTRA_WINDO
 from daphne_like.http.h2.state_machine import FIRST_WINDOW
 from daphne_like.http.lingering import MAX_LINGER_OCTETS
 from tests.support.applications import Script, body, sending, start
-from tests.support.h2_peer import (
-    CANCEL,
-    PROTOCOL,
-    H2Peer,
-    data,
-    ping,
-    priority_update,
-    reset,
-    settings,
-    window,
-)
+from tests.support.h2_codes import CANCEL, PROTOCOL
+from tests.support.h2_frames import data, ping, priority_update, reset, settings, window
+from tests.support.h2_peer import H2Peer
 from tests.support.memory import Memory
 from tests.support.peers import never_answer
 

@@ -13,17 +13,10 @@ import pytest
 from hyperframe.frame import RstStreamFrame
 
 from tests.support.applications import Script, body, start
-from tests.support.h2_frames import BLOCK, block
-from tests.support.h2_peer import (
-    COMPRESSION,
-    FLOW_CONTROL,
-    FRAME_SIZE,
-    GET,
+from tests.support.h2_blocks import BLOCK, GET, asking, block
+from tests.support.h2_codes import COMPRESSION, FLOW_CONTROL, FRAME_SIZE, PROTOCOL, STREAM_CLOSED
+from tests.support.h2_frames import (
     PREFACE,
-    PROTOCOL,
-    STREAM_CLOSED,
-    H2Peer,
-    asking,
     data,
     goaway,
     ping,
@@ -33,6 +26,7 @@ from tests.support.h2_peer import (
     settings,
     window,
 )
+from tests.support.h2_peer import H2Peer
 from tests.support.memory import Memory
 from tests.support.peers import never_answer
 

@@ -10,14 +10,9 @@ import pytest
 from daphne_like.http.h2.send_scheduler import SendScheduler
 from daphne_like.observe import refusals
 from tests.support.applications import Script, body, sending, start
-from tests.support.h2_frames import BLOCK, block
-from tests.support.h2_peer import (
-    CALM,
-    CANCEL,
-    COMPRESSION,
-    REFUSED,
-    H2Peer,
-    asking,
+from tests.support.h2_blocks import BLOCK, asking, block
+from tests.support.h2_codes import CALM, CANCEL, COMPRESSION, REFUSED
+from tests.support.h2_frames import (
     data,
     goaway,
     ping,
@@ -27,6 +22,7 @@ from tests.support.h2_peer import (
     settings,
     window,
 )
+from tests.support.h2_peer import H2Peer
 from tests.support.memory import Memory
 from tests.support.peers import answer_at_once, never_answer
 

@@ -28,7 +28,8 @@ from daphne_like.options import Options
 from h2.connection import H2Connection
 from h2.events import DataReceived
 from h2.exceptions import FlowControlError, ProtocolError
-from tests.support.h2_peer import PREFACE, asking, data, raw, reset, settings, window
+from tests.support.h2_blocks import asking
+from tests.support.h2_frames import PREFACE, data, raw, reset, settings, window
 
 POST = HeadersFrame(1, Encoder().encode(asking(b"POST")), flags=["END_HEADERS"]).serialize()
 BEGINNING = PREFACE + settings() + POST

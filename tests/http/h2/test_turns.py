@@ -14,34 +14,26 @@ from hpack import Encoder
 
 from daphne_like.http.h2.flood_budget import BURST, MAX_TURN_COST, MIN_DATA
 from tests.support.applications import Script, body, sending, start
-from tests.support.h2_frames import (
+from tests.support.h2_blocks import (
     BLOCK,
     CODED,
     CRUMBS,
     FRAME,
+    GET,
     HEADERS,
     TINY,
+    asking,
     block,
     sectioned,
 )
-from tests.support.h2_peer import (
-    CALM,
-    GET,
-    NO_ERROR,
-    PREFACE,
-    REFUSED,
-    H2Peer,
-    asking,
-    data,
-    ping,
-    raw,
-    settings,
-    window,
-)
+from tests.support.h2_codes import CALM, NO_ERROR, REFUSED
+from tests.support.h2_frames import PREFACE, data, ping, raw, settings, window
+from tests.support.h2_peer import H2Peer
 from tests.support.h2_websocket import Echo, Opened
 from tests.support.memory import Memory
 from tests.support.peers import answer_at_once, never_answer
-from tests.support.websocket_peer import BINARY, TEXT, frame
+from tests.support.websocket_opcodes import BINARY, TEXT
+from tests.support.websocket_peer import frame
 
 Serve = Callable[..., Memory]
 

@@ -10,19 +10,15 @@ from typing import Any
 import pytest
 
 from tests.support.applications import body, sending, start
-from tests.support.h2_peer import CANCEL, GET, NO_ERROR, PROTOCOL, H2Peer, data, ping, reset, window
+from tests.support.h2_blocks import GET
+from tests.support.h2_codes import CANCEL, NO_ERROR, PROTOCOL
+from tests.support.h2_frames import data, ping, reset, window
+from tests.support.h2_peer import H2Peer
 from tests.support.h2_websocket import DEFLATE, VERSION, Echo, Opened
 from tests.support.memory import Memory
-from tests.support.websocket_peer import (
-    BINARY,
-    CLOSE,
-    END_OF_BLOCK,
-    PING,
-    PONG,
-    TEXT,
-    closing,
-    frame,
-)
+from tests.support.websocket_compression import END_OF_BLOCK
+from tests.support.websocket_opcodes import BINARY, CLOSE, PING, PONG, TEXT
+from tests.support.websocket_peer import closing, frame
 
 Serve = Callable[..., Memory]
 Field = tuple[bytes, bytes]

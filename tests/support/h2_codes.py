@@ -1,0 +1,6 @@
+"""Error codes of RFC 9113, 7."""
+
+from __future__ import annotations
+
+NO_ERROR, PROTOCOL, INTERNAL, FLOW_CONTROL, SETTINGS_TIMEOUT, STREAM_CLOSED, FRAME_SIZE = range(7)
+REFUSED, CANCEL, COMPRESSION, CONNECT, CALM = range(7, 12)
