@@ -29,7 +29,6 @@ from daphne_like.http.response_state import (
 )
 
 if TYPE_CHECKING:
-    from daphne_like.http.file_range import FileRange
     from daphne_like.runtime.context import ServerContext
 
 log = logging.getLogger("daphne_like.http")
@@ -61,23 +60,6 @@ class Carrier(Protocol):
 
     def write_body(self, exchange: Exchange, body: bytes, more: bool) -> Awaitable[None] | None:
         """Write a further part of the body; return an awaitable if the application must wait."""
-
-    def write_file(self, exchange: Exchange, file: FileRange, more: bool) -> Awaitable[None]:
-        """Write a range of a file as a part of the body, after the head if it is buffered.
-
-        Args:
-            exchange: an exchange whose response has a body; the length has been checked.
-            file: a range that is not empty; closed at the end, also after an error.
-            more: another part of the body, or trailers, follow.
-        """
-
-    def write_informational(
-        self, exchange: Exchange, status: int, lines: list[bytes]
-    ) -> Awaitable[None] | None:
-        """Write an informational response (RFC 9110, 15.2), which the peer supports."""
-
-    def write_trailers(self, exchange: Exchange, lines: list[bytes]) -> Awaitable[None] | None:
-        """End a response after its complete body, with trailers if the framing allows them."""
 
     def send_error(self, exchange: Exchange, error: PeerError) -> None:
         """Send an error response; nothing of the application's response has been sent."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from daphne_like.asgi.response_fields import DATE, PLAIN, SERVER, to_field_line
 from daphne_like.exceptions import ApplicationError
-from daphne_like.http.exchange import BODILESS, Exchange
+from daphne_like.http.exchange import BODILESS, Carrier, Exchange
 from daphne_like.http.fields import Fields
 from daphne_like.http.file_range import FileRange, find_descriptor, open_file
 from daphne_like.http.response_state import (
@@ -25,6 +25,9 @@ from daphne_like.http.response_state import (
     ZEROCOPYSEND,
     check_message,
 )
+
+if TYPE_CHECKING:
+    from daphne_like.runtime.context import ServerContext
 
 EARLY_HINT = "http.response.early_hint"
 EARLY_HINTS = 103
@@ -87,6 +90,27 @@ NOT_IN_TRAILERS = frozenset(
 connection."""
 
 
+class ExtendedCarrier(Carrier, Protocol):
+    """The interface of a connection or stream that an extended exchange uses."""
+
+    def write_file(self, exchange: Exchange, file: FileRange, more: bool) -> Awaitable[None]:
+        """Write a range of a file as a part of the body, after the head if it is buffered.
+
+        Args:
+            exchange: an exchange whose response has a body; the length has been checked.
+            file: a range that is not empty; closed at the end, also after an error.
+            more: another part of the body, or trailers, follow.
+        """
+
+    def write_informational(
+        self, exchange: Exchange, status: int, lines: list[bytes]
+    ) -> Awaitable[None] | None:
+        """Write an informational response (RFC 9110, 15.2), which the peer supports."""
+
+    def write_trailers(self, exchange: Exchange, lines: list[bytes]) -> Awaitable[None] | None:
+        """End a response after its complete body, with trailers if the framing allows them."""
+
+
 class ExtendedExchange(Exchange):
     """An exchange whose application may use the extensions that its scope advertises.
 
@@ -94,7 +118,18 @@ class ExtendedExchange(Exchange):
         pusher: promises a request with a path and fields; None if the peer has disabled push.
     """
 
+    carrier: ExtendedCarrier
     pusher: Callable[[bytes, Fields], Awaitable[None] | None] | None = None
+
+    if TYPE_CHECKING:  # for the type of the carrier alone; a further call would cost time
+
+        def __init__(
+            self,
+            context: ServerContext,
+            carrier: ExtendedCarrier,
+            scope: dict[str, Any],
+            keep_alive: bool,
+        ) -> None: ...
 
     def take_extension(self, kind: Any, message: dict[str, Any]) -> Awaitable[None] | None:
         """See Exchange."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from daphne_like.http.exchange import Carrier, Exchange
@@ -11,8 +12,6 @@ from daphne_like.http.target import RequestLine
 if TYPE_CHECKING:
     from daphne_like.http.addresses import ConnectionEnds
     from daphne_like.runtime.context import ServerContext
-
-ExchangeT = TypeVar("ExchangeT", bound=Exchange)
 
 
 class RequestOrigin(Carrier, Protocol):
@@ -28,13 +27,17 @@ class RequestOrigin(Carrier, Protocol):
         """Describe both ends of the connection."""
 
 
+ExchangeT = TypeVar("ExchangeT", bound=Exchange)
+OriginT = TypeVar("OriginT", bound=RequestOrigin)
+
+
 def open_exchange(
-    connection: RequestOrigin,
+    connection: OriginT,
     line: RequestLine,
     fields: Fields,
     version: str,
     keep_alive: bool,
-    kind: type[ExchangeT],
+    kind: Callable[[ServerContext, OriginT, dict[str, Any], bool], ExchangeT],
 ) -> ExchangeT:
     """Return the exchange of a request; flat code because it runs for each request.
 
@@ -45,7 +48,7 @@ def open_exchange(
         fields: the fields that the application receives; copied.
         version: "1.0", "1.1" or "2".
         keep_alive: the peer allows another request.
-        kind: the class of the exchange.
+        kind: the class of the exchange, which decides what the carrier must be able to write.
     """
     context = connection.context
     addresses = connection.addresses or connection.describe_ends()

@@ -15,7 +15,7 @@ from twisted.web.server import Request
 from zope.interface import implementer
 
 from daphne_like.exceptions import PeerError
-from daphne_like.http.addresses import describe_ends
+from daphne_like.http.addresses import ConnectionEnds, describe_ends
 from daphne_like.http.exchange import BlockedPart, Exchange
 from daphne_like.http.extensions import Supported
 from daphne_like.http.response_state import (
@@ -57,14 +57,7 @@ class WebCarrier(SendPacing):
         self.channel = channel
         self.is_stream = not isinstance(channel, HTTPChannel)
         self.transport = channel if self.is_stream else channel.transport
-        scheme = "https" if request.isSecure() else "http"
-        ends = describe_ends(channel)
-        # An HTTP/2 stream of twisted.web (26.10) has its connection in a private attribute.
-        below = getattr(channel, "_conn", channel) if self.is_stream else channel
-        tls = tls_extension_of(getattr(below, "transport", None))
-        # twisted.web cannot carry the extensions of a response.
-        extensions = {} if tls is None else {"tls": Supported(tls)}
-        self.addresses = dataclasses.replace(ends, scheme=scheme, extensions=extensions)
+        self.addresses = self.describe_ends()
         self.exchange: Exchange | None = None
         self._responded = False  # the response is complete, or the peer is gone
         self._gone = False  # twisted.web has finished the request
@@ -100,6 +93,17 @@ class WebCarrier(SendPacing):
             self.pauseProducing()
         self.set_timeout(Timeout.RESPONSE, exchange.time_limit)
         self._start(exchange)
+
+    def describe_ends(self) -> ConnectionEnds:
+        """See RequestOrigin."""
+        scheme = "https" if self.request.isSecure() else "http"
+        ends = describe_ends(self.channel)
+        # An HTTP/2 stream of twisted.web (26.10) has its connection in a private attribute.
+        below = getattr(self.channel, "_conn", self.channel) if self.is_stream else self.channel
+        tls = tls_extension_of(getattr(below, "transport", None))
+        # twisted.web cannot carry the extensions of a response.
+        extensions = {} if tls is None else {"tls": Supported(tls)}
+        return dataclasses.replace(ends, scheme=scheme, extensions=extensions)
 
     def _check_body(self) -> None:
         """Refuse a body that is too large."""
@@ -253,6 +257,10 @@ class WebCarrier(SendPacing):
         """See Carrier."""
         exchange.close()
         self._abort()
+
+    def close_without_response(self, exchange: Exchange) -> None:
+        """See Carrier; twisted.web does not report that a peer has closed its side only."""
+        self.abort(exchange)
 
     def _abort(self, stream_error: int = INTERNAL_ERROR) -> None:
         if self.is_stream:

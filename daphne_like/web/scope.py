@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.web.http_headers import Headers
 
@@ -15,15 +15,12 @@ from daphne_like.http.target import METHODS, RequestLine, split_target
 if TYPE_CHECKING:
     from twisted.web.server import Request
 
-    from daphne_like.runtime.context import ServerContext
-
 VERSIONS = {b"HTTP/1.0": "1.0", b"HTTP/1.1": "1.1", b"HTTP/2": "2"}
 
 
-class HasRequest(Protocol):
+class HasRequest(RequestOrigin, Protocol):
     """The carrier of a request of twisted.web."""
 
-    context: ServerContext
     request: Request
 
 
@@ -57,10 +54,7 @@ def open_web_exchange(carrier: HasRequest) -> Exchange:
     name = METHODS.get(method) or method.decode("ascii")
     line = RequestLine(name, name == "HEAD", target, path, raw_path, query_string)
     version = VERSIONS[request.clientproto]
-    # An exchange without extensions of the response, as its scope says: nothing calls the methods
-    # of Carrier that this carrier lacks.
-    origin = cast(RequestOrigin, carrier)
-    exchange = open_exchange(origin, line, fields, version, True, Exchange)
+    exchange = open_exchange(carrier, line, fields, version, True, Exchange)
     scope = exchange.scope
     scope["path"] = scope["root_path"] + path
     scope["root_path"] += place.rstrip("/")

@@ -324,6 +324,18 @@ class TestEnds:
             memory.loop.run_until_complete(script.send(body(b"a", True)))
         assert not memory.server.connections
 
+    def test_half_closed(self, tree: Start) -> None:
+        """An exchange that knows of a FIN (no channel tells today) ends without an answer."""
+        script = Script()
+        memory = tree(script)
+        wire = memory.connect().sends(GET)
+        (exchange,) = script.send.args
+        exchange.end_input(peer_half_closed=True)
+        script.returns()
+        memory.settle()
+        assert (wire.take(), wire.aborted) == (b"", True)
+        assert not memory.server.connections
+
     def test_application_close_timeout(self, tree: Start) -> None:
         """One that does not listen is cancelled."""
         script = Script()

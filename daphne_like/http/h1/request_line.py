@@ -15,7 +15,7 @@ from daphne_like.asgi.response_fields import TOKEN
 from daphne_like.bounded_cache import BoundedCache
 from daphne_like.exceptions import PeerError
 from daphne_like.http.exchange import Exchange
-from daphne_like.http.extensions import NOT_OF_HTTP_10, ExtendedExchange
+from daphne_like.http.extensions import NOT_OF_HTTP_10, ExtendedCarrier, ExtendedExchange
 from daphne_like.http.fields import FieldSection
 from daphne_like.http.scope import RequestOrigin, open_exchange
 from daphne_like.http.target import METHODS, RequestLine, split_target
@@ -50,7 +50,7 @@ request_lines: BoundedCache[bytes, RequestLine] = BoundedCache(MAX_CACHED_REQUES
 server's --max-request-line refuses them, so all servers of the process may share the cache."""
 
 
-class HasHead(RequestOrigin, Protocol):
+class HasHead(RequestOrigin, ExtendedCarrier, Protocol):
     """The interface of a connection whose latest request head is checked.
 
     Attributes:
