@@ -22,6 +22,8 @@ DEFAULT_PORT = 8000
 MIN_REQUEST_LINE = 128
 """The smallest --max-request-line. http/h1/request_line.py caches shorter targets for all servers
 of the process, because no server's limit can refuse them."""
+AUTO = "auto"
+MAX_WORKERS = 256
 FOREVER = -1
 """Daphne's value for "no limit", like 0; Options uses None instead."""
 SECONDS_IN = {"m": 60, "h": 3600, "d": 86400}
@@ -84,6 +86,19 @@ def size(text: str) -> int:
     return int(found[1]) * BYTES_IN.get(found[2], 1)
 
 
+def worker_number(text: str) -> int | str:
+    """Parse a number of worker processes, or auto.
+
+    Raises:
+        ArgumentTypeError: the text is neither.
+    """
+    if text.lower() == AUTO:
+        return AUTO
+    if not re.fullmatch(r"\d+", text, re.ASCII):
+        raise ArgumentTypeError(f"expected a number of processes or auto, got {text!r}")
+    return int(text)
+
+
 WHOLE = (int, size, whole_seconds)
 """The kinds of options whose values are whole numbers."""
 PLACEHOLDERS: dict[Any, str] = {int: "N", size: "SIZE", seconds: "TIME", whole_seconds: "TIME"}
@@ -127,6 +142,7 @@ def option(
 APPLICATION = "the application"
 LISTEN = "where to listen"
 TLS = "TLS"
+WORKERS = "worker processes"
 LOG = "logging"
 HTTP = "HTTP"
 LIMITS = (
@@ -274,6 +290,46 @@ class Options:
     tls_handshake_timeout: int = option(
         10, "seconds for a complete TLS handshake before the connection is dropped",
         "--tls-handshake-timeout", group=TLS, kind=whole_seconds, least=1,
+    )  # fmt: skip
+    workers: int | str | None = option(
+        None, "worker processes that serve the application, with a supervisor that restarts them; "
+        "auto starts one per available CPU; without the option one process serves",
+        "--workers", group=WORKERS, kind=worker_number, metavar="N|auto",
+        environment="WEB_CONCURRENCY",
+    )  # fmt: skip
+    worker_timeout: float | None = option(
+        30, "seconds that a worker's event loop may be blocked before the worker is replaced, with "
+        "its stack in the log; 0 disables", "--worker-timeout", group=WORKERS,
+        kind=seconds, forever=True,
+    )  # fmt: skip
+    worker_start_timeout: float = option(
+        120, "seconds for a worker to become ready", "--worker-start-timeout", group=WORKERS,
+        kind=seconds,
+    )  # fmt: skip
+    restart_surge: int | None = option(
+        None, "workers that a restart (SIGHUP) replaces at the same time; by default all, or one "
+        "after the other if there is not enough memory for all", "--restart-surge", group=WORKERS,
+        kind=int, least=1,
+    )  # fmt: skip
+    max_requests: int | None = option(
+        None, "requests after which a worker is replaced; its successor is ready before it stops",
+        "--max-requests", group=WORKERS, kind=int, least=1, forever=True,
+    )  # fmt: skip
+    max_requests_jitter: int = option(
+        0, "requests: largest random number that is added to --max-requests for each worker",
+        "--max-requests-jitter", group=WORKERS, kind=int, least=0,
+    )  # fmt: skip
+    max_rss: int | None = option(
+        None, "bytes of resident memory after which a worker is replaced (Linux)", "--max-rss",
+        group=WORKERS, kind=size, least=1, forever=True,
+    )  # fmt: skip
+    max_lifetime: float | None = option(
+        None, "seconds after which a worker is replaced", "--max-lifetime", group=WORKERS,
+        kind=seconds, forever=True,
+    )  # fmt: skip
+    reuse_port: bool = option(
+        False, "let each worker listen on a TCP socket of its own (SO_REUSEPORT, Linux); waiting "
+        "connections are lost when a worker ends", "--reuse-port", group=WORKERS,
     )  # fmt: skip
     verbosity: int = option(
         1,
@@ -510,6 +566,7 @@ class Options:
             if field.metadata.get("repeated") and isinstance(value, str):
                 object.__setattr__(self, field.name, (value,))  # a str is one value
         self._check_host()
+        self._check_workers()
         self._check_tls()
         self._check_root_path()
         for origin in self.websocket_origins:
@@ -530,6 +587,14 @@ class Options:
         raise ConfigurationError(
             f"--bind: expected an address without a port, got {host!r}; did you mean {meant}?"
         )
+
+    def _check_workers(self) -> None:
+        if self.workers is not None and self.workers != AUTO and not (
+            isinstance(self.workers, int) and 1 <= self.workers <= MAX_WORKERS
+        ):  # fmt: skip
+            raise ConfigurationError(
+                f"--workers: expected 1 to {MAX_WORKERS} or auto, got {self.workers!r}"
+            )
 
     def _check_root_path(self) -> None:
         """Refuse a root path that does not begin with a slash; remove slashes at its end."""
@@ -568,6 +633,23 @@ class Options:
     def max_head(self) -> int:
         """Maximum octets of a whole request head."""
         return self.max_request_line + self.max_field_section
+
+
+ONLY_WITH_WORKERS = ("max_requests", "max_rss", "max_lifetime", "reuse_port", "restart_surge")
+
+
+def check_workers(options: Options) -> None:
+    """Refuse options that would have no effect without others.
+
+    Raises:
+        ConfigurationError: an option of workers is given, but no number of workers.
+    """
+    for name in ONLY_WITH_WORKERS:
+        if getattr(options, name) and options.workers is None:
+            flag = f"--{name.replace('_', '-')}"
+            raise ConfigurationError(f"{flag} needs --workers; 1 is enough")
+    if options.max_requests_jitter and options.max_requests is None:
+        raise ConfigurationError("--max-requests-jitter needs --max-requests")
 
 
 DEFAULT_PORTS = {"http": "80", "https": "443"}

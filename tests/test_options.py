@@ -32,6 +32,8 @@ def another(field: dataclasses.Field[Any]) -> str:
         return "600"
     if field.name == "websocket_origins":
         return "https://example.org"
+    if field.name == "workers":
+        return "2"
     if field.metadata["kind"] not in (int, seconds, size, whole_seconds):
         return "/x"
     return str(min(4711, field.metadata.get("most") or 4711))

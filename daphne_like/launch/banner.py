@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from daphne_like import __version__
 from daphne_like.listening.strings import behind_proxies, speaks_tls
 
-if TYPE_CHECKING:
-    from daphne_like.server import Server
+
+class Announced(Protocol):
+    """A server, or the supervisor of several."""
+
+    reactor: Any
+    loop: Any
+
+    @property
+    def endpoints(self) -> Sequence[str]:
+        """Endpoint strings."""
+
+    @property
+    def listening_addresses(self) -> Sequence[tuple[str, int | None]]:
+        """Address of each endpoint."""
+
+    @property
+    def redirect_addresses(self) -> Sequence[tuple[str, int | None]]:
+        """Addresses of `--https-redirect`."""
 
 
 def url_of(host: str, port: int | None, *, tls: bool = False) -> str:
@@ -22,8 +39,14 @@ def url_of(host: str, port: int | None, *, tls: bool = False) -> str:
     return f"http{'s' if tls else ''}://{host}:{port}/{every}"
 
 
-def banner(server: Server, application: str) -> str:
-    """Return the version, addresses, reactor, event loop and parser, as bug reports need them."""
+def banner(server: Announced, application: str, workers: str = "") -> str:
+    """Return the version, addresses, reactor, event loop and parser, as bug reports need them.
+
+    Args:
+        server: a server that listens.
+        application: the application's name.
+        workers: number of workers with its unit, under a supervisor.
+    """
     loop = type(server.loop).__module__.partition(".")[0]
     if loop != "asyncio":
         loop = f"{loop} {version(loop)}"
@@ -39,8 +62,9 @@ def banner(server: Server, application: str) -> str:
         where += (
             f", to which {redirected} redirects" if ours else f"; {redirected} redirects to https"
         )
+    served = f"{application} with {workers}" if workers else application
     return (
-        f"daphne-like {__version__} serves {application} at {where}\n"
+        f"daphne-like {__version__} serves {served} at {where}\n"
         f"  Python {platform.python_version()}, Twisted {version('twisted')} "
         f"({type(server.reactor).__name__}), {loop}, httptools {version('httptools')}. "
         "Ctrl-C stops."

@@ -23,7 +23,7 @@ from daphne_like.listening.strings import endpoint_strings
 from daphne_like.observe import access, loggers
 from daphne_like.observe.escaping import SafeFormatter
 from daphne_like.observe.handlers import FileHandler, handler_for
-from daphne_like.options import Options
+from daphne_like.options import Options, check_workers
 from daphne_like.process.exit import wait_for_threads
 from daphne_like.server import Server
 
@@ -72,6 +72,8 @@ class CommandLineInterface:
         self.parser = make_parser(self.description, self.name)
         self.server: Server | None = None
         self.options = Options()
+        self.log_prefix = ""
+        self._actions: access.AccessLog | None = None
 
     @classmethod
     def entrypoint(cls) -> NoReturn:
@@ -105,7 +107,11 @@ class CommandLineInterface:
         """
         try:
             self.options = make_options()
-            return self._serve(path, self.options)
+            check_workers(self.options)
+            start_logging(self.options, self.log_prefix)
+            if self.options.workers is not None:
+                return self._supervise(path, make_options)
+            return self.run_server(self.make_server(path, self.options))
         except ConfigurationError as error:
             sys.stderr.write(to_sentence(error, self.name))
             return error.exit_status
@@ -114,34 +120,59 @@ class CommandLineInterface:
         """Import the application; search `--app-dir` (by default the working directory) first."""
         return import_from(path, self.options)
 
-    def _serve(self, path: str, options: Options) -> int:
-        start_logging(options)
+    def make_server(self, path: str, options: Options) -> Server:
+        """Install the reactor, import the application and make the server.
+
+        Raises:
+            ConfigurationError: the application cannot be imported, or an option is wrong.
+        """
         tune_malloc()
         loop = reactors.install().loop
         loop.set_debug(options.verbosity >= 3)
         with loggers.kept_enabled():
             application = self.load_asgi_app(path)
-        keep_a_handler(options)
-        actions = open_access_log(options)
+        keep_a_handler(options, self.log_prefix)
+        self._actions = open_access_log(options)
         self.server = self.server_class(
             application=application,
             endpoints=endpoint_strings(options),
-            action_logger=actions,
+            action_logger=self._actions,
             ready_callable=lambda *_server: self._ready(path),
             **server_arguments(self.server_class, options),
         )
+        return self.server
+
+    def run_server(self, server: Server) -> int:
+        """Run a server until it stops.
+
+        Returns:
+            The exit status.
+        Raises:
+            ConfigurationError: it cannot start.
+        """
         try:
-            self.server.run()
+            server.run()
         finally:
-            if actions is not None:
-                actions.flush()
+            if self._actions is not None:
+                self._actions.flush()
         # A `server_class` made for Daphne may lack this attribute.
-        return int(getattr(self.server, "exit_status", 0))
+        return int(getattr(server, "exit_status", 0))
+
+    def announce(self, path: str) -> None:
+        """Log what is served and where; a worker leaves that to its supervisor."""
+        log_banner(self.server, path)
 
     def _ready(self, path: str) -> None:
         # The callback uses no argument, because a `server_class` made for Daphne passes none.
-        keep_a_handler(self.options)  # the startup may have configured logging, too
-        announce_and_freeze(self.server, path)
+        keep_a_handler(self.options, self.log_prefix)  # the startup may have configured logging
+        self.announce(path)
+        freeze()
+
+    def _supervise(self, path: str, make_options: Callable[[], Options]) -> int:
+        # Not loaded by one process.
+        from daphne_like.launch.supervised import supervise
+
+        return supervise(type(self), path, make_options)
 
 
 def open_standard_descriptors() -> None:
@@ -201,27 +232,42 @@ def tune_malloc() -> None:
 def announce_and_freeze(server: Any, path: str) -> None:
     """Log the listening addresses, and exempt long-lived objects from garbage collection.
 
-    Without the freeze, each full collection walks the modules of server and application.
-
     Args:
         server: a Server; for another `server_class` only the application's name is logged.
         path: the application's name.
     """
+    log_banner(server, path)
+    freeze()
+
+
+def log_banner(server: Any, path: str) -> None:
+    """Log the listening addresses; for an object that is no Server only the application's name."""
     served = f"daphne-like {__version__} serves {path}"
     text = banner(server, path) if isinstance(server, Server) else served
     logging.getLogger("daphne_like.server").info("%s", text)
+
+
+def freeze() -> None:
+    """Exempt long-lived objects from garbage collection.
+
+    Without the freeze, each full collection walks the modules of server and application.
+    """
     gc.collect()
     gc.freeze()
 
 
-def start_logging(options: Options) -> None:
+def start_logging(options: Options, prefix: str = "") -> None:
     """Log to standard error at the level of `-v`; from -v 2, include Twisted's own log.
+
+    Args:
+        options: the options.
+        prefix: put in front of each message, to name the process.
 
     Raises:
         ConfigurationError: --log-fmt is not a valid format.
     """
     try:
-        formatter = SafeFormatter(options.log_fmt)
+        formatter = SafeFormatter(with_prefix(options.log_fmt, prefix))
     except ValueError as error:
         raise ConfigurationError(f"--log-fmt: {error}")
     handler = handler_for(sys.stderr, "the log on standard error")
@@ -234,12 +280,17 @@ def start_logging(options: Options) -> None:
         twisted_log.PythonLoggingObserver(loggerName="twisted").start()
 
 
-def keep_a_handler(options: Options) -> None:
+def with_prefix(log_format: str, prefix: str) -> str:
+    """Return a format of log lines that puts a prefix in front of each message."""
+    return log_format.replace("%(message)", f"{prefix}%(message)") if prefix else log_format
+
+
+def keep_a_handler(options: Options, prefix: str = "") -> None:
     """Log to standard error again if the application has removed every handler."""
     logger = logging.getLogger("daphne_like")
     if logger.propagate and not logger.hasHandlers():
         handler = handler_for(sys.stderr, "the log on standard error")
-        handler.setFormatter(SafeFormatter(options.log_fmt))
+        handler.setFormatter(SafeFormatter(with_prefix(options.log_fmt, prefix)))
         logging.getLogger().addHandler(handler)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-ONE_PROCESS = "one process serves; start several behind a proxy, or on one socket with --fd"
 LOGGING = "the application configures Python's logging (docs/reference/log.rst)"
 PARENT = "twistd daphne-like has it: twistd"
 
@@ -15,7 +14,6 @@ FOREIGN = {
     "--uds": "-u PATH",
     "--reload": "Django's runserver reloads; elsewhere a watcher restarts the command",
     "--reload-dir": "Django's runserver reloads; elsewhere a watcher restarts the command",
-    "--workers": ONE_PROCESS,
     "--loop": "uvloop is used where it is installed",
     "--ws": "WebSockets are always served",
     "--log-config": LOGGING,
@@ -25,10 +23,10 @@ FOREIGN = {
     "--no-use-colors": "the log has no colours",
     "--forwarded-allow-ips": "--trusted-proxies LIST, with --proxy-headers",
     "--limit-concurrency": "--max-connections N",
-    "--limit-max-requests": ONE_PROCESS,
+    "--limit-max-requests": "--max-requests N",
     "--timeout-keep-alive": "--keep-alive-timeout N",
     "--timeout-graceful-shutdown": "--graceful-timeout N",
-    "--timeout-worker-healthcheck": ONE_PROCESS,
+    "--timeout-worker-healthcheck": "--worker-timeout N",
     "--ssl-keyfile": "--tls-key FILE",
     "--ssl-certfile": "--tls-certificate FILE",
     "--ssl-keyfile-password": "--tls-key-password SOURCE",
@@ -48,15 +46,13 @@ FOREIGN = {
     "--ws-ping-timeout": "--ping-timeout N",
     "--h11-max-incomplete-event-size": "--max-field-section N and --max-request-line N",
     # gunicorn
-    "-w": ONE_PROCESS,
+    "-w": "--workers N",
     "-k": "no worker class is needed: ASGI and WSGI applications are told apart",
     "--worker-class": "no worker class is needed: ASGI and WSGI applications are told apart",
     "--worker-connections": "--max-connections N",
     "--threads": "--wsgi-threads N for a WSGI application",
     "--timeout": "--http-timeout N",
     "--keep-alive": "--keep-alive-timeout N",
-    "--max-requests": ONE_PROCESS,
-    "--max-requests-jitter": ONE_PROCESS,
     "--limit-request-line": "--max-request-line N",
     "--limit-request-fields": "--max-fields N",
     "--limit-request-field-size": "--max-field-section N",
@@ -71,7 +67,7 @@ FOREIGN = {
     "--logger-class": LOGGING,
     "--chdir": "--app-dir DIR",
     "--pythonpath": "--app-dir DIR",
-    "--preload": ONE_PROCESS,
+    "--preload": "each worker loads the application in an interpreter of its own",
     "-D": f"{PARENT} makes a daemon",
     "--daemon": f"{PARENT} makes a daemon",
     "--pid": f"{PARENT} --pidfile FILE",

@@ -83,3 +83,8 @@ class AllPorts:
         """Accept connections."""
         self.serving.open()
         self.redirecting.open()
+
+    def pause(self) -> None:
+        """Accept no connections for the present; clients wait in the listen queues."""
+        self.serving.pause()
+        self.redirecting.pause()

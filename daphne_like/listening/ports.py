@@ -101,6 +101,12 @@ class Ports:
             if IPushProducer.providedBy(port):
                 port.resumeProducing()
 
+    def pause(self) -> None:
+        """Accept no connections for the present; clients wait in the listen queue."""
+        for port in self.listeners:
+            if IPushProducer.providedBy(port):
+                port.pauseProducing()
+
     def find_tls_port(self) -> int | None:
         """Return the first TCP port that speaks TLS."""
         for string, (_, port) in zip(self.strings, self.addresses, strict=True):

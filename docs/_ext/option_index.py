@@ -13,6 +13,7 @@ from typing import Any
 from daphne_like.options import (
     DEFAULT_HOST,
     DEFAULT_PORT,
+    MAX_WORKERS,
     PLACEHOLDERS,
     WHOLE,
     Options,
@@ -20,6 +21,7 @@ from daphne_like.options import (
     on_or_off,
     seconds,
     whole_seconds,
+    worker_number,
 )
 
 UNITS = {
@@ -29,6 +31,7 @@ UNITS = {
     "request": "headers",
     "requests": "requests",
     "threads": "threads",
+    "workers": "workers",
 }
 """First word of a help text -> the unit of its number."""
 TIMES = {seconds, whole_seconds}
@@ -86,7 +89,7 @@ def unit_of(metadata: Any) -> str:
     """
     if metadata["kind"] in TIMES:
         return "seconds"
-    first = metadata["help"].split()[0]
+    first = metadata["help"].split()[0].rstrip(":")
     if first in WITHOUT_UNIT or metadata["kind"] not in WHOLE:
         return ""
     if first not in UNITS:
@@ -121,6 +124,8 @@ def _values(field: dataclasses.Field[Any]) -> str:
         return ", ".join(f"``{choice}``" for choice in choices)
     if kind is on_or_off:
         return "``on``, ``off``"
+    if kind is worker_number:
+        return f"a number of processes, 1 to {MAX_WORKERS}, or ``auto``"
     if kind is file_mode:
         return "three octal digits"
     if kind is None:

@@ -1,0 +1,168 @@
+"""The `daphne-like` command with `--workers`: runs a supervisor instead of a server."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from twisted.python.failure import Failure
+
+from daphne_like import reactor as reactors
+from daphne_like.exceptions import ConfigurationError
+from daphne_like.launch.banner import banner
+from daphne_like.listening.strings import endpoint_strings
+from daphne_like.options import AUTO, Options
+from daphne_like.process.cpus import available_cpus
+from daphne_like.process.main_loop import stop_reactor
+from daphne_like.process.operations import Operations
+from daphne_like.process.supervisor import Configuration, Supervisor
+from daphne_like.process.worker_process import WorkerFailed
+from daphne_like.wording import counted
+
+log = logging.getLogger("daphne_like.server")
+
+
+def supervise(command: type, path: str, make_options: Callable[[], Options]) -> int:
+    """Serve with worker processes until a signal arrives.
+
+    Args:
+        command: class of the command, which each worker uses.
+        path: the application, "module:attribute".
+        make_options: returns the options; called again for each restart.
+    Returns:
+        The exit status: 0 after a stop in which every worker has drained, otherwise that of the
+        worker that could not start, or 1.
+    Raises:
+        ConfigurationError: an option is wrong, or an endpoint cannot be bound.
+    """
+
+    def load() -> Configuration:
+        return to_configuration(command, path, make_options())
+
+    reactor = reactors.install()
+    return SupervisedCommand(reactor, load).run()
+
+
+def to_configuration(command: type, path: str, options: Options) -> Configuration:
+    """Return the configuration of workers.
+
+    Raises:
+        ConfigurationError: an option is wrong, or a worker could not import the command.
+    """
+    if command.__module__ == "__main__" or "<locals>" in command.__qualname__:
+        raise ConfigurationError(
+            f"--workers: {command.__qualname__} must be in a module that workers can import"
+        )
+    workers = available_cpus() if options.workers == AUTO else int(options.workers or 1)
+    return Configuration(
+        application=path,
+        options=options,
+        command=f"{command.__module__}:{command.__qualname__}",
+        endpoints=tuple(endpoint_strings(options)),
+        redirects=tuple(options.https_redirect),
+        workers=workers,
+    )
+
+
+class SupervisedCommand:
+    """A process whose reactor runs a supervisor.
+
+    Args:
+        reactor: a reactor on an asyncio event loop.
+        load: returns the present configuration, or raises a ConfigurationError.
+    """
+
+    def __init__(self, reactor: Any, load: Callable[[], Configuration]) -> None:
+        self._reactor = reactor
+        self._error: ConfigurationError | None = None
+        self._signals = 0
+        self.supervisor = Supervisor(reactor, load(), self._ready, self._ended, self._report)
+        self._operations = Operations(self.supervisor, load, self._reloading, self._reloaded)
+
+    def run(self) -> int:
+        """Run the reactor until all workers have ended.
+
+        Returns:
+            The exit status.
+        Raises:
+            ConfigurationError: an endpoint cannot be bound; no worker has been started.
+        """
+        self._take_signals()
+        self._reactor.callWhenRunning(self._start)
+        self._reactor.run(installSignalHandlers=False)
+        if self._error is not None:
+            raise self._error
+        return self.supervisor.exit_status
+
+    def _start(self) -> None:
+        self.supervisor.start().addErrback(self._not_bound)
+
+    def _not_bound(self, failure: Failure) -> None:
+        if failure.check(ConfigurationError):
+            self._error = failure.value  # type: ignore[assignment] # checked
+        else:
+            self._error = ConfigurationError(failure.getErrorMessage(), exit_status=1)
+            log.critical("Cannot start: %s", failure.getTraceback())
+        stop_reactor(self._reactor)
+
+    # What the supervisor calls.
+
+    def _ready(self) -> None:
+        supervisor = self.supervisor
+        workers = counted(len(supervisor.slots), "worker")
+        log.info("%s", banner(supervisor, supervisor.configuration.application, workers))
+
+    def _ended(self, _status: int) -> None:
+        if self.supervisor.ever_ready:
+            log.info("Stopped")
+        stop_reactor(self._reactor)
+
+    def _report(self, error: WorkerFailed) -> None:
+        detail = f"{error.detail}\n" if error.detail else ""
+        sys.stderr.write(f"{detail}daphne-like: {error}\n")
+        sys.stderr.flush()
+
+    def _reloading(self) -> None:
+        pass
+
+    def _reloaded(self, reason: str) -> None:
+        pass
+
+    # Signals.
+
+    def _take_signals(self) -> None:
+        """Handle signals from now on; handlers run between two instructions of the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        actions: dict[str, Callable[[], object]] = {
+            "SIGTERM": lambda: self._stop("stop"),
+            "SIGINT": lambda: self._stop("quick"),
+            "SIGQUIT": self.supervisor.stop_with_stacks,
+            "SIGHUP": self._operations.restart,
+            "SIGTTIN": self._operations.more,
+            "SIGTTOU": self._operations.fewer,
+            "SIGUSR1": self.supervisor.reopen_logs,
+            "SIGWINCH": lambda: None,
+        }
+        for name, action in actions.items():
+            number = getattr(signal, name, None)
+            if number is not None:
+                signal.signal(number, self._handler(action))
+
+    def _handler(self, action: Callable[[], object]) -> Callable[[int, FrameType | None], None]:
+        def handle(_number: int, _frame: FrameType | None) -> None:
+            self._reactor.callFromThread(action)
+
+        return handle
+
+    def _stop(self, kind: str) -> None:
+        if self.supervisor.stopping:
+            self.supervisor.force()
+        else:
+            self._operations.cancel()
+            self.supervisor.stop(kind)

@@ -1,0 +1,84 @@
+"""The listening sockets of a supervisor, by endpoint string."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.protocol import Factory
+
+from daphne_like.listening.inherited import RecordingReactor
+from daphne_like.listening.ports import Address, Ports
+from daphne_like.options import Options
+from daphne_like.process.spawning import Inheritance
+
+
+class BoundSockets:
+    """Sockets that listen, and from which the supervisor never accepts a connection.
+
+    A change of the configuration binds the endpoint strings that are new, and closes those that are
+    gone only when the workers that need them have been replaced.
+
+    Args:
+        reactor: the supervisor's reactor.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._bound: dict[str, tuple[Ports, RecordingReactor]] = {}
+
+    @inlineCallbacks
+    def bind(self, strings: Sequence[str], options: Options) -> Generator[Deferred[Any], Any, None]:
+        """Bind the endpoint strings that are not bound yet.
+
+        Returns:
+            A Deferred.
+        Raises:
+            ConfigurationError: one of them is unusable; those bound by this call are closed.
+        """
+        done: list[str] = []
+        try:
+            for string in strings:
+                if string in self._bound:
+                    continue
+                recording = RecordingReactor(self._reactor)
+                ports = Ports([string], options)
+                ports.parse(recording)
+                # Ports pauses each port before the event loop accepts from it.
+                yield ports.bind(NeverAccepts(), ports.add)
+                self._bound[string] = ports, recording
+                done.append(string)
+        except BaseException:
+            for string in done:
+                yield self._bound.pop(string)[0].unbind()
+            raise
+
+    def inheritance(self, strings: Sequence[str]) -> Inheritance:
+        """Return the sockets of these strings for a worker."""
+        recorded = [port for string in strings for port in self._bound[string][1].ports]
+        kept = [number for string in strings for number in self._bound[string][1].named]
+        return Inheritance([port.fileno() for port in recorded], sorted(set(kept)))
+
+    def addresses(self, strings: Sequence[str]) -> list[Address]:
+        """Return the addresses of these strings."""
+        return [address for string in strings for address in self._bound[string][0].addresses]
+
+    @inlineCallbacks
+    def close(self, keep: Sequence[str] = ()) -> Generator[Deferred[Any], Any, None]:
+        """Close the sockets of all other strings; files of UNIX sockets are removed.
+
+        Returns:
+            A Deferred.
+        """
+        for string in [string for string in self._bound if string not in keep]:
+            yield self._bound.pop(string)[0].close()
+
+
+class NeverAccepts(Factory):
+    """The factory of ports that accept nothing."""
+
+    noisy = False
+
+    def buildProtocol(self, addr: Any) -> None:
+        return None

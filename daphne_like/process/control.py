@@ -1,0 +1,139 @@
+"""The control channel between the supervisor and a worker: JSON lines over a socket pair.
+
+Each line is an object with the version of the protocol, "v", and the kind of message, "type". Both
+sides check each line like the input of any peer, because after an upgrade a supervisor talks to
+workers of another version, and because an application may write to any descriptor of its process.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.basic import LineOnlyReceiver
+from twisted.python.failure import Failure
+
+from daphne_like.exceptions import DaphneLikeError
+
+VERSION = 1
+MAX_LINE = 262144
+"""Maximum octets of a line."""
+MAX_TEXT = 65536
+"""Maximum characters of a text in a message of a worker."""
+
+Message = dict[str, Any]
+Kinds = Mapping[str, Mapping[str, tuple[type, ...]]]
+
+NUMBER = (int, float)
+FROM_WORKER: Kinds = {
+    "hello": {"pid": (int,), "version": (str,)},
+    "bound": {},
+    "ready": {"seconds": NUMBER},
+    "failed": {"sentence": (str,), "detail": (str,), "status": (int,)},
+    "replace": {"reason": (str,)},
+    "leaving": {"reason": (str,)},
+}
+"""Messages of a worker: the fields of each kind with the types of their values.
+
+hello: the process runs. bound: it has adopted its sockets. ready: it serves. failed: it cannot
+serve, because of the sentence. replace: it asks for a successor and serves until then. leaving: it
+stops by itself.
+"""
+FROM_SUPERVISOR: Kinds = {
+    "configuration": {"options": (dict,), "application": (str,), "command": (str,)},
+    "drain": {"kind": (str,), "seconds": NUMBER},
+    "force": {},
+    "reopen": {},
+}
+"""Messages of the supervisor: see FROM_WORKER."""
+
+
+class ControlError(DaphneLikeError):
+    """A line is no message of this protocol; the text says why."""
+
+
+def to_line(kind: str, /, **fields: Any) -> bytes:
+    """Return a message as a line, with its line feed."""
+    return json.dumps({"v": VERSION, "type": kind, **fields}).encode() + b"\n"
+
+
+def parse(line: bytes, kinds: Kinds) -> Message | None:
+    """Parse and check one line.
+
+    Args:
+        line: without its line feed.
+        kinds: the expected messages.
+    Returns:
+        The message. None for a kind that is not known: a later version may have more.
+    Raises:
+        ControlError: it is not JSON, has another version, or a field is missing or wrong.
+    """
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ControlError(f"a line that is not JSON: {line[:40]!r}") from error
+    if not isinstance(message, dict) or message.get("v") != VERSION:
+        raise ControlError(f"not a message of version {VERSION}: {line[:40]!r}")
+    kind = message.get("type")
+    fields = kinds.get(kind) if isinstance(kind, str) else None
+    if fields is None:
+        return None
+    for name, types in fields.items():
+        value = message.get(name)
+        if not isinstance(value, types) or isinstance(value, bool):
+            raise ControlError(f"{kind}: no valid field {name!r}")
+        if isinstance(value, str) and len(value) > MAX_TEXT:
+            message[name] = value[:MAX_TEXT]
+    return message
+
+
+class ControlProtocol(LineOnlyReceiver):
+    """One end of the channel.
+
+    Args:
+        kinds: the messages that the other side may send.
+        received: called with each message.
+        closed: called once, when the channel is closed, with a sentence if the other side broke
+            a rule, otherwise with "".
+    """
+
+    delimiter = b"\n"
+    MAX_LENGTH = MAX_LINE
+
+    def __init__(
+        self,
+        kinds: Kinds,
+        received: Callable[[Message], None],
+        closed: Callable[[str], None],
+    ) -> None:
+        self._kinds = kinds
+        self._received = received
+        self._closed = closed
+        self._error = ""
+
+    def send(self, kind: str, /, **fields: Any) -> None:
+        """Send a message; it is dropped if the channel is closed."""
+        if self.transport is not None and self.connected:
+            self.transport.write(to_line(kind, **fields))
+
+    def lineReceived(self, line: bytes) -> None:
+        try:
+            message = parse(line, self._kinds)
+        except ControlError as error:
+            self._fail(str(error))
+            return
+        if message is not None:
+            self._received(message)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self._fail(f"a line of more than {MAX_LINE} bytes")
+
+    def _fail(self, sentence: str) -> None:
+        self._error = self._error or sentence
+        assert self.transport is not None
+        self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._closed(self._error)

@@ -1,0 +1,105 @@
+"""Starts a worker process: command line, environment and descriptors."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from daphne_like.process.control import ControlProtocol
+from daphne_like.process.descriptors import VARIABLE, WorkerDescriptors
+
+MODULE = "daphne_like.process.worker"
+
+
+@dataclass(frozen=True)
+class Inheritance:
+    """The sockets that workers inherit.
+
+    Attributes:
+        sockets: descriptors of listening sockets, in the order in which the endpoints listen.
+        kept: descriptors that endpoint strings name, and which keep their numbers.
+    """
+
+    sockets: Sequence[int]
+    kept: Sequence[int]
+
+
+def command_line(words: Sequence[str]) -> list[str]:
+    """Return the command line of a worker, with the options of this interpreter."""
+    # Not public, but the same since Python 3.2; multiprocessing uses it for the same purpose.
+    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    return [sys.executable, *flags, "-m", MODULE, *words]
+
+
+def working_directory() -> str | None:
+    """Return $PWD if it names the present directory, otherwise None.
+
+    A deployment often changes a symbolic link to the current release. $PWD names the link, so new
+    workers start in the new release.
+    """
+    path = os.environ.get("PWD")
+    if path and os.path.isabs(path):
+        return path
+    return None
+
+
+def spawn(
+    reactor: Any,
+    protocol: Any,
+    control: ControlProtocol,
+    words: Sequence[str],
+    inheritance: Inheritance,
+    scoreboard: int,
+    entry: int,
+) -> tuple[Any, int]:
+    """Start a worker.
+
+    Args:
+        reactor: the supervisor's reactor.
+        protocol: ProcessProtocol of the worker.
+        control: the supervisor's end of the control channel.
+        words: arguments of the worker.
+        inheritance: the sockets.
+        scoreboard: descriptor of the scoreboard.
+        entry: the worker's entry on it.
+    Returns:
+        The IProcessTransport, and the descriptor from which it receives stacks.
+    Raises:
+        OSError: no process or no descriptor is left.
+    """
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        numbers = WorkerDescriptors.choose(inheritance.kept, len(inheritance.sockets), entry)
+        child: dict[int, Any] = {0: 0, 1: 1, 2: 2, **{each: each for each in inheritance.kept}}
+        child |= dict(zip(numbers.sockets, inheritance.sockets, strict=True))
+        child |= {
+            numbers.control: theirs.fileno(),
+            numbers.scoreboard: scoreboard,
+            numbers.stacks: "r",
+        }
+        transport = reactor.spawnProcess(
+            protocol,
+            sys.executable,
+            command_line(words),
+            env={**os.environ, VARIABLE: numbers.to_text()},
+            path=None,
+            childFDs=child,
+        )
+        reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, _Factory(control))
+    return transport, numbers.stacks
+
+
+class _Factory:
+    """A factory, as adoptStreamConnection needs one, for a protocol that exists."""
+
+    def __init__(self, protocol: Any) -> None:
+        self._protocol = protocol
+
+    def buildProtocol(self, _address: Any) -> Any:
+        return self._protocol

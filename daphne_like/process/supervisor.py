@@ -1,0 +1,425 @@
+"""The supervisor: starts worker processes, watches them and replaces them.
+
+It binds the sockets, and never loads the application: a new worker is a new interpreter with the
+present code. Every change of the workers (a restart, one worker more) is an operation of
+`process/operations.py`, and one operation runs at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.defer import Deferred, inlineCallbacks
+
+from daphne_like.listening.ports import Address
+from daphne_like.options import Options
+from daphne_like.process.backoff import Backoff
+from daphne_like.process.bound_sockets import BoundSockets
+from daphne_like.process.liveness import Liveness
+from daphne_like.process.recycling import Limits
+from daphne_like.process.scoreboard import Scoreboard, create_memory
+from daphne_like.process.worker_process import Phase, WorkerFailed, WorkerProcess
+from daphne_like.wording import counted
+
+log = logging.getLogger("daphne_like.server")
+
+TICK_SECONDS = 0.5
+MAX_FAILED_STARTS = 5
+"""Failed starts in a row, while no worker is ready, after which the supervisor gives up."""
+MARGIN_SECONDS = 6.0
+"""Seconds that a worker has beyond the limit of its own stop before it is killed."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """The configuration with which workers are started.
+
+    Attributes:
+        application: "module:attribute".
+        options: the options.
+        command: "module:class" of the command that a worker runs.
+        endpoints: endpoint strings of the server.
+        redirects: endpoint strings of `--https-redirect`.
+        workers: number of workers.
+    """
+
+    application: str
+    options: Options
+    command: str
+    endpoints: tuple[str, ...]
+    redirects: tuple[str, ...]
+    workers: int
+
+    @property
+    def strings(self) -> tuple[str, ...]:
+        """All endpoint strings, in the order in which a worker listens."""
+        return self.endpoints + self.redirects
+
+    def to_message(self) -> dict[str, Any]:
+        """Return the fields of the control channel's message."""
+        values = {name: getattr(self.options, name) for name in Options.__dataclass_fields__}
+        return {"application": self.application, "command": self.command, "options": values}
+
+
+class Slot:
+    """The place of one worker: the worker that serves, and the one that is to follow it.
+
+    Args:
+        number: from 1.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.worker: WorkerProcess | None = None
+        self.successor: WorkerProcess | None = None
+        self.backoff = Backoff()
+        self.next_start: Any = None
+
+    def cancel_start(self) -> None:
+        """Forget a start that is planned."""
+        if self.next_start is not None and self.next_start.active():
+            self.next_start.cancel()
+        self.next_start = None
+
+
+class Supervisor:
+    """Keeps the wanted number of workers serving.
+
+    Args:
+        reactor: a reactor on an asyncio event loop.
+        configuration: the configuration of the workers.
+        on_ready: called when all workers are ready for the first time.
+        on_end: called once, when no process is left, with the exit status.
+        report: called with each sentence about a failed start that ends everything.
+
+    Attributes:
+        slots: the slots by number.
+        leavers: workers that drain, oldest first.
+        generation: counts the restarts, from 1.
+        stopping: a stop has begun.
+        exit_status: exit status of the supervisor.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        configuration: Configuration,
+        on_ready: Callable[[], None],
+        on_end: Callable[[int], None],
+        report: Callable[[WorkerFailed], None],
+    ) -> None:
+        self.reactor = reactor
+        self.loop = reactor.loop
+        self.configuration = configuration
+        self.sockets = BoundSockets(reactor)
+        self.slots: dict[int, Slot] = {}
+        self.leavers: list[WorkerProcess] = []
+        self.generation = 1
+        self.stopping = False
+        self.exit_status = 0
+        self._scoreboard = Scoreboard(create_memory())
+        self._on_ready = on_ready
+        self._on_end = on_end
+        self._report = report
+        self.ever_ready = False
+        self._announced = False
+        self._failed_starts = 0
+        self._ended = False
+        self._tick: Any = None
+        options = configuration.options
+        self._liveness = Liveness(options.worker_timeout or 0, TICK_SECONDS)
+        self.replace: Callable[[WorkerProcess, str], None]
+
+    # The start.
+
+    @inlineCallbacks
+    def start(self) -> Generator[Deferred[Any], Any, None]:
+        """Bind the sockets and start the workers.
+
+        Returns:
+            A Deferred; it does not wait for the workers.
+        Raises:
+            ConfigurationError: an endpoint cannot be bound; nothing has been started.
+        """
+        configuration = self.configuration
+        yield self.sockets.bind(configuration.strings, configuration.options)
+        for number in range(1, configuration.workers + 1):
+            slot = self.slots[number] = Slot(number)
+            self.start_worker(slot)
+        self._run_tick()
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Endpoint strings of the server."""
+        return self.configuration.endpoints
+
+    @property
+    def listening_addresses(self) -> list[Address]:
+        """Addresses on which the workers listen."""
+        return self.sockets.addresses(self.configuration.endpoints)
+
+    @property
+    def redirect_addresses(self) -> list[Address]:
+        """Addresses of `--https-redirect`."""
+        return self.sockets.addresses(self.configuration.redirects)
+
+    def start_worker(self, slot: Slot) -> None:
+        """Start the worker of an empty slot."""
+        slot.next_start = None
+        if not self.stopping and slot.worker is None:
+            slot.worker = self._spawn(slot, self.configuration, self.generation)
+
+    def start_successor(
+        self, slot: Slot, configuration: Configuration, generation: int
+    ) -> WorkerProcess:
+        """Start the worker that will take the place of a slot's worker."""
+        slot.successor = self._spawn(slot, configuration, generation)
+        return slot.successor
+
+    def _spawn(self, slot: Slot, configuration: Configuration, generation: int) -> WorkerProcess:
+        options = configuration.options
+        entry = self._scoreboard.allocate()
+        worker = WorkerProcess(slot.number, generation, entry, Limits.draw(options), self)
+        worker.deadline = worker.started_at + options.worker_start_timeout
+        words = (
+            f"slot={slot.number}/{configuration.workers}",
+            f"generation={generation}",
+            configuration.application,
+        )
+        worker.start(
+            self.reactor,
+            words,
+            configuration.to_message(),
+            self.sockets.inheritance(configuration.strings),
+            self._scoreboard.descriptor,
+        )
+        return worker
+
+    # Events of the workers.
+
+    def worker_ready(self, worker: WorkerProcess) -> None:
+        """See WorkerEvents."""
+        self._failed_starts = 0
+        self.ever_ready = True
+        log.info("%s is ready after %.2f s", worker, worker.age)
+        if not self._announced and self.ready_workers == len(self.slots):
+            self._announced = True
+            self._on_ready()
+
+    def worker_asks(self, worker: WorkerProcess, reason: str) -> None:
+        """See WorkerEvents."""
+        if not self.stopping:
+            log.info("%s asks for a successor: %s", worker, reason)
+            self.replace(worker, "limit")
+
+    def worker_leaves(self, worker: WorkerProcess, reason: str) -> None:
+        """See WorkerEvents."""
+        log.warning("%s stops by itself: %s", worker, reason)
+        slot = self.slots.get(worker.slot)
+        self._let_leave(worker, "restart")
+        if slot is not None and slot.worker is worker:
+            slot.worker = None
+            if slot.successor is None:
+                self.start_worker(slot)
+
+    def worker_ended(self, worker: WorkerProcess) -> None:
+        """See WorkerEvents."""
+        self._scoreboard.free(worker.entry)
+        if worker.pid is not None:
+            self._liveness.forget(worker.pid)
+        if worker in self.leavers:
+            self.leavers.remove(worker)
+        if worker.expected and worker.error is None:
+            log.info("%s %s", worker, worker.ending)
+        elif worker.error is not None and worker.error.status and not self.ever_ready:
+            pass  # reported below
+        else:
+            log.error("%s %s", worker, worker.ending)
+        slot = self.slots.get(worker.slot)
+        if slot is not None and slot.successor is worker:
+            slot.successor = None
+        if slot is not None and slot.worker is worker:
+            slot.worker = None
+            self._after_failure(slot, worker)
+        if self.stopping:
+            self._finish_when_empty()
+
+    def _after_failure(self, slot: Slot, worker: WorkerProcess) -> None:
+        """Start a worker again that has crashed, or give up."""
+        if self.stopping:
+            return
+        error = worker.error
+        if not self.ever_ready:
+            assert error is not None
+            self._report(error)
+            self.give_up(error.status)
+            return
+        if error is not None:
+            self._failed_starts += 1
+            log.error(
+                "%s could not start: %s%s", worker, error, error.detail and f"\n{error.detail}"
+            )
+            if self.ready_workers == 0 and self._failed_starts >= MAX_FAILED_STARTS:
+                log.critical("No worker is ready, and %d starts in a row have failed: stopping",
+                             self._failed_starts)  # fmt: skip
+                self.give_up(error.status)
+                return
+        if slot.successor is None:
+            delay = slot.backoff.next_delay(worker.age)
+            if delay:
+                log.info("Worker %d is started again in %.1f s", slot.number, delay)
+            slot.next_start = self.reactor.callLater(delay, self.start_worker, slot)
+
+    # What is done to workers.
+
+    @property
+    def ready_workers(self) -> int:
+        """Number of slots whose worker is ready."""
+        return sum(
+            slot.worker is not None and slot.worker.phase == Phase.READY
+            for slot in self.slots.values()
+        )
+
+    def promote(self, slot: Slot) -> None:
+        """Give the slot to the successor, which is ready, and let the worker before it leave."""
+        before, slot.worker, slot.successor = slot.worker, slot.successor, None
+        slot.cancel_start()
+        if before is not None:
+            self._let_leave(before, "restart")
+
+    def add_slot(self) -> Slot:
+        """Add a slot, with a worker that starts."""
+        slot = self.slots[len(self.slots) + 1] = Slot(len(self.slots) + 1)
+        self.start_worker(slot)
+        return slot
+
+    def remove_slot(self) -> None:
+        """Remove the last slot; its worker leaves."""
+        slot = self.slots.pop(len(self.slots))
+        slot.cancel_start()
+        for worker in (slot.worker, slot.successor):
+            if worker is not None:
+                self._let_leave(worker, "restart")
+
+    def _let_leave(self, worker: WorkerProcess, kind: str) -> None:
+        options = self.configuration.options
+        seconds = (
+            options.graceful_timeout + options.lifespan_timeout
+            + getattr(options, "shutdown_delay", 0) + 2 * MARGIN_SECONDS
+        )  # fmt: skip
+        self.leavers.append(worker)
+        worker.drain(kind, seconds)
+        if kind == "restart" and len(self.leavers) > max(1, 2 * len(self.slots)):
+            oldest = self.leavers[0]
+            log.warning("%s is ended, because too many workers are leaving", oldest)
+            oldest.kill()
+
+    # The tick.
+
+    def _run_tick(self) -> None:
+        self._tick = self.reactor.callLater(TICK_SECONDS, self._run_tick)
+        now = time.monotonic()
+        self._liveness.tick(now)
+        for worker in self.workers:
+            snapshot = worker.look()
+            if worker.deadline is not None and now >= worker.deadline:
+                self._deadline_over(worker)
+            elif worker.phase == Phase.READY and not worker.replacing and not self.stopping:
+                self._check(worker, snapshot.beat / 1e9, now)
+
+    def _check(self, worker: WorkerProcess, beat: float, now: float) -> None:
+        """Ask for a successor if the worker is blocked or exceeds a limit."""
+        assert worker.pid is not None
+        options = self.configuration.options
+        if options.worker_timeout and self._liveness.is_blocked(worker.pid, beat, now):
+            log.critical("The event loop of %s has been blocked for %.0f seconds: replacing it",
+                         str(worker).replace("W", "w", 1), now - beat)  # fmt: skip
+            worker.replacing = True
+            self.replace(worker, "blocked")
+        elif limit := worker.exceeded_limit():
+            log.info("%s is replaced: %s", worker, limit)
+            worker.replacing = True
+            self.replace(worker, "limit")
+
+    def _deadline_over(self, worker: WorkerProcess) -> None:
+        if worker.phase == Phase.STARTING:
+            seconds = counted(self.configuration.options.worker_start_timeout, "second")
+            worker.fail(f"{worker} was not ready within {seconds} (--worker-start-timeout)", 3)
+        else:
+            log.critical("%s does not end: killing it", worker)
+            self.exit_status = self.exit_status or 1
+        worker.kill_with_stacks()
+
+    @property
+    def workers(self) -> list[WorkerProcess]:
+        """All worker processes that have not ended."""
+        found = [
+            worker
+            for slot in self.slots.values()
+            for worker in (slot.worker, slot.successor)
+            if worker is not None
+        ]
+        return [worker for worker in [*found, *self.leavers] if worker.is_alive]
+
+    # The end.
+
+    def give_up(self, status: int) -> None:
+        """Stop because no worker can serve."""
+        self.exit_status = status
+        self.stop("quick")
+
+    def stop(self, kind: str) -> None:
+        """Stop all workers.
+
+        Args:
+            kind: see `drain` of the control channel.
+        """
+        if self.stopping:
+            return
+        self.stopping = True
+        workers = self.workers
+        for slot in self.slots.values():
+            slot.cancel_start()
+            for worker in (slot.worker, slot.successor):
+                if worker is not None and worker not in self.leavers:
+                    self._let_leave(worker, kind)
+        if self._announced:
+            log.info("Stopping: waiting for %s", counted(len(workers), "worker"))
+        delay = getattr(self.configuration.options, "shutdown_delay", 0) if kind == "stop" else 0
+        self.reactor.callLater(delay, self.sockets.close)
+        self._finish_when_empty()
+
+    def force(self) -> None:
+        """Let the stop wait for nothing any more."""
+        log.warning("Second signal: stopping without waiting any longer")
+        for worker in self.workers:
+            worker.force()
+
+    def stop_with_stacks(self) -> None:
+        """End every worker at once, after it has written its stacks."""
+        self.stopping = True
+        self.exit_status = 1
+        for slot in self.slots.values():
+            slot.cancel_start()
+        for worker in self.workers:
+            worker.expected = True
+            worker.kill_with_stacks()
+        self._finish_when_empty()
+
+    def reopen_logs(self) -> None:
+        """Let every worker open its log files again."""
+        for worker in self.workers:
+            worker.reopen()
+
+    def _finish_when_empty(self) -> None:
+        if self._ended or self.workers:
+            return
+        self._ended = True
+        if self._tick is not None and self._tick.active():
+            self._tick.cancel()
+        closed = self.sockets.close()
+        closed.addBoth(lambda _result: self._on_end(self.exit_status))

@@ -1,0 +1,298 @@
+"""A worker: serves the application on the sockets of its supervisor.
+
+The supervisor starts it as `python -m daphne_like.process.worker slot=1/2 generation=1 main:app`,
+so that a list of processes shows its place; everything else comes over the control channel.
+"""
+
+from __future__ import annotations
+
+import os
+
+if "LISTEN_FDS" in os.environ:
+    # systemd's protocol names the process for which the sockets are meant. Twisted reads the
+    # variables at import.
+    os.environ["LISTEN_PID"] = str(os.getpid())
+
+import faulthandler
+import logging
+import signal
+import socket
+import sys
+import time
+from typing import Any
+
+from daphne_like import __version__
+from daphne_like.exceptions import ConfigurationError
+from daphne_like.launch.command import (
+    CommandLineInterface,
+    open_standard_descriptors,
+    start_logging,
+)
+from daphne_like.listening.inherited import InheritedReactor
+from daphne_like.options import Options
+from daphne_like.process import control, parent_death
+from daphne_like.process.balance import Balance, watch_connections
+from daphne_like.process.descriptors import VARIABLE, WorkerDescriptors
+from daphne_like.process.exit import wait_for_threads
+from daphne_like.process.scoreboard import Scoreboard, WorkerState
+from daphne_like.server import Server
+
+log = logging.getLogger("daphne_like.server")
+
+CONFIGURATION_SECONDS = 30.0
+"""Maximum wait for the supervisor's first message."""
+IGNORED = ("SIGINT", "SIGHUP", "SIGQUIT", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGUSR2", "SIGWINCH")
+"""Signals that a terminal or an operator may send to the whole process group; the supervisor acts
+on them. They get a handler, because processes of the application would inherit SIG_IGN."""
+REMOVED = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_PID",
+           "WATCHDOG_USEC")  # fmt: skip
+"""Environment variables of systemd that the application and its processes do not get."""
+
+
+class Worker:
+    """A worker process.
+
+    Args:
+        descriptors: what it has inherited.
+        slot: number of its slot, from 1.
+    """
+
+    def __init__(self, descriptors: WorkerDescriptors, slot: str) -> None:
+        self.started = time.monotonic()
+        self.slot = slot
+        self._descriptors = descriptors
+        self._scoreboard = Scoreboard(descriptors.scoreboard)
+        self._entry = self._scoreboard.entry(descriptors.entry)
+        self._protocol = control.ControlProtocol(
+            control.FROM_SUPERVISOR, self._received, self._orphaned
+        )
+        self._server: Server | None = None
+        self._balance: Balance
+        self._asked = False
+        self._leaving = False
+
+    # The start.
+
+    def receive_configuration(self) -> control.Message:
+        """Say hello and wait for the supervisor's first message; the event loop does not run yet.
+
+        Raises:
+            ConfigurationError: it does not come, or is no such message.
+        """
+        number = os.dup(self._descriptors.control)
+        with socket.socket(fileno=number) as channel:
+            channel.setblocking(True)
+            channel.settimeout(CONFIGURATION_SECONDS)
+            channel.sendall(control.to_line("hello", pid=os.getpid(), version=__version__))
+            line = b""
+            # One octet at a time: what follows the line belongs to the event loop.
+            while not line.endswith(b"\n") and len(line) < control.MAX_LINE:
+                received = channel.recv(1)
+                if not received:
+                    raise ConfigurationError("the supervisor has closed the control channel")
+                line += received
+            channel.setblocking(False)  # the descriptors share this flag
+        message = control.parse(line, control.FROM_SUPERVISOR)
+        if message is None or message["type"] != "configuration":
+            raise ConfigurationError("the supervisor has sent no configuration")
+        return message
+
+    def serve(self, command: CommandLineInterface, application: str, options: Options) -> int:
+        """Serve until the supervisor, or a SIGTERM, ends it.
+
+        Returns:
+            The exit status.
+        """
+        signal.signal(signal.SIGTERM, self._terminated)
+        command.options = options
+        command.announce = self._accepts  # type: ignore[method-assign] # told when it serves
+        start_logging(options, command.log_prefix)
+        server = command.make_server(application, options)
+        server.signal_handlers = False
+        server.give_up = self._give_up  # type: ignore[method-assign] # the supervisor reports it
+        self._adopt_sockets(server, options)
+        limit = server.drainer.limit
+        parent_death.exit_when_orphaned(self._descriptors.control, limit)
+        self._server = server
+        return command.run_server(server)
+
+    def fail(self, error: ConfigurationError) -> None:
+        """Tell the supervisor why this worker cannot serve; the event loop does not run."""
+        with socket.socket(fileno=os.dup(self._descriptors.control)) as channel:
+            channel.setblocking(True)
+            channel.settimeout(1.0)
+            try:
+                channel.sendall(
+                    control.to_line(
+                        "failed",
+                        sentence=str(error),
+                        detail=error.detail[-control.MAX_TEXT :],
+                        status=error.exit_status,
+                    )
+                )
+            except OSError:
+                pass  # the exit status tells it as well
+
+    def _adopt_sockets(self, server: Server, options: Options) -> None:
+        """Prepare a server to listen on the inherited sockets when it starts."""
+        reactor = server_reactor()
+        inherited = InheritedReactor(
+            reactor, self._descriptors.sockets, reuse_port=options.reuse_port
+        )
+        server.ports.parse(inherited)
+        for name in REMOVED:
+            os.environ.pop(name, None)
+        ports = server.ports
+        self._balance = Balance(
+            self._scoreboard, self._entry, reactor.loop, ports.pause, ports.open
+        )
+        watch_connections(server.context, self._balance, server.connections)
+        server.lifecycle.add_check(self._beat)
+        reactor.callWhenRunning(self._open_channel, reactor)
+
+    def _open_channel(self, reactor: Any) -> None:
+        factory = OneProtocolFactory(self._protocol)
+        reactor.adoptStreamConnection(self._descriptors.control, socket.AF_UNIX, factory)
+
+    def _give_up(self, sentence: str, exit_status: int) -> None:
+        """Stop without having served; see Server.give_up."""
+        assert self._server is not None
+        self._protocol.send("failed", sentence=sentence, detail="", status=exit_status)
+        self._server.abort_start = True
+        self._server.exit_status = exit_status
+        self._server.stop()
+
+    def _accepts(self, path: str) -> None:
+        """Tell the supervisor, after one more turn of the event loop, that this worker serves."""
+        server_reactor().loop.call_soon(self._tell_ready)
+
+    def _tell_ready(self) -> None:
+        self._beat()
+        self._entry.set_state(WorkerState.READY)
+        seconds = time.monotonic() - self.started
+        self._protocol.send("ready", seconds=seconds)
+
+    def _beat(self) -> None:
+        assert self._server is not None
+        self._entry.beat(time.monotonic_ns(), self._server.applications.started)
+
+    # The end.
+
+    def _terminated(self, _number: int, _frame: Any) -> None:
+        """Handle SIGTERM: sent by an operator, or by the kernel because the supervisor died."""
+        server = self._server
+        if server is None or server.end is None:
+            os._exit(128 + signal.SIGTERM)
+        server_reactor().callFromThread(self._ask_for_successor, "SIGTERM")
+
+    def _ask_for_successor(self, reason: str) -> None:
+        """Serve until the supervisor has a successor; leave at once when asked again."""
+        if self._asked:
+            self._leave(reason)
+        self._asked = True
+        self._protocol.send("replace", reason=reason)
+
+    def _leave(self, reason: str) -> None:
+        """Drain and end; tell the supervisor, which starts another worker."""
+        if not self._leaving:
+            self._protocol.send("leaving", reason=reason)
+            self._drain()
+
+    def _drain(self) -> None:
+        assert self._server is not None
+        self._leaving = True
+        self._balance.stop()
+        self._entry.set_state(WorkerState.DRAINING)
+        self._server.stop()
+
+    def _orphaned(self, sentence: str) -> None:
+        """Handle the end of the control channel: the supervisor has died."""
+        if sentence:
+            log.critical("The supervisor does not keep to the protocol: %s", sentence)
+        if not self._leaving:
+            log.critical("The supervisor is gone: stopping")
+            self._drain()
+
+    def _received(self, message: control.Message) -> None:
+        server = self._server
+        assert server is not None
+        kind = message["type"]
+        if kind == "drain":
+            self._drain()
+        elif kind == "force":
+            server.force_stop()
+        elif kind == "reopen":
+            server.reopen_logs()
+
+
+class OneProtocolFactory:
+    """A factory, as adoptStreamConnection needs one, for a protocol that exists."""
+
+    def __init__(self, protocol: Any) -> None:
+        self._protocol = protocol
+
+    def buildProtocol(self, _address: Any) -> Any:
+        return self._protocol
+
+
+def server_reactor() -> Any:
+    """Return the reactor of this process."""
+    from twisted.internet import reactor
+
+    return reactor
+
+
+def to_options(values: dict[str, Any]) -> Options:
+    """Return the Options that a supervisor has sent as JSON."""
+    known: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+        if name in Options.__dataclass_fields__
+    }
+    return Options(**known)
+
+
+def main() -> int:
+    """Run a worker.
+
+    Returns:
+        The exit status, as of the `daphne-like` command.
+    """
+    descriptors = WorkerDescriptors.from_text(os.environ.pop(VARIABLE))
+    descriptors.close_on_exec()
+    parent_death.signal_at_parent_death()
+    for name in IGNORED:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda _number, _frame: None)
+    faulthandler.enable(descriptors.stacks, all_threads=True)
+    open_standard_descriptors()
+    slot = sys.argv[1].removeprefix("slot=").partition("/")[0]
+    worker = Worker(descriptors, slot)
+    try:
+        message = worker.receive_configuration()
+        options = to_options(message["options"])
+        command = command_class(message["command"])()
+        command.log_prefix = f"worker {slot}: "
+        return worker.serve(command, message["application"], options)
+    except ConfigurationError as error:
+        worker.fail(error)
+        return error.exit_status
+
+
+def command_class(name: str) -> type[CommandLineInterface]:
+    """Return the class of the command that the supervisor runs, which may be a subclass."""
+    module, _, attribute = name.partition(":")
+    __import__(module)
+    found: Any = sys.modules[module]
+    for part in attribute.split("."):
+        found = getattr(found, part)
+    return found  # type: ignore[no-any-return] # a class of the supervisor
+
+
+if __name__ == "__main__":
+    status = main()
+    if not wait_for_threads():
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(status)
+    sys.exit(status)
