@@ -82,7 +82,7 @@ class Transfer:
         connection.settimeout(SAMPLE_SECONDS)
         self._before = self._most = server.resident_octets()
         self._deadline = time.monotonic() + TIMEOUT_SECONDS
-        self._next_look = 0.0
+        self._next_sample = 0.0
         self._moved = 0
 
     @property
@@ -145,9 +145,9 @@ class Transfer:
         """
         while True:
             now = time.monotonic()
-            if now >= self._next_look:
+            if now >= self._next_sample:
                 self.sample()
-                self._next_look = time.monotonic() + SAMPLE_SECONDS
+                self._next_sample = time.monotonic() + SAMPLE_SECONDS
             if now > self._deadline:
                 done = self._moved // MEGABYTE
                 raise WrongAnswerError(f"{done} MB came through within {TIMEOUT_SECONDS:g} s")

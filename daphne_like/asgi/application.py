@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Any
 
 from daphne_like.asgi.interface import (
+    get_parameters,
     is_asynchronous,
     looks_like_a_factory,
-    parameters_of,
     takes,
 )
 from daphne_like.exceptions import ConfigurationError
@@ -130,7 +130,7 @@ def _call_factory(make: Any, path: str) -> Any:
         raise ConfigurationError(
             f"'{path}' is no factory: an object of type {type(make).__name__} is not callable"
         )
-    parameters = parameters_of(make)
+    parameters = get_parameters(make)
     if parameters is not None and not takes(parameters, 0):
         needed = [each.name for each in parameters if each.default is each.empty]
         raise ConfigurationError(

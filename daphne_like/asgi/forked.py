@@ -36,10 +36,10 @@ def end_if_forked(exception: BaseException) -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
-    os._exit(_status_of(exception))
+    os._exit(_get_exit_status(exception))
 
 
-def _status_of(exception: BaseException) -> int:
+def _get_exit_status(exception: BaseException) -> int:
     """Return the exit status with which Python ends for an exception."""
     if not isinstance(exception, SystemExit):
         return 1

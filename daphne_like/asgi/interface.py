@@ -40,7 +40,7 @@ def as_asgi3(
             f"--interface: expected one of {', '.join(INTERFACES)}, got {interface!r}"
         )
     if interface == "auto":
-        interface = interface_of(application)
+        interface = detect_interface(application)
     adapted: Application = application
     if interface == "asgi2":
         adapted = double_to_single_callable(application)
@@ -52,7 +52,7 @@ def as_asgi3(
     return adapted
 
 
-def interface_of(application: Any) -> str:
+def detect_interface(application: Any) -> str:
     """Detect the interface of an application from its signature.
 
     asgiref's is_double_callable, which Daphne and uvicorn use, treats every synchronous callable
@@ -71,24 +71,24 @@ def interface_of(application: Any) -> str:
             f"No ASGI application: an object of type {type(application).__name__} is not callable"
         )
     if inspect.isclass(application):
-        return _interface_of_class(application)
+        return _detect_class_interface(application)
     if is_asynchronous(application):
         return "asgi3"
-    parameters = parameters_of(application)
+    parameters = get_parameters(application)
     if parameters is None or _takes_anything(parameters):
         return "asgi3"
     return _by_parameters(application, parameters)
 
 
-def _interface_of_class(application: type) -> str:
+def _detect_class_interface(application: type) -> str:
     """Detect the interface of a class: its instances are awaited, iterated or called."""
     if hasattr(application, "__await__"):
         return "asgi3"
-    parameters = parameters_of(application)
+    parameters = get_parameters(application)
     calls = next((vars(base)["__call__"] for base in application.__mro__
                   if "__call__" in vars(base)), None)  # fmt: skip
     if calls is not None and parameters is not None:
-        inner = parameters_of(partial(calls, None))
+        inner = get_parameters(partial(calls, None))
         if inner is not None and not _takes_anything(inner) and takes(inner, 3):
             raise ConfigurationError(
                 f"The class {application.__name__} is no ASGI application, its instances are: "
@@ -123,7 +123,7 @@ def is_asynchronous(application: Any) -> bool:
     )
 
 
-def parameters_of(called: Callable[..., Any]) -> list[inspect.Parameter] | None:
+def get_parameters(called: Callable[..., Any]) -> list[inspect.Parameter] | None:
     """Return the parameters of a callable, or None if it has no usable signature."""
     try:
         return list(inspect.signature(called).parameters.values())
@@ -157,7 +157,7 @@ def wants_server(ready_callable: Callable[..., Any]) -> bool:
     `lambda port=port: ...` is a value that the author has bound. A callable without a usable
     signature (written in C) is called with the server.
     """
-    parameters = parameters_of(ready_callable)
+    parameters = get_parameters(ready_callable)
     if parameters is None:
         return True
     if not takes(parameters, 1):
@@ -168,7 +168,7 @@ def wants_server(ready_callable: Callable[..., Any]) -> bool:
 
 def looks_like_a_factory(found: Any) -> bool:
     """Tell whether an object accepts no arguments and does not look like an application."""
-    parameters = parameters_of(found)
+    parameters = get_parameters(found)
     if parameters is None or not takes(parameters, 0) or takes(parameters, 3):
         return False
     return not (parameters and parameters[0].name in ("scope", "environ", "env"))

@@ -177,16 +177,16 @@ class ResponseQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[...] is no
             self.put_nowait(item)
 
     def _put(self, item: Any) -> None:
-        self._octets += _octets_of(item)
+        self._octets += _count_octets(item)
         super()._put(item)
 
     def _get(self) -> Any:
         item = super()._get()
-        self._octets -= _octets_of(item)
+        self._octets -= _count_octets(item)
         return item
 
 
-def _octets_of(message: dict[str, Any] | None) -> int:
+def _count_octets(message: dict[str, Any] | None) -> int:
     return len(message.get("body", b"")) + MESSAGE_OVERHEAD if message else 0
 
 

@@ -9,7 +9,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import ISSLTransport
 
 from daphne_like.http.extensions import EXTENSIONS, Supported
-from daphne_like.http.tls_info import tls_extension_of
+from daphne_like.http.tls_info import read_tls_extension
 
 
 # A class with slots, because the interpreter specialises access to slots, but not to named tuples.
@@ -48,7 +48,7 @@ def describe_ends(transport: Any) -> ConnectionEnds:
             ends.append(None)
     if not ISSLTransport.providedBy(transport):
         return ConnectionEnds("http", ends[0], ends[1], EXTENSIONS)
-    return ConnectionEnds("https", ends[0], ends[1], with_tls(tls_extension_of(transport)))
+    return ConnectionEnds("https", ends[0], ends[1], with_tls(read_tls_extension(transport)))
 
 
 def with_tls(tls: dict[str, Any] | None) -> dict[str, Any]:

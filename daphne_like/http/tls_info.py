@@ -13,19 +13,19 @@ from daphne_like.asgi.tls import tls_extension
 DER = 2  # _ssl.ENCODING_DER
 
 
-def tls_extension_of(transport: Any) -> dict[str, Any] | None:
+def read_tls_extension(transport: Any) -> dict[str, Any] | None:
     """Return the `tls` extension of a connection; None without TLS (ASGI T01)."""
     if not (ISSLTransport.providedBy(transport) and ISystemHandle.providedBy(transport)):
         return None
     handle = transport.getHandle()
     if isinstance(handle, ssl.SSLObject):
-        return _of_python(handle)
+        return _read_from_ssl(handle)
     if isinstance(handle, SSL.Connection):
-        return _of_pyopenssl(handle)
+        return _read_from_pyopenssl(handle)
     return tls_extension(None, (), None, None)  # an unknown TLS implementation
 
 
-def _of_python(tls: ssl.SSLObject) -> dict[str, Any]:
+def _read_from_ssl(tls: ssl.SSLObject) -> dict[str, Any]:
     cipher = tls.cipher()
     # Set by tls.certificates, because `ssl` does not expose the server's own certificate.
     shown: bytes | None = getattr(tls.context, "certificate", None)
@@ -43,7 +43,7 @@ def _chain(tls: Any) -> list[bytes]:
     return [certificate.public_bytes(DER) for certificate in shown]
 
 
-def _of_pyopenssl(tls: Any) -> dict[str, Any]:
+def _read_from_pyopenssl(tls: Any) -> dict[str, Any]:
     shown, own = tls.get_certificate(), tls.get_peer_certificate()
     chain = [] if own is None else [_octets(own)]
     # On the server's side, OpenSSL returns the chain without the client's own certificate.

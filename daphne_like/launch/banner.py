@@ -30,7 +30,7 @@ class Announced(Protocol):
         """Addresses of `--https-redirect`."""
 
 
-def url_of(host: str, port: int | None, *, tls: bool = False) -> str:
+def format_url(host: str, port: int | None, *, tls: bool = False) -> str:
     """Return a listening address as a URL that can be opened in a browser."""
     if port is None:
         return f"unix:{host}"
@@ -51,12 +51,12 @@ def banner(server: Announced, application: str, workers: str = "") -> str:
     if loop != "asyncio":
         loop = f"{loop} {version(loop)}"
     where = ", ".join(
-        url_of(*address, tls=speaks_tls(endpoint))
+        format_url(*address, tls=speaks_tls(endpoint))
         + (" (for proxies, with a PROXY header)" if behind_proxies(endpoint) != endpoint else "")
         for endpoint, address in zip(server.endpoints, server.listening_addresses, strict=True)
     )
     if server.redirect_addresses:
-        redirected = ", ".join(url_of(*a) for a in server.redirect_addresses)
+        redirected = ", ".join(format_url(*a) for a in server.redirect_addresses)
         # Without a TLS endpoint, a proxy in front of the server may terminate TLS.
         ours = any(map(speaks_tls, server.endpoints))
         where += (

@@ -131,7 +131,7 @@ def serve(
 
     def make_server() -> Server:
         return Server(
-            application_of(application, chosen),
+            load_application(application, chosen),
             endpoints=endpoint_strings(chosen),
             signal_handlers=False,
             action_logger=access_log_of_file(chosen),
@@ -153,7 +153,7 @@ def run(application: Any, *endpoints: str, **options: Any) -> None:
         endpoints: see `serve`.
         options: see `serve`.
     """
-    name = application if isinstance(application, str) else _name_of(application)
+    name = application if isinstance(application, str) else _get_name(application)
     command = Foreground(application)
     status = command.serve(name, lambda: options_by_name(endpoints, options))
     if status:
@@ -174,7 +174,7 @@ class Foreground(CommandLineInterface):
         self._application = application
 
     def load_asgi_app(self, path: str) -> Any:
-        return application_of(self._application, self.options)
+        return load_application(self._application, self.options)
 
 
 def options_by_name(endpoints: tuple[str, ...], options: dict[str, Any]) -> Options:
@@ -193,7 +193,7 @@ def options_by_name(endpoints: tuple[str, ...], options: dict[str, Any]) -> Opti
     return Options(endpoints=(*endpoints, *more), **options)
 
 
-def application_of(application: Any, options: Options) -> Any:
+def load_application(application: Any, options: Options) -> Any:
     """Return the application; import it if it is given as "module:attribute".
 
     Raises:
@@ -204,6 +204,6 @@ def application_of(application: Any, options: Options) -> Any:
     return import_from(application, options)
 
 
-def _name_of(application: Any) -> str:
+def _get_name(application: Any) -> str:
     kind = application if isinstance(application, (FunctionType, type)) else type(application)
     return f"{kind.__module__}:{kind.__qualname__}"

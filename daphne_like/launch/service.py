@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from daphne_like import reactor as reactors
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.launch.command import LEVELS, access_log_of_file
-from daphne_like.launch.embedding import application_of
+from daphne_like.launch.embedding import load_application
 from daphne_like.listening.strings import check_trusted_proxies, endpoint_strings
 from daphne_like.observe import loggers
 from daphne_like.observe.access import AccessLog
@@ -155,7 +155,7 @@ class ASGIService(Service):
     async def _start(self, server: Server, *, at_once: bool) -> None:
         try:
             await self._bound
-            server.set_application(application_of(self.application, self.options))
+            server.set_application(load_application(self.application, self.options))
             await server.startup()
         except BaseException:
             if not server.stopping:

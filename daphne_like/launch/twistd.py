@@ -77,7 +77,7 @@ class Options(usage.Options):
             self.options = options_from(parsed)
             self.application = parsed.application
             self.log_format = parsed.log_format
-            if self.log_format == "json" and self._of_twistd("syslog"):
+            if self.log_format == "json" and self._get_twistd_option("syslog"):
                 raise ConfigurationError("--log-format: syslog takes text alone")
         except ConfigurationError as error:
             sys.stderr.write(to_sentence(error, self.name))
@@ -99,7 +99,7 @@ class Options(usage.Options):
                 "or give daphne-like or asyncio"
             )
 
-    def _of_twistd(self, option: str) -> Any:
+    def _get_twistd_option(self, option: str) -> Any:
         """Return the value of one of twistd's options; None under twist or if it was not given."""
         parent: Any = self.parent or {}
         return parent.get(option)
@@ -112,8 +112,8 @@ class Options(usage.Options):
     @property
     def log_file(self) -> Any:
         """File of twistd's log, opened as twistd opens it."""
-        name = self._of_twistd("logfile")
-        if name == "-" or (not name and self._of_twistd("nodaemon")):
+        name = self._get_twistd_option("logfile")
+        if name == "-" or (not name and self._get_twistd_option("nodaemon")):
             return sys.stdout
         return logfile.LogFile.fromFullPath(name or "twistd.log")
 

@@ -93,7 +93,7 @@ class Ports:
     def add(self, port: Any) -> None:
         """Register a listening port."""
         self.listeners.append(port)
-        self.addresses.append(address_of(port))
+        self.addresses.append(get_listening_address(port))
 
     def open(self) -> None:
         """Accept connections."""
@@ -127,7 +127,7 @@ class Ports:
 
     def handshakes(self) -> list[Any]:
         """Return the factories that may hold connections without a protocol (see IHandshakes)."""
-        return [factory for port in self.listeners for factory in _handshakes_of(port)]
+        return [factory for port in self.listeners for factory in _find_handshake_factories(port)]
 
     async def drain(self) -> None:
         """Accept every connection that the kernel has already completed (RFC 9112, 9.6)."""
@@ -149,7 +149,7 @@ class Ports:
                 log.exception("A port did not stop listening")
 
 
-def address_of(port: Any) -> Address:
+def get_listening_address(port: Any) -> Address:
     """Return (host, port) or (path, None) of a listening port."""
     address = port.getHost()
     host = getattr(address, "host", None)
@@ -159,7 +159,7 @@ def address_of(port: Any) -> Address:
     return re.sub("^\0", "@", name), None
 
 
-def _handshakes_of(port: Any) -> Iterator[Any]:
+def _find_handshake_factories(port: Any) -> Iterator[Any]:
     factory = getattr(port, "factory", None)
     while factory is not None:
         if IHandshakes.providedBy(factory):

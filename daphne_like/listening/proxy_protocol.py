@@ -30,7 +30,7 @@ from zope.interface import alsoProvides, implementer
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.listening.https import IReloadable
 from daphne_like.listening.reactor_proxy import ReactorProxy
-from daphne_like.observe.connection_log import label, label_of_address
+from daphne_like.observe.connection_log import label, label_address
 from daphne_like.runtime.trusted_proxies import TrustedProxies
 from daphne_like.wording import counted
 
@@ -248,7 +248,7 @@ class ProxiedFactory(WrappingFactory):
             level,
             "%s Closed the connection to %s: its PROXY header would not be trusted. If the peer is "
             "a proxy of yours, name it in --trusted-proxies (now: %s)",
-            label_of_address(address),
+            label_address(address),
             self._endpoint,
             self._proxies.trusted,
         )

@@ -80,13 +80,13 @@ class DefaultBacklog(ReactorProxy):
         super().__init__(reactor)
         self._backlog = backlog
 
-    def _instead_of(self, backlog: int) -> int:
+    def _choose_backlog(self, backlog: int) -> int:
         return self._backlog if backlog == TWISTED_BACKLOG else backlog
 
     def listenTCP(
         self, port: int, factory: Any, backlog: int = TWISTED_BACKLOG, interface: str = ""
     ) -> Any:
-        return super().listenTCP(port, factory, self._instead_of(backlog), interface)
+        return super().listenTCP(port, factory, self._choose_backlog(backlog), interface)
 
     def listenUNIX(
         self,
@@ -96,7 +96,7 @@ class DefaultBacklog(ReactorProxy):
         mode: int = 0o666,
         wantPID: int = 0,
     ) -> Any:
-        return super().listenUNIX(address, factory, self._instead_of(backlog), mode, wantPID)
+        return super().listenUNIX(address, factory, self._choose_backlog(backlog), mode, wantPID)
 
     def adoptStreamPort(self, descriptor: int, family: int, factory: Any) -> Any:
         port = super().adoptStreamPort(descriptor, family, factory)

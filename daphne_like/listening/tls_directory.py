@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.listening.https import IReloadable
-from daphne_like.tls.factory import LOOK_SECONDS
+from daphne_like.tls.factory import CHECK_INTERVAL_SECONDS
 
 log = logging.getLogger("daphne_like.tls")
 
@@ -65,15 +65,15 @@ class RenewedCreator:
         self._current = current
         self._path = path
         self._clock = clock
-        self._looked = clock()
+        self._checked_at = clock()
         self._loaded = self._seen = self._files()
         if not _shows_one(current):
             log.warning("TLS: %s holds no certificate with its key; nobody can connect", path)
 
     def serverConnectionForTLS(self, protocol: Any) -> Any:
         """Return a connection made by Twisted's creator, reloaded first if files have changed."""
-        if self._clock() - self._looked >= LOOK_SECONDS:
-            self._looked = self._clock()
+        if self._clock() - self._checked_at >= CHECK_INTERVAL_SECONDS:
+            self._checked_at = self._clock()
             self._reload_if_changed()
         return self._current.serverConnectionForTLS(protocol)
 
@@ -96,7 +96,7 @@ class RenewedCreator:
         # connection and so no check for a while, old enough.
         files = self._files()
         changed = max((status[-1] for status in files.values()), default=0)
-        still = files == self._seen or time.time() - changed / 1e9 >= LOOK_SECONDS
+        still = files == self._seen or time.time() - changed / 1e9 >= CHECK_INTERVAL_SECONDS
         if files != self._loaded and still:
             self.reload()
         self._seen = files

@@ -36,7 +36,7 @@ def label(transport: Any, client: Any = None, stream: int | None = None) -> str:
         client: (host, port) of the peer where it is known; the transport is asked by default.
         stream: number of a stream of HTTP/2.
     """
-    number: int | str = number_of(transport)
+    number: int | str = get_connection_number(transport)
     if stream is not None:
         number = f"{number}/{stream}"
     if client:
@@ -44,12 +44,12 @@ def label(transport: Any, client: Any = None, stream: int | None = None) -> str:
     return f"[{number} {peer_name(transport.getPeer() if transport is not None else None)}]"
 
 
-def label_of_address(address: Any) -> str:
+def label_address(address: Any) -> str:
     """Return how a line about a connection begins that is closed before it has a transport."""
     return f"[{_next_number()} {peer_name(address)}]"
 
 
-def number_of(transport: Any) -> int:
+def get_connection_number(transport: Any) -> int:
     """Return the number of a connection in this process, from its first line on."""
     for _ in range(MAX_LAYERS):
         below = getattr(transport, "transport", None)

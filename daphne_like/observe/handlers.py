@@ -24,7 +24,7 @@ TELL_SECONDS = 60.0
 """Minimum time between two warnings about lost lines."""
 FLUSH_SECONDS = 1.0
 """Maximum time for the last lines when the process ends."""
-LOOK_SECONDS = 0.2
+CHECK_INTERVAL_SECONDS = 0.2
 """Minimum time between two checks whether a log file has been moved."""
 
 
@@ -163,14 +163,14 @@ class FileHandler(DescriptorHandler):
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._next_look = 0.0
+        self._next_check = 0.0
         super().__init__(_opened(path), path)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record (see DescriptorHandler), to a new file if the old one was moved."""
         now = time.monotonic()
-        if now >= self._next_look:
-            self._next_look = now + LOOK_SECONDS
+        if now >= self._next_check:
+            self._next_check = now + CHECK_INTERVAL_SECONDS
             if self._has_moved():
                 self.reopen()
         super().emit(record)
@@ -193,7 +193,7 @@ class FileHandler(DescriptorHandler):
             os.close(descriptor)
             self._watch()
         except OSError as error:
-            self._next_look = time.monotonic() + TELL_SECONDS
+            self._next_check = time.monotonic() + TELL_SECONDS
             log.warning("Cannot reopen %s: %s", self._path, error.strerror)
         finally:
             self.release()

@@ -15,7 +15,7 @@ LEAVE_SECONDS = 3.0
 """Maximum wait for threads before they are logged and abandoned."""
 TELL_SECONDS = 0.5
 """Time after which the names of the remaining threads are logged."""
-LOOK_SECONDS = 0.01
+CHECK_INTERVAL_SECONDS = 0.01
 MAX_NAMED = 3
 
 
@@ -32,7 +32,7 @@ def wait_for_threads() -> bool:
     told = False
     while remaining := threads.awaited():
         try:
-            time.sleep(LOOK_SECONDS)
+            time.sleep(CHECK_INTERVAL_SECONDS)
             impatient = False
         except KeyboardInterrupt:
             impatient = True

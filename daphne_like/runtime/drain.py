@@ -34,7 +34,7 @@ MAX_NAMED = 3
 LEAVE_SECONDS = 3.0
 """Seconds for applications to end after the disconnect event, and again after cancellation."""
 MARGIN_SECONDS = 5.0
-LOOK_SECONDS = 0.01
+CHECK_INTERVAL_SECONDS = 0.01
 FORCED_SECONDS = 1.0
 """Seconds for lifespan shutdown after a second signal."""
 
@@ -66,7 +66,7 @@ class Drain:
         has_signals: a second signal stops the server at once; the log line says so.
         patience: seconds for open requests; the option `graceful_timeout` unless it is changed
             before the stop.
-        look_seconds: seconds between two checks for remaining connections and applications.
+        check_interval: seconds between two checks for remaining connections and applications.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Drain:
     ) -> None:
         self.has_signals = False
         self.patience = context.options.graceful_timeout
-        self.look_seconds = LOOK_SECONDS
+        self.check_interval = CHECK_INTERVAL_SECONDS
         self._context = context
         self._connections = connections
         self._ports = ports
@@ -180,7 +180,7 @@ class Drain:
                 next_tell = now + TELL_SECONDS
                 for owner in list(running):
                     owner.server_stops()  # an event stream may have begun since
-            await asyncio.sleep(self.look_seconds)
+            await asyncio.sleep(self.check_interval)
         return True
 
     def _cancel(self) -> None:

@@ -53,8 +53,8 @@ class TimerWheel:
 
     def add(self, waiting: HasDeadline) -> None:
         """Schedule an object whose `deadline` is earlier than its `scheduled_at`."""
-        waiting.scheduled_at = look = min(waiting.deadline, self.now + MAX_LOOKAHEAD_SECONDS)
-        slot = max(int(look / TICK_SECONDS) + 1, self._next)
+        waiting.scheduled_at = scheduled = min(waiting.deadline, self.now + MAX_LOOKAHEAD_SECONDS)
+        slot = max(int(scheduled / TICK_SECONDS) + 1, self._next)
         self._slots.setdefault(slot, []).append(weakref.ref(waiting))
 
     def tick(self) -> None:
@@ -72,9 +72,9 @@ class TimerWheel:
                 # An entry whose deadline was moved earlier is in two slots; the later slot finds
                 # that the entry has been checked.
                 if waiting is not None and waiting.scheduled_at <= now:
-                    self._look(waiting, now)
+                    self._check(waiting, now)
 
-    def _look(self, waiting: HasDeadline, now: float) -> None:
+    def _check(self, waiting: HasDeadline, now: float) -> None:
         waiting.scheduled_at = NEVER
         if waiting.deadline <= now:
             waiting.deadline = NEVER

@@ -14,7 +14,7 @@ from weakref import ref
 
 from daphne_like.testing.stand_in import stand_in_for_daphne, stands_in
 
-LOOK_SECONDS = 0.1
+CHECK_INTERVAL_SECONDS = 0.1
 END_SECONDS = 5.0
 """Maximum wait for a terminated process before it is killed."""
 MAX_OCTETS = 12_000
@@ -45,8 +45,8 @@ class Ready(multiprocessing.synchronize.Event):
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            left = LOOK_SECONDS if deadline is None else deadline - time.monotonic()
-            if super().wait(max(0.0, min(left, LOOK_SECONDS))):
+            left = CHECK_INTERVAL_SECONDS if deadline is None else deadline - time.monotonic()
+            if super().wait(max(0.0, min(left, CHECK_INTERVAL_SECONDS))):
                 return True
             process = None if self._process is None else self._process()
             if process is not None and process.has_ended():
@@ -166,7 +166,7 @@ class DaphneProcess(multiprocessing.Process):
     def cause(self) -> str:
         """Return the cause of the failed start, as far as known; the error stays in `errors`."""
         try:
-            error = self.errors.get(timeout=LOOK_SECONDS)
+            error = self.errors.get(timeout=CHECK_INTERVAL_SECONDS)
         except Exception:  # noqa: BLE001 # queue.Empty, or what unpickling raises
             return f"its process ended with status {self.exitcode}"
         self.errors.put(error)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 START_SECONDS = 30.0
 END_SECONDS = 10.0
-LOOK_SECONDS = 0.02
+CHECK_INTERVAL_SECONDS = 0.02
 LOG_OCTETS = 20_000
 
 
@@ -108,7 +108,7 @@ class RunningServer:
         while (found := re.search(pattern, self.log)) is None:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"no {pattern!r} in the server's log:\n{self.log}")
-            time.sleep(LOOK_SECONDS)
+            time.sleep(CHECK_INTERVAL_SECONDS)
         return found
 
     def stop(self) -> int | None:

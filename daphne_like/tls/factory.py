@@ -14,7 +14,7 @@ from daphne_like.transport_interfaces import IHandshakes
 if TYPE_CHECKING:
     from daphne_like.tls.certificates import Certificates
 
-LOOK_SECONDS = 1.0
+CHECK_INTERVAL_SECONDS = 1.0
 """Time between two checks of the certificates' files and of the handshakes' deadlines."""
 
 
@@ -52,7 +52,7 @@ class SecureFactory(Factory):
         self.wrapped.doStart()
         self._listens = True
         if self._check_call is None:
-            self._check_call = self.clock.callLater(LOOK_SECONDS, self._check)
+            self._check_call = self.clock.callLater(CHECK_INTERVAL_SECONDS, self._check)
 
     def stopFactory(self) -> None:
         self._listens = False
@@ -78,7 +78,7 @@ class SecureFactory(Factory):
             self._check_call = None
 
     def _check(self) -> None:
-        self._check_call = self.clock.callLater(LOOK_SECONDS, self._check)
+        self._check_call = self.clock.callLater(CHECK_INTERVAL_SECONDS, self._check)
         if self._listens:
             self.certificates.reload_if_changed()
         now = self.clock.seconds()

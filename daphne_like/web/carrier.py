@@ -21,7 +21,7 @@ from daphne_like.http.extensions import Supported
 from daphne_like.http.response_state import (
     SENDING_BODY,
 )
-from daphne_like.http.tls_info import tls_extension_of
+from daphne_like.http.tls_info import read_tls_extension
 from daphne_like.observe.connection_log import ConnectionLog
 from daphne_like.runtime.send_pacing import YIELD, SendPacing
 from daphne_like.runtime.timeouts import Timeout
@@ -100,7 +100,7 @@ class WebCarrier(SendPacing):
         ends = describe_ends(self.channel)
         # An HTTP/2 stream of twisted.web (26.10) has its connection in a private attribute.
         below = getattr(self.channel, "_conn", self.channel) if self.is_stream else self.channel
-        tls = tls_extension_of(getattr(below, "transport", None))
+        tls = read_tls_extension(getattr(below, "transport", None))
         # twisted.web cannot carry the extensions of a response.
         extensions = {} if tls is None else {"tls": Supported(tls)}
         return dataclasses.replace(ends, scheme=scheme, extensions=extensions)

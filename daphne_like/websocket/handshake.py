@@ -23,7 +23,7 @@ OTHER_VERSION = (
     b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: " + VERSION + b"\r\n"
 )
 QUOTED = re.compile(rb'^"(.*)"$')
-LOOKED_AT = frozenset(
+HANDSHAKE_FIELDS = frozenset(
     (
         b"connection",
         b"origin",
@@ -53,7 +53,7 @@ def by_name(fields: Fields) -> dict[bytes, list[bytes]]:
     """Return the values of the fields that a handshake uses, by name, in their order."""
     found: dict[bytes, list[bytes]] = {}
     for name, value in fields:
-        if name in LOOKED_AT:
+        if name in HANDSHAKE_FIELDS:
             found.setdefault(name, []).append(value)
     return found
 

@@ -370,25 +370,25 @@ class TestCheckers:
         assert memory.connect().sends(GET).take().startswith(b"HTTP/1.1 200 OK\r\n")
 
     def test_cost_of_idle_connections(self, serve: Serve) -> None:
-        """10 000 idle connections: only the ones on a due slot are looked at."""
+        """10 000 idle connections: only the ones on a due slot are checked."""
         memory = serve(sending(start(), body()), keep_alive_timeout=60)
         for _ in range(10000):
             memory.now += 0.006
             memory.server.timeout_checker()
             memory.connect()
-        looked = 0
-        look = memory.server.context.timers._look
+        checked = 0
+        check = memory.server.context.timers._check
 
         def counted(*arguments: Any) -> None:
-            nonlocal looked
-            looked += 1
-            look(*arguments)
+            nonlocal checked
+            checked += 1
+            check(*arguments)
 
-        memory.server.context.timers._look = counted  # type: ignore[method-assign]
+        memory.server.context.timers._check = counted  # type: ignore[method-assign]
         memory.now += 1
         memory.server.timeout_checker()
         memory.server.application_checker()
-        assert 0 < looked < 1000
+        assert 0 < checked < 1000
 
     def test_http_timeout(self, serve: Serve, caplog: Any) -> None:
         """`--http-timeout`: 503, a warning with the place, and later the cancellation."""

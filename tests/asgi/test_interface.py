@@ -12,7 +12,7 @@ from unittest.mock import AsyncMock, MagicMock, Mock
 import pytest
 from asgiref.sync import markcoroutinefunction
 
-from daphne_like.asgi.interface import INTERFACES, as_asgi3, interface_of
+from daphne_like.asgi.interface import INTERFACES, as_asgi3, detect_interface
 from daphne_like.exceptions import ConfigurationError
 from tests.support import needed
 
@@ -170,7 +170,7 @@ class TestFinding:
     def test_interface(self, name: str) -> None:
         """C01, C02, G01: the interface follows from how an application wants to be called."""
         application, interface = FOUND[name]
-        assert interface_of(application) == interface
+        assert detect_interface(application) == interface
 
     @pytest.mark.parametrize(
         ("module", "attribute", "interface"),
@@ -179,7 +179,7 @@ class TestFinding:
     def test_flask_and_quart(self, module: str, attribute: str, interface: str) -> None:
         """G01: the one is WSGI, the other, much alike, is not."""
         framework = needed.module(module)
-        assert interface_of(getattr(framework, attribute)("name")) == interface
+        assert detect_interface(getattr(framework, attribute)("name")) == interface
 
     def test_django(self) -> None:
         """G01: both of Django's."""
@@ -187,15 +187,15 @@ class TestFinding:
         from django.core.handlers.asgi import ASGIHandler
         from django.core.handlers.wsgi import WSGIHandler
 
-        assert interface_of(WSGIHandler.__new__(WSGIHandler)) == "wsgi"
-        assert interface_of(ASGIHandler.__new__(ASGIHandler)) == "asgi3"
+        assert detect_interface(WSGIHandler.__new__(WSGIHandler)) == "wsgi"
+        assert detect_interface(ASGIHandler.__new__(ASGIHandler)) == "asgi3"
 
     def test_falcon(self) -> None:
         """G01: the ASGI application inherits from the WSGI one."""
         falcon = needed.module("falcon")
         needed.module("falcon.asgi")
-        assert interface_of(falcon.App()) == "wsgi"
-        assert interface_of(falcon.asgi.App()) == "asgi3"
+        assert detect_interface(falcon.App()) == "wsgi"
+        assert detect_interface(falcon.asgi.App()) == "asgi3"
 
 
 class TestRefusals:
@@ -207,12 +207,12 @@ class TestRefusals:
         def make_app() -> Any: ...
 
         with pytest.raises(ConfigurationError, match=r"did you mean --factory\?$"):
-            interface_of(make_app)
+            detect_interface(make_app)
 
     def test_too_many_arguments(self) -> None:
         """Nor is what needs four arguments."""
         with pytest.raises(ConfigurationError) as error:
-            interface_of(configured)
+            detect_interface(configured)
         assert str(error.value) == (
             "configured(settings, scope, receive, send) is no ASGI or WSGI application: expected "
             "(scope, receive, send), (scope) or (environ, start_response); "
@@ -222,7 +222,7 @@ class TestRefusals:
     def test_class_instead_of_instance(self) -> None:
         """C01: a class whose instances are applications, as a consumer of Channels is."""
         with pytest.raises(ConfigurationError, match="name an instance, or use --factory"):
-            interface_of(ASGI3Object)
+            detect_interface(ASGI3Object)
 
     def test_consumer(self) -> None:
         """A consumer of Channels without `as_asgi()`."""
@@ -230,13 +230,13 @@ class TestRefusals:
         from channels.consumer import AsyncConsumer
 
         with pytest.raises(ConfigurationError, match=r"its as_asgi\(\)"):
-            interface_of(AsyncConsumer)
-        assert interface_of(AsyncConsumer.as_asgi()) == "asgi3"
+            detect_interface(AsyncConsumer)
+        assert detect_interface(AsyncConsumer.as_asgi()) == "asgi3"
 
     def test_not_callable(self) -> None:
         """Text is no application."""
         with pytest.raises(ConfigurationError, match="type str is not callable"):
-            interface_of("application")
+            detect_interface("application")
 
     def test_unknown_interface(self) -> None:
         """Only what INTERFACES names."""

@@ -18,7 +18,7 @@ from daphne_like.exceptions import ConfigurationError
 from daphne_like.listening.https import IReloadable, SecureParser
 from daphne_like.listening.parse import endpoints_from
 from daphne_like.tls.certificates import Certificates, TLSSettings
-from daphne_like.tls.factory import LOOK_SECONDS, SecureFactory
+from daphne_like.tls.factory import CHECK_INTERVAL_SECONDS, SecureFactory
 from tests.support.certificates import Authority
 
 AUTHORITY = Authority()
@@ -128,7 +128,7 @@ class TestFactory:
         before = factory.certificates.context
         OTHER.write_both(Path(path))
         os.utime(path, ns=(1, 1))
-        reactor.pump([LOOK_SECONDS] * 2)
+        reactor.pump([CHECK_INTERVAL_SECONDS] * 2)
         assert factory.certificates.context is not before
         factory.doStop()
         factory.doStop()
@@ -172,6 +172,6 @@ class TestFactory:
         connection, lower = factory.buildProtocol(None), Lower()
         connection.makeConnection(lower)
         factory.doStop()
-        reactor.pump([LOOK_SECONDS] * 11)
+        reactor.pump([CHECK_INTERVAL_SECONDS] * 11)
         assert lower.aborted
         assert reactor.getDelayedCalls() == []

@@ -12,7 +12,12 @@ import pytest
 
 from daphne_like.exceptions import PeerError
 from daphne_like.observe import connection_log, loggers
-from daphne_like.observe.connection_log import ConnectionLog, label, label_of_address, number_of
+from daphne_like.observe.connection_log import (
+    ConnectionLog,
+    get_connection_number,
+    label,
+    label_address,
+)
 from daphne_like.observe.wire import MAX_SHOWN
 from tests.support.h2_frames import goaway
 from tests.support.h2_peer import H2Peer
@@ -88,7 +93,11 @@ class TestLabel:
     def test_number_stays(self) -> None:
         """A connection has one number, and another connection has another one."""
         first, second = Transport(), Transport()
-        assert number_of(first) == number_of(first) != number_of(second)
+        assert (
+            get_connection_number(first)
+            == get_connection_number(first)
+            != get_connection_number(second)
+        )
 
     def test_layers_have_one_number(self) -> None:
         """TLS and a PROXY header are layers of one connection."""
@@ -98,30 +107,30 @@ class TestLabel:
 
     def test_numbers_are_short(self) -> None:
         """A connection gets a number with its first line, not before: numbers count up."""
-        before = number_of(Transport())
+        before = get_connection_number(Transport())
         for _ in range(9):
             Transport()
-        assert number_of(Transport()) == before + 1
+        assert get_connection_number(Transport()) == before + 1
 
     def test_peer(self) -> None:
         """The transport's peer, a client that a proxy named, a UNIX socket, a stream."""
         transport = Transport(Peer)
-        number = number_of(transport)
+        number = get_connection_number(transport)
         assert label(transport) == f"[{number} 192.0.2.9:7]"
         assert label(transport, ("192.0.2.5", 6)) == f"[{number} 192.0.2.5:6]"
         assert label(transport, None, 5) == f"[{number}/5 192.0.2.9:7]"
         unix = Transport()
-        assert label(unix) == f"[{number_of(unix)} unix]"
+        assert label(unix) == f"[{get_connection_number(unix)} unix]"
 
     def test_closed_before_it_has_a_transport(self) -> None:
         """Each such connection has a number of its own."""
-        assert label_of_address(Peer) != label_of_address(Peer)
-        assert LINE.fullmatch(label_of_address(Peer) + " closed")
+        assert label_address(Peer) != label_address(Peer)
+        assert LINE.fullmatch(label_address(Peer) + " closed")
 
     def test_nothing_is_kept(self) -> None:
         """The number of a connection that is gone takes no memory."""
         transport = Transport()
-        number_of(transport)
+        get_connection_number(transport)
         before = len(connection_log._numbers)
         del transport
         gc.collect()
@@ -171,7 +180,7 @@ class TestHTTP1:
         memory.passes(11)
         for wire in wires:
             wire.vanishes()
-        numbers = [number_of(wire) for wire in wires]
+        numbers = [get_connection_number(wire) for wire in wires]
         for number in numbers:
             assert [text for n, *_, text in parts(log) if n == str(number)] == [
                 "% timed out waiting for REQUEST_HEAD",
@@ -221,7 +230,7 @@ class TestHTTP2:
         log.clear()
         peer.asks(b"POST", body=b"abc")
         ((number, stream, _, text),) = parts(log)
-        assert (number, stream) == (str(number_of(peer.wire)), "1")
+        assert (number, stream) == (str(get_connection_number(peer.wire)), "1")
         assert text == "Refused with 413: The body is too large."
 
     def test_connection(self, serve: Serve, log: Log) -> None:
@@ -230,7 +239,7 @@ class TestHTTP2:
         log.clear()
         peer.sends(goaway(0))
         peer.wire.vanishes()
-        assert {number for number, *_ in parts(log)} == {str(number_of(peer.wire))}
+        assert {number for number, *_ in parts(log)} == {str(get_connection_number(peer.wire))}
         assert [text[:9] for text in texts(log)][:2] == ["< GoAwayF", "> GoAwayF"]
         assert texts(log)[-1].startswith("x ")
 
@@ -252,7 +261,7 @@ class TestWebSocket:
         """A WebSocket has the number of the connection that it was opened on."""
         wire = serve(accepting).connect().sends(opening())
         wire.sends(close(1000, b"bye"))
-        assert {number for number, *_ in parts(log)} == {str(number_of(wire))}
+        assert {number for number, *_ in parts(log)} == {str(get_connection_number(wire))}
         assert texts(log) == [
             "= upgraded to WebSocket",
             "< close frame 1000 b'bye'",

@@ -105,7 +105,7 @@ class TestRotation:
         handler = FileHandler(str(path))
         emit(handler, "1")
         path.rename(tmp_path / "log.1")
-        handler._next_look = 0.0
+        handler._next_check = 0.0
         emit(handler, "2")
         assert ((tmp_path / "log.1").read_text(), path.read_text()) == ("1\n", "2\n")
 

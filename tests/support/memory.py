@@ -207,7 +207,7 @@ class Memory:
 
     def stops(self) -> asyncio.Task[None]:
         """Begin a graceful stop; `passes` moves it on, step by step, to its end."""
-        self.server.drainer.look_seconds = 0.0  # a wait is one turn; the clock is the test's
+        self.server.drainer.check_interval = 0.0  # a wait is one turn; the clock is the test's
         stopping = self.loop.create_task(self.server.drain())
         self.settle()
         return stopping

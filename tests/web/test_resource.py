@@ -341,7 +341,7 @@ class TestLife:
         (stopped,) = memory.stops()
         ended: list[Any] = []
         stopped.addCallback(ended.append)
-        memory.server.drainer.look_seconds = 0
+        memory.server.drainer.check_interval = 0
         for _ in range(10):
             memory.passes(1)
         assert ended

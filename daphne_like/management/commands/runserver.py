@@ -110,7 +110,7 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
         """Return the defaults that differ from the command's, most of them from Django settings."""
         found: dict[str, Any] = {
             "graceful_timeout": GRACEFUL_SECONDS,
-            "root_path": _path_of(settings.FORCE_SCRIPT_NAME),
+            "root_path": _to_root_path(settings.FORCE_SCRIPT_NAME),
         }
         for name in ("websocket_max_message_size", "websocket_max_frame_size"):
             setting = getattr(settings, f"DAPHNE_{name.upper()}", None)
@@ -188,8 +188,8 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
             self.stdout.write("Performing system checks...\n\n")
             # Django 5.2 and later. Not self.get_check_kwargs: runserver's own turns the checks off
             # for `execute`.
-            kwargs_of: Any = getattr(BaseCommand, "get_check_kwargs", lambda _self, _options: {})
-            self.check(**{**kwargs_of(self, options), "display_num_errors": True})
+            get_kwargs: Any = getattr(BaseCommand, "get_check_kwargs", lambda _self, _options: {})
+            self.check(**{**get_kwargs(self, options), "display_num_errors": True})
         self.check_migrations()
         for connection in connections.all(initialized_only=True):
             connection.close()
@@ -296,7 +296,7 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
         return f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
 
 
-def _path_of(script_name: str | None) -> str:
+def _to_root_path(script_name: str | None) -> str:
     """Return FORCE_SCRIPT_NAME as a root path, with exactly one slash, at its start."""
     name = (script_name or "").strip("/")
     return f"/{name}" if name else ""

@@ -17,8 +17,8 @@ PLUMBING = tuple(
 """Directories without application code: Python, installed packages, this server."""
 
 # Descriptors of `type` itself, whose results a metaclass cannot change.
-_name_of = type.__dict__["__name__"].__get__
-_module_of = type.__dict__["__module__"].__get__
+_get_type_name = type.__dict__["__name__"].__get__
+_get_type_module = type.__dict__["__module__"].__get__
 
 
 def place(frame: FrameType, line: int | None = None) -> str:
@@ -34,18 +34,18 @@ def function(frame: FrameType) -> str:
 
     That is the application's class, even if a framework's class defines the method.
     """
-    kind = _class_of(frame)
+    kind = _find_class(frame)
     name = frame.f_code.co_name
-    return name if kind is None else f"{_name_of(kind)}.{name}"
+    return name if kind is None else f"{_get_type_name(kind)}.{name}"
 
 
 def is_own(frame: FrameType) -> bool:
     """Tell whether a frame belongs to the application, by its code or by its object's class."""
     if not _is_plumbing(frame.f_code.co_filename):
         return True
-    kind = _class_of(frame)
+    kind = _find_class(frame)
     # The module name of a class may be any object if a metaclass made the class.
-    module = None if kind is None else _module_of(kind)
+    module = None if kind is None else _get_type_module(kind)
     if type(module) is not str or module == "builtins":
         return False
     file = vars(sys.modules[module]).get("__file__") if module in sys.modules else None
@@ -61,7 +61,7 @@ def _is_plumbing(file: str) -> bool:
     return file.startswith(("<", *PLUMBING))
 
 
-def _class_of(frame: FrameType) -> type | None:
+def _find_class(frame: FrameType) -> type | None:
     code = frame.f_code
     if not code.co_argcount or code.co_varnames[0] not in ("self", "cls"):
         return None

@@ -130,7 +130,7 @@ def _step(current: Any, last: FrameType | None) -> tuple[FrameType | None, Any]:
     if issubclass(kind, asyncio.Task):
         return None, current.get_coro()
     if issubclass(kind, asyncio.Future):
-        return None, _only_pending(_tasks_behind(last)) or _source_of(current)
+        return None, _only_pending(_tasks_behind(last)) or _find_source(current)
     # Objects in between (the iterator of `await task`, the step of `async for`) are C objects
     # without attributes; the garbage collector knows their referents.
     for held in gc.get_referents(current):
@@ -139,7 +139,7 @@ def _step(current: Any, last: FrameType | None) -> tuple[FrameType | None, Any]:
     return None, None
 
 
-def _source_of(future: Any) -> Any:
+def _find_source(future: Any) -> Any:
     """Return the source of a future that mirrors another one (of gather, shield or an executor).
 
     The callbacks of such futures refer to each other. Other futures do not know who sets them.
