@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from daphne_like.http.exchange import Exchange
+from tests.support.applications import DATE
 from tests.support.memory import Memory
 from tests.support.response_states import CheckedState
 
@@ -97,3 +98,9 @@ def serve() -> Iterator[Callable[..., Memory]]:
     yield start
     for memory in memories:
         memory.close()
+
+
+@pytest.fixture
+def fixed_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every response has the same Date field, applications.DATE."""
+    monkeypatch.setattr("daphne_like.runtime.default_fields.date_line", lambda seconds: DATE)

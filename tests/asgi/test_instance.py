@@ -11,17 +11,7 @@ import pytest
 
 from daphne_like.asgi.instance import follows_close, run_instance
 from daphne_like.exceptions import ConnectionClosed
-from tests.support.applications import (
-    DATE,
-    ERROR_500,
-    GET,
-    Script,
-    body,
-    head,
-    post,
-    sending,
-    start,
-)
+from tests.support.applications import ERROR_500, GET, Script, body, head, post, sending, start
 from tests.support.log_lines import unlabelled
 from tests.support.memory import Memory
 from tests.support.websocket_frames import opening
@@ -29,9 +19,7 @@ from tests.support.websocket_frames import opening
 Serve = Callable[..., Memory]
 
 
-@pytest.fixture(autouse=True)
-def still(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daphne_like.runtime.default_fields.date_line", lambda seconds: DATE)
+pytestmark = pytest.mark.usefixtures("fixed_date")
 
 
 class Owner:

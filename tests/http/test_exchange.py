@@ -9,16 +9,7 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ConnectionClosed
-from tests.support.applications import (
-    DATE,
-    GET,
-    Script,
-    body,
-    head,
-    post,
-    sending,
-    start,
-)
+from tests.support.applications import GET, Script, body, head, post, sending, start
 from tests.support.memory import Memory, Wire
 
 Serve = Callable[..., Memory]
@@ -28,9 +19,7 @@ CHUNKED_POST = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\
 EXPECTING = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n"
 
 
-@pytest.fixture(autouse=True)
-def still(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daphne_like.runtime.default_fields.date_line", lambda seconds: DATE)
+pytestmark = pytest.mark.usefixtures("fixed_date")
 
 
 def event(octets: bytes, more: bool = False) -> dict[str, Any]:

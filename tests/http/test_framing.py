@@ -10,7 +10,6 @@ import pytest
 from daphne_like.exceptions import ApplicationError
 from daphne_like.runtime.write_batch import MAX_WRITE_SIZE, WRITTEN_ALONE
 from tests.support.applications import (
-    DATE,
     ERROR_500,
     GET,
     GET_10,
@@ -41,9 +40,7 @@ SIZES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def still(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daphne_like.runtime.default_fields.date_line", lambda seconds: DATE)
+pytestmark = pytest.mark.usefixtures("fixed_date")
 
 
 def length(octets: int) -> bytes:

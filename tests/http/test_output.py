@@ -10,7 +10,7 @@ import pytest
 
 from daphne_like.exceptions import ConnectionClosed
 from daphne_like.runtime.write_batch import MAX_WRITE_SIZE, WRITTEN_ALONE
-from tests.support.applications import DATE, GET, HEAD, Script, body, head, sending, start
+from tests.support.applications import GET, HEAD, Script, body, head, sending, start
 from tests.support.memory import Memory, Wire
 
 Serve = Callable[..., Memory]
@@ -18,9 +18,7 @@ Serve = Callable[..., Memory]
 STREAM = head(b"200 OK", b"Transfer-Encoding: chunked")
 
 
-@pytest.fixture(autouse=True)
-def still(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daphne_like.runtime.default_fields.date_line", lambda seconds: DATE)
+pytestmark = pytest.mark.usefixtures("fixed_date")
 
 
 class TestCoalescing:

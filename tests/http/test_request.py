@@ -14,7 +14,7 @@ from daphne_like.http.h1 import request_line as request
 from daphne_like.http.h1.request_reader import MAX_CACHED_REQUEST
 from daphne_like.http.target import Target, split_target
 from daphne_like.runtime.context import MAX_SECTIONS
-from tests.support.applications import EXTENSIONS
+from tests.support.applications import EXTENSIONS, Spoiling
 from tests.support.memory import Memory, Wire
 from tests.support.peers import Answer, Recorder, get, post, read_answers
 
@@ -121,20 +121,10 @@ class TestScope:
 
     def test_scopes_share_nothing(self, serve: Serve) -> None:
         """C18: what an application does to its scope is not seen by the next one."""
-        seen = []
-
-        async def application(scope: Any, receive: Any, send: Any) -> None:
-            seen.append(repr(scope))
-            for value in list(scope.values()):
-                if isinstance(value, (list, dict)):
-                    value.clear()
-            scope.clear()
-            await send({"type": "http.response.start", "status": 204})
-            await send({"type": "http.response.body"})
-
+        application = Spoiling()
         serve(application).connect().sends(get(), get(), get())
-        assert len(seen) == 3
-        assert len(set(seen)) == 1
+        assert len(application.seen) == 3
+        assert len(set(map(repr, application.seen))) == 1
 
     def test_empty_lines_before(self, serve: Serve) -> None:
         """RFC 9112, 2.2: empty lines before the request line are no part of it."""

@@ -28,9 +28,7 @@ TYPE = "http.response.start"
 BODY = "http.response.body"
 
 
-@pytest.fixture(autouse=True)
-def still(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daphne_like.runtime.default_fields.date_line", lambda seconds: DATE)
+pytestmark = pytest.mark.usefixtures("fixed_date")
 
 
 class Octets(bytes):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 
 from daphne_like.exceptions import ApplicationError, ConnectionClosed
 from daphne_like.http.extensions import EXTENSIONS
-from tests.support.applications import Script, Trying, body, sending, start
+from tests.support.applications import Script, Spoiling, Trying, body, sending, start
 from tests.support.http_clients import Client, HTTP1Client, HTTP2Client
 from tests.support.memory import Memory
 from tests.support.peers import Recorder, answer_at_once, never_answer
@@ -62,22 +61,13 @@ class Rules:
 
     def test_fresh_scope(self, ask: Any) -> None:
         """C18, H15: what an application does to its scope, the next one does not see."""
-        seen: list[Any] = []
-
-        async def application(scope: Any, receive: Any, send: Any) -> None:
-            seen.append(copy.deepcopy(scope))
-            for value in scope.values():
-                if isinstance(value, (list, dict)):
-                    value.clear()
-            scope.clear()
-            await send(start())
-            await send(body())
-
+        application = Spoiling()
         client = ask(application)
         for _ in range(3):
             assert client.asks().status == 200
-        assert seen[0] == seen[1] == seen[2]
-        assert seen[0]["headers"] == [(b"host", b"x")]
+        first, second, third = application.seen
+        assert first == second == third
+        assert first["headers"] == [(b"host", b"x")]
 
     @pytest.mark.parametrize(
         ("target", "path"),

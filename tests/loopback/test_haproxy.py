@@ -123,6 +123,13 @@ def test_the_page_has_what_is_tested() -> None:
     assert "haproxy:ssl" in TLS
 
 
+def first_told(peer: Peer) -> Any:
+    """Return what the application's first message says."""
+    first = peer.frame()
+    assert first is not None
+    return json.loads(first.payload)
+
+
 @pytest.mark.parametrize("sends", SENDS)
 class TestHAProxy:
     """Both versions of the PROXY protocol."""
@@ -139,9 +146,7 @@ class TestHAProxy:
         there = front(UNIX, TCP_MODE, sends)
         assert told_to(there.connect()) == "http"
         peer = Peer(there.connect()).open()
-        first = peer.frame()
-        assert first is not None
-        told = json.loads(first.payload)
+        told = first_told(peer)
         assert told["client"] == list(peer.connection.getsockname())
         peer.echoed(b"x" * 100_000)
 
@@ -150,9 +155,7 @@ class TestHAProxy:
         there = front(TLS, PASSTHROUGH, sends)
         assert told_to(there.secured()) == "https"
         peer = Peer(there.secured()).open()
-        first = peer.frame()
-        assert first is not None
-        told = json.loads(first.payload)
+        told = first_told(peer)
         assert (told["scheme"], told["client"]) == ("wss", list(peer.connection.getsockname()))
         peer.connection.close()
 

@@ -201,27 +201,26 @@ class TestGrace:
 class TestEventStreams:
     """A stream of events has no end of its own."""
 
+    def stops_within(self, server: Start, name: str, grace: int, end: bytes) -> Running:
+        """Stop a server within a response, whose last chunk ends as given; return the server."""
+        running = server("stopping:application", "--graceful-timeout", str(grace))
+        connection = running.connect()
+        connection.sendall(b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n" % name.encode())
+        running.wait_for(f"{name} begins?")
+        running.signal()
+        assert rest(connection).endswith(end + b"\r\n0\r\n\r\n")
+        assert running.ended(20) == 0
+        return running
+
     def test_told_at_the_beginning(self, server: Start) -> None:
         """`http.disconnect` comes at once; its response is whole where the application ends it."""
-        running = server("stopping:application", "--graceful-timeout", "60")
-        connection = running.connect()
-        connection.sendall(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
-        running.wait_for("events begin")
-        running.signal()
-        assert rest(connection).endswith(b"data: 1\n\n\r\n0\r\n\r\n")
-        assert running.ended(20) == 0
+        running = self.stops_within(server, "events", 60, b"data: 1\n\n")
         assert "events are told" in running.log
         assert "without completing" not in running.log
 
     def test_others_are_not(self, server: Start) -> None:
         """A download that listens for its client's end goes on."""
-        running = server("stopping:application", "--graceful-timeout", "2")
-        connection = running.connect()
-        connection.sendall(b"GET /download HTTP/1.1\r\nHost: a\r\n\r\n")
-        running.wait_for("download begins")
-        running.signal()
-        assert rest(connection).endswith(b"whole\n\r\n0\r\n\r\n")
-        assert running.ended(20) == 0
+        self.stops_within(server, "download", 2, b"whole\n")
 
 
 class TestTold:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 DATE = b"Date: Sat, 21 Nov 2026 08:00:00 GMT\r\n"
@@ -59,6 +60,39 @@ def sending(*messages: Any) -> Any:
             await send(message)
 
     return application
+
+
+async def read_all(scope: Any, receive: Any, send: Any) -> None:
+    """Read the whole body, and answer with its size."""
+    size = 0
+    while (event := await receive())["type"] == "http.request":
+        size += len(event["body"])
+        if not event["more_body"]:
+            await send(start())
+            await send(body(b"%d" % size))
+            return
+
+
+class Spoiling:
+    """An application that empties its scope and all that is in it, and answers a request.
+
+    Attributes:
+        seen: a copy of each scope as it came.
+    """
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.seen.append(copy.deepcopy(scope))
+        is_request = scope["type"] == "http"
+        for value in scope.values():
+            if isinstance(value, list | dict):
+                value.clear()
+        scope.clear()
+        if is_request:
+            await send(start())
+            await send(body())
 
 
 class Trying:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from h2 import events
@@ -149,6 +150,11 @@ class Client:
         ends: bool = True,
     ) -> Asked:
         """Send a request, with (a part of) its body if it has one."""
+        return self._ask(method, target, fields, body, ends)
+
+    def _ask(
+        self, method: bytes, target: bytes, fields: Iterable[Field], body: bytes | None, ends: bool
+    ) -> Asked:
         raise NotImplementedError
 
     def vanishes(self) -> None:
@@ -169,19 +175,13 @@ class HTTP1Client(Client):
         super().__init__(memory)
         self._has_asked = False
 
-    def asks(
-        self,
-        method: bytes = b"GET",
-        target: bytes = b"/",
-        *fields: Field,
-        body: bytes | None = None,
-        ends: bool = True,
+    def _ask(
+        self, method: bytes, target: bytes, fields: Iterable[Field], body: bytes | None, ends: bool
     ) -> Asked:
         if self._has_asked:
             self.wire = self.memory.connect()
         self._has_asked = True
-        names = [name for name, _ in fields]
-        chunked = body is not None and b"content-length" not in names
+        chunked = body is not None and b"content-length" not in dict(fields)
         lines = [b"%b %b HTTP/1.1" % (method, target), b"Host: x"]
         lines += [b"%b: %b" % field for field in fields]
         if chunked:
@@ -311,13 +311,8 @@ class HTTP2Client(Client):
         self.h2.initiate_connection()
         self.send()
 
-    def asks(
-        self,
-        method: bytes = b"GET",
-        target: bytes = b"/",
-        *fields: Field,
-        body: bytes | None = None,
-        ends: bool = True,
+    def _ask(
+        self, method: bytes, target: bytes, fields: Iterable[Field], body: bytes | None, ends: bool
     ) -> Asked:
         number = self.h2.get_next_available_stream_id()
         self.asked[number] = asked = HTTP2Asked(self, number)

@@ -436,12 +436,11 @@ class TLS(SSL):
         self.trusted = make_certificate(folder, "a.example")
 
 
-class Proxied(Endpoint):
-    """`haproxy:` around TCP."""
+class BehindProxy:
+    """What `haproxy:` changes in an endpoint: the header in front, and the addresses of a scope."""
 
-    string = "haproxy:tcp:0:interface=127.0.0.1"
     preface = HEADER
-    below = (PROXIED,)
+    below: tuple[str, ...] = (PROXIED,)
 
     def client(self, connection: socket.socket) -> Any:
         return CLIENT
@@ -450,40 +449,36 @@ class Proxied(Endpoint):
         return SERVER
 
 
+class Proxied(BehindProxy, Endpoint):
+    """`haproxy:` around TCP."""
+
+    string = "haproxy:tcp:0:interface=127.0.0.1"
+
+
 class ProxiedTCP6(Proxied):
     """`haproxy:` around `tcp6:`, on every address, with a proxy that comes over IPv4."""
 
     string = "haproxy:tcp6:0"
 
 
-class ProxiedUNIX(UNIX):
+class ProxiedUNIX(BehindProxy, UNIX):
     """`haproxy:` around a UNIX socket."""
 
     string = "haproxy:unix:{folder}/socket"
-    preface = HEADER
-    below = (PROXIED,)
-    client = Proxied.client
-    server = Proxied.server
 
 
-class ProxiedSSL(SSL):
+class ProxiedSSL(BehindProxy, SSL):
     """`haproxy:` around `ssl:`: the header is in front of TLS, in plain text."""
 
     string = f"haproxy:{SSL.string}"
-    preface = HEADER
     below = (TWISTED_TLS, PROXIED_TLS)
-    client = Proxied.client
-    server = Proxied.server
 
 
-class ProxiedTLS(TLS):
+class ProxiedTLS(BehindProxy, TLS):
     """`haproxy:` around `tls:`."""
 
     string = f"haproxy:{TLS.string}"
-    preface = HEADER
     below = (TWISTED_TLS, PROXIED_TLS)
-    client = Proxied.client
-    server = Proxied.server
 
 
 class ThirdParty(Endpoint):
@@ -501,14 +496,10 @@ class ThirdParty(Endpoint):
         return self.run(environment={"PYTHONPATH": os.pathsep.join(path)})
 
 
-class ProxiedThirdParty(ThirdParty):
+class ProxiedThirdParty(BehindProxy, ThirdParty):
     """`haproxy:` around it."""
 
     string = "haproxy:friendly:0"
-    preface = HEADER
-    below = (PROXIED,)
-    client = Proxied.client
-    server = Proxied.server
 
 
 EVERYWHERE: list[type[Endpoint]] = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +14,7 @@ from websockets.sync.client import connect
 
 from daphne_like.testing import BaseDaphneTestingInstance, DaphneTestingInstance
 from tests.support import processes
+from tests.support.start_methods import start_method
 
 DEADLINE = 20.0
 
@@ -29,12 +29,8 @@ OK: list[dict[str, Any]] = [
 @pytest.fixture(params=["fork", "spawn"], autouse=True)
 def method(request: pytest.FixtureRequest) -> Iterator[str]:
     """The start method of processes."""
-    if request.param not in multiprocessing.get_all_start_methods():
-        pytest.skip(f"there is no {request.param} on this system")
-    before = multiprocessing.get_start_method(allow_none=True)
-    multiprocessing.set_start_method(request.param, force=True)
-    yield request.param
-    multiprocessing.set_start_method(before, force=True)
+    with start_method(request.param):
+        yield request.param
 
 
 def get(server: Any, path: str = "/", **headers: str) -> str:

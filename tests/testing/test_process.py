@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import socket
@@ -16,6 +15,7 @@ import pytest
 from daphne_like.testing import DaphneProcess
 from tests.support import needed, processes
 from tests.support.python_runs import Run
+from tests.support.start_methods import start_method
 
 DEADLINE = 20.0
 
@@ -27,12 +27,8 @@ Start = Callable[..., DaphneProcess]
 @pytest.fixture(params=["fork", "spawn", "forkserver"])
 def method(request: pytest.FixtureRequest) -> Iterator[str]:
     """The start method of processes."""
-    if request.param not in multiprocessing.get_all_start_methods():
-        pytest.skip(f"there is no {request.param} on this system")
-    before = multiprocessing.get_start_method(allow_none=True)
-    multiprocessing.set_start_method(request.param, force=True)
-    yield request.param
-    multiprocessing.set_start_method(before, force=True)
+    with start_method(request.param):
+        yield request.param
 
 
 @pytest.fixture
@@ -195,6 +191,16 @@ def check(process):
     process.join(5)
     assert process.exitcode == -15, process.exitcode
 """
+WORK_IN_REACTOR = """
+failed = []
+def work():
+    try: check(serve())
+    except BaseException as error: failed.append(error)
+    reactor.callLater(0.01, reactor.stop)
+reactor.callWhenRunning(work)
+reactor.run()
+assert not failed, failed
+"""
 WAYS = {
     "beside a reactor": """
 from twisted.internet import reactor
@@ -204,28 +210,14 @@ assert sys.modules["twisted.internet.reactor"] is reactor
     "inside of the native reactor": """
 from daphne_like import reactor as reactors
 reactor = reactors.install()
-failed = []
-def work():
-    try: check(serve())
-    except BaseException as error: failed.append(error)
-    reactor.callLater(0.01, reactor.stop)
-reactor.callWhenRunning(work)
-reactor.run()
-assert not failed, failed
-""",
+"""
+    + WORK_IN_REACTOR,
     "inside of the stock asyncio reactor": """
 from twisted.internet import asyncioreactor
 asyncioreactor.install(asyncio.new_event_loop())
 from twisted.internet import reactor
-failed = []
-def work():
-    try: check(serve())
-    except BaseException as error: failed.append(error)
-    reactor.callLater(0.01, reactor.stop)
-reactor.callWhenRunning(work)
-reactor.run()
-assert not failed, failed
-""",
+"""
+    + WORK_IN_REACTOR,
     "inside of asyncio, after sync_to_async": """
 async def main():
     await sync_to_async(int)()

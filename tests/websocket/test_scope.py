@@ -12,7 +12,7 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import ISSLTransport, ISystemHandle
 from zope.interface import alsoProvides
 
-from tests.support.applications import Script
+from tests.support.applications import Script, Spoiling
 from tests.support.memory import Memory
 from tests.support.websocket_frames import FIELDS, OPENING, opening, refused
 from tests.support.websocket_peer import KEY
@@ -152,20 +152,12 @@ class TestScope:
 
     def test_scopes_share_nothing(self, serve: Serve) -> None:
         """C18: what an application does to its scope is not seen by the next one."""
-        seen = []
-
-        async def application(scope: Any, receive: Any, send: Any) -> None:
-            seen.append(repr(scope))
-            for value in list(scope.values()):
-                if isinstance(value, (list, dict)):
-                    value.clear()
-            scope.clear()
-
+        application = Spoiling()
         memory = serve(application)
         for _ in range(3):
             memory.connect().sends(opening(b"Sec-WebSocket-Protocol: a, b"))
-        assert len(seen) == 3
-        assert len(set(seen)) == 1
+        assert len(application.seen) == 3
+        assert len(set(map(repr, application.seen))) == 1
 
     def test_copies_over_tls(self, serve: Serve) -> None:
         """C07, C18: a scope can be copied and pickled; what connections share is read-only."""

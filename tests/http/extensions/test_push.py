@@ -18,7 +18,7 @@ from hyperframe.frame import PushPromiseFrame
 from daphne_like.exceptions import ApplicationError
 from daphne_like.http.h2.stream import MAX_PROMISES
 from tests.support import needed
-from tests.support.applications import EXTENSIONS, Script, body, start
+from tests.support.applications import EXTENSIONS, Script, Trying, body, start
 from tests.support.h2_frames import goaway, settings
 from tests.support.h2_peer import H2Peer
 from tests.support.http_clients import Fields, plain
@@ -39,18 +39,16 @@ def push(path: Any = "/style.css", *headers: Any) -> dict[str, Any]:
     return {"type": PUSH, "path": path, "headers": list(headers)}
 
 
-class Site:
+class Site(Trying):
     """An application: its page sends these messages, every other path its own name.
 
     Attributes:
         scopes: of all instances.
-        errors: what the page's `send` raised, None where nothing; one for each message.
     """
 
     def __init__(self, *messages: Any) -> None:
-        self.messages = messages
+        super().__init__(*messages)
         self.scopes: list[Any] = []
-        self.errors: list[Any] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.scopes.append(scope)
@@ -59,13 +57,7 @@ class Site:
             await send(start())
             await send(body(scope["path"].encode()))
             return
-        for message in self.messages:
-            try:
-                await send(message)
-            except Exception as error:
-                self.errors.append(error)
-            else:
-                self.errors.append(None)
+        await super().__call__(scope, receive, send)
 
 
 class Client:

@@ -317,19 +317,14 @@ class TestPing:
         memory.passes(31)
         assert not peer.wire.lost
 
-    def test_not_without_requests(self, serve: Serve) -> None:
-        """An idle connection is not asked."""
-        memory = serve(answer_at_once, keep_alive_timeout=1000)
-        peer = H2Peer(memory)
-        peer.asks()
-        for _ in range(5):
-            memory.passes(40)
-        peer.read()
-        assert peer.pings == []
-
-    def test_off(self, serve: Serve) -> None:
-        """0 for never."""
-        memory = serve(never_answer, h2_ping_interval=0)
+    @pytest.mark.parametrize(
+        ("application", "settings"),
+        [(answer_at_once, {"keep_alive_timeout": 1000}), (never_answer, {"h2_ping_interval": 0})],
+        ids=["idle", "interval 0"],
+    )
+    def test_nobody_is_asked(self, serve: Serve, application: Any, settings: Any) -> None:
+        """An idle connection is not asked; with 0, none is."""
+        memory = serve(application, **settings)
         peer = H2Peer(memory)
         peer.asks()
         for _ in range(5):

@@ -13,7 +13,7 @@ import pytest
 from hpack import Encoder
 
 from daphne_like.http.h2.flood_budget import BURST, MAX_TURN_COST, MIN_DATA
-from tests.support.applications import Script, body, sending, start
+from tests.support.applications import Script, body, read_all, sending, start
 from tests.support.h2_blocks import (
     BLOCK,
     CODED,
@@ -39,17 +39,6 @@ Serve = Callable[..., Memory]
 
 MANY = 2 * MAX_TURN_COST
 """One-octet DATA frames that take more than one turn, and less than two of the peer's windows."""
-
-
-async def read_all(scope: Any, receive: Any, send: Any) -> None:
-    """Answer with the size of the body."""
-    size = 0
-    while (event := await receive())["type"] == "http.request":
-        size += len(event["body"])
-        if not event["more_body"]:
-            await send(start())
-            await send(body(b"%d" % size))
-            return
 
 
 SECTIONS = {"tiny fields": TINY, "Huffman code": CODED, "cookie crumbs": CRUMBS}
