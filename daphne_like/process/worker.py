@@ -30,7 +30,7 @@ from daphne_like.launch.command import (
 )
 from daphne_like.listening.inherited import InheritedReactor
 from daphne_like.options import Options
-from daphne_like.process import control, parent_death
+from daphne_like.process import control, parent_death, process_name
 from daphne_like.process.balance import Balance, watch_connections
 from daphne_like.process.descriptors import VARIABLE, WorkerDescriptors
 from daphne_like.process.exit import wait_for_threads
@@ -55,17 +55,20 @@ class Worker:
     Args:
         descriptors: what it has inherited.
         slot: number of its slot, from 1.
+        generation: counts the restarts.
     """
 
-    def __init__(self, descriptors: WorkerDescriptors, slot: str) -> None:
+    def __init__(self, descriptors: WorkerDescriptors, slot: str, generation: str) -> None:
         self.started = time.monotonic()
         self.slot = slot
+        self._generation = generation
         self._descriptors = descriptors
         self._scoreboard = Scoreboard(descriptors.scoreboard)
         self._entry = self._scoreboard.entry(descriptors.entry)
         self._protocol = control.ControlProtocol(
             control.FROM_SUPERVISOR, self._received, self._orphaned
         )
+        self._set_state(WorkerState.STARTING)
         self._server: Server | None = None
         self._balance: Balance
         self._asked = False
@@ -168,9 +171,13 @@ class Worker:
 
     def _tell_ready(self) -> None:
         self._beat()
-        self._entry.set_state(WorkerState.READY)
+        self._set_state(WorkerState.READY)
         seconds = time.monotonic() - self.started
         self._protocol.send("ready", seconds=seconds)
+
+    def _set_state(self, state: WorkerState) -> None:
+        self._entry.set_state(state)
+        process_name.set_name(f"w{self.slot}g{self._generation} {state.name.lower()}")
 
     def _beat(self) -> None:
         assert self._server is not None
@@ -202,7 +209,7 @@ class Worker:
         assert self._server is not None
         self._leaving = True
         self._balance.stop()
-        self._entry.set_state(WorkerState.DRAINING)
+        self._set_state(WorkerState.DRAINING)
         self._server.stop()
 
     def _orphaned(self, sentence: str) -> None:
@@ -267,7 +274,7 @@ def main() -> int:
     faulthandler.enable(descriptors.stacks, all_threads=True)
     open_standard_descriptors()
     slot = sys.argv[1].removeprefix("slot=").partition("/")[0]
-    worker = Worker(descriptors, slot)
+    worker = Worker(descriptors, slot, sys.argv[2].removeprefix("generation="))
     try:
         message = worker.receive_configuration()
         options = to_options(message["options"])

@@ -20,6 +20,7 @@ from daphne_like.process import control, endings
 from daphne_like.process.recycling import Limits, resident_memory
 from daphne_like.process.scoreboard import Entry, Snapshot
 from daphne_like.process.spawning import Inheritance, spawn
+from daphne_like.process.stacks import readable
 
 log = logging.getLogger("daphne_like.server")
 
@@ -300,7 +301,7 @@ class WorkerProcess(ProcessProtocol):
 
     def _end(self) -> None:
         if self._stacks:
-            text = self._stacks.decode("utf-8", "replace").rstrip()
+            text = readable(self._stacks.decode("utf-8", "replace"))
             log.critical("%s was executing:\n%s", self, text)
         if self.control.transport is not None:
             self.control.transport.loseConnection()
