@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import socket
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -648,6 +649,8 @@ def check_workers(options: Options) -> None:
         if getattr(options, name) and options.workers is None:
             flag = f"--{name.replace('_', '-')}"
             raise ConfigurationError(f"{flag} needs --workers; 1 is enough")
+    if options.reuse_port and not hasattr(socket, "SO_REUSEPORT"):
+        raise ConfigurationError("--reuse-port: this system has no SO_REUSEPORT")
     if options.max_requests_jitter and options.max_requests is None:
         raise ConfigurationError("--max-requests-jitter needs --max-requests")
 

@@ -20,11 +20,17 @@ from daphne_like.options import AUTO, Options
 from daphne_like.process.cpus import available_cpus
 from daphne_like.process.main_loop import stop_reactor
 from daphne_like.process.operations import Operations
+from daphne_like.process.sighup import has_terminal
 from daphne_like.process.supervisor import Configuration, Supervisor
 from daphne_like.process.worker_process import WorkerFailed
 from daphne_like.wording import counted
 
 log = logging.getLogger("daphne_like.server")
+
+REUSE_PORT_WARNING = (
+    "--reuse-port: connections that wait for a worker are reset when it ends, unless the kernel "
+    "moves them (Linux 5.14 with net.ipv4.tcp_migrate_req=1); a blocked worker still gets its share"
+)
 
 
 def supervise(command: type, path: str, make_options: Callable[[], Options]) -> int:
@@ -80,7 +86,7 @@ class SupervisedCommand:
     def __init__(self, reactor: Any, load: Callable[[], Configuration]) -> None:
         self._reactor = reactor
         self._error: ConfigurationError | None = None
-        self._signals = 0
+        self._had_terminal = has_terminal()
         self.supervisor = Supervisor(reactor, load(), self._ready, self._ended, self._report)
         self._operations = Operations(self.supervisor, load, self._reloading, self._reloaded)
 
@@ -93,6 +99,8 @@ class SupervisedCommand:
             ConfigurationError: an endpoint cannot be bound; no worker has been started.
         """
         self._take_signals()
+        if self.supervisor.configuration.options.reuse_port:
+            log.warning("%s", REUSE_PORT_WARNING)
         self._reactor.callWhenRunning(self._start)
         self._reactor.run(installSignalHandlers=False)
         if self._error is not None:
@@ -143,7 +151,7 @@ class SupervisedCommand:
             "SIGTERM": lambda: self._stop("stop"),
             "SIGINT": lambda: self._stop("quick"),
             "SIGQUIT": self.supervisor.stop_with_stacks,
-            "SIGHUP": self._operations.restart,
+            "SIGHUP": self._hang_up,
             "SIGTTIN": self._operations.more,
             "SIGTTOU": self._operations.fewer,
             "SIGUSR1": self.supervisor.reopen_logs,
@@ -159,6 +167,13 @@ class SupervisedCommand:
             self._reactor.callFromThread(action)
 
         return handle
+
+    def _hang_up(self) -> None:
+        """Handle SIGHUP: restart, or stop if it tells that the terminal has been closed."""
+        if self._had_terminal and not has_terminal():
+            self._stop("stop")
+        else:
+            self._operations.restart()
 
     def _stop(self, kind: str) -> None:
         if self.supervisor.stopping:

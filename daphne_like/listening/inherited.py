@@ -12,6 +12,9 @@ import socket
 from collections.abc import Iterable
 from typing import Any
 
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.error import CannotListenError
+
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.listening.fd import listening_family
 from daphne_like.listening.reactor_proxy import TWISTED_BACKLOG, ReactorProxy
@@ -20,19 +23,26 @@ from daphne_like.listening.reactor_proxy import TWISTED_BACKLOG, ReactorProxy
 class RecordingReactor(ReactorProxy):
     """A reactor that records the ports that it has bound, in the order of the calls.
 
+    Args:
+        reactor: the supervisor's reactor.
+        reuse_port: reserve TCP addresses without listening on them (see ReservedPort).
+
     Attributes:
         ports: Twisted's ports.
         named: descriptors that endpoint strings name, and from which ports have been made.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, *, reuse_port: bool = False) -> None:
         super().__init__(reactor)
         self.ports: list[Any] = []
         self.named: list[int] = []
+        self._reuse_port = reuse_port
 
     def listenTCP(
         self, port: int, factory: Any, backlog: int = TWISTED_BACKLOG, interface: str = ""
     ) -> Any:
+        if self._reuse_port:
+            return self._record(ReservedPort(port, interface))
         return self._record(super().listenTCP(port, factory, backlog, interface))
 
     def listenUNIX(
@@ -54,6 +64,51 @@ class RecordingReactor(ReactorProxy):
         return port
 
 
+class ReservedPort:
+    """A TCP address that is bound but does not listen, for `--reuse-port`.
+
+    Each worker listens on a socket of its own with the same address. The system would also give
+    connections to a socket of the supervisor, which accepts none, if that one listened.
+
+    Args:
+        port: TCP port; 0 for a free one.
+        interface: address; "" for every IPv4 address.
+    Raises:
+        CannotListenError: the address cannot be bound.
+    """
+
+    def __init__(self, port: int, interface: str) -> None:
+        family = socket.AF_INET6 if ":" in interface else socket.AF_INET
+        self._socket = reusable_socket(family)
+        try:
+            self._socket.bind((interface, port))
+        except OSError as error:
+            self._socket.close()
+            raise CannotListenError(interface, port, error) from error
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._socket.fileno()
+
+    def getHost(self) -> IPv4Address | IPv6Address:
+        """Return the address, as of a listening port."""
+        kind = IPv6Address if self._socket.family == socket.AF_INET6 else IPv4Address
+        return kind("TCP", *self._socket.getsockname()[:2])
+
+    def stopListening(self) -> None:
+        """Release the address."""
+        self._socket.close()
+
+
+def reusable_socket(family: int) -> socket.socket:
+    """Return a TCP socket whose address other processes of this user may bind as well."""
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.setblocking(False)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return made
+
+
 class InheritedReactor(ReactorProxy):
     """A reactor whose `listen...` calls adopt inherited sockets, in the order of the calls.
 
@@ -73,6 +128,8 @@ class InheritedReactor(ReactorProxy):
     def listenTCP(
         self, port: int, factory: Any, backlog: int = TWISTED_BACKLOG, interface: str = ""
     ) -> Any:
+        if self._reuse_port:
+            return self._listen_beside(factory, backlog)
         return self._adopt(factory, backlog)
 
     def listenUNIX(
@@ -96,9 +153,7 @@ class InheritedReactor(ReactorProxy):
             backlog: set again, because an adopted socket would get the system's maximum; None
                 for a socket whose backlog its owner has set.
         """
-        if not self._descriptors:
-            raise ConfigurationError("this worker has inherited fewer sockets than it listens on")
-        descriptor = self._descriptors.pop(0)
+        descriptor = self._next_descriptor()
         family = listening_family(descriptor)
         port = self.reactor.adoptStreamPort(descriptor, family, factory)
         os.close(descriptor)
@@ -107,3 +162,19 @@ class InheritedReactor(ReactorProxy):
             with socket.socket(fileno=os.dup(port.fileno())) as listening:
                 listening.listen(backlog)
         return port
+
+    def _listen_beside(self, factory: Any, backlog: int) -> Any:
+        """Listen on a socket of this process with the address of the next inherited one."""
+        with socket.socket(fileno=self._next_descriptor()) as inherited:
+            made = reusable_socket(inherited.family)
+            made.bind(inherited.getsockname())
+        with made:
+            made.listen(backlog)
+            port = self.reactor.adoptStreamPort(made.fileno(), made.family, factory)
+        port.backlog = backlog
+        return port
+
+    def _next_descriptor(self) -> int:
+        if not self._descriptors:
+            raise ConfigurationError("this worker has inherited fewer sockets than it listens on")
+        return self._descriptors.pop(0)

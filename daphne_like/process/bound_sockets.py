@@ -42,7 +42,7 @@ class BoundSockets:
             for string in strings:
                 if string in self._bound:
                     continue
-                recording = RecordingReactor(self._reactor)
+                recording = RecordingReactor(self._reactor, reuse_port=options.reuse_port)
                 ports = Ports([string], options)
                 ports.parse(recording)
                 # Ports pauses each port before the event loop accepts from it.
@@ -53,6 +53,14 @@ class BoundSockets:
             for string in done:
                 yield self._bound.pop(string)[0].unbind()
             raise
+
+    def validate(self, strings: Sequence[str], options: Options) -> None:
+        """Parse endpoint strings and read their files, such as certificates; bind nothing.
+
+        Raises:
+            ConfigurationError: one of them is unusable.
+        """
+        Ports(list(strings), options).parse(self._reactor)
 
     def inheritance(self, strings: Sequence[str]) -> Inheritance:
         """Return the sockets of these strings for a worker."""

@@ -103,6 +103,7 @@ class Operations:
         before = supervisor.configuration
         try:
             configuration = self._load()
+            supervisor.sockets.validate(configuration.strings, configuration.options)
             await supervisor.sockets.bind(configuration.strings, configuration.options)
         except ConfigurationError as error:
             self._restart_failed(f"the configuration is wrong: {error}", error.detail)

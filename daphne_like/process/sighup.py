@@ -47,11 +47,11 @@ def install_sighup_reload(server: Reloadable) -> Callable[[], None]:
     if threading.current_thread() is not threading.main_thread():
         return _nothing
     before: dict[int, object] = {}
-    had_terminal = _has_terminal()
+    had_terminal = has_terminal()
 
     def hang_up(number: int, frame: FrameType | None) -> None:
         ignored = before[number] is signal.SIG_IGN
-        if had_terminal and not ignored and not _has_terminal():
+        if had_terminal and not ignored and not has_terminal():
             server.stop()
         else:
             server.reactor.callFromThread(_reload, server)
@@ -85,7 +85,7 @@ def _pass_on(before: object, number: int, frame: FrameType | None) -> None:
         before(number, frame)
 
 
-def _has_terminal() -> bool:
+def has_terminal() -> bool:
     """Tell whether one of the standard descriptors is a terminal that is still open."""
     for descriptor in range(3):
         try:

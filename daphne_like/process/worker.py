@@ -117,7 +117,10 @@ class Worker:
         limit = server.drainer.limit
         parent_death.exit_when_orphaned(self._descriptors.control, limit)
         self._server = server
-        return command.run_server(server)
+        try:
+            return command.run_server(server)
+        finally:
+            self._beat()  # the last count of requests
 
     def fail(self, error: ConfigurationError) -> None:
         """Tell the supervisor why this worker cannot serve; the event loop does not run."""
