@@ -66,7 +66,7 @@ def parse(text: str | None) -> dict[str, object]:
     try:
         message = json.loads(text)
     except (ValueError, RecursionError):
-        raise ValueError("That was not JSON.") from None
+        raise ValueError("The message is not JSON.") from None
     if not isinstance(message, dict):
         raise ValueError("A message is a JSON object.")
     return message
@@ -81,20 +81,22 @@ def obey(message: dict[str, object], person: Person, room: Room) -> None:
     if message.get("type") == "say":
         text = message.get("text")
         if not isinstance(text, str):
-            raise ValueError("What is said is a string.")
+            raise ValueError("The text of a message is a string.")
         line = " ".join(text.split())
         if not line:
-            raise ValueError("There was nothing in that message.")
+            raise ValueError("The message is empty.")
         if len(line) > MAX_CHARACTERS:
-            raise ValueError(f"That was too long: a line has at most {MAX_CHARACTERS} characters.")
+            raise ValueError(
+                f"The text is too long: at most {MAX_CHARACTERS} characters are allowed."
+            )
         room.say(person, line)
     elif message.get("type") == "ping":
         n = message.get("n")
         if type(n) is not int or not 0 <= n < MAX_PING:
-            raise ValueError("A ping carries a number.")
+            raise ValueError("A ping has a number.")
         person.tell("pong", n=n)
     else:
-        raise ValueError("A message says or pings.")
+        raise ValueError("The type of a message is say or ping.")
 
 
 class Chat:
@@ -141,7 +143,9 @@ class Chat:
                 return
             try:
                 if not allowance.take():
-                    raise ValueError(f"Slow down: {MESSAGES_PER_SECOND} messages a second will do.")
+                    raise ValueError(
+                        f"Too many messages: at most {MESSAGES_PER_SECOND} a second are allowed."
+                    )
                 obey(parse(event.get("text")), person, self._room)
             except ValueError as error:
                 person.tell("error", text=str(error))

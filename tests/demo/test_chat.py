@@ -320,22 +320,22 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("text", "sentence"),
         [
-            ("", "That was not JSON."),
-            ("{", "That was not JSON."),
-            ("[" * MAX_MESSAGE, "That was not JSON."),
+            ("", "The message is not JSON."),
+            ("{", "The message is not JSON."),
+            ("[" * MAX_MESSAGE, "The message is not JSON."),
             ("[]", "A message is a JSON object."),
             ("null", "A message is a JSON object."),
-            ("{}", "A message says or pings."),
-            ('{"type": "welcome"}', "A message says or pings."),
-            ('{"type": ["say"]}', "A message says or pings."),
-            ('{"type": "say"}', "What is said is a string."),
-            ('{"type": "say", "text": 1}', "What is said is a string."),
-            ('{"type": "say", "text": " \\n "}', "There was nothing in that message."),
-            ('{"type": "ping"}', "A ping carries a number."),
-            ('{"type": "ping", "n": true}', "A ping carries a number."),
-            ('{"type": "ping", "n": NaN}', "A ping carries a number."),
-            ('{"type": "ping", "n": -1}', "A ping carries a number."),
-            (f'{{"type": "ping", "n": {MAX_PING}}}', "A ping carries a number."),
+            ("{}", "The type of a message is say or ping."),
+            ('{"type": "welcome"}', "The type of a message is say or ping."),
+            ('{"type": ["say"]}', "The type of a message is say or ping."),
+            ('{"type": "say"}', "The text of a message is a string."),
+            ('{"type": "say", "text": 1}', "The text of a message is a string."),
+            ('{"type": "say", "text": " \\n "}', "The message is empty."),
+            ('{"type": "ping"}', "A ping has a number."),
+            ('{"type": "ping", "n": true}', "A ping has a number."),
+            ('{"type": "ping", "n": NaN}', "A ping has a number."),
+            ('{"type": "ping", "n": -1}', "A ping has a number."),
+            (f'{{"type": "ping", "n": {MAX_PING}}}', "A ping has a number."),
             (" " * (MAX_MESSAGE + 1), "A message has at most 8192 characters."),
         ],
         ids=lambda value: value[:30],
@@ -365,7 +365,7 @@ class TestRefusals:
     def test_longer_line_is_not(self, play: Play) -> None:
         """One character more, and only its sender hears of it."""
         answer = play(answer_to(json.dumps({"type": "say", "text": "x" * (MAX_CHARACTERS + 1)})))
-        sentence = "That was too long: a line has at most 500 characters."
+        sentence = "The text is too long: at most 500 characters are allowed."
         assert answer == {"type": "error", "text": sentence}
 
     def test_page_has_the_same_limit(self) -> None:
@@ -384,7 +384,7 @@ class TestRefusals:
             await tab.say("later")
             await tab.close()
             assert tab.lines() == [*map(str, range(MESSAGES_PER_SECOND)), "later"]
-            sentence = "Slow down: 10 messages a second will do."
+            sentence = "Too many messages: at most 10 a second are allowed."
             assert tab.heard("error") == [{"type": "error", "text": sentence}]
 
         play(main())

@@ -227,7 +227,7 @@ class TestUpload:
         upload(page, page.find_element(By.ID, "upload-send").click)
         assert text(page, "upload-received") == "8,000,000 bytes"
         assert text(page, "upload-digest") == hashlib.sha256(GENERATED).hexdigest()
-        assert text(page, "upload-status") == "Done. Both ends have the same digest."
+        assert text(page, "upload-status") == "Done. Browser and server have the same digest."
 
     def test_chosen_file_arrives_whole(self, page: Chrome, tmp_path: Path) -> None:
         """A file from the disk is sent as it is."""
@@ -290,7 +290,7 @@ class TestChat:
             assert text(page, "chat-people").startswith("2 here")
         wait(page, lambda: text(page, "chat-people").startswith("1 here"))
         log = text(page, "chat-said")
-        assert log.index(f"{name} came in.") < log.index(f"{name} left.")
+        assert log.index(f"{name} joined.") < log.index(f"{name} left.")
 
     def test_markup_stays_text(self, page: Chrome) -> None:
         """A line that holds markup is shown as it is, and makes no element."""
@@ -305,7 +305,7 @@ class TestChat:
             " document.getElementById('chat-input').value = `line ${i}`;"
             " document.getElementById('chat-form').requestSubmit(); }"
         )
-        wait(page, lambda: text(page, "chat-note").startswith("Slow down: "))
+        wait(page, lambda: text(page, "chat-note").startswith("Too many messages: "))
         wait_for_state(page, "chat", "open")
 
     def test_round_trips_are_shown_and_drawn(self, page: Chrome) -> None:
@@ -330,7 +330,7 @@ class TestChat:
         wait_for_state(page, "chat", "left")
         assert text(page, "chat-people") == "Not connected"
         say(page, "not sent")
-        assert text(page, "chat-note") == "Not sent: there is no connection just now."
+        assert text(page, "chat-note") == "Not sent, because there is no connection."
         toggle.click()
         wait_for_state(page, "chat", "open")
         page.find_element(By.ID, "chat-send").click()
@@ -439,7 +439,9 @@ class TestRestart:
             wait(browser, lambda: last_line(browser)[1:] == ["after"])
             assert text(browser, "chat-returns") == "once"
             log = text(browser, "chat-said")
-            assert log.index("before") < log.index("You are back, as ") < log.index("after")
+            assert (
+                log.index("before") < log.index("You are connected again, as ") < log.index("after")
+            )
             wait(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#chat-seams line"))
 
     def test_pauses_grow(self, browser: Chrome) -> None:
