@@ -11,7 +11,8 @@ import pytest
 from daphne_like.asgi.lifespan import Lifespan
 from tests.support.http_clients import Client, HTTP1Client, HTTP2Client
 from tests.support.memory import Memory
-from tests.support.websocket_frames import Socket, binary, close, text
+from tests.support.websocket_frames import Socket, binary, text
+from tests.support.websocket_peer import close
 
 Serve = Callable[..., Memory]
 

@@ -22,7 +22,7 @@ from tests.support.h2_peer import H2Peer
 from tests.support.memory import Memory
 from tests.support.peers import never_answer
 from tests.support.websocket_opcodes import TEXT
-from tests.support.websocket_peer import closing, frame
+from tests.support.websocket_peer import close, frame
 
 SETTINGS = settings(
     max_examples=examples(25),
@@ -50,7 +50,7 @@ SECTION = st.sampled_from(
     ]
 )  # fmt: skip
 PAYLOAD = st.sampled_from(
-    [b"", b"a", b"abc", b"x" * 16000, frame(TEXT, b"hello"), closing(1000), b"\xff" * 9]
+    [b"", b"a", b"abc", b"x" * 16000, frame(TEXT, b"hello"), close(1000), b"\xff" * 9]
 )
 COSTLY = st.one_of(
     st.builds(

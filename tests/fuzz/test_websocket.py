@@ -16,7 +16,7 @@ from tests.support.fuzzing import examples
 from tests.support.memory import Memory, Wire
 from tests.support.websocket_compression import DEFLATE, Deflating
 from tests.support.websocket_opcodes import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
-from tests.support.websocket_peer import Frame, FrameReader, closing, frame, opening, read_frames
+from tests.support.websocket_peer import Frame, FrameReader, close, frame, opening, read_frames
 
 SETTINGS = settings(
     max_examples=examples(30),
@@ -316,7 +316,7 @@ class TestMessages:
             assert received == contents
             assert pongs == [ping for message in messages for ping in message.sent_pings]
             assert last is None
-            wire.gets(closing(4001, "Größe"))
+            wire.gets(close(4001, "Größe".encode()))
             assert read(wire.take(), client)[2] == Frame(CLOSE, b"\x0f\xa1" + "Größe".encode())
             assert application.disconnect == (4001, "Größe")
             wire.vanishes()

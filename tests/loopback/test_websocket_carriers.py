@@ -21,7 +21,7 @@ from tests.support.real_server import (
 )
 from tests.support.websocket_compression import DEFLATE
 from tests.support.websocket_opcodes import BINARY, CLOSE, PING, PONG, TEXT
-from tests.support.websocket_peer import Frame, Peer, closing, frame, opening
+from tests.support.websocket_peer import Frame, Peer, close, frame, opening
 
 AT_ONCE = 16
 """Connections; the next turn of the server's event loop has seen all of them."""
@@ -204,7 +204,7 @@ class Rules:
     def test_close_with_the_handshake(self, carrier: Carrier) -> None:
         """RFC 6455, 7.1: a client that opens and closes in one segment has an answer to both."""
         peer = carrier.connect()
-        peer.sends(opening(b"/echo") + closing(4000))
+        peer.sends(opening(b"/echo") + close(4000))
         peer.is_accepted()
         assert frames(peer, 1) == [Frame(CLOSE, b"\x0f\xa0")]
         assert peer.frame() is None
@@ -283,7 +283,7 @@ class Rules:
     def test_close_by_the_client(self, carrier: Carrier) -> None:
         """RFC 6455, 7.1: the close frame is answered, then the connection ends in order."""
         peer = carrier.connect().open(b"/echo")
-        peer.sends(closing(4001, "bye") + frame(TEXT, b"too late"))
+        peer.sends(close(4001, b"bye") + frame(TEXT, b"too late"))
         answer = peer.frame()
         assert answer is not None
         assert (answer.opcode, answer.code) == (CLOSE, 4001)
@@ -294,7 +294,7 @@ class Rules:
         peer = carrier.connect().open(b"/close")
         peer.sends(frame(TEXT, b'{"code": 4002, "reason": "enough"}'))
         assert peer.frame() == Frame(CLOSE, b"\x0f\xa2enough")
-        peer.sends(closing(4002))
+        peer.sends(close(4002))
         assert peer.frame() is None
 
     def test_broken_rule(self, carrier: Carrier) -> None:

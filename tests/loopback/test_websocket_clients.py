@@ -19,7 +19,7 @@ from tests.support.playing import ask, connecting, play, resident, seen
 from tests.support.real_server import DEADLINE, TRACEBACK, Running
 from tests.support.websocket_compression import DEFLATE
 from tests.support.websocket_opcodes import BINARY, CLOSE, PING, PONG, TEXT
-from tests.support.websocket_peer import Frame, Peer, closing, frame, opening
+from tests.support.websocket_peer import Frame, Peer, close, frame, opening
 
 websockets = needed.module("websockets")
 aiohttp = needed.module("aiohttp")
@@ -534,7 +534,7 @@ class TestStop:
             assert (got.opcode, got.code) == (CLOSE, code)
         half.sends(rest[3:])
         for peer in (fresh, ended, closed, half):
-            peer.sends(closing(1000))
+            peer.sends(close(1000))
             assert peer.frame() is None
         assert undecided.read_head()[0].startswith(b"HTTP/1.1 503 ")
         undecided.connection.close()
@@ -649,7 +649,7 @@ class TestPace:
             for _ in range(count):
                 peer.sends(batch)
                 sent += 1
-            peer.sends(closing(1000))
+            peer.sends(close(1000))
 
         sender = threading.Thread(target=send)
         sender.start()

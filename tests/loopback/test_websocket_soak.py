@@ -13,7 +13,7 @@ import pytest
 from tests.support.memory import Memory
 from tests.support.soak import LEAVING, soak
 from tests.support.websocket_opcodes import TEXT
-from tests.support.websocket_peer import closing, frame, opening
+from tests.support.websocket_peer import close, frame, opening
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -46,7 +46,7 @@ def test_no_deadline_of_one_that_is_gone_is_left(serve: Callable[..., Memory]) -
 
     def come_and_go(count: int) -> None:
         for _ in range(count):
-            wire = memory.connect().sends(opening(b"/") + frame(TEXT, b"a"), closing(1000))
+            wire = memory.connect().sends(opening(b"/") + frame(TEXT, b"a"), close(1000))
             wire.vanishes()
         for _ in range(20):
             memory.passes(10)

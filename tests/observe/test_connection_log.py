@@ -23,7 +23,8 @@ from tests.support.h2_frames import goaway
 from tests.support.h2_peer import H2Peer
 from tests.support.memory import Memory
 from tests.support.peers import get, never_answer, post
-from tests.support.websocket_frames import ACCEPTS, close, opening
+from tests.support.websocket_frames import ACCEPTS, opening
+from tests.support.websocket_peer import close
 
 Serve = Callable[..., Memory]
 Log = pytest.LogCaptureFixture

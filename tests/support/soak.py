@@ -21,7 +21,7 @@ from tests.support.playing import ask
 from tests.support.real_server import TRACEBACK, Running
 from tests.support.websocket_compression import DEFLATE, Deflating
 from tests.support.websocket_opcodes import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
-from tests.support.websocket_peer import Frame, FrameReader, closing, frame, opening
+from tests.support.websocket_peer import Frame, FrameReader, close, frame, opening
 
 DEADLINE = 30.0
 """Seconds for one answer."""
@@ -96,13 +96,13 @@ class Client:
         one = await self.frame()
         assert one is not None
         assert (one.opcode, one.code) == (CLOSE, code), one
-        self.writer.write(closing(code))
+        self.writer.write(close(code))
         assert await self.frame() is None
 
     async def leave(self, how: str) -> None:
         """Go, in one of the ways of LEAVING."""
         if how == "close":
-            self.writer.write(closing(1000))
+            self.writer.write(close(1000))
             one = await self.frame()
             assert one is not None
             assert (one.opcode, one.code) == (CLOSE, 1000)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import struct
 from typing import Any
 
-from tests.support import websocket_peer
 from tests.support.applications import DATE, SERVER, Script
 from tests.support.memory import Memory
 from tests.support.websocket_opcodes import BINARY, CLOSE, TEXT
-from tests.support.websocket_peer import ACCEPT, KEY, Frame, read_frames
+from tests.support.websocket_peer import ACCEPT, KEY, Frame, frame, read_frames
 
 FIELDS = {
     b"Host": b"x",
@@ -73,21 +71,6 @@ def refused(status: bytes, text: bytes, *lines: bytes) -> bytes:
 
 # Frames of a client.
 
-_masks = itertools.count(1)
-
-
-def frame(opcode: int, payload: bytes = b"", *, masked: bool = True, **more: Any) -> bytes:
-    """Return a frame, masked with another mask each time (RFC 6455, 5.2 and 5.3).
-
-    Args:
-        opcode: 0 to 15.
-        payload: before masking.
-        masked: as a client's frames have to be.
-        more: further arguments of websocket_peer.frame.
-    """
-    mask = struct.pack(">I", next(_masks) * 2654435761 % 2**32) if masked else None
-    return websocket_peer.frame(opcode, payload, mask=mask, **more)
-
 
 def text(characters: str) -> bytes:
     """A text message in one frame."""
@@ -97,11 +80,6 @@ def text(characters: str) -> bytes:
 def binary(octets: bytes) -> bytes:
     """A binary message in one frame."""
     return frame(BINARY, octets)
-
-
-def close(code: int | None = 1000, reason: bytes = b"") -> bytes:
-    """A close frame."""
-    return frame(CLOSE, b"" if code is None else struct.pack(">H", code) + reason)
 
 
 def closing(code: int | None, reason: bytes = b"") -> Frame:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import zlib
 
-from tests.support.websocket_frames import frame
 from tests.support.websocket_opcodes import BINARY, CONTINUATION
+from tests.support.websocket_peer import frame
 
 MEBI = 1 << 20
 

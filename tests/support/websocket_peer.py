@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 from typing import NamedTuple
 
@@ -11,7 +12,6 @@ KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 """What RFC 6455, 1.3, answers to that key."""
 
-MASK = b"\x37\xfa\x21\x3d"
 MAY_BE_RECEIVED = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)))
 """Close codes that a frame may carry."""
 
@@ -45,8 +45,11 @@ def opening(path: bytes = b"/", *fields: bytes, host: bytes = b"127.0.0.1") -> b
     return b"\r\n".join(lines)
 
 
-def masked(payload: bytes, mask: bytes) -> bytes:
-    """The payload with the mask on, or off."""
+_masks = itertools.count(1)
+
+
+def put_mask(payload: bytes, mask: bytes) -> bytes:
+    """Return the payload with the mask on, or off."""
     size = len(payload)
     repeated = (mask * (size // 4 + 1))[:size]
     return (int.from_bytes(payload, "big") ^ int.from_bytes(repeated, "big")).to_bytes(size, "big")
@@ -59,11 +62,12 @@ def frame(
     fin: bool = True,
     rsv1: bool = False,
     rsv: int = 0,
-    mask: bytes | None = MASK,
+    mask: bytes | None = None,
+    masked: bool = True,
     length: int | None = None,
     form: int | None = None,
 ) -> bytes:
-    """A frame of the client, good or bad (RFC 6455, 5.2 and 5.3).
+    """Return a frame of the client, good or bad (RFC 6455, 5.2 and 5.3).
 
     Args:
         opcode: 0 to 15.
@@ -71,25 +75,30 @@ def frame(
         fin: it is the last of its message.
         rsv1: it is compressed.
         rsv: the three reserved bits as a number, if not rsv1 alone.
-        mask: four octets; None for a frame without a mask, as only servers send.
+        mask: four octets; other ones each time, if none are given.
+        masked: a client's frames have to be.
         length: what the head says, if it lies.
         form: 7, 16 or 64 bits of length; the shortest by default.
     """
     size = len(payload) if length is None else length
     if form is None:
         form = 7 if size < 126 else 16 if size < 65536 else 64
-    bit = 0 if mask is None else 0x80
+    bit = 0x80 if masked else 0
     head = bytes([fin << 7 | (4 if rsv1 else rsv) << 4 | opcode])
     if form == 7:
         head += bytes([bit | size])
     else:
         head += bytes([bit | (126 if form == 16 else 127)]) + size.to_bytes(form // 8, "big")
-    return head + payload if mask is None else head + mask + masked(payload, mask)
+    if not masked:
+        return head + payload
+    if mask is None:
+        mask = (next(_masks) * 2654435761 % 2**32).to_bytes(4, "big")
+    return head + mask + put_mask(payload, mask)
 
 
-def closing(code: int, reason: str = "") -> bytes:
-    """A close frame."""
-    return frame(CLOSE, code.to_bytes(2, "big") + reason.encode())
+def close(code: int | None = 1000, reason: bytes = b"") -> bytes:
+    """Return a close frame of the client."""
+    return frame(CLOSE, b"" if code is None else code.to_bytes(2, "big") + reason)
 
 
 class FrameReader:

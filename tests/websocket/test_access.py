@@ -11,7 +11,8 @@ import pytest
 
 from daphne_like.observe.access import AccessLog
 from tests.support.memory import Memory
-from tests.support.websocket_frames import ACCEPTS, OPENING, Socket, close, closes, opening, text
+from tests.support.websocket_frames import ACCEPTS, OPENING, Socket, closes, opening, text
+from tests.support.websocket_peer import close
 
 Serve = Callable[..., Memory]
 

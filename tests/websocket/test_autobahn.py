@@ -19,8 +19,9 @@ from daphne_like.websocket.factory import WebSocketFactory
 from daphne_like.websocket.protocol import WebSocketProtocol
 from tests.support.applications import Script
 from tests.support.memory import Memory
-from tests.support.websocket_frames import OPENING, Socket, close, frame, text
+from tests.support.websocket_frames import OPENING, Socket, text
 from tests.support.websocket_opcodes import PING
+from tests.support.websocket_peer import close, frame
 
 Serve = Callable[..., Memory]
 

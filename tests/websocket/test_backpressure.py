@@ -16,18 +16,16 @@ from tests.support.websocket_compression import DEFLATE
 from tests.support.websocket_frames import (
     Socket,
     binary,
-    close,
     closes,
     closing,
     disconnected,
-    frame,
     got,
     sends_bytes,
     sends_text,
     text,
 )
 from tests.support.websocket_opcodes import BINARY, CLOSE, PING, PONG, TEXT
-from tests.support.websocket_peer import Frame
+from tests.support.websocket_peer import Frame, close, frame
 
 Serve = Callable[..., Memory]
 END = b"\x00\x00\xff\xff"

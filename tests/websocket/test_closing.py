@@ -13,7 +13,6 @@ from tests.support.websocket_frames import (
     ACCEPTS,
     CONNECT,
     Socket,
-    close,
     closes,
     closing,
     disconnected,
@@ -24,7 +23,7 @@ from tests.support.websocket_frames import (
     text,
 )
 from tests.support.websocket_opcodes import PONG, TEXT
-from tests.support.websocket_peer import Frame
+from tests.support.websocket_peer import Frame, close
 
 Serve = Callable[..., Memory]
 

@@ -15,17 +15,15 @@ from tests.support.websocket_frames import (
     OPENING,
     SWITCHED,
     Socket,
-    close,
     closes,
     closing,
     disconnected,
-    frame,
     refused,
     sends_text,
     text,
 )
 from tests.support.websocket_opcodes import CLOSE, CONTINUATION, TEXT
-from tests.support.websocket_peer import Frame
+from tests.support.websocket_peer import Frame, close, frame
 
 Serve = Callable[..., Memory]
 Log = pytest.LogCaptureFixture

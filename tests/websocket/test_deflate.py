@@ -19,9 +19,7 @@ from tests.support.websocket_frames import (
     SWITCHED,
     Socket,
     binary,
-    close,
     disconnected,
-    frame,
     got,
     sends_bytes,
     sends_text,
@@ -29,7 +27,7 @@ from tests.support.websocket_frames import (
     text,
 )
 from tests.support.websocket_opcodes import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
-from tests.support.websocket_peer import Frame
+from tests.support.websocket_peer import Frame, close, frame
 
 Serve = Callable[..., Memory]
 

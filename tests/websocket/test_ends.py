@@ -20,7 +20,6 @@ from tests.support.websocket_frames import (
     OPENING,
     SWITCHED,
     Socket,
-    close,
     closes,
     closing,
     disconnected,
@@ -29,7 +28,7 @@ from tests.support.websocket_frames import (
     sends_text,
     text,
 )
-from tests.support.websocket_peer import read_frames
+from tests.support.websocket_peer import close, read_frames
 
 Serve = Callable[..., Memory]
 Log = pytest.LogCaptureFixture

@@ -26,17 +26,15 @@ from tests.support.websocket_frames import (
     OPENING,
     Socket,
     binary,
-    close,
     closes,
     closing,
     disconnected,
-    frame,
     got,
     text,
 )
 from tests.support.websocket_messages import MEBI, deflated, fragments
 from tests.support.websocket_opcodes import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
-from tests.support.websocket_peer import Frame
+from tests.support.websocket_peer import Frame, close, frame
 
 Serve = Callable[..., Memory]
 

@@ -14,10 +14,8 @@ from tests.support.memory import Memory
 from tests.support.websocket_frames import (
     Socket,
     binary,
-    close,
     closing,
     disconnected,
-    frame,
     got,
     opening,
     sends_bytes,
@@ -25,7 +23,7 @@ from tests.support.websocket_frames import (
     text,
 )
 from tests.support.websocket_opcodes import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
-from tests.support.websocket_peer import Frame, masked, read_frames
+from tests.support.websocket_peer import Frame, close, frame, put_mask, read_frames
 
 Serve = Callable[..., Memory]
 
@@ -100,7 +98,7 @@ class TestMasking:
         assert masking.SHORT == 128
         octets = octets_of(size)
         for mask in (b"\0\0\0\0", b"\1\2\3\4", b"\xff\0\xff\0", b"\x80\xfe\x7f\x01"):
-            assert bytes(masking.unmask(masked(octets, mask), mask)) == octets
+            assert bytes(masking.unmask(put_mask(octets, mask), mask)) == octets
 
     def test_on_a_connection(self, serve: Serve, way: str) -> None:
         """Text and bytes have their type either way (C16)."""

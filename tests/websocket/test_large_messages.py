@@ -11,15 +11,14 @@ from daphne_like.websocket.output import MAX_FRAGMENT_SIZE
 from tests.support.memory import Memory
 from tests.support.websocket_frames import (
     Socket,
-    close,
     closes,
     closing,
     disconnected,
-    frame,
     sends_bytes,
     sends_text,
 )
 from tests.support.websocket_opcodes import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
+from tests.support.websocket_peer import close, frame
 
 Serve = Callable[..., Memory]
 

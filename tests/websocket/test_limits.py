@@ -11,20 +11,10 @@ import pytest
 from tests.support.applications import Script
 from tests.support.memory import Memory
 from tests.support.websocket_compression import DEFLATE
-from tests.support.websocket_frames import (
-    ACCEPTS,
-    OPENING,
-    Socket,
-    binary,
-    close,
-    disconnected,
-    frame,
-    got,
-    text,
-)
+from tests.support.websocket_frames import ACCEPTS, OPENING, Socket, binary, disconnected, got, text
 from tests.support.websocket_messages import MEBI, compressed, deflated, fragments
 from tests.support.websocket_opcodes import BINARY, CLOSE, PING, PONG
-from tests.support.websocket_peer import Frame, read_frames
+from tests.support.websocket_peer import Frame, close, frame, read_frames
 
 Serve = Callable[..., Memory]
 

@@ -8,18 +8,9 @@ from typing import Any
 import pytest
 
 from tests.support.memory import Memory
-from tests.support.websocket_frames import (
-    Socket,
-    binary,
-    closes,
-    closing,
-    disconnected,
-    frame,
-    got,
-    text,
-)
+from tests.support.websocket_frames import Socket, binary, closes, closing, disconnected, got, text
 from tests.support.websocket_opcodes import BINARY, PING, PONG, TEXT
-from tests.support.websocket_peer import Frame
+from tests.support.websocket_peer import Frame, frame
 
 Serve = Callable[..., Memory]
 

@@ -15,7 +15,6 @@ from tests.support.websocket_frames import (
     SWITCHED,
     Socket,
     binary,
-    close,
     disconnected,
     got,
     sends_bytes,
@@ -24,7 +23,7 @@ from tests.support.websocket_frames import (
     text,
 )
 from tests.support.websocket_opcodes import BINARY, TEXT
-from tests.support.websocket_peer import Frame
+from tests.support.websocket_peer import Frame, close
 
 Serve = Callable[..., Memory]
 

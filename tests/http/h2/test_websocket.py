@@ -18,7 +18,7 @@ from tests.support.h2_websocket import DEFLATE, VERSION, Echo, Opened
 from tests.support.memory import Memory
 from tests.support.websocket_compression import END_OF_BLOCK
 from tests.support.websocket_opcodes import BINARY, CLOSE, PING, PONG, TEXT
-from tests.support.websocket_peer import closing, frame
+from tests.support.websocket_peer import close, frame
 
 Serve = Callable[..., Memory]
 Field = tuple[bytes, bytes]
@@ -136,7 +136,8 @@ class TestOpening:
         memory = serve(application)
         gate = opened()
         socket = Opened(H2Peer(memory))
-        socket.sends(frame(TEXT, b"one") + frame(TEXT, b"two")[:3], frame(TEXT, b"two")[3:])
+        second = frame(TEXT, b"two")
+        socket.sends(frame(TEXT, b"one") + second[:3], second[3:])
         assert socket.answer.status is None
         gate.set()
         memory.settle()
@@ -277,7 +278,7 @@ class TestEnds:
     def test_client_closes(self, serve: Serve) -> None:
         """W26-W28: its close frame is answered, our side ends, the code is the application's."""
         echo = Echo()
-        socket = Opened(H2Peer(serve(echo))).sends(closing(4003, "bye"))
+        socket = Opened(H2Peer(serve(echo))).sends(close(4003, b"bye"))
         (one,) = socket.frames()
         assert (one.opcode, one.code, socket.answer.ended) == (CLOSE, 4003, True)
         assert echo.ends == [{"type": "websocket.disconnect", "code": 4003, "reason": "bye"}]
@@ -289,7 +290,7 @@ class TestEnds:
         socket = Opened(H2Peer(memory))
         (one,) = socket.frames()
         assert (one.code, socket.answer.ended) == (3001, False)
-        socket.sends(closing(3001))
+        socket.sends(close(3001))
         assert socket.answer.ended
         assert not memory.server.instances
 
@@ -417,7 +418,7 @@ class TestEnds:
         assert [[one.code for one in socket.frames()] for socket in sockets] == [[1012]] * 3
         assert peer.gone == [(NO_ERROR, 5)]
         for socket in sockets:
-            socket.sends(closing(1012))
+            socket.sends(close(1012))
         assert [end["code"] for end in echo.ends] == [1012] * 3
         assert peer.wire.closing
 
@@ -425,6 +426,6 @@ class TestEnds:
         """One line for each end of it, as on HTTP/1.1."""
         told: list[tuple[str, str]] = []
         memory = serve(Echo(), action_logger=lambda *entry: told.append(entry[:2]))
-        Opened(H2Peer(memory)).sends(closing(1000))
+        Opened(H2Peer(memory)).sends(close(1000))
         actions = ("connecting", "connected", "disconnected")
         assert told == [("websocket", action) for action in actions]
