@@ -25,6 +25,7 @@ from daphne_like.observe.actions import Actions
 from daphne_like.observe.descriptors import descriptors
 from daphne_like.options import Options, without_limits
 from daphne_like.process.main_loop import run_reactor
+from daphne_like.process.systemd import Notifier
 from daphne_like.runtime.applications import Applications
 from daphne_like.runtime.connections import Connection, Connections
 from daphne_like.runtime.context import ServerContext
@@ -62,6 +63,7 @@ class Server:
         instances: exchange or session -> the task of its application.
         context: the part of the server that connections use.
         exit_status: exit status for the process, after `run`.
+        notifier: reports the state of the process to systemd; silent unless it is replaced.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Server:
         self.exit_status = 0
         self.end: Callable[[], None] | None = None
         self.reactor: Any = None
+        self.notifier = Notifier()
         self.connections = Connections(options.max_connections)
         self.applications = Applications(options.application_close_timeout)
         self.context = context = self._make_context()

@@ -39,6 +39,15 @@ def format_url(host: str, port: int | None, *, tls: bool = False) -> str:
     return f"http{'s' if tls else ''}://{host}:{port}/{every}"
 
 
+def format_addresses(server: Announced) -> str:
+    """Return the addresses of all endpoints as URLs."""
+    return ", ".join(
+        format_url(*address, tls=speaks_tls(endpoint))
+        + (" (for proxies, with a PROXY header)" if behind_proxies(endpoint) != endpoint else "")
+        for endpoint, address in zip(server.endpoints, server.listening_addresses, strict=True)
+    )
+
+
 def banner(server: Announced, application: str, workers: str = "") -> str:
     """Return the version, addresses, reactor, event loop and parser, as bug reports need them.
 
@@ -50,11 +59,7 @@ def banner(server: Announced, application: str, workers: str = "") -> str:
     loop = type(server.loop).__module__.partition(".")[0]
     if loop != "asyncio":
         loop = f"{loop} {version(loop)}"
-    where = ", ".join(
-        format_url(*address, tls=speaks_tls(endpoint))
-        + (" (for proxies, with a PROXY header)" if behind_proxies(endpoint) != endpoint else "")
-        for endpoint, address in zip(server.endpoints, server.listening_addresses, strict=True)
-    )
+    where = format_addresses(server)
     if server.redirect_addresses:
         redirected = ", ".join(format_url(*a) for a in server.redirect_addresses)
         # Without a TLS endpoint, a proxy in front of the server may terminate TLS.

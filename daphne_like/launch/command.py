@@ -18,13 +18,14 @@ from daphne_like import reactor as reactors
 from daphne_like.asgi.application import import_application
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.launch.arguments import COMMAND, make_parser, options_from, with_dashes
-from daphne_like.launch.banner import banner
+from daphne_like.launch.banner import banner, format_addresses
 from daphne_like.listening.strings import endpoint_strings
 from daphne_like.observe import access, loggers
 from daphne_like.observe.escaping import SafeFormatter
 from daphne_like.observe.handlers import FileHandler, handler_for
 from daphne_like.options import Options, check_workers
 from daphne_like.process.exit import wait_for_threads
+from daphne_like.process.systemd import Notifier
 from daphne_like.server import Server
 
 LEVELS = {0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG, 3: logging.DEBUG}
@@ -72,6 +73,7 @@ class CommandLineInterface:
         self.parser = make_parser(self.description, self.name)
         self.server: Server | None = None
         self.options = Options()
+        self.notifier = Notifier()
         self.log_prefix = ""
         self._actions: access.AccessLog | None = None
 
@@ -79,7 +81,9 @@ class CommandLineInterface:
     def entrypoint(cls) -> NoReturn:
         """Run the console script."""
         open_standard_descriptors()
-        status = cls().run(sys.argv[1:])
+        command = cls()
+        command.notifier = Notifier.from_environment(os.environ)
+        status = command.run(sys.argv[1:])
         if not wait_for_threads():
             logging.shutdown()
             sys.stdout.flush()
@@ -140,7 +144,14 @@ class CommandLineInterface:
             ready_callable=lambda *_server: self._ready(path),
             **server_arguments(self.server_class, options),
         )
+        if isinstance(self.server, Server):
+            self._notify_of(self.server)
         return self.server
+
+    def _notify_of(self, server: Server) -> None:
+        """Let the server report reloads, its stop and the turns of its event loop."""
+        server.notifier = self.notifier
+        server.lifecycle.add_check(lambda: self.notifier.beat(server.clock()))
 
     def run_server(self, server: Server) -> int:
         """Run a server until it stops.
@@ -167,6 +178,8 @@ class CommandLineInterface:
         keep_a_handler(self.options, self.log_prefix)  # the startup may have configured logging
         self.announce(path)
         freeze()
+        where = f" at {format_addresses(self.server)}" if isinstance(self.server, Server) else ""
+        self.notifier.ready(f"Serving {path}{where}")
 
     def _supervise(self, path: str, make_options: Callable[[], Options]) -> int:
         # Not loaded by one process.

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from daphne_like.exceptions import ConfigurationError
+from daphne_like.process.exit import LEAVE_SECONDS
 from daphne_like.process.sighup import Reloadable, install_sighup_reload
 from daphne_like.process.signals import StopSignals
 from daphne_like.runtime.drain import Drain
@@ -118,6 +119,7 @@ def _drain_and_release(server: Runnable) -> Deferred[None]:
 async def _drain_then_release(server: Runnable) -> None:
     from daphne_like.reactor.core import NativeReactor
 
+    server.notifier.stopping(server.drainer.limit + LEAVE_SECONDS)
     await server.drain()
     if isinstance(server.reactor, NativeReactor):
         server.reactor.release_threads()

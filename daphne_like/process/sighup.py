@@ -10,6 +10,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Protocol
 
+from daphne_like.process.systemd import Notifier
+
 log = logging.getLogger("daphne_like.server")
 
 
@@ -17,6 +19,7 @@ class Reloadable(Protocol):
     """The part of a server that the signal handlers need."""
 
     reactor: Any
+    notifier: Notifier
 
     @property
     def can_reload(self) -> bool:
@@ -76,8 +79,12 @@ def install_sighup_reload(server: Reloadable) -> Callable[[], None]:
 def _reload(server: Reloadable) -> None:
     if not server.can_reload:
         log.info("SIGHUP: no certificates to reload; reopening the access log")
-    server.reload()
-    server.reopen_logs()
+    server.notifier.reloading()
+    try:
+        server.reload()
+        server.reopen_logs()
+    finally:
+        server.notifier.reloaded()
 
 
 def _pass_on(before: object, number: int, frame: FrameType | None) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ import pytest
 from tests.support import needed
 from tests.support.documentation import ROOT, blocks
 from tests.support.live_endpoints import free_port
-from tests.support.real_server import DEADLINE, Running, answer
+from tests.support.real_server import DEADLINE, Running, answer, fetched
+from tests.support.service_manager import ServiceManager
 
 PAGE = ROOT / "docs" / "howto" / "systemd.rst"
 SOCKET_UNIT, SERVICE_UNIT = blocks(PAGE, "ini")
@@ -135,3 +137,71 @@ class TestSeveralSockets:
                 assert where in banner
         finally:
             running.stop()
+
+
+class TestNotifications:
+    """The datagrams of one process, from the start to the end."""
+
+    @pytest.fixture
+    def manager(self, tmp_path: Path) -> Iterator[ServiceManager]:
+        made = ServiceManager(tmp_path / "notify")
+        yield made
+        made.close()
+
+    @staticmethod
+    def watched(manager: ServiceManager, seconds: int) -> dict[str, str]:
+        """The variables that systemd sets."""
+        return {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": str(seconds * 1_000_000)}
+
+    def test_a_life(
+        self, program: Callable[..., Running], manager: ServiceManager, tmp_path: Path
+    ) -> None:
+        """Ready after lifespan startup; SIGHUP reloads; SIGTERM stops; status 0."""
+        go = tmp_path / "go"
+        environment = {**self.watched(manager, 30), "START_WHEN": str(go)}
+        running = program("-p", "0", "notified:application", environment=environment)
+        running.wait_for("starting")
+        running.signal(signal.SIGHUP)
+        running.wait_for("SIGHUP")
+        assert [sent for sent in manager.received() if sent != ["WATCHDOG=1"]] == []
+        go.touch()
+        ready = manager.wait_for("READY=1")[-1]
+        running.wait_until_ready()
+        assert ready[1] == f"STATUS=Serving notified:application at {running.url}/"
+        running.signal(signal.SIGHUP)
+        assert manager.wait_for("RELOADING=1")[-1][1].startswith("MONOTONIC_USEC=")
+        assert manager.wait_for("READY=1")[-1] == ready
+        names = fetched(running.port).partition(b"\r\n\r\n")[2].split(b"\n")
+        assert b"START_WHEN" in names
+        assert not {b"NOTIFY_SOCKET", b"WATCHDOG_USEC"} & set(names)
+        running.signal()
+        assert manager.wait_for("STOPPING=1")[-1][1].startswith("EXTEND_TIMEOUT_USEC=")
+        assert running.ended() == 0
+        assert [sent for sent in manager.received() if sent != ["WATCHDOG=1"]] == []
+
+    def test_the_watchdog_sees_the_event_loop(
+        self, program: Callable[..., Running], manager: ServiceManager
+    ) -> None:
+        """Beats come while the loop turns, and none while the application blocks it."""
+        environment = self.watched(manager, 1)
+        running = program("-p", "0", "notified:application", environment=environment)
+        running.wait_until_ready()
+        for _ in range(3):
+            manager.wait_for("WATCHDOG=1")
+        with running.connect() as connection:
+            connection.sendall(b"GET /block HTTP/1.0\r\n\r\n")
+            before = manager.wait_for_silence(1.2)
+            assert before < 10
+            assert connection.recv(100).startswith(b"HTTP/1.1 200")
+        manager.wait_for("WATCHDOG=1")
+
+    def test_a_start_that_fails(
+        self, program: Callable[..., Running], manager: ServiceManager
+    ) -> None:
+        """A taken port: the service was never ready."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = str(taken.getsockname()[1])
+            environment = self.watched(manager, 30)
+            running = program("-p", port, "notified:application", environment=environment)
+            assert running.ended() == 1
+        assert "READY=1" not in [one for sent in manager.received() for one in sent]
