@@ -432,6 +432,19 @@ class Options:
         10, "seconds for open requests to finish when the server stops",
         "--graceful-timeout", group=TIMES, kind=seconds, least=0,
     )  # fmt: skip
+    drain_idle: float = option(
+        5, "seconds after SIGTERM in which requests on idle and new connections are still "
+        "answered, at most --graceful-timeout", "--drain-idle", group=TIMES, kind=seconds, least=0,
+    )  # fmt: skip
+    drain_spread: float | None = option(
+        None, "seconds over which WebSockets and event streams are told of a SIGTERM, evenly; by "
+        "default one second for 1000 of them, at most half of --graceful-timeout",
+        "--drain-spread", group=TIMES, kind=seconds, least=0,
+    )  # fmt: skip
+    shutdown_delay: float = option(
+        0, "seconds after SIGTERM in which the server still accepts connections before it stops",
+        "--shutdown-delay", group=TIMES, kind=seconds, least=0,
+    )  # fmt: skip
     lifespan_timeout: float = option(
         60, "seconds for the application's startup, and for its shutdown", "--lifespan-timeout",
         group=TIMES, kind=seconds,

@@ -31,6 +31,7 @@ from daphne_like.runtime.connections import Connection, Connections
 from daphne_like.runtime.context import ServerContext
 from daphne_like.runtime.default_fields import DefaultFields
 from daphne_like.runtime.drain import Drain
+from daphne_like.runtime.drain_plan import DrainPlan
 from daphne_like.runtime.executor import use_asgi_threads
 from daphne_like.runtime.lifecycle import Lifecycle, Stage
 from daphne_like.runtime.startup import Startup
@@ -246,8 +247,16 @@ class Server:
         """Reopen the file of the access log."""
         access.reopen()
 
-    async def drain(self) -> None:
-        """Stop gracefully: accept nothing, finish open requests, then send lifespan shutdown."""
+    async def drain(self, plan: DrainPlan | None = None) -> None:
+        """Stop gracefully: accept nothing, finish open requests, then send lifespan shutdown.
+
+        The time of each step is bounded (docs/discussion/stopping.rst).
+
+        Args:
+            plan: the times of the steps; by default what the signal or the options ask for.
+        """
+        if plan is not None:
+            self.drainer.plan = plan
         await self.drainer.run()
 
     async def end_lifespan(self, timeout: float | None = None) -> None:

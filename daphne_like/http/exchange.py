@@ -591,8 +591,17 @@ class Exchange:
         The application of a stream of events (`text/event-stream`) gets the disconnect event; the
         client reconnects to the next server. It may be called several times.
         """
-        if self.state is SENDING_BODY and not self.disconnect_sent and self._is_event_stream():
+        if self.is_endless and not self.disconnect_sent:
             self.end_input()
+
+    @property
+    def is_endless(self) -> bool:
+        """True for a response without an end of its own, which a stop must end: event streams.
+
+        A download is not ended: an application that listens for its client's end, such as
+        Starlette's StreamingResponse, would cut it.
+        """
+        return self.state is SENDING_BODY and self._is_event_stream()
 
     def _is_event_stream(self) -> bool:
         return any(line.lower().startswith(EVENT_STREAM) for line in self.field_lines)

@@ -19,6 +19,8 @@ MAX_LINGER_OCTETS = 16777216
 """Octets discarded after the last response."""
 LINGER_SECONDS = 2.0
 """Seconds for a peer that has stopped sending to close its side."""
+IDLE_LINGER_SECONDS = 1.0
+"""The same for a connection that was idle when the server stopped."""
 MAX_LINGER_SECONDS = 30.0
 """Seconds for a peer that still sends octets, which are discarded."""
 
@@ -72,7 +74,12 @@ class Lingering:
 
 def close_own_side(transport: Any) -> None:
     """Send FIN after the last response; do nothing with Twisted's TLS, which has no half-close."""
-    if not isinstance(transport, TLSMemoryBIOProtocol):
+    if has_half_close(transport):
         # Otherwise the transport would wait for its producer.
         transport.unregisterProducer()
         transport.loseWriteConnection()
+
+
+def has_half_close(transport: Any) -> bool:
+    """Tell whether a transport can close its own side only; Twisted's TLS cannot."""
+    return not isinstance(transport, TLSMemoryBIOProtocol)

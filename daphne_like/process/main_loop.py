@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -11,10 +12,12 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from daphne_like.exceptions import ConfigurationError
+from daphne_like.options import Options
 from daphne_like.process.exit import LEAVE_SECONDS
 from daphne_like.process.sighup import Reloadable, install_sighup_reload
 from daphne_like.process.signals import StopSignals
 from daphne_like.runtime.drain import Drain
+from daphne_like.runtime.drain_plan import DrainPlan
 
 log = logging.getLogger("daphne_like.server")
 
@@ -26,6 +29,7 @@ class Runnable(Reloadable, Protocol):
     """The part of a server that its process needs."""
 
     loop: asyncio.AbstractEventLoop
+    options: Options
     drainer: Drain
     signal_handlers: bool
     exit_status: int
@@ -60,7 +64,7 @@ def run_reactor(server: Runnable) -> None:
     restore = []
     if server.signal_handlers:
         signals = StopSignals(
-            server.stop, server.force_stop, lambda: server.stopping, server.drainer.limit
+            lambda number: _stop_for(server, number), server.force_stop, lambda: server.stopping
         )
         server.drainer.has_signals = True
         reactor.callWhenRunning(signals.install)
@@ -75,6 +79,14 @@ def run_reactor(server: Runnable) -> None:
         server.loop.run_forever()
     for put_back in restore:
         put_back()
+
+
+def _stop_for(server: Runnable, number: int) -> float:
+    """Begin the stop that a signal asks for; return the maximum seconds that it takes."""
+    plan = DrainPlan.patient if number == signal.SIGTERM else DrainPlan.quick
+    server.drainer.plan = plan(server.options)
+    server.stop()
+    return server.drainer.limit
 
 
 def stop_reactor(reactor: Any) -> None:

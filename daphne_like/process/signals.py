@@ -23,23 +23,21 @@ class StopSignals:
     """Handlers of both signals while a server runs.
 
     Args:
-        stop: begins the graceful stop.
+        stop: begins the graceful stop for the number of the signal; returns the maximum seconds
+            that it takes. If it takes longer, the event loop must be blocked.
         force: ends the stop at once; called in the handler, too.
         is_stopping: tells whether the stop has begun.
-        longest: maximum seconds of a stop; if it takes longer, the event loop must be blocked.
     """
 
     def __init__(
         self,
-        stop: Callable[[], None],
+        stop: Callable[[int], float],
         force: Callable[[], None],
         is_stopping: Callable[[], bool],
-        longest: float,
     ) -> None:
         self._stop = stop
         self._force = force
         self._is_stopping = is_stopping
-        self._longest = longest
         self._signalled_at: float | None = None
         self._before: dict[int, Any] = {}
         self._last_resort: threading.Timer | None = None
@@ -62,10 +60,9 @@ class StopSignals:
         now = time.monotonic()
         if self._signalled_at is None:
             self._signalled_at = now
-            self._last_resort = threading.Timer(self._longest, exit_at_once, (number,))
+            self._last_resort = threading.Timer(self._stop(number), exit_at_once, (number,))
             self._last_resort.daemon = True
             self._last_resort.start()
-            self._stop()
         elif now - self._signalled_at < TOGETHER_SECONDS:
             return
         elif self._is_stopping():

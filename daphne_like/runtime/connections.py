@@ -13,8 +13,12 @@ class Connection(Protocol):
     def server_stops(self) -> None:
         """Tell the peer that the server is stopping; still serve requests on their way."""
 
-    def close_when_idle(self) -> None:
-        """Finish requests in flight and start no others; the idle grace of the stop is over."""
+    def close_when_idle(self, lingers: bool = False) -> None:
+        """Finish requests in flight and start no others; the idle grace of the stop is over.
+
+        Args:
+            lingers: read on for a moment after FIN, so that no reset overtakes a response.
+        """
 
     def disconnect_application(self) -> None:
         """Send the disconnect event to the application; the graceful timeout is over."""

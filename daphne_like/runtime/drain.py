@@ -1,7 +1,8 @@
 """Stops a server gracefully.
 
-The drain stops accepting, finishes requests in flight, sends the disconnect event to the
-applications that still run, and finally cancels them.
+The drain stops accepting, tells WebSockets and event streams to end, finishes requests in flight,
+sends the disconnect event to the applications that still run, and finally cancels them. How long
+each step takes is said by a DrainPlan.
 """
 
 from __future__ import annotations
@@ -14,21 +15,17 @@ from typing import Any, Protocol
 from daphne_like.observe.stacks.waiting import stuck_at
 from daphne_like.runtime.connections import Connections
 from daphne_like.runtime.context import ServerContext
+from daphne_like.runtime.drain_plan import DrainPlan
 from daphne_like.runtime.lifecycle import Lifecycle, Stage
+from daphne_like.runtime.stop_notices import StopNotices
 from daphne_like.wording import counted
 
 log = logging.getLogger("daphne_like.server")
 
-IDLE_GRACE_SECONDS = 0.5
-"""Seconds for requests that are on their way when the server stops: on new connections, during TLS
-handshakes, and on idle connections, whose clients may send a request before they notice the
-stop."""
 CLOSED_AT_ONCE = 64
 """Number of idle connections closed in one iteration of the event loop."""
 REPORT_SECONDS = 5.0
 """Seconds between two log lines that list the work the stop waits for."""
-TELL_SECONDS = 0.5
-"""Seconds between two checks for event streams that have begun since the stop."""
 MAX_NAMED = 3
 """Maximum number of applications named in such a log line."""
 LEAVE_SECONDS = 3.0
@@ -64,8 +61,7 @@ class Drain:
 
     Attributes:
         has_signals: a second signal stops the server at once; the log line says so.
-        patience: seconds for open requests; the option `graceful_timeout` unless it is changed
-            before the stop.
+        plan: the times of the stop; may be replaced until it begins.
         check_interval: seconds between two checks for remaining connections and applications.
     """
 
@@ -78,8 +74,8 @@ class Drain:
         end_lifespan: Callable[[float | None], Awaitable[None]],
     ) -> None:
         self.has_signals = False
-        self.patience = context.options.graceful_timeout
         self.check_interval = CHECK_INTERVAL_SECONDS
+        self.plan = DrainPlan.without_signal(context.options)
         self._context = context
         self._connections = connections
         self._ports = ports
@@ -88,15 +84,16 @@ class Drain:
         self._forced = False
         self._quiet = False
         self._handshakes: list[Any] = []
+        self._notices: StopNotices | None = None
         self._deadline = 0.0
         self._only_lifespan = False
         self._reports: asyncio.TimerHandle | None = None
 
     @property
     def limit(self) -> float:
-        """The maximum seconds of a stop; a longer one means that the event loop is blocked."""
-        lifespan_timeout = self._context.options.lifespan_timeout
-        return self.patience + lifespan_timeout + 2 * LEAVE_SECONDS + MARGIN_SECONDS
+        """The maximum seconds of the stop; a longer one means that the event loop is blocked."""
+        plan, lifespan = self.plan, self._context.options.lifespan_timeout
+        return plan.delay + plan.graceful + lifespan + 2 * LEAVE_SECONDS + MARGIN_SECONDS
 
     def force(self) -> None:
         """Stop without waiting any longer."""
@@ -105,18 +102,23 @@ class Drain:
 
     async def run(self) -> None:
         """Run the whole stop."""
-        context = self._context
+        context, plan = self._context, self.plan
         was_accepting = context.accepting
         self._quiet = not was_accepting  # the server has never served: nothing to report
+        self._lifecycle.enter(Stage.LEAVING)
+        if was_accepting and plan.delay:
+            await self._serve_on(plan.delay)
         self._lifecycle.enter(Stage.DRAINING)
-        self._deadline = context.clock() + self.patience
+        self._deadline = context.clock() + plan.graceful
         self._report()
         try:
-            await self._drain_ports(was_accepting)
+            # Before anything is awaited: connections that are accepted later know by themselves.
             for connection in list(self._connections):
                 connection.server_stops()
-            if not await self._until_quiet(min(IDLE_GRACE_SECONDS, self.patience)):
-                await self._end_grace()
+            await self._drain_ports(was_accepting)
+            self._notices = StopNotices(context.applications.running, context.clock, plan)
+            if not await self._until_quiet(plan.idle_limit):
+                await self._end_grace(plan.lingers)
             if not await self._until_quiet(self._deadline - context.clock()):
                 await self._end_applications()
             for connection in list(self._connections):
@@ -130,6 +132,16 @@ class Drain:
         if not self._quiet:
             log.info("Stopped")
 
+    async def _serve_on(self, seconds: float) -> None:
+        """Accept and serve as before, while load balancers notice that the server is not ready."""
+        how = "; a second signal stops it at once" if self.has_signals else ""
+        log.info("Stopping in %s; still accepting connections%s", counted(seconds, "second"), how)
+        deadline = self._context.clock() + seconds
+        while self._context.clock() < deadline:
+            if self._forced:
+                break
+            await asyncio.sleep(self.check_interval)
+
     async def _drain_ports(self, was_accepting: bool) -> None:
         """Close the ports; serve all connections the kernel has accepted (RFC 9112, 9.6)."""
         self._handshakes = [factory for ports in self._ports for factory in ports.handshakes()]
@@ -138,14 +150,14 @@ class Drain:
         for ports in self._ports:
             await ports.close().asFuture(self._context.loop)
 
-    async def _end_grace(self) -> None:
+    async def _end_grace(self, lingers: bool) -> None:
         """Close idle connections: a peer that has sent nothing so far gets FIN."""
         self._lifecycle.enter(Stage.CLOSING)
         for factory in self._handshakes:
             factory.abort_handshakes()
         for index, connection in enumerate(list(self._connections), 1):
             if connection in self._connections:
-                connection.close_when_idle()
+                connection.close_when_idle(lingers)
             if index % CLOSED_AT_ONCE == 0:
                 # Let the reactor read: closing a socket with unread octets resets the connection.
                 await asyncio.sleep(0)
@@ -156,9 +168,11 @@ class Drain:
         if running and not self._forced:
             log.warning(
                 "Still running after %s: %s; telling them to end",
-                counted(self.patience, "second"),
+                counted(self.plan.graceful, "second"),
                 counted(len(running), "application"),
             )
+        if self._notices is not None:
+            self._notices.tell_all()  # a second signal does not wait for their turns
         for connection in list(self._connections):
             connection.disconnect_application()
         if not await self._until_quiet(LEAVE_SECONDS):
@@ -167,19 +181,15 @@ class Drain:
 
     async def _until_quiet(self, seconds: float) -> bool:
         """Wait until no connection and no application is left; return False at the deadline."""
-        clock = self._context.clock
+        clock, notices = self._context.clock, self._notices
+        assert notices is not None
         running = self._context.applications.running
-        now = clock()
-        deadline, next_tell = now + seconds, now + TELL_SECONDS
+        deadline = clock() + seconds
         # Polling every few milliseconds while stopping saves a notification for every request.
         while self._connections or running or any(map(_is_busy, self._handshakes)):
-            now = clock()
-            if self._forced or now >= deadline:
+            if self._forced or clock() >= deadline:
                 return False
-            if now >= next_tell:
-                next_tell = now + TELL_SECONDS
-                for owner in list(running):
-                    owner.server_stops()  # an event stream may have begun since
+            notices.tell_due()
             await asyncio.sleep(self.check_interval)
         return True
 
@@ -201,7 +211,7 @@ class Drain:
         awaited = self._awaited()
         how = "; a second signal stops it at once" if self.has_signals else ""
         if first:
-            limit = f"{self.patience:g} s"
+            limit = f"{self.plan.graceful:g} s"
             how = f": waiting at most {limit} for {awaited}{how}" if awaited else ""
             log.info("Stopping%s", how)
         elif self._only_lifespan:

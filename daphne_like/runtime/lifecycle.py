@@ -21,6 +21,7 @@ class Stage(enum.IntEnum):
     BOUND = enum.auto()  # ports listen, no connection is accepted
     STARTING = enum.auto()  # lifespan startup of the application runs
     SERVING = enum.auto()
+    LEAVING = enum.auto()  # connections are accepted as before, but the server is not ready
     DRAINING = enum.auto()  # no new connections; requests on their way are served
     CLOSING = enum.auto()  # idle connections are closed
     STOPPED = enum.auto()
@@ -60,9 +61,14 @@ class Lifecycle:
         return self._contexts[-1]
 
     @property
+    def is_ready(self) -> bool:
+        """True if a load balancer should send requests; False from the first moment of a stop."""
+        return self.stage is Stage.SERVING
+
+    @property
     def is_stopping(self) -> bool:
         """True after a stop has begun."""
-        return self.stage >= Stage.DRAINING
+        return self.stage >= Stage.LEAVING
 
     def add_check(self, check: Callable[[], object]) -> None:
         """Run one more check at each tick."""

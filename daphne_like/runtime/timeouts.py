@@ -18,6 +18,7 @@ class Timeout(enum.Enum):
     WRITE_STALL = enum.auto()  # the peer to read
     LINGER = enum.auto()  # the peer to close its side
     LIFETIME = enum.auto()  # the end of a WebSocket
+    ANNOUNCEMENT = enum.auto()  # an HTTP/2 peer to read that the server stops
     PONG = enum.auto()  # the acknowledgement of a ping
     PEER_SILENT = enum.auto()  # data from an HTTP/2 peer, before it is pinged
     COMPRESSOR_IDLE = enum.auto()  # the next message to compress on a WebSocket

@@ -324,12 +324,10 @@ class WebCarrier(SendPacing):
 
     def server_stops(self) -> None:
         """See Connection; the Site owns its connections, and idle ones are not known here."""
-        if self.exchange is not None:
-            self.exchange.server_stops()
         self.close_when_idle()
 
-    def close_when_idle(self) -> None:
-        """See Connection."""
+    def close_when_idle(self, lingers: bool = False) -> None:
+        """See Connection; the Site closes its connections."""
         if self.exchange is not None:
             self.exchange.keep_alive = False
         self._close_after()

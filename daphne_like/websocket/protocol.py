@@ -454,12 +454,10 @@ class WebSocketProtocol(WebSocketOutput):
             self.set_timeout(Timeout.WRITE_STALL, self.context.options.write_timeout)
 
     def server_stops(self) -> None:
-        """Close the WebSocket at once: a stopping server does not wait for WebSockets."""
-        self.session.server_stops()
+        """Do nothing: the session is told when its turn has come (runtime/stop_notices.py)."""
 
-    def close_when_idle(self) -> None:
-        """Close the WebSocket: the idle grace of the stop is over."""
-        self.session.server_stops()
+    def close_when_idle(self, lingers: bool = False) -> None:
+        """Do nothing, as in `server_stops`."""
 
     def disconnect_application(self) -> None:
         """Abort the connection if it still waits for the peer's close frame."""

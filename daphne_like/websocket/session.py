@@ -259,6 +259,11 @@ class Session(Exchange):
         super().connection_lost()
         self.protocol = None
 
+    @property
+    def is_endless(self) -> bool:
+        """True for an open WebSocket; a handshake is refused at once."""
+        return self.protocol is not None and self.protocol.can_send
+
     def server_stops(self) -> None:
         """Refuse or close the WebSocket, so that the client connects again (RFC 6455, 7.4.1)."""
         if self.protocol is None and self.state is AWAITING_START:

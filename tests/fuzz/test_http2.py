@@ -168,6 +168,8 @@ class TestSequences:
             elif kind == "resumes" and wire.producer is not None:
                 wire.reads_on()
             elif kind == "stops":
+                for one in list(memory.server.instances):
+                    one.server_stops()
                 for one in list(memory.server.connections):
                     one.close_when_idle()
                 one = None  # type: ignore[assignment] # not to be kept

@@ -10,7 +10,7 @@ import pytest
 
 from daphne_like.http.h1.connection import CLOSED
 from daphne_like.http.lingering import LINGER_SECONDS, MAX_LINGER_SECONDS
-from daphne_like.runtime.drain import IDLE_GRACE_SECONDS
+from daphne_like.runtime.drain_plan import IDLE_GRACE_SECONDS
 from daphne_like.runtime.lifecycle import Stage
 from daphne_like.runtime.timer_wheel import NEVER
 from tests.support.applications import Script, body, start
@@ -221,6 +221,8 @@ class TestEveryState:
         memory, wire = reach(serve, state)
         running = len(memory.server.instances)
         memory.server.lifecycle.enter(Stage.DRAINING)
+        for owner in list(memory.server.instances):
+            owner.server_stops()
         wire.protocol.close_when_idle()
         memory.settle()
         assert len(memory.server.instances) == running

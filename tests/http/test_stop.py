@@ -9,16 +9,19 @@ from typing import Any
 import pytest
 
 from daphne_like.http.h1.request_reader import MAX_PIPELINED
-from daphne_like.runtime.drain import IDLE_GRACE_SECONDS
+from daphne_like.http.h2.connection import ANNOUNCEMENT_SECONDS, LINGER_SECONDS, STOP_PING
+from daphne_like.runtime.drain_plan import IDLE_GRACE_SECONDS, DrainPlan
+from daphne_like.runtime.timer_wheel import TICK_SECONDS
 from tests.support.applications import Script, body, start
-from tests.support.h2_codes import NO_ERROR
-from tests.support.h2_peer import H2Peer
+from tests.support.h2_codes import NO_ERROR, REFUSED
+from tests.support.h2_peer import H2Peer, ping
 from tests.support.memory import Memory
 from tests.support.peers import answer_at_once, get, read_answers, respond
 
 Serve = Callable[..., Memory]
 
 MAX_STREAM = 2**31 - 1
+PATIENT = DrainPlan(30.0, idle=5.0, lingers=True)
 EVENTS = [(b"Content-Type", b"text/event-stream; charset=utf-8")]
 
 
@@ -33,9 +36,9 @@ class Gated:
         await respond(send, scope["raw_path"])
 
 
-def begin(memory: Memory) -> None:
+def begin(memory: Memory, plan: DrainPlan | None = None) -> None:
     """The stop begins."""
-    memory.stops()
+    memory.stops(plan)
 
 
 def end_grace(memory: Memory) -> None:
@@ -130,6 +133,69 @@ class TestHTTP2:
         number = peer.asks()
         assert peer.answer(number).ended
         assert peer.gone == [(NO_ERROR, MAX_STREAM)]
+
+    def test_announcement_is_read(self, serve: Serve) -> None:
+        """The announcement is followed by a ping; after its answer the last stream is named."""
+        application = Gated()
+        memory = serve(application)
+        peer = H2Peer(memory)
+        first = peer.asks()
+        begin(memory)
+        peer.read()
+        assert (peer.pings, peer.gone) == ([STOP_PING], [(NO_ERROR, MAX_STREAM)])
+        between = peer.asks()
+        peer.sends(ping(STOP_PING, ack=True))
+        assert peer.gone[1:] == [(NO_ERROR, between)]
+        refused = peer.asks()
+        assert peer.answer(refused).reset == REFUSED
+        application.gate.set()
+        memory.settle()
+        peer.read()
+        assert [peer.answer(number).ended for number in (first, between)] == [True, True]
+        assert (peer.wire.half_closed, peer.wire.aborted) == (True, False)
+
+    def test_announcement_is_not_answered(self, serve: Serve) -> None:
+        """The last stream is named after a second."""
+        memory = serve(Gated())
+        peer = H2Peer(memory)
+        number = peer.asks()
+        begin(memory, PATIENT)
+        memory.passes(ANNOUNCEMENT_SECONDS - 0.1)
+        peer.read()
+        assert len(peer.gone) == 1
+        memory.passes(0.1 + TICK_SECONDS)
+        peer.read()
+        assert peer.gone[1:] == [(NO_ERROR, number)]
+
+    @pytest.mark.parametrize("acknowledges", [False, True])
+    def test_idle(self, serve: Serve, acknowledges: bool) -> None:
+        """An idle connection is served one more request after three seconds, as on HTTP/1.1."""
+        memory = serve(answer_at_once)
+        peer = H2Peer(memory)
+        begin(memory, PATIENT)
+        if acknowledges:
+            peer.sends(ping(STOP_PING, ack=True))
+        memory.passes(3)
+        peer.read()
+        assert peer.gone == [(NO_ERROR, MAX_STREAM)]
+        number = peer.asks()
+        assert peer.answer(number).ended
+        assert peer.gone[1:] == [(NO_ERROR, number)]
+        assert (peer.wire.half_closed, peer.wire.aborted) == (True, False)
+
+    def test_nothing_comes(self, serve: Serve) -> None:
+        """The connection gets the last GOAWAY and FIN, and a moment to close its side."""
+        memory = serve(answer_at_once)
+        peer = H2Peer(memory)
+        stopping = memory.stops(PATIENT)
+        memory.passes(PATIENT.idle - 0.1)
+        assert not peer.wire.closing
+        memory.passes(0.2)
+        peer.read()
+        assert peer.gone == [(NO_ERROR, MAX_STREAM), (NO_ERROR, 0)]
+        assert (peer.wire.half_closed, peer.wire.lost) == (True, False)
+        memory.passes(LINGER_SECONDS + TICK_SECONDS)
+        assert (peer.wire.lost, peer.wire.aborted, stopping.done()) == (True, False, True)
 
 
 class TestEventStreams:

@@ -373,7 +373,7 @@ class TestStop:
 
     def test_goaway(self, server: Start) -> None:
         """SIGTERM: GOAWAY with NO_ERROR, then the end of the connection, then of the process."""
-        running = server("bare:application")
+        running = server("bare:application", "--drain-idle", "0.5")
         connection = running.connect()
         connection.sendall(PREFACE + settings() + ping())
         octets = b""

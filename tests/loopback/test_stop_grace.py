@@ -15,14 +15,17 @@ import h2.connection
 import h2.events
 import pytest
 
-from daphne_like.runtime.drain import IDLE_GRACE_SECONDS
+from daphne_like.process.signals import TOGETHER_SECONDS
 from tests.support.certificates import Authority
 from tests.support.real_server import DEADLINE, Running, rest
 
 Start = Callable[..., Running]
 
 REQUEST = b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n"
-CONNECTIONS = 10
+CONNECTIONS = 100
+FEW = 10
+IDLE = "2"
+"""`--drain-idle`, in seconds."""
 STOCK = (sys.executable, "on_stock_reactor.py")
 SCRIPT = (
     "import runpy, sys; sys.modules['uvloop'] = None; "
@@ -37,29 +40,30 @@ class Carrier:
 
     def __init__(self, server: Start, program: Start, folder: Path, kind: str) -> None:
         self.kind = kind
+        idle = ("--drain-idle", IDLE)
         self.context = ssl.create_default_context()
         self._connections: list[socket.socket] = []
         if kind == "unix":
             self.path = str(folder / "socket")
-            self.running = program("-u", self.path, "stopping:application")
+            self.running = program("-u", self.path, *idle, "stopping:application")
             self.running.wait_for("serves")
         elif kind == "tls":
             certificate, key = AUTHORITY.issue("localhost").write(folder, "site")
             self.context.check_hostname = False
             self.context.verify_mode = ssl.CERT_NONE
             self.running = server(
-                "stopping:application", "--tls-certificate", certificate, "--tls-key", key
+                "stopping:application", *idle, "--tls-certificate", certificate, "--tls-key", key
             )
         elif kind == "stock":
             self.running = program(
-                "tcp:0:interface=127.0.0.1", "stopping:application", program=STOCK
+                "tcp:0:interface=127.0.0.1", "stopping:application", IDLE, program=STOCK
             ).wait_until_ready()
         elif kind == "asyncio":
             self.running = program(
-                "-p", "0", "stopping:application", program=WITHOUT_UVLOOP
+                "-p", "0", *idle, "stopping:application", program=WITHOUT_UVLOOP
             ).wait_until_ready()
         else:
-            self.running = server("stopping:application")
+            self.running = server("stopping:application", *idle)
 
     def plain(self) -> socket.socket:
         """A connection as the kernel makes it."""
@@ -128,7 +132,7 @@ class TestGrace:
 
     def test_an_idle_connection(self, carrier: Carrier) -> None:
         """The next request on a kept connection likewise: its client cannot know of the stop."""
-        connections = [carrier.connect() for _ in range(CONNECTIONS)]
+        connections = [carrier.connect() for _ in range(FEW)]
         for connection in connections:
             connection.sendall(REQUEST)
             received = b""
@@ -139,12 +143,12 @@ class TestGrace:
         time.sleep(0.2)
         for connection in connections:
             connection.sendall(REQUEST)
-        assert [is_answered(connection) for connection in connections] == [True] * CONNECTIONS
+        assert [is_answered(connection) for connection in connections] == [True] * FEW
 
     def test_the_listen_queue(self, carrier: Carrier) -> None:
         """Who is in the kernel's queue is accepted and answered before the port closes."""
         carrier.running.signal(signal.SIGSTOP)
-        connections = [carrier.plain() for _ in range(CONNECTIONS)]
+        connections = [carrier.plain() for _ in range(FEW)]
         if carrier.kind != "tls":
             for connection in connections:
                 connection.sendall(REQUEST)
@@ -160,13 +164,14 @@ class TestGrace:
             assert answer.endswith(b"\r\n\r\nhello\n")
 
     def test_who_sends_nothing(self, carrier: Carrier) -> None:
-        """An idle connection gets FIN, no reset, and holds the stop no longer than the grace."""
+        """An idle connection gets FIN, no reset, when its time is over."""
         connection = carrier.connect()
         carrier.running.signal()
         began = time.monotonic()
         assert rest(connection) == b""
+        assert float(IDLE) - 0.1 < time.monotonic() - began < float(IDLE) + 3
+        carrier.close()
         assert carrier.running.ended() == 0
-        assert time.monotonic() - began < IDLE_GRACE_SECONDS + 3
 
     def test_http2(self, carrier: Carrier) -> None:
         """GOAWAY announces the end, streams on their way are served, the last GOAWAY names them."""
@@ -198,6 +203,66 @@ class TestGrace:
         assert carrier.running.ended() == 0
 
 
+class TestKinds:
+    """SIGTERM drains patiently, Ctrl-C quickly."""
+
+    def test_three_seconds_later(self, server: Start) -> None:
+        """SIGTERM: an idle connection is served once more."""
+        running = server("stopping:application")
+        connection = running.connect()
+        connection.sendall(REQUEST)
+        received = b""
+        while not received.endswith(b"hello\n"):
+            received += connection.recv(65536)
+        assert b"Connection: close" not in received
+        running.signal()
+        running.wait_for("Stopping")
+        time.sleep(3)
+        connection.sendall(REQUEST)
+        assert is_answered(connection)
+        connection.close()
+        assert running.ended() == 0
+
+    def test_interrupt(self, server: Start) -> None:
+        """SIGINT: an idle connection is closed after half a second, whatever the options say."""
+        running = server(
+            "stopping:application", "--drain-idle", "9", "--shutdown-delay", "9",
+            "--drain-spread", "9",
+        )  # fmt: skip
+        connection = running.connect()
+        began = time.monotonic()
+        running.signal(signal.SIGINT)
+        assert rest(connection) == b""
+        assert running.ended() == 0
+        assert time.monotonic() - began < 8
+
+    def test_delay(self, server: Start) -> None:
+        """`--shutdown-delay`: new connections are accepted and kept; then the stop begins."""
+        running = server("stopping:application", "--shutdown-delay", "2")
+        began = time.monotonic()
+        running.signal()
+        running.wait_for("Stopping in 2 seconds; still accepting connections; a second signal")
+        connection = running.connect()
+        connection.sendall(REQUEST)
+        received = b""
+        while not received.endswith(b"hello\n"):
+            received += connection.recv(65536)
+        assert b"Connection: close" not in received
+        connection.close()
+        assert running.ended() == 0
+        assert time.monotonic() - began > 1.9
+
+    def test_delay_ends_with_a_second_signal(self, server: Start) -> None:
+        """The stop is then forced, like any other."""
+        running = server("stopping:application", "--shutdown-delay", "60")
+        running.signal()
+        running.wait_for("Stopping in 60 seconds")
+        time.sleep(TOGETHER_SECONDS)
+        running.signal()
+        assert running.ended(10) == 0
+        assert "lifespan.shutdown" in running.log
+
+
 class TestEventStreams:
     """A stream of events has no end of its own."""
 
@@ -217,6 +282,37 @@ class TestEventStreams:
         running = self.stops_within(server, "events", 60, b"data: 1\n\n")
         assert "events are told" in running.log
         assert "without completing" not in running.log
+
+    def test_unread_octets(self, server: Start) -> None:
+        """The connection ends with FIN although octets of the client are still unread."""
+        running = server("stopping:application")
+        connection = running.connect()
+        connection.sendall(
+            b"POST /events HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n" + b"x" * 300_000
+        )
+        running.wait_for("events begin")
+        running.signal()
+        running.wait_for("events are told")
+        connection.sendall(b"x" * 300_000)
+        assert rest(connection).endswith(b"data: 1\n\n\r\n0\r\n\r\n")
+        connection.close()
+        assert running.ended(20) == 0
+
+    def test_spread(self, server: Start) -> None:
+        """`--drain-spread`: one after the other."""
+        running = server("stopping:application", "--drain-spread", "2")
+        connections = [running.connect() for _ in range(4)]
+        for connection in connections:
+            connection.sendall(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
+            while b"data: 1" not in connection.recv(65536):
+                pass
+        running.signal()
+        times = []
+        for connection in connections:
+            assert rest(connection).endswith(b"0\r\n\r\n")
+            times.append(time.monotonic())
+        assert 1.2 < times[-1] - times[0] < 4
+        assert running.ended(20) == 0
 
     def test_others_are_not(self, server: Start) -> None:
         """A download that listens for its client's end goes on."""

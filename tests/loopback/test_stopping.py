@@ -60,7 +60,7 @@ class TestStop:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_a_request_in_flight_is_answered(self, server: Start, number: int) -> None:
         """K5: then lifespan.shutdown, then exit status 0; idle connections do not delay it."""
-        running = server("stopping:application")
+        running = server("stopping:application", "--drain-idle", "0.5")
         idle = running.connect()
         asking = running.connect()
         asking.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -145,8 +145,8 @@ class TestWebSocket:
         """503."""
         memory = serve(never_answer)
         wire = memory.connect().sends(opening())
-        wire.protocol.close_when_idle()
-        memory.settle()
+        memory.stops()
+        assert wire.half_closed
         assert told() == ["Refused with 503: The server is stopping; try again."]
 
 

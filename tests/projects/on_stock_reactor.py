@@ -1,4 +1,4 @@
-"""`python on_stock_reactor.py endpoint module:application`, on Twisted's own asyncio reactor.
+"""`on_stock_reactor.py endpoint module:application [drain_idle]`, on Twisted's asyncio reactor.
 
 As a program that has a reactor of its own embeds the server; the command would install ours.
 """
@@ -28,6 +28,7 @@ def application(name: str) -> Any:
 
 
 logging.basicConfig(level=logging.INFO)
-server = Server(application(sys.argv[2]), endpoints=[sys.argv[1]], ready_callable=ready)
+options = {"drain_idle": float(sys.argv[3])} if sys.argv[3:] else {}
+server = Server(application(sys.argv[2]), endpoints=[sys.argv[1]], ready_callable=ready, **options)
 server.run()
 sys.exit(server.exit_status)

@@ -34,6 +34,18 @@ class TestAccepting:
             lifecycle.enter(stage)
         assert (context.accepting, sibling.accepting) == (accepting, accepting)
 
+    def test_leaving(self) -> None:
+        """A server that is about to stop is not ready, but accepts and serves as before."""
+        context = ServerContext(Options())
+        lifecycle = Lifecycle(context, ())
+        lifecycle.enter(Stage.BOUND)
+        assert not lifecycle.is_ready
+        lifecycle.enter(Stage.SERVING)
+        assert (lifecycle.is_ready, lifecycle.is_stopping) == (True, False)
+        lifecycle.enter(Stage.LEAVING)
+        assert (lifecycle.is_ready, lifecycle.is_stopping) == (False, True)
+        assert (context.accepting, context.draining) == (True, False)
+
     def test_no_way_back(self) -> None:
         """A stage that has been passed is not entered again."""
         context = ServerContext(Options())

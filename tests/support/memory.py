@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IConsumer, ITCPTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from daphne_like.runtime.drain_plan import DrainPlan
 from daphne_like.server import Server
 
 TURNS = 50
@@ -205,10 +206,10 @@ class Memory:
         self.server.application_checker()
         self.settle()
 
-    def stops(self) -> asyncio.Task[None]:
+    def stops(self, plan: DrainPlan | None = None) -> asyncio.Task[None]:
         """Begin a graceful stop; `passes` moves it on, step by step, to its end."""
         self.server.drainer.check_interval = 0.0  # a wait is one turn; the clock is the test's
-        stopping = self.loop.create_task(self.server.drain())
+        stopping = self.loop.create_task(self.server.drain(plan))
         self.settle()
         return stopping
 

@@ -51,6 +51,7 @@ class Running:
         **how: Any,
     ) -> None:
         self.expects_traceback = expects_traceback
+        self.is_command = program == COMMAND
         self.url = self.host = ""
         self.port = 0
         self._lines: list[str] = []
@@ -120,7 +121,8 @@ class Running:
     def stop(self) -> str:
         """End the process, by force if it must be; its log."""
         if self.process.poll() is None:
-            self.signal()
+            # The command stops quickly on Ctrl-C; other programs may not expect it.
+            self.signal(signal.SIGINT if self.is_command else signal.SIGTERM)
             try:
                 self.ended()
             except subprocess.TimeoutExpired:
@@ -156,6 +158,7 @@ class OnStockReactor(Running):
 
     def __init__(self, endpoint: str, application: str) -> None:
         # The command cannot be had on another reactor than ours, so the process is another one.
+        self.is_command = False
         self.expects_traceback = False
         self.url = self.host = ""
         self.port = 0

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ApplicationError, ConnectionClosed
-from daphne_like.runtime.drain import IDLE_GRACE_SECONDS
+from daphne_like.runtime.drain_plan import IDLE_GRACE_SECONDS
 from tests.support.applications import ERROR_500, GET, head
 from tests.support.memory import Memory
 from tests.support.websocket_frames import (

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ConnectionClosed
-from daphne_like.runtime.drain import IDLE_GRACE_SECONDS
+from daphne_like.runtime.drain_plan import IDLE_GRACE_SECONDS
 from tests.support.applications import ERROR_500, GET, Script, head, sending
 from tests.support.log_lines import unlabelled
 from tests.support.memory import Memory

@@ -35,7 +35,12 @@ from daphne_like.http.h1.request_reader import (
     RequestReader,
 )
 from daphne_like.http.h1.status_lines import error_response
-from daphne_like.http.lingering import Lingering, close_own_side
+from daphne_like.http.lingering import (
+    IDLE_LINGER_SECONDS,
+    Lingering,
+    close_own_side,
+    has_half_close,
+)
 from daphne_like.http.request_body import may_discard_rest
 from daphne_like.http.response_state import AWAITING_START
 from daphne_like.observe.connection_log import ConnectionLog
@@ -341,11 +346,9 @@ class HTTP1Connection(RequestReader):
             self._lose_connection()
 
     def server_stops(self) -> None:
-        """Serve requests on their way, and close after them: the server is stopping."""
-        if self._responding is not None:
-            self._responding.server_stops()
+        """Do nothing: `may_keep_alive` closes after the requests that are on their way."""
 
-    def close_when_idle(self) -> None:
+    def close_when_idle(self, lingers: bool = False) -> None:
         """Serve the requests that have been read, and read no more: the idle grace is over."""
         exchange = self._pipelined[-1] if self._pipelined else self._responding
         if self._read_state is BUFFERING:
@@ -354,13 +357,14 @@ class HTTP1Connection(RequestReader):
             exchange.keep_alive = False
             if exchange.request_complete and self._read_state is PARSING:
                 self._stop_parsing(DISCARDING)
-            if exchange is self._responding:
-                exchange.server_stops()
         elif self._read_state is PARSING and not self._partial_head:
-            if self._receiving is None:
-                self._lose_connection()
-            else:
+            if self._receiving is not None:
                 self._linger()
+            elif lingers and has_half_close(self.transport):
+                self._linger()
+                self.set_timeout(Timeout.LINGER, IDLE_LINGER_SECONDS)
+            else:
+                self._lose_connection()
 
     def upgrade(self, exchange: Exchange, lines: list[bytes], protocol: Any) -> None:
         """See Carrier (RFC 9110, 7.8).

@@ -184,6 +184,9 @@ class ResponseWriter(SendPacing):
         if more:
             return self._write_soon(octets)
         self._write_last(octets)
+        if exchange.disconnect_sent:
+            # The client of an event stream that a stop has ended must reach the next server.
+            exchange.keep_alive = exchange.keep_alive and self.may_keep_alive(exchange)
         exchange.complete()
         self.response_complete(exchange)
         return self._drain_waiter() if self._paused else None

@@ -16,7 +16,7 @@ from h2 import events as h2_events
 from h2.errors import ErrorCodes
 from h2.exceptions import FrameDataMissingError, ProtocolError
 from h2.settings import SettingCodes
-from hyperframe.frame import DataFrame, Frame, GoAwayFrame
+from hyperframe.frame import DataFrame, Frame, GoAwayFrame, PingFrame
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IHandshakeListener,
@@ -70,6 +70,10 @@ MAX_DISCARDED_AFTER_ERROR = 1048576
 MAX_BODY_LINGER_SECONDS = 30.0
 """Seconds for discarded bodies, when nothing else keeps the connection open."""
 PING = b"are you?"
+STOP_PING = b"stopping"
+"""Follows the announcement of a stop; the acknowledgement shows that the peer has read both."""
+ANNOUNCEMENT_SECONDS = 1.0
+"""Seconds for that acknowledgement."""
 MAX_STREAM = 2**31 - 1
 """The last stream of a GOAWAY that only announces another GOAWAY (RFC 9113, 6.8)."""
 LIGHT_COST = MAX_TURN_COST // 32
@@ -663,6 +667,8 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         most = self.context.options.max_requests_per_connection
         if self._goaway_sent:
             self._close_when_done()
+        elif self.context.draining and not self.has_timeout(Timeout.ANNOUNCEMENT):
+            self._go_away(ErrorCodes.NO_ERROR)  # as a response over HTTP/1.1 says `close`
         elif most is not None and self._requests >= most and not self._is_discarding_bodies():
             # After the last response, because clients built on h2 (such as httpx) ignore
             # everything after a GOAWAY, and would lose the responses in progress.
@@ -686,6 +692,8 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
             )
         elif timeout is Timeout.PEER_SILENT:
             self._ping_if_silent()
+        elif timeout is Timeout.ANNOUNCEMENT:
+            self._after_announcement()
         elif timeout is Timeout.PONG:
             self._check_pong()
         elif timeout is Timeout.LINGER:
@@ -720,22 +728,41 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
 
     def server_stops(self) -> None:
         """Announce the end to the peer; requests on their way are still served."""
-        for stream in list(self.streams.values()):
-            stream.exchange.server_stops()
         if self._settings_sent and not self._goaway_sent and not self._closing:
             self._announce_end()
 
     def _announce_end(self) -> None:
-        self._flush()
-        self.transport.write(GoAwayFrame(last_stream_id=MAX_STREAM).serialize())
+        """Send a GOAWAY that refuses no stream, and ask whether it has been read (RFC 9113, 6.8).
 
-    def close_when_idle(self) -> None:
+        Streams that the peer has opened before it reads the announcement are served.
+        """
+        self._flush()
+        announcement = GoAwayFrame(last_stream_id=MAX_STREAM)
+        ping = PingFrame(opaque_data=STOP_PING)
+        log.sent(self, "%s", announcement)
+        self.transport.write(announcement.serialize() + ping.serialize())
+        self.set_timeout(Timeout.ANNOUNCEMENT, ANNOUNCEMENT_SECONDS)
+
+    def _ping_acknowledged(self, event: h2_events.PingAckReceived) -> None:
+        self.spend()
+        if event.ping_data == STOP_PING and self.has_timeout(Timeout.ANNOUNCEMENT):
+            self.clear_timeout(Timeout.ANNOUNCEMENT)
+            self._after_announcement()
+
+    def _after_announcement(self) -> None:
+        """Name the last stream, if any is open: the peer has had the time to stop by itself.
+
+        An idle connection still serves the next request of a peer that ignores the announcement;
+        `stream_is_over` and `close_when_idle` name the last stream then.
+        """
+        if self.streams:
+            self._go_away(ErrorCodes.NO_ERROR)
+
+    def close_when_idle(self, lingers: bool = False) -> None:
         """Send pending responses and accept no more requests: the idle grace is over."""
-        for stream in list(self.streams.values()):
-            stream.exchange.server_stops()
         is_idle = not self.streams and not self._closing
         self._go_away(ErrorCodes.NO_ERROR)
-        if is_idle and self._closing:
+        if is_idle and self._closing and not lingers:
             # Nothing is in flight, and the peer has known of the end for a while, so the stop does
             # not wait until the peer closes its side.
             self._lose_connection()
@@ -859,7 +886,7 @@ ACTS: dict[type[h2_events.Event], Callable[[HTTP2Connection, Any], None]] = {
     h2_events.RemoteSettingsChanged: HTTP2Connection._settings_changed,
     h2_events.SettingsAcknowledged: HTTP2Connection._frame_ignored,
     h2_events.PingReceived: HTTP2Connection._frame_ignored,
-    h2_events.PingAckReceived: HTTP2Connection._frame_ignored,
+    h2_events.PingAckReceived: HTTP2Connection._ping_acknowledged,
     h2_events.PriorityUpdated: HTTP2Connection._frame_ignored,
     h2_events.UnknownFrameReceived: HTTP2Connection._unknown_frame,
 }

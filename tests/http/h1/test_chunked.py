@@ -12,7 +12,7 @@ import pytest
 from daphne_like.exceptions import PeerError
 from daphne_like.http.h1.chunked import FREE_OVERHEAD, MAX_OVERHEAD, ChunkedDecoder
 from daphne_like.http.h1.request_reader import MAX_CHUNKS_A_TURN
-from daphne_like.runtime.drain import IDLE_GRACE_SECONDS
+from daphne_like.runtime.drain_plan import IDLE_GRACE_SECONDS
 from tests.support.memory import Memory
 from tests.support.peers import Recorder, answer_at_once, chunked, get, read_answers
 

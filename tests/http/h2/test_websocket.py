@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from daphne_like.runtime.drain_plan import IDLE_GRACE_SECONDS
 from tests.support.applications import body, sending, start
 from tests.support.h2_blocks import GET
 from tests.support.h2_codes import CANCEL, NO_ERROR, PROTOCOL
@@ -414,9 +415,11 @@ class TestEnds:
         memory = serve(echo)
         peer = H2Peer(memory)
         sockets = [Opened(peer) for _ in range(3)]
-        peer.wire.protocol.upgraded_to.close_when_idle()
+        memory.stops()
         assert [[one.code for one in socket.frames()] for socket in sockets] == [[1012]] * 3
-        assert peer.gone == [(NO_ERROR, 5)]
+        memory.passes(IDLE_GRACE_SECONDS)
+        peer.read()
+        assert peer.gone == [(NO_ERROR, 2**31 - 1), (NO_ERROR, 5)]
         for socket in sockets:
             socket.sends(close(1012))
         assert [end["code"] for end in echo.ends] == [1012] * 3
