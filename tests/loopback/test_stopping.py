@@ -156,7 +156,7 @@ class TestBadApplications:
             assert rest(ask(running, path, b"\r\n\r\nInternal Server Error\n")) == b""
         assert rest(ask(running, "raises_late")).endswith(b"<reset>")
         ask(running, "hello", b"hello\n")
-        running.signal()
+        running.signal(signal.SIGINT)
         assert running.ended() == 0
         assert "\x1b" not in running.log
 
@@ -183,7 +183,7 @@ class TestBadApplications:
         running = server("stopping:application", expects_traceback=True)
         assert b"\r\n" + status + b"\n\r\n" in rest_of_one(running, path)
         ask(running, "hello", b"hello\n")
-        running.signal()
+        running.signal(signal.SIGINT)
         assert running.ended() == 0
 
     @pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
