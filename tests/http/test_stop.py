@@ -14,7 +14,8 @@ from daphne_like.runtime.drain_plan import IDLE_GRACE_SECONDS, DrainPlan
 from daphne_like.runtime.timer_wheel import TICK_SECONDS
 from tests.support.applications import Script, body, start
 from tests.support.h2_codes import NO_ERROR, REFUSED
-from tests.support.h2_peer import H2Peer, ping
+from tests.support.h2_frames import ping
+from tests.support.h2_peer import H2Peer
 from tests.support.memory import Memory
 from tests.support.peers import answer_at_once, get, read_answers, respond
 
