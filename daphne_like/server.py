@@ -17,6 +17,7 @@ from daphne_like.asgi import forked
 from daphne_like.asgi.interface import as_asgi3, wants_server
 from daphne_like.asgi.queue import InputQueue
 from daphne_like.asgi.response_fields import to_field_line
+from daphne_like.exceptions import ConfigurationError
 from daphne_like.http.factory import HTTPFactory
 from daphne_like.listening.all_ports import AllPorts
 from daphne_like.listening.ports import CANNOT_LISTEN_STATUS, Address
@@ -81,6 +82,10 @@ class Server:
         self.options = options = (
             dataclasses.replace(options, **without_limits(settings)) if settings else options
         )
+        if options.workers is not None:
+            raise ConfigurationError(
+                "workers: a Server is one process; the daphne-like command and twistd start several"
+            )
         self.endpoints = list(endpoints or ())
         self.signal_handlers = signal_handlers
         self.action_logger = action_logger

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
-import threading
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 from twisted.python.failure import Failure
@@ -22,6 +19,7 @@ from daphne_like.process.main_loop import stop_reactor
 from daphne_like.process.operations import Operations
 from daphne_like.process.sighup import has_terminal
 from daphne_like.process.supervisor import Configuration, Supervisor
+from daphne_like.process.supervisor_signals import SupervisorSignals
 from daphne_like.process.worker_process import WorkerFailed
 from daphne_like.wording import counted
 
@@ -54,9 +52,16 @@ def supervise(command: type, path: str, make_options: Callable[[], Options]) -> 
     return SupervisedCommand(reactor, load).run()
 
 
-def to_configuration(command: type, path: str, options: Options) -> Configuration:
+def to_configuration(
+    command: type, path: str, options: Options, *, captures_output: bool = False
+) -> Configuration:
     """Return the configuration of workers.
 
+    Args:
+        command: class of the command, which each worker uses.
+        path: the application, "module:attribute".
+        options: the options.
+        captures_output: the supervisor logs what workers print.
     Raises:
         ConfigurationError: an option is wrong, or a worker could not import the command.
     """
@@ -72,7 +77,14 @@ def to_configuration(command: type, path: str, options: Options) -> Configuratio
         endpoints=tuple(endpoint_strings(options)),
         redirects=tuple(options.https_redirect),
         workers=workers,
+        captures_output=captures_output,
     )
+
+
+def announce(supervisor: Supervisor) -> None:
+    """Log what the workers serve and where."""
+    workers = counted(len(supervisor.slots), "worker")
+    log.info("%s", banner(supervisor, supervisor.configuration.application, workers))
 
 
 class SupervisedCommand:
@@ -108,7 +120,9 @@ class SupervisedCommand:
         return self.supervisor.exit_status
 
     def _start(self) -> None:
-        self.supervisor.start().addErrback(self._not_bound)
+        bound = self.supervisor.bind()
+        bound.addCallback(lambda _none: self.supervisor.start())
+        bound.addErrback(self._not_bound)
 
     def _not_bound(self, failure: Failure) -> None:
         if failure.check(ConfigurationError):
@@ -121,9 +135,7 @@ class SupervisedCommand:
     # What the supervisor calls.
 
     def _ready(self) -> None:
-        supervisor = self.supervisor
-        workers = counted(len(supervisor.slots), "worker")
-        log.info("%s", banner(supervisor, supervisor.configuration.application, workers))
+        announce(self.supervisor)
 
     def _ended(self, _status: int) -> None:
         if self.supervisor.ever_ready:
@@ -145,28 +157,20 @@ class SupervisedCommand:
 
     def _take_signals(self) -> None:
         """Handle signals from now on; handlers run between two instructions of the main thread."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        actions: dict[str, Callable[[], object]] = {
-            "SIGTERM": lambda: self._stop("stop"),
-            "SIGINT": lambda: self._stop("quick"),
-            "SIGQUIT": self.supervisor.stop_with_stacks,
-            "SIGHUP": self._hang_up,
-            "SIGTTIN": self._operations.more,
-            "SIGTTOU": self._operations.fewer,
-            "SIGUSR1": self.supervisor.reopen_logs,
-            "SIGWINCH": lambda: None,
-        }
-        for name, action in actions.items():
-            number = getattr(signal, name, None)
-            if number is not None:
-                signal.signal(number, self._handler(action))
-
-    def _handler(self, action: Callable[[], object]) -> Callable[[int, FrameType | None], None]:
-        def handle(_number: int, _frame: FrameType | None) -> None:
-            self._reactor.callFromThread(action)
-
-        return handle
+        supervisor, operations = self.supervisor, self._operations
+        SupervisorSignals(
+            self._reactor,
+            {
+                "SIGTERM": lambda: self._stop("stop"),
+                "SIGINT": lambda: self._stop("quick"),
+                "SIGQUIT": supervisor.stop_with_stacks,
+                "SIGHUP": self._hang_up,
+                "SIGTTIN": operations.more,
+                "SIGTTOU": operations.fewer,
+                "SIGUSR1": supervisor.reopen_logs,
+                "SIGWINCH": lambda: None,
+            },
+        ).install()
 
     def _hang_up(self) -> None:
         """Handle SIGHUP: restart, or stop if it tells that the terminal has been closed."""

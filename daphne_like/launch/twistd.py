@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from twisted.application.service import Service
 from twisted.logger import ILogObserver, jsonFileLogObserver
 from twisted.python import logfile, usage
 from twisted.python.components import Componentized
@@ -23,9 +24,11 @@ from daphne_like.launch.command import (
     tune_malloc,
 )
 from daphne_like.launch.service import ASGIService
+from daphne_like.launch.supervised_service import SupervisedService
 from daphne_like.observe import loggers
 from daphne_like.observe.access import AccessLog
 from daphne_like.observe.twisted_log import to_twisted_log
+from daphne_like.server import Server
 
 log = logging.getLogger("daphne_like.server")
 
@@ -118,24 +121,22 @@ class Options(usage.Options):
         return logfile.LogFile.fromFullPath(name or "twistd.log")
 
 
-class CommandService(ASGIService):
-    """The service of `twistd daphne-like`; ends the process if it cannot start.
+class OfTwistd(Service):
+    """The part of both services that concerns twistd: its log, and the end of a failed start.
 
     Args:
         command: parsed options.
     """
 
-    def __init__(self, command: Options) -> None:
+    _command: Options
+    _stderr: int | None
+
+    def set_command(self, command: Options) -> None:
+        """Set the parsed options, and keep standard error for the cause of a failed start."""
         self._command = command
-        options = command.options
-        super().__init__(
-            command.application,
-            options=options,
-            ready_callable=lambda server: announce_and_freeze(server, command.application),
-        )
         # A daemon's own standard error is the null device, and twistd passes at most 100 bytes
         # of an error message on to the parent.
-        self._stderr: int | None = os.dup(2) if sys.__stderr__ is not None else None
+        self._stderr = os.dup(2) if sys.__stderr__ is not None else None
 
     def setServiceParent(self, parent: Any) -> None:
         super().setServiceParent(parent)  # type: ignore[no-untyped-call] # not typed
@@ -144,28 +145,23 @@ class CommandService(ASGIService):
             observer = jsonFileLogObserver(self._command.log_file, recordSeparator="")
             parent.setComponent(ILogObserver, observer)
 
-    def privilegedStartService(self) -> None:
-        self._or_end(super().privilegedStartService)
-
-    def startService(self) -> None:
-        tune_malloc()
-        self._or_end(super().startService)
-        self._say("")
-
     def _or_end(self, step: Callable[[], None]) -> None:
+        """Run a step of the start; end the process with one sentence if it fails."""
         # This command owns the process, so the application's log records go to Twisted too.
-        to_twisted_log("", LEVELS[self.options.verbosity])
-        loggers.use_level(LEVELS[self.options.verbosity])
-        loggers.leave_out_internals(self.options.verbosity)
+        level = LEVELS[self._command.options.verbosity]
+        to_twisted_log("", level)
+        loggers.use_level(level)
+        loggers.leave_out_internals(self._command.options.verbosity)
         try:
-            if self.action_logger is None and (self.options.access_log or self.options.verbosity):
-                self.action_logger = self._access_log()
             step()
         except ConfigurationError as error:
-            if not self._command.of_twist:
-                log.critical("%s%s", error, error.detail and f"\n{error.detail}")
-            self._say(to_sentence(error, self._command.name))
+            self._report_failure(error)
             raise NotStarted(error) from None
+
+    def _report_failure(self, error: ConfigurationError) -> None:
+        if not self._command.of_twist:
+            log.critical("%s%s", error, error.detail and f"\n{error.detail}")
+        self._say(to_sentence(error, self._command.name))
 
     def _say(self, text: str) -> None:
         """Write a last text to the original standard error and close it.
@@ -177,6 +173,38 @@ class CommandService(ASGIService):
             with os.fdopen(descriptor, "w") as stderr:
                 stderr.write(text)
 
+
+class CommandService(OfTwistd, ASGIService):
+    """The service of `twistd daphne-like`; ends the process if it cannot start.
+
+    Args:
+        command: parsed options.
+    """
+
+    def __init__(self, command: Options) -> None:
+        self.set_command(command)
+        ASGIService.__init__(
+            self,
+            command.application,
+            options=command.options,
+            ready_callable=lambda server: announce_and_freeze(server, command.application),
+        )
+
+    def privilegedStartService(self) -> None:
+        self._or_end(super().privilegedStartService)
+
+    def startService(self) -> None:
+        tune_malloc()
+        self._or_end(super().startService)
+        self._say("")
+
+    def _bind(self) -> Server:
+        # twist calls no `privilegedStartService`, so this is the first step of both.
+        options = self.options
+        if self.action_logger is None and (options.access_log or options.verbosity):
+            self.action_logger = self._access_log()
+        return super()._bind()
+
     def _access_log(self) -> AccessLog:
         """Return an access log that writes to Twisted's log, or to its own file if it has one."""
         if self.options.access_log is None:
@@ -184,6 +212,30 @@ class CommandService(ASGIService):
         return open_access_log(self.options) or AccessLog()
 
 
-def makeService(options: Options) -> CommandService:
+class WorkersService(OfTwistd, SupervisedService):
+    """The service of `twistd daphne-like --workers N`.
+
+    Args:
+        command: parsed options.
+    """
+
+    def __init__(self, command: Options) -> None:
+        self.set_command(command)
+        SupervisedService.__init__(
+            self, command.application, lambda: command.options, self._report_failure
+        )
+
+    def privilegedStartService(self) -> None:
+        self._or_end(super().privilegedStartService)
+
+    def startService(self) -> None:
+        self._or_end(super().startService)
+
+    def _ready(self) -> None:
+        super()._ready()
+        self._say("")
+
+
+def makeService(options: Options) -> OfTwistd:
     """Create the service; twistd and twist look this function up by its name."""
-    return CommandService(options)
+    return CommandService(options) if options.options.workers is None else WorkersService(options)

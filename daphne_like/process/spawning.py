@@ -56,6 +56,8 @@ def spawn(
     inheritance: Inheritance,
     scoreboard: int,
     entry: int,
+    *,
+    captures_output: bool = False,
 ) -> tuple[Any, int]:
     """Start a worker.
 
@@ -67,6 +69,7 @@ def spawn(
         inheritance: the sockets.
         scoreboard: descriptor of the scoreboard.
         entry: the worker's entry on it.
+        captures_output: the protocol receives what the worker prints.
     Returns:
         The IProcessTransport, and the descriptor from which it receives stacks.
     Raises:
@@ -76,7 +79,9 @@ def spawn(
     with ours, theirs:
         ours.setblocking(False)
         numbers = WorkerDescriptors.choose(inheritance.kept, len(inheritance.sockets), entry)
-        child: dict[int, Any] = {0: 0, 1: 1, 2: 2, **{each: each for each in inheritance.kept}}
+        out, err = ("r", "r") if captures_output else (1, 2)
+        child: dict[int, Any] = {0: 0, 1: out, 2: err}
+        child |= {each: each for each in inheritance.kept}
         child |= dict(zip(numbers.sockets, inheritance.sockets, strict=True))
         child |= {
             numbers.control: theirs.fileno(),

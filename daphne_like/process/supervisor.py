@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.defer import Deferred
 
 from daphne_like.listening.ports import Address
 from daphne_like.options import Options
+from daphne_like.process import worker_output
 from daphne_like.process.backoff import Backoff
 from daphne_like.process.bound_sockets import BoundSockets
 from daphne_like.process.liveness import Liveness
@@ -45,6 +46,7 @@ class Configuration:
         endpoints: endpoint strings of the server.
         redirects: endpoint strings of `--https-redirect`.
         workers: number of workers.
+        captures_output: the supervisor logs what workers print.
     """
 
     application: str
@@ -53,6 +55,7 @@ class Configuration:
     endpoints: tuple[str, ...]
     redirects: tuple[str, ...]
     workers: int
+    captures_output: bool = False
 
     @property
     def strings(self) -> tuple[str, ...]:
@@ -62,6 +65,8 @@ class Configuration:
     def to_message(self) -> dict[str, Any]:
         """Return the fields of the control channel's message."""
         values = {name: getattr(self.options, name) for name in Options.__dataclass_fields__}
+        if self.captures_output:
+            values["log_fmt"] = worker_output.LOG_FORMAT
         return {"application": self.application, "command": self.command, "options": values}
 
 
@@ -101,6 +106,7 @@ class Supervisor:
         leavers: workers that drain, oldest first.
         generation: counts the restarts, from 1.
         stopping: a stop has begun.
+        has_ended: no process is left.
         exit_status: exit status of the supervisor.
     """
 
@@ -128,7 +134,7 @@ class Supervisor:
         self.ever_ready = False
         self._announced = False
         self._failed_starts = 0
-        self._ended = False
+        self.has_ended = False
         self._tick: Any = None
         options = configuration.options
         self._liveness = Liveness(options.worker_timeout or 0, TICK_SECONDS)
@@ -136,18 +142,19 @@ class Supervisor:
 
     # The start.
 
-    @inlineCallbacks
-    def start(self) -> Generator[Deferred[Any], Any, None]:
-        """Bind the sockets and start the workers.
+    def bind(self) -> Deferred[None]:
+        """Bind the sockets; clients wait in the listen queues.
 
         Returns:
-            A Deferred; it does not wait for the workers.
+            A Deferred.
         Raises:
             ConfigurationError: an endpoint cannot be bound; nothing has been started.
         """
-        configuration = self.configuration
-        yield self.sockets.bind(configuration.strings, configuration.options)
-        for number in range(1, configuration.workers + 1):
+        return self.sockets.bind(self.configuration.strings, self.configuration.options)
+
+    def start(self) -> None:
+        """Start the workers; the sockets are bound."""
+        for number in range(1, self.configuration.workers + 1):
             slot = self.slots[number] = Slot(number)
             self.start_worker(slot)
         self._run_tick()
@@ -196,6 +203,7 @@ class Supervisor:
             configuration.to_message(),
             self.sockets.inheritance(configuration.strings),
             self._scoreboard.descriptor,
+            captures_output=configuration.captures_output,
         )
         return worker
 
@@ -416,9 +424,9 @@ class Supervisor:
             worker.reopen()
 
     def _finish_when_empty(self) -> None:
-        if self._ended or self.workers:
+        if self.has_ended or self.workers:
             return
-        self._ended = True
+        self.has_ended = True
         if self._tick is not None and self._tick.active():
             self._tick.cancel()
         closed = self.sockets.close()

@@ -13,6 +13,7 @@ if "LISTEN_FDS" in os.environ:
     # variables at import.
     os.environ["LISTEN_PID"] = str(os.getpid())
 
+import dataclasses
 import faulthandler
 import logging
 import signal
@@ -107,10 +108,10 @@ class Worker:
             The exit status.
         """
         signal.signal(signal.SIGTERM, self._terminated)
-        command.options = options
+        command.options = dataclasses.replace(options, workers=None)
         command.announce = self._accepts  # type: ignore[method-assign] # told when it serves
         start_logging(options, command.log_prefix)
-        server = command.make_server(application, options)
+        server = command.make_server(application, command.options)
         server.signal_handlers = False
         server.give_up = self._give_up  # type: ignore[method-assign] # the supervisor reports it
         self._adopt_sockets(server, options)

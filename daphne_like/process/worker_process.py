@@ -21,8 +21,10 @@ from daphne_like.process.recycling import Limits, resident_memory
 from daphne_like.process.scoreboard import Entry, Snapshot
 from daphne_like.process.spawning import Inheritance, spawn
 from daphne_like.process.stacks import readable
+from daphne_like.process.worker_output import WorkerOutput
 
 log = logging.getLogger("daphne_like.server")
+access_log = logging.getLogger("daphne_like.access")
 
 STACK_SECONDS = 1.0
 """Seconds between SIGABRT, which makes a worker write its stacks, and SIGKILL."""
@@ -123,6 +125,7 @@ class WorkerProcess(ProcessProtocol):
         self._configuration: dict[str, Any] = {}
         self._reactor: Any = None
         self._stacks_descriptor = -1
+        self._outputs = {1: WorkerOutput(access_log), 2: WorkerOutput(log)}
 
     def __str__(self) -> str:
         return f"Worker {self.slot} (process {self.pid}, generation {self.generation})"
@@ -134,6 +137,8 @@ class WorkerProcess(ProcessProtocol):
         configuration: dict[str, Any],
         inheritance: Inheritance,
         scoreboard: int,
+        *,
+        captures_output: bool = False,
     ) -> None:
         """Start the process.
 
@@ -143,14 +148,16 @@ class WorkerProcess(ProcessProtocol):
             configuration: what the worker is told when it says hello.
             inheritance: the sockets.
             scoreboard: descriptor of the scoreboard.
+            captures_output: log what the process prints.
         Raises:
             OSError: no process or no descriptor is left.
         """
         self._reactor = reactor
         self._configuration = configuration
         transport, self._stacks_descriptor = spawn(
-            reactor, self, self.control, words, inheritance, scoreboard, self.entry.index
-        )
+            reactor, self, self.control, words, inheritance, scoreboard, self.entry.index,
+            captures_output=captures_output,
+        )  # fmt: skip
         self.pid = transport.pid
 
     @property
@@ -261,7 +268,10 @@ class WorkerProcess(ProcessProtocol):
     # ProcessProtocol.
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
-        """Receive stacks of faulthandler."""
+        """Receive what the process prints, or stacks of faulthandler."""
+        if childFD in self._outputs:
+            self._outputs[childFD].received(data)
+            return
         room = MAX_STACKS - self._stacks_size
         self._stacks_size += len(data)
         self._stacks += data[: max(0, room)]
@@ -300,6 +310,8 @@ class WorkerProcess(ProcessProtocol):
             pass  # nothing is left, and a process of the application keeps the pipe open
 
     def _end(self) -> None:
+        for output in self._outputs.values():
+            output.end()
         if self._stacks:
             text = readable(self._stacks.decode("utf-8", "replace"))
             log.critical("%s was executing:\n%s", self, text)
@@ -307,7 +319,8 @@ class WorkerProcess(ProcessProtocol):
             self.control.transport.loseConnection()
         if not self.became_ready.called:
             error = self.error or WorkerFailed(f"{self} {self.ending}", self.exit_status or 1)
-            self.error = error
+            if not self.expected:
+                self.error = error
             self.became_ready.addErrback(lambda _failure: None)
             self.became_ready.errback(error)
         self._events.worker_ended(self)

@@ -31,7 +31,7 @@ from daphne_like.management import reloading
 from daphne_like.management.request_lines import RequestLines
 from daphne_like.observe import loggers
 from daphne_like.observe.escaping import SafeFormatter
-from daphne_like.options import APPLICATION, LISTEN, LOG, Options, seconds, without_limits
+from daphne_like.options import APPLICATION, LISTEN, LOG, WORKERS, Options, seconds, without_limits
 from daphne_like.server import Server
 
 if apps.is_installed("django.contrib.staticfiles"):
@@ -51,7 +51,7 @@ FIELDS = [
     field
     for field in dataclasses.fields(Options)
     if field.metadata["flags"]
-    and (field.name in TAKEN or field.metadata["group"] not in (APPLICATION, LISTEN, LOG))
+    and (field.name in TAKEN or field.metadata["group"] not in (APPLICATION, LISTEN, LOG, WORKERS))
 ]
 
 

@@ -1,0 +1,121 @@
+"""`twistd daphne-like --workers`: a supervisor as a service of Twisted."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+
+from daphne_like.exceptions import ConfigurationError
+from daphne_like.launch.command import CommandLineInterface
+from daphne_like.launch.supervised import announce, to_configuration
+from daphne_like.options import Options
+from daphne_like.process.main_loop import stop_reactor
+from daphne_like.process.operations import Operations
+from daphne_like.process.supervisor import Supervisor
+from daphne_like.process.supervisor_signals import SupervisorSignals
+from daphne_like.process.worker_process import WorkerFailed
+
+log = logging.getLogger("daphne_like.server")
+
+
+class SupervisedService(Service):
+    """Serves an application with worker processes.
+
+    `privilegedStartService` binds the sockets, and `startService` starts the workers, which have
+    the user that twistd has changed to. Signals of twistd stop it, SIGHUP restarts the workers.
+
+    Args:
+        application: "module:attribute".
+        make_options: returns the options; called again for each restart.
+        failed: called if no worker can start.
+
+    Attributes:
+        supervisor: the Supervisor while the service runs, otherwise None.
+    """
+
+    def __init__(
+        self,
+        application: str,
+        make_options: Callable[[], Options],
+        failed: Callable[[ConfigurationError], None],
+    ) -> None:
+        self._application = application
+        self._make_options = make_options
+        self._failed = failed
+        self._stopped: Deferred[None] | None = None
+        self._signals: SupervisorSignals | None = None
+        self.supervisor: Supervisor | None = None
+
+    def privilegedStartService(self) -> None:
+        from twisted.internet import reactor
+
+        super().privilegedStartService()  # type: ignore[no-untyped-call] # not typed
+
+        def load() -> Any:
+            return to_configuration(
+                CommandLineInterface, self._application, self._make_options(), captures_output=True
+            )
+
+        supervisor = Supervisor(reactor, load(), self._ready, self._ended, self._report)
+        self._operations = Operations(supervisor, load, lambda: None, lambda _reason: None)
+        errors: list[Any] = []
+        supervisor.bind().addErrback(errors.append)
+        if errors:
+            errors[0].raiseException()
+        self.supervisor = supervisor
+
+    def startService(self) -> None:
+        super().startService()  # type: ignore[no-untyped-call] # not typed
+        if self.supervisor is None:
+            self.privilegedStartService()
+        supervisor = self.supervisor
+        assert supervisor is not None
+        # twistd changes to its own directory before the start, which workers are to start in.
+        os.environ["PWD"] = os.getcwd()
+        self._signals = SupervisorSignals(
+            supervisor.reactor,
+            {
+                "SIGHUP": self._operations.restart,
+                "SIGTTIN": self._operations.more,
+                "SIGTTOU": self._operations.fewer,
+                "SIGUSR1": supervisor.reopen_logs,
+            },
+        )
+        supervisor.reactor.callWhenRunning(self._signals.install)
+        supervisor.reactor.callWhenRunning(supervisor.start)
+
+    def stopService(self) -> Deferred[None]:
+        """Let the workers drain.
+
+        Returns:
+            A Deferred that fires when all have ended.
+        """
+        super().stopService()  # type: ignore[no-untyped-call] # not typed
+        supervisor, self.supervisor = self.supervisor, None
+        if self._signals is not None:
+            self._signals.restore()
+        if supervisor is None or supervisor.has_ended:
+            return succeed(None)
+        self._stopped = Deferred()
+        self._operations.cancel()
+        supervisor.stop("stop")
+        return self._stopped
+
+    def _ready(self) -> None:
+        assert self.supervisor is not None
+        announce(self.supervisor)
+
+    def _ended(self, _status: int) -> None:
+        stopped = self._stopped
+        if stopped is not None:
+            stopped.callback(None)
+        elif self.supervisor is not None:  # it has given up by itself
+            stop_reactor(self.supervisor.reactor)
+
+    def _report(self, error: WorkerFailed) -> None:
+        self._failed(ConfigurationError(str(error), exit_status=error.status, detail=error.detail))
