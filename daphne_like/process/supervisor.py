@@ -317,7 +317,7 @@ class Supervisor:
         options = self.configuration.options
         seconds = (
             options.graceful_timeout + options.lifespan_timeout
-            + getattr(options, "shutdown_delay", 0) + 2 * MARGIN_SECONDS
+            + options.shutdown_delay + 2 * MARGIN_SECONDS
         )  # fmt: skip
         self.leavers.append(worker)
         worker.drain(kind, seconds)
@@ -397,7 +397,7 @@ class Supervisor:
                     self._let_leave(worker, kind)
         if self._announced:
             log.info("Stopping: waiting for %s", counted(len(workers), "worker"))
-        delay = getattr(self.configuration.options, "shutdown_delay", 0) if kind == "stop" else 0
+        delay = self.configuration.options.shutdown_delay if kind == "stop" else 0
         self.reactor.callLater(delay, self.sockets.close)
         self._finish_when_empty()
 

@@ -36,9 +36,13 @@ from daphne_like.process.balance import Balance, watch_connections
 from daphne_like.process.descriptors import VARIABLE, WorkerDescriptors
 from daphne_like.process.exit import wait_for_threads
 from daphne_like.process.scoreboard import Scoreboard, WorkerState
+from daphne_like.runtime.drain_plan import DrainPlan
 from daphne_like.server import Server
 
 log = logging.getLogger("daphne_like.server")
+
+PLANS = {"stop": DrainPlan.patient, "restart": DrainPlan.replaced, "quick": DrainPlan.quick}
+"""The plan for each kind of drain in the supervisor's message."""
 
 CONFIGURATION_SECONDS = 30.0
 """Maximum wait for the supervisor's first message."""
@@ -207,14 +211,17 @@ class Worker:
         """Drain and end; tell the supervisor, which starts another worker."""
         if not self._leaving:
             self._protocol.send("leaving", reason=reason)
-            self._drain()
+            self._drain("restart")
 
-    def _drain(self) -> None:
-        assert self._server is not None
+    def _drain(self, kind: str) -> None:
+        server = self._server
+        assert server is not None
+        if not self._leaving:
+            server.drainer.plan = PLANS.get(kind, DrainPlan.quick)(server.options)
         self._leaving = True
         self._balance.stop()
         self._set_state(WorkerState.DRAINING)
-        self._server.stop()
+        server.stop()
 
     def _orphaned(self, sentence: str) -> None:
         """Handle the end of the control channel: the supervisor has died."""
@@ -222,14 +229,14 @@ class Worker:
             log.critical("The supervisor does not keep to the protocol: %s", sentence)
         if not self._leaving:
             log.critical("The supervisor is gone: stopping")
-            self._drain()
+            self._drain("quick")
 
     def _received(self, message: control.Message) -> None:
         server = self._server
         assert server is not None
         kind = message["type"]
         if kind == "drain":
-            self._drain()
+            self._drain(message["kind"])
         elif kind == "force":
             server.force_stop()
         elif kind == "reopen":

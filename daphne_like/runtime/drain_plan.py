@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from daphne_like.options import Options
 
@@ -49,6 +49,11 @@ class DrainPlan:
             options.shutdown_delay,
             lingers=True,
         )
+
+    @classmethod
+    def replaced(cls, options: Options) -> DrainPlan:
+        """Return the plan of a process with a successor: patient, without the delay."""
+        return replace(cls.patient(options), delay=0.0)
 
     @classmethod
     def without_signal(cls, options: Options) -> DrainPlan:

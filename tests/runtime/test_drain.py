@@ -341,6 +341,11 @@ class TestPlan:
         options = Options(graceful_timeout=20, drain_idle=7, drain_spread=8, shutdown_delay=9)
         assert DrainPlan.patient(options) == DrainPlan(20, 7, 8, 9, lingers=True)
 
+    def test_replaced(self) -> None:
+        """A successor accepts connections already, so nothing is delayed."""
+        options = Options(graceful_timeout=20, drain_idle=7, shutdown_delay=9)
+        assert DrainPlan.replaced(options) == DrainPlan(20, 7, None, 0, lingers=True)
+
     @pytest.mark.parametrize(
         "asked", [{"drain_idle": 1}, {"drain_spread": 0}, {"shutdown_delay": 1}]
     )
