@@ -144,6 +144,7 @@ APPLICATION = "the application"
 LISTEN = "where to listen"
 TLS = "TLS"
 WORKERS = "worker processes"
+PROCESS = "the process"
 LOG = "logging"
 HTTP = "HTTP"
 LIMITS = (
@@ -331,6 +332,11 @@ class Options:
     reuse_port: bool = option(
         False, "let each worker listen on a TCP socket of its own (SO_REUSEPORT, Linux); waiting "
         "connections are lost when a worker ends", "--reuse-port", group=WORKERS,
+    )  # fmt: skip
+    pid_file: str | None = option(
+        None, "file that holds the process id while the server runs; it is locked, so a second "
+        "server with the same file does not start (exit status 1)", "--pid-file", group=PROCESS,
+        metavar="FILE",
     )  # fmt: skip
     verbosity: int = option(
         1,

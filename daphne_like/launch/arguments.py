@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import itertools
 import sys
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from daphne_like import __version__
@@ -51,9 +52,16 @@ class Parser(argparse.ArgumentParser):
 
 
 def make_parser(
-    description: str, name: str = COMMAND, epilog: str = EPILOG
+    description: str, name: str = COMMAND, epilog: str = EPILOG, without: Sequence[str] = ()
 ) -> argparse.ArgumentParser:
-    """Return a command-line parser for the fields of Options."""
+    """Return a command-line parser for the fields of Options.
+
+    Args:
+        description: first line of the help.
+        name: name of the program.
+        epilog: last lines of the help.
+        without: groups of options that the parser does not know; they keep their defaults.
+    """
     parser = Parser(
         prog=name,
         usage="%(prog)s [options] [module:application]",
@@ -73,7 +81,7 @@ def make_parser(
     groups: dict[str, Any] = {}
     for field in dataclasses.fields(Options):
         metadata = field.metadata
-        if not metadata["flags"]:
+        if not metadata["flags"] or metadata["group"] in without:
             continue
         name = metadata["group"]
         group = groups.setdefault(name, None) or parser.add_argument_group(name)
@@ -128,7 +136,7 @@ def options_from(parsed: argparse.Namespace) -> Options:
     for field in dataclasses.fields(Options):
         if not field.metadata["flags"]:
             continue
-        value = getattr(parsed, field.name)
+        value: Any = getattr(parsed, field.name, field.default)
         if field.metadata.get("repeated"):
             value = tuple(value or ())
         values[field.name] = value

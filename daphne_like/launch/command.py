@@ -25,6 +25,7 @@ from daphne_like.observe.escaping import SafeFormatter
 from daphne_like.observe.handlers import FileHandler, handler_for
 from daphne_like.options import Options, check_workers
 from daphne_like.process.exit import wait_for_threads
+from daphne_like.process.pid_file import PidFile
 from daphne_like.process.systemd import Notifier
 from daphne_like.server import Server
 
@@ -113,9 +114,10 @@ class CommandLineInterface:
             self.options = make_options()
             check_workers(self.options)
             start_logging(self.options, self.log_prefix)
-            if self.options.workers is not None:
-                return self._supervise(path, make_options)
-            return self.run_server(self.make_server(path, self.options))
+            with PidFile(self.options.pid_file):
+                if self.options.workers is not None:
+                    return self._supervise(path, make_options)
+                return self.run_server(self.make_server(path, self.options))
         except ConfigurationError as error:
             sys.stderr.write(to_sentence(error, self.name))
             return error.exit_status

@@ -128,6 +128,8 @@ def serve(
             is installed (raised when awaited).
     """
     chosen = options_by_name(endpoints, options)
+    if chosen.pid_file is not None:
+        raise ConfigurationError("pid_file: the process belongs to the program that calls serve")
 
     def make_server() -> Server:
         return Server(

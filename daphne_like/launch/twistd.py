@@ -28,6 +28,7 @@ from daphne_like.launch.supervised_service import SupervisedService
 from daphne_like.observe import loggers
 from daphne_like.observe.access import AccessLog
 from daphne_like.observe.twisted_log import to_twisted_log
+from daphne_like.options import PROCESS
 from daphne_like.server import Server
 
 log = logging.getLogger("daphne_like.server")
@@ -67,7 +68,9 @@ class Options(usage.Options):
     name = "twistd daphne-like"
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        parser = make_parser("Serve an ASGI application in twistd or twist.", self.name, EPILOG)
+        parser = make_parser(
+            "Serve an ASGI application in twistd or twist.", self.name, EPILOG, (PROCESS,)
+        )
         parser.add_argument(
             "--log-format",
             choices=("text", "json"),

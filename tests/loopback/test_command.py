@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -232,3 +233,40 @@ class TestVersion:
         assert "examples:" in text
         assert "times (seconds, or 500ms, 30s, 5m, 1h, 1d):" in text
         assert "(default: 60)" in text
+
+
+class TestPidFile:
+    """--pid-file."""
+
+    def test_one_server_has_it(self, server: Start, command: Command, tmp_path: Path) -> None:
+        """The number of the process; a second server says one sentence, and binds nothing."""
+        path = tmp_path / "site.pid"
+        running = server("bare:application", "--pid-file", str(path))
+        assert path.read_text() == f"{running.process.pid}\n"
+        second = command("--pid-file", str(path), "-p", str(running.port), "missing_module")
+        assert (second.returncode, second.stdout) == (1, "")
+        assert second.stderr == (
+            f"daphne-like: --pid-file: {path} is locked by a server that runs, "
+            f"process {running.process.pid}\n"
+        )
+        running.signal(signal.SIGHUP)
+        running.wait_for("SIGHUP")
+        assert path.read_text() == f"{running.process.pid}\n"
+        running.signal()
+        assert running.ended() == 0
+        assert not path.exists()
+
+    def test_a_supervisor_has_it(self, server: Start, tmp_path: Path) -> None:
+        """Workers have none, and do not keep the lock."""
+        path = tmp_path / "site.pid"
+        running = server("bare:application", "--pid-file", str(path), "--workers", "1")
+        assert path.read_text() == f"{running.process.pid}\n"
+        running.signal()
+        assert running.ended() == 0
+        assert not path.exists()
+
+    def test_a_start_that_fails_leaves_none(self, command: Command, tmp_path: Path) -> None:
+        """The application cannot be imported."""
+        path = tmp_path / "site.pid"
+        assert command("--pid-file", str(path), "missing_module").returncode == 2
+        assert not path.exists()

@@ -19,7 +19,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from daphne_like.options import Options
+from daphne_like.options import PROCESS, Options
 from tests.support import needed
 from tests.support.real_server import PROJECTS, TWIST, TWISTD, URL, Running, fetched
 
@@ -110,11 +110,17 @@ class TestOptions:
 
     @pytest.mark.parametrize("program", [TWISTD, TWIST], ids=["twistd", "twist"])
     def test_help_is_complete(self, command: Command, program: Sequence[str]) -> None:
-        """`twistd daphne-like --help` has every option of the dataclass, and examples."""
+        """`twistd daphne-like --help` has every option but those of the process, and examples."""
         shown = command("daphne-like", "--help", program=program)
         assert shown.returncode == 0
-        flags = {flag for field in dataclasses.fields(Options) for flag in field.metadata["flags"]}
+        flags = {
+            flag
+            for field in dataclasses.fields(Options)
+            for flag in field.metadata["flags"]
+            if field.metadata["group"] != PROCESS
+        }
         assert len(flags) > 50
+        assert "--pid-file" not in shown.stdout  # twistd has --pidfile
         assert [flag for flag in sorted(flags) if flag not in shown.stdout] == []
         assert "--log-format" in shown.stdout
         assert "examples:\n  twistd -n daphne-like" in shown.stdout

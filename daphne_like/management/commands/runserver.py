@@ -31,7 +31,16 @@ from daphne_like.management import reloading
 from daphne_like.management.request_lines import RequestLines
 from daphne_like.observe import loggers
 from daphne_like.observe.escaping import SafeFormatter
-from daphne_like.options import APPLICATION, LISTEN, LOG, WORKERS, Options, seconds, without_limits
+from daphne_like.options import (
+    APPLICATION,
+    LISTEN,
+    LOG,
+    PROCESS,
+    WORKERS,
+    Options,
+    seconds,
+    without_limits,
+)
 from daphne_like.server import Server
 
 if apps.is_installed("django.contrib.staticfiles"):
@@ -47,11 +56,12 @@ TAKEN = {"endpoints", "unix_mode", "unix_owner", "unix_group"}
 """Listening options that runserver offers; Django's address argument replaces the others."""
 HANDSHAKE = "websocket_handshake_timeout"
 """An option of Daphne's runserver that the command does not have."""
+OTHERS = (APPLICATION, LISTEN, LOG, PROCESS, WORKERS)
+"""Groups of options that Django itself has, or that concern a server for production."""
 FIELDS = [
     field
     for field in dataclasses.fields(Options)
-    if field.metadata["flags"]
-    and (field.name in TAKEN or field.metadata["group"] not in (APPLICATION, LISTEN, LOG, WORKERS))
+    if field.metadata["flags"] and (field.name in TAKEN or field.metadata["group"] not in OTHERS)
 ]
 
 
