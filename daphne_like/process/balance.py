@@ -2,13 +2,14 @@
 
 The kernel wakes the worker that it likes best, so that one worker may get most connections. With
 short requests that does not matter; WebSockets stay for hours. So a worker that has clearly more
-connections than the least loaded one stops accepting for a moment. The least loaded worker never
-does, so somebody always accepts.
+connections than the least loaded one stops accepting for a moment. The least loaded worker does not
+stop, or accepts again within PAUSE_SECONDS if the others have got more connections meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,9 @@ SHARE = 8
 """The margin grows with the load, to one eighth of the connections of the least loaded worker."""
 PAUSE_SECONDS = 0.02
 """Seconds between two looks at the other workers while this one does not accept."""
+SILENT_NANOSECONDS = 1_200_000_000
+"""A worker without a beat for this long, two beats and a margin, is not compared with: it would
+accept nothing while the others wait for it."""
 
 
 class Balance:
@@ -31,6 +35,7 @@ class Balance:
         loop: the event loop.
         pause: stops accepting.
         resume: accepts again.
+        clock: returns nanoseconds of CLOCK_MONOTONIC.
 
     Attributes:
         paused: the worker does not accept.
@@ -43,6 +48,7 @@ class Balance:
         loop: asyncio.AbstractEventLoop,
         pause: Callable[[], None],
         resume: Callable[[], None],
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.paused = False
         self._scoreboard = scoreboard
@@ -50,6 +56,7 @@ class Balance:
         self._loop = loop
         self._pause = pause
         self._resume = resume
+        self._clock = clock
         self._number = 0
         self._stopped = False
 
@@ -79,7 +86,7 @@ class Balance:
         number = self._number
         if number <= MARGIN:
             return False
-        least = self._scoreboard.least_connections()
+        least = self._scoreboard.least_connections(self._clock() - SILENT_NANOSECONDS)
         return least is not None and number > least + max(MARGIN, least // SHARE)
 
     def _look_again(self) -> None:

@@ -8,6 +8,7 @@ workers of another version, and because an application may write to any descript
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,10 +19,11 @@ from twisted.python.failure import Failure
 from daphne_like.exceptions import DaphneLikeError
 
 VERSION = 1
-MAX_LINE = 262144
+MAX_LINE = 1048576
 """Maximum octets of a line."""
-MAX_TEXT = 65536
-"""Maximum characters of a text in a message of a worker."""
+MAX_TEXT = 32768
+"""Maximum characters of a text in a message: two texts fit into a line even if each character is
+written as two escapes of six octets."""
 
 Message = dict[str, Any]
 Kinds = Mapping[str, Mapping[str, tuple[type, ...]]]
@@ -55,8 +57,12 @@ class ControlError(DaphneLikeError):
 
 
 def to_line(kind: str, /, **fields: Any) -> bytes:
-    """Return a message as a line, with its line feed."""
-    return json.dumps({"v": VERSION, "type": kind, **fields}).encode() + b"\n"
+    """Return a message as a line, with its line feed; texts are cut after MAX_TEXT characters."""
+    message = {"v": VERSION, "type": kind, **fields}
+    for name, value in fields.items():
+        if isinstance(value, str):
+            message[name] = value[:MAX_TEXT]
+    return json.dumps(message).encode() + b"\n"
 
 
 def parse(line: bytes, kinds: Kinds) -> Message | None:
@@ -74,7 +80,7 @@ def parse(line: bytes, kinds: Kinds) -> Message | None:
         message = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise ControlError(f"a line that is not JSON: {line[:40]!r}") from error
-    if not isinstance(message, dict) or message.get("v") != VERSION:
+    if not isinstance(message, dict) or not _is_version(message.get("v")):
         raise ControlError(f"not a message of version {VERSION}: {line[:40]!r}")
     kind = message.get("type")
     fields = kinds.get(kind) if isinstance(kind, str) else None
@@ -82,11 +88,19 @@ def parse(line: bytes, kinds: Kinds) -> Message | None:
         return None
     for name, types in fields.items():
         value = message.get(name)
-        if not isinstance(value, types) or isinstance(value, bool):
+        if not isinstance(value, types) or isinstance(value, bool) or not _is_finite(value):
             raise ControlError(f"{kind}: no valid field {name!r}")
         if isinstance(value, str) and len(value) > MAX_TEXT:
             message[name] = value[:MAX_TEXT]
     return message
+
+
+def _is_version(value: object) -> bool:
+    return type(value) is int and value == VERSION  # `True` and 1.0 equal 1
+
+
+def _is_finite(value: object) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 class ControlProtocol(LineOnlyReceiver):
@@ -132,8 +146,9 @@ class ControlProtocol(LineOnlyReceiver):
 
     def _fail(self, sentence: str) -> None:
         self._error = self._error or sentence
-        assert self.transport is not None
-        self.transport.loseConnection()
+        transport: Any = self.transport  # of a socket; ITransport has no `abortConnection`
+        # Not `loseConnection`, which would wait until the other side reads.
+        transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._closed(self._error)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
+
+from daphne_like.process.cgroup import own_folders
 
 
 def available_cpus() -> int:
@@ -13,25 +16,21 @@ def available_cpus() -> int:
         number = len(os.sched_getaffinity(0))
     else:
         number = os.cpu_count() or 1
-    limit = _cgroup_limit()
+    limit = cpu_limit(own_folders())
     return max(1, number if limit is None else min(number, math.ceil(limit)))
 
 
-def _cgroup_limit(root: str = "/sys/fs/cgroup") -> float | None:
-    """Return the CPUs that the cgroup may use; None without a limit or without a cgroup (v2)."""
-    try:
-        path = Path("/proc/self/cgroup").read_text().strip().rpartition("::")[2]
-    except OSError:
-        return None
+def cpu_limit(folders: Iterable[Path]) -> float | None:
+    """Return the number of CPUs that control groups allow; None without a limit.
+
+    Args:
+        folders: the control group and those above it; the limit of each applies.
+    """
     limits = []
-    # The limit of each cgroup above applies as well.
-    for folder in [Path(f"{root}{path}"), *Path(f"{root}{path}").parents]:
-        if not str(folder).startswith(root):
-            break
+    for folder in folders:
         try:
-            quota, period = (folder / "cpu.max").read_text().split()
-        except (OSError, ValueError):
-            continue
-        if quota != "max":
-            limits.append(int(quota) / int(period))
+            quota, period = map(int, (folder / "cpu.max").read_text().split())
+            limits.append(quota / period)
+        except (OSError, ValueError, ZeroDivisionError):
+            continue  # "max" is no number: this group has no limit
     return min(limits, default=None)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 VARIABLE = "_DAPHNE_LIKE_WORKER"
 """Environment variable that tells a worker about its descriptors; the worker removes it."""
+MAX_TEXT = 65536
+NUMBERS = r"[0-9]{1,7}(?:,[0-9]{1,7})*"
+VALUE = re.compile(rf"{NUMBERS};(?:{NUMBERS})?;(?:{NUMBERS})?", re.ASCII)
 STANDARD = 3
 """Number of standard descriptors."""
 
@@ -58,6 +62,8 @@ class WorkerDescriptors:
         Raises:
             ValueError: it is not such a value.
         """
+        if len(text) > MAX_TEXT or not VALUE.fullmatch(text):
+            raise ValueError("not the descriptors of a worker")
         single, sockets, kept = (
             tuple(map(int, filter(None, part.split(",")))) for part in text.split(";")
         )

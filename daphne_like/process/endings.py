@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from daphne_like.process.cgroup import own_folders
 from daphne_like.wording import counted
 
 STATUSES = {
@@ -59,12 +61,15 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def count_memory_kills() -> int:
-    """Return how many processes of this cgroup the kernel has killed for want of memory."""
+def count_memory_kills(folders: Callable[[], Iterator[Path]] = own_folders) -> int:
+    """Return how many processes of this cgroup the kernel has killed for want of memory.
+
+    Args:
+        folders: yields the folders of the control group and of those above.
+    """
     try:
-        path = Path("/proc/self/cgroup").read_text().strip().rpartition("::")[2]
-        events = Path(f"/sys/fs/cgroup{path}/memory.events").read_text()
-    except OSError:
+        events = (next(folders()) / "memory.events").read_text()
+    except (OSError, StopIteration):
         return 0
     for line in events.splitlines():
         name, _, value = line.partition(" ")

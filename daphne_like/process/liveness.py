@@ -6,6 +6,8 @@ from pathlib import Path
 
 LATE_SECONDS = 1.0
 """A supervisor whose own tick is later than this was suspended, frozen or starved itself."""
+SILENT_TICKS = 3
+"""Ticks without a beat after which it is looked whether a process is stopped."""
 STOPPED = ("T", "t")
 """States of a process that a signal or a debugger has stopped (proc_pid_stat(5))."""
 
@@ -17,12 +19,10 @@ class Liveness:
     not stopped: after a suspend, a frozen cgroup or a SIGCONT each worker gets the whole time.
 
     Args:
-        timeout: seconds without a beat after which an event loop counts as blocked.
         interval: seconds between two calls of `tick`.
     """
 
-    def __init__(self, timeout: float, interval: float) -> None:
-        self._timeout = timeout
+    def __init__(self, interval: float) -> None:
         self._interval = interval
         self._last_tick: float | None = None
         self._trusted_since = 0.0
@@ -38,21 +38,22 @@ class Liveness:
             self._trusted_since = now
         self._last_tick = now
 
-    def is_blocked(self, pid: int, beat: float, now: float) -> bool:
+    def is_blocked(self, pid: int, beat: float, now: float, timeout: float) -> bool:
         """Tell whether the event loop of a worker is blocked.
 
         Args:
             pid: the worker's process.
             beat: time of its last beat, or of its start.
             now: seconds of CLOCK_MONOTONIC, as for `tick`.
+            timeout: seconds without a beat after which an event loop counts as blocked.
         """
-        if now - beat < self._timeout / 2:
+        if now - beat < min(timeout / 2, SILENT_TICKS * self._interval):
             self._excused.pop(pid, None)
             return False
         if is_stopped(pid):
             self._excused[pid] = now
         since = max(beat, self._trusted_since, self._excused.get(pid, 0.0))
-        return now - since >= self._timeout
+        return now - since >= timeout
 
     def forget(self, pid: int) -> None:
         """Forget a process that has ended."""

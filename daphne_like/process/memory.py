@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from daphne_like.process.cgroup import own_folders
 from daphne_like.process.recycling import resident_memory
 
 MARGIN = 1.1
+MACHINE = Path("/proc/meminfo")
 
 
 def room_for(pids: Sequence[int]) -> bool:
@@ -16,30 +18,40 @@ def room_for(pids: Sequence[int]) -> bool:
     True where the system does not tell.
     """
     used = sum(resident_memory(pid) or 0 for pid in pids)
-    free = available()
+    free = available(own_folders())
     return free is None or free > used * MARGIN
 
 
-def available() -> int | None:
-    """Return the memory that this cgroup or machine has left, in octets; None if not known."""
-    limits = [value for value in (_of_cgroup(), _of_machine()) if value is not None]
-    return min(limits, default=None)
+def available(folders: Iterable[Path], machine: Path = MACHINE) -> int | None:
+    """Return the octets of memory that are left to this process; None if not known.
+
+    Args:
+        folders: the control group and those above it; the limit of each applies.
+        machine: file with the memory of the machine.
+    """
+    rooms = [_in_group(folder) for folder in folders]
+    rooms.append(_in_machine(machine))
+    return min((room for room in rooms if room is not None), default=None)
 
 
-def _of_cgroup() -> int | None:
+def _in_group(folder: Path) -> int | None:
+    """Return what a control group has left; cached files that nobody reads count as free."""
     try:
-        path = Path("/proc/self/cgroup").read_text().strip().rpartition("::")[2]
-        folder = Path(f"/sys/fs/cgroup{path}")
-        limit = (folder / "memory.max").read_text().strip()
-        return None if limit == "max" else int(limit) - int((folder / "memory.current").read_text())
+        limit = int((folder / "memory.max").read_text())  # fails for "max": no limit
+        used = int((folder / "memory.current").read_text())
     except (OSError, ValueError):
         return None
+    return limit - used + _read_number(folder / "memory.stat", "inactive_file ")
 
 
-def _of_machine() -> int | None:
+def _in_machine(path: Path) -> int | None:
+    return _read_number(path, "MemAvailable:") * 1024 or None
+
+
+def _read_number(path: Path, name: str) -> int:
+    """Return the number after a name at the beginning of a line; 0 without one."""
     try:
-        text = Path("/proc/meminfo").read_text()
-        kibibytes = text.partition("MemAvailable:")[2].split()[0]
-        return int(kibibytes) * 1024
-    except (OSError, ValueError, IndexError):
-        return None
+        lines = path.read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(name))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return 0

@@ -117,17 +117,23 @@ class Scoreboard:
         entry.clear()
         self._free.append(entry.index)
 
-    def least_connections(self) -> int | None:
-        """Return the connections of the least loaded worker that is ready; None without one."""
+    def least_connections(self, since: int) -> int | None:
+        """Return the connections of the least loaded worker that is ready; None without one.
+
+        Args:
+            since: nanoseconds of CLOCK_MONOTONIC; a worker whose last beat is older is blocked, so
+                that it accepts nothing and does not count.
+        """
         numbers = self._numbers
-        return min(
+        least = min(
             (
                 numbers[start + CONNECTIONS]
                 for start in self._used()
-                if numbers[start + STATE] == WorkerState.READY
+                if numbers[start + STATE] == WorkerState.READY and numbers[start + BEAT] >= since
             ),
             default=None,
         )
+        return None if least is None else max(0, least)
 
     def _used(self) -> Iterator[int]:
         """Yield where the entries begin, up to the first that was never used."""

@@ -136,8 +136,7 @@ class Supervisor:
         self._failed_starts = 0
         self.has_ended = False
         self._tick: Any = None
-        options = configuration.options
-        self._liveness = Liveness(options.worker_timeout or 0, TICK_SECONDS)
+        self._liveness = Liveness(TICK_SECONDS)
         self.replace: Callable[[WorkerProcess, str], None]
 
     # The start.
@@ -342,8 +341,8 @@ class Supervisor:
     def _check(self, worker: WorkerProcess, beat: float, now: float) -> None:
         """Ask for a successor if the worker is blocked or exceeds a limit."""
         assert worker.pid is not None
-        options = self.configuration.options
-        if options.worker_timeout and self._liveness.is_blocked(worker.pid, beat, now):
+        timeout = self.configuration.options.worker_timeout
+        if timeout and self._liveness.is_blocked(worker.pid, beat, now, timeout):
             log.critical("The event loop of %s has been blocked for %.0f seconds: replacing it",
                          str(worker).replace("W", "w", 1), now - beat)  # fmt: skip
             worker.replacing = True
