@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -75,8 +74,6 @@ class SupervisedService(Service):
             self.privilegedStartService()
         supervisor = self.supervisor
         assert supervisor is not None
-        # twistd changes to its own directory before the start, which workers are to start in.
-        os.environ["PWD"] = os.getcwd()
         self._signals = SupervisorSignals(
             supervisor.reactor,
             {

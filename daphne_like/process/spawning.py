@@ -36,16 +36,17 @@ def command_line(words: Sequence[str]) -> list[str]:
     return [sys.executable, *flags, "-m", MODULE, *words]
 
 
-def working_directory() -> str | None:
-    """Return $PWD if it names the present directory, otherwise None.
+def working_directory() -> str:
+    """Return the present directory, by the name in $PWD if that is another name for it.
 
     A deployment often changes a symbolic link to the current release. $PWD names the link, so new
     workers start in the new release.
     """
-    path = os.environ.get("PWD")
-    if path and os.path.isabs(path):
-        return path
-    return None
+    present, path = os.getcwd(), os.environ.get("PWD", "")
+    try:
+        return path if os.path.isabs(path) and os.path.samefile(path, present) else present
+    except OSError:
+        return present
 
 
 def spawn(

@@ -8,6 +8,7 @@ present code. Every change of the workers (a restart, one worker more) is an ope
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from daphne_like.process.bound_sockets import BoundSockets
 from daphne_like.process.liveness import Liveness
 from daphne_like.process.recycling import Limits
 from daphne_like.process.scoreboard import Scoreboard, create_memory
+from daphne_like.process.spawning import working_directory
 from daphne_like.process.worker_process import Phase, WorkerFailed, WorkerProcess
 from daphne_like.wording import counted
 
@@ -153,6 +155,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Start the workers; the sockets are bound."""
+        os.environ["PWD"] = working_directory()  # each worker changes to it
         for number in range(1, self.configuration.workers + 1):
             slot = self.slots[number] = Slot(number)
             self.start_worker(slot)

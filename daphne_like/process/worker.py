@@ -287,6 +287,7 @@ def main() -> int:
     slot = sys.argv[1].removeprefix("slot=").partition("/")[0]
     worker = Worker(descriptors, slot, sys.argv[2].removeprefix("generation="))
     try:
+        enter_directory(os.environ["PWD"])
         message = worker.receive_configuration()
         options = to_options(message["options"])
         command = command_class(message["command"])()
@@ -295,6 +296,23 @@ def main() -> int:
     except ConfigurationError as error:
         worker.fail(error)
         return error.exit_status
+
+
+def enter_directory(path: str) -> None:
+    """Change to the directory of the present release, which the supervisor's may not be any more.
+
+    Args:
+        path: may contain a symbolic link that has changed since the supervisor started.
+    Raises:
+        ConfigurationError: there is no such directory any more.
+    """
+    before = os.getcwd()
+    try:
+        os.chdir(path)
+    except OSError as error:
+        raise ConfigurationError(f"The working directory {path}: {error.strerror}")
+    if sys.path[0] == before:  # as `python -m` has found it
+        sys.path[0] = path
 
 
 def command_class(name: str) -> type[CommandLineInterface]:
