@@ -76,6 +76,7 @@ class Worker:
         self._set_state(WorkerState.STARTING)
         self._server: Server | None = None
         self._balance: Balance
+        self._requests = 0
         self._asked = False
         self._leaving = False
 
@@ -158,8 +159,19 @@ class Worker:
             self._scoreboard, self._entry, reactor.loop, ports.pause, ports.open
         )
         watch_connections(server.context, self._balance, server.connections)
+        self._count_requests(server.context)
         server.lifecycle.add_check(self._beat)
         reactor.callWhenRunning(self._open_channel, reactor)
+
+    def _count_requests(self, context: Any) -> None:
+        """Count application instances. A single process has nobody who asks for their number."""
+        create = context.create_application
+
+        def create_application(*args: Any) -> Any:
+            self._requests += 1
+            return create(*args)
+
+        context.create_application = create_application
 
     def _open_channel(self, reactor: Any) -> None:
         factory = OneProtocolFactory(self._protocol)
@@ -189,7 +201,7 @@ class Worker:
 
     def _beat(self) -> None:
         assert self._server is not None
-        self._entry.beat(time.monotonic_ns(), self._server.applications.started)
+        self._entry.beat(time.monotonic_ns(), self._requests)
 
     # The end.
 

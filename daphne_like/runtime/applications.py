@@ -74,14 +74,12 @@ class Applications:
         application: an ASGI 3 application.
         handle_reply: called with an exchange or session and one message of its application.
         running: maps an exchange or session to the task of its instance.
-        started: number of instances so far.
     """
 
     def __init__(self, close_timeout: float) -> None:
         self.application: Any = None
         self.handle_reply: Callable[..., Any] = self.reply
         self.running: dict[Any, asyncio.Task[None]] = {}
-        self.started = 0
         self._close_timeout = close_timeout
         self._clock: Callable[[], float]
         self._create_task: Callable[..., asyncio.Task[None]]
@@ -131,7 +129,6 @@ class Applications:
             The instance's input, an asyncio.Queue of ASGI events.
         """
         queue: InputQueue = input_type()
-        self.started += 1
         # A local variable: calling an instance attribute as a method takes a longer look-up.
         run_in_context = self._run_in_context
         running = self.running
