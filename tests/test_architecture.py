@@ -53,7 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "management": FRONT_DOOR | {"launch"},
     "apps": {"checks"},
     "pytest_plugin": {"testing"},
-    "__main__": {"launch"},
+    "__main__": {"launch", "process"},
     "__init__": {"launch"},
 }  # fmt: skip
 """For each part of the package the other parts that it may import, inner parts first.

@@ -24,6 +24,7 @@ from daphne_like.observe import access, loggers
 from daphne_like.observe.escaping import SafeFormatter
 from daphne_like.observe.handlers import FileHandler, handler_for
 from daphne_like.options import Options, check_workers
+from daphne_like.process import init
 from daphne_like.process.exit import wait_for_threads
 from daphne_like.process.pid_file import PidFile
 from daphne_like.process.systemd import Notifier
@@ -81,6 +82,7 @@ class CommandLineInterface:
     @classmethod
     def entrypoint(cls) -> NoReturn:
         """Run the console script."""
+        init.serve_in_child()  # for a class of another program; the command has called it before
         open_standard_descriptors()
         command = cls()
         command.notifier = Notifier.from_environment(os.environ)
