@@ -118,7 +118,7 @@ class Drain:
             await self._drain_ports(was_accepting)
             self._notices = StopNotices(context.applications.running, context.clock, plan)
             if not await self._until_quiet(plan.idle_limit):
-                await self._end_grace(plan.lingers)
+                await self._end_grace(plan.lingers and plan.idle_limit > 0)
             if not await self._until_quiet(self._deadline - context.clock()):
                 await self._end_applications()
             for connection in list(self._connections):

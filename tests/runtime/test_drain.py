@@ -229,6 +229,15 @@ class TestPatientStop:
         memory.passes(0.2)
         assert (wire.half_closed, wire.aborted) == (True, False)
 
+    @pytest.mark.parametrize("plan", [DrainPlan(0, idle=5), DrainPlan(GRACE, idle=0)])
+    def test_no_time(self, serve: Serve, plan: DrainPlan) -> None:
+        """Without any time for idle connections they are closed at once."""
+        memory = serve(answer_at_once)
+        wire = memory.connect().sends(get(b"/1"))
+        stopping = memory.stops(dataclasses.replace(plan, lingers=True))
+        memory.settle()
+        assert (wire.lost, wire.aborted, stopping.done()) == (True, False, True)
+
 
 class TestDelay:
     """`--shutdown-delay`: the server is not ready, but serves as before."""
