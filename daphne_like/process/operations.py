@@ -7,9 +7,10 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList, FirstError
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, FirstError
 
 from daphne_like.exceptions import ConfigurationError
+from daphne_like.options import MAX_WORKERS
 from daphne_like.process.memory import room_for
 from daphne_like.process.supervisor import Configuration, Slot, Supervisor
 from daphne_like.process.worker_process import Phase, WorkerFailed, WorkerProcess
@@ -92,7 +93,8 @@ class Operations:
             running.addCallback(self._run_next)
 
     def _failed(self, failure: Any) -> None:
-        if not self._supervisor.stopping:
+        # The successors of a cancelled operation end with the other workers.
+        if not self._supervisor.stopping and not failure.check(CancelledError):
             log.error("An operation failed: %s", failure.getTraceback())
 
     # The operations.
@@ -147,7 +149,8 @@ class Operations:
         """Start successors, and let the workers before them leave when all are ready.
 
         Raises:
-            WorkerFailed: one of them cannot start; the others are ended, nothing has changed.
+            WorkerFailed: one of them cannot start, or ends while another one starts; the others
+                are ended, nothing has changed.
         """
         supervisor = self._supervisor
         successors = [supervisor.start_successor(slot, configuration, generation) for slot in slots]
@@ -157,44 +160,64 @@ class Operations:
         )  # fmt: skip
         try:
             await waiting
+            for worker in successors:
+                if worker.phase != Phase.READY:
+                    raise WorkerFailed(f"{worker} {worker.ending or 'has stopped'}", 1)
         except FirstError as first:
             failure: Any = first.subFailure
-            for slot, worker in zip(slots, successors, strict=True):
-                slot.successor = None
-                if worker.is_alive:
-                    supervisor.leavers.append(worker)
-                    worker.drain("restart", 1.0)
+            self._dismiss(slots, successors)
             raise failure.value from None
+        except WorkerFailed:
+            self._dismiss(slots, successors)
+            raise
         for slot in slots:
-            if slot.successor is not None:
-                supervisor.promote(slot)
+            supervisor.promote(slot)
+
+    def _dismiss(self, slots: Sequence[Slot], successors: Sequence[WorkerProcess]) -> None:
+        """End successors that are not needed any more."""
+        supervisor = self._supervisor
+        for slot, worker in zip(slots, successors, strict=True):
+            slot.successor = None
+            if worker.is_alive and worker not in supervisor.leavers:
+                supervisor.let_leave(worker, "restart")  # a ready one has accepted connections
+            supervisor.fill(slot)
 
     async def _replace(self, worker: WorkerProcess, reason: str) -> None:
         supervisor = self._supervisor
         slot = supervisor.slots.get(worker.slot)
         if slot is None or slot.worker is not worker:
             return  # it has been replaced already, or has ended
+        successor = supervisor.start_successor(
+            slot, supervisor.configuration, supervisor.generation
+        )
         try:
-            successor = supervisor.start_successor(
-                slot, supervisor.configuration, supervisor.generation
-            )
             await successor.became_ready
         except WorkerFailed as error:
             slot.successor = None
+            supervisor.fill(slot)
             log.error("%s has no successor: %s%s", worker, error,
                       error.detail and f"\n{error.detail}")  # fmt: skip
-            if reason != "blocked":
+            if not self._end_if_blocked(worker, reason):
                 supervisor.reactor.callLater(RETRY_SECONDS, setattr, worker, "replacing", False)
-        else:
-            if reason != "blocked":
-                supervisor.promote(slot)
-                return
-            slot.worker, slot.successor = successor, None
+            return
+        if slot.worker is worker and self._end_if_blocked(worker, reason):
             supervisor.leavers.append(worker)
-        if reason == "blocked" and worker.is_alive:
+            slot.worker = None
+        supervisor.promote(slot)
+
+    def _end_if_blocked(self, worker: WorkerProcess, reason: str) -> bool:
+        """End a worker with its stacks if its event loop is still blocked; tell whether it is."""
+        blocked = reason == "blocked" and self._supervisor.is_blocked(worker)
+        if blocked and worker.is_alive:
             worker.kill_with_stacks()
+        elif reason == "blocked" and worker.is_alive:
+            log.warning("The event loop of %s runs again", worker)
+        return blocked
 
     async def _more(self) -> None:
+        if len(self._supervisor.slots) == MAX_WORKERS:
+            log.info("%d workers are the most", MAX_WORKERS)
+            return
         await self._resize(len(self._supervisor.slots) + 1)
 
     async def _fewer(self) -> None:

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import NamedTuple
 
-ENTRIES = 1024
+ENTRIES = 2048
 """Maximum number of processes at one time: workers, successors, and workers that still drain."""
 FIELDS = 8
 """64-bit numbers per entry: a cache line, so that two workers never write to the same one."""

@@ -102,6 +102,7 @@ class Supervisor:
         on_ready: called when all workers are ready for the first time.
         on_end: called once, when no process is left, with the exit status.
         report: called with each sentence about a failed start that ends everything.
+        clock: returns seconds of CLOCK_MONOTONIC, as the beats of the workers.
 
     Attributes:
         slots: the slots by number.
@@ -119,6 +120,7 @@ class Supervisor:
         on_ready: Callable[[], None],
         on_end: Callable[[int], None],
         report: Callable[[WorkerFailed], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.reactor = reactor
         self.loop = reactor.loop
@@ -133,6 +135,7 @@ class Supervisor:
         self._on_ready = on_ready
         self._on_end = on_end
         self._report = report
+        self._clock = clock
         self.ever_ready = False
         self._announced = False
         self._failed_starts = 0
@@ -192,7 +195,9 @@ class Supervisor:
     def _spawn(self, slot: Slot, configuration: Configuration, generation: int) -> WorkerProcess:
         options = configuration.options
         entry = self._scoreboard.allocate()
-        worker = WorkerProcess(slot.number, generation, entry, Limits.draw(options), self)
+        worker = WorkerProcess(
+            slot.number, generation, entry, Limits.draw(options), self, self._clock
+        )
         worker.deadline = worker.started_at + options.worker_start_timeout
         words = (
             f"slot={slot.number}/{configuration.workers}",
@@ -216,6 +221,9 @@ class Supervisor:
         self._failed_starts = 0
         self.ever_ready = True
         log.info("%s is ready after %.2f s", worker, worker.age)
+        self._announce_once_ready()
+
+    def _announce_once_ready(self) -> None:
         if not self._announced and self.ready_workers == len(self.slots):
             self._announced = True
             self._on_ready()
@@ -230,7 +238,9 @@ class Supervisor:
         """See WorkerEvents."""
         log.warning("%s stops by itself: %s", worker, reason)
         slot = self.slots.get(worker.slot)
-        self._let_leave(worker, "restart")
+        self.let_leave(worker, "restart")
+        if slot is not None and slot.successor is worker:
+            slot.successor = None
         if slot is not None and slot.worker is worker:
             slot.worker = None
             if slot.successor is None:
@@ -255,6 +265,8 @@ class Supervisor:
         if slot is not None and slot.worker is worker:
             slot.worker = None
             self._after_failure(slot, worker)
+        elif slot is not None:
+            self.fill(slot)
         if self.stopping:
             self._finish_when_empty()
 
@@ -278,8 +290,18 @@ class Supervisor:
                              self._failed_starts)  # fmt: skip
                 self.give_up(error.status)
                 return
-        if slot.successor is None:
-            delay = slot.backoff.next_delay(worker.age)
+        self.fill(slot, worker.age)
+
+    def fill(self, slot: Slot, age: float = 0.0) -> None:
+        """Start a worker, perhaps later, if the slot has none and none is planned.
+
+        Args:
+            slot: the slot.
+            age: seconds that the worker before it has lived.
+        """
+        empty = slot.worker is None and slot.successor is None and slot.next_start is None
+        if empty and not self.stopping:
+            delay = slot.backoff.next_delay(age)
             if delay:
                 log.info("Worker %d is started again in %.1f s", slot.number, delay)
             slot.next_start = self.reactor.callLater(delay, self.start_worker, slot)
@@ -299,7 +321,8 @@ class Supervisor:
         before, slot.worker, slot.successor = slot.worker, slot.successor, None
         slot.cancel_start()
         if before is not None:
-            self._let_leave(before, "restart")
+            self.let_leave(before, "restart")
+        self._announce_once_ready()
 
     def add_slot(self) -> Slot:
         """Add a slot, with a worker that starts."""
@@ -313,9 +336,15 @@ class Supervisor:
         slot.cancel_start()
         for worker in (slot.worker, slot.successor):
             if worker is not None:
-                self._let_leave(worker, "restart")
+                self.let_leave(worker, "restart")
 
-    def _let_leave(self, worker: WorkerProcess, kind: str) -> None:
+    def let_leave(self, worker: WorkerProcess, kind: str) -> None:
+        """Let a worker drain; one that is not ready yet is killed.
+
+        Args:
+            worker: a worker that is in no slot any more, or soon will not be.
+            kind: see `drain` of the control channel.
+        """
         options = self.configuration.options
         seconds = (
             options.graceful_timeout + options.lifespan_timeout
@@ -323,16 +352,16 @@ class Supervisor:
         )  # fmt: skip
         self.leavers.append(worker)
         worker.drain(kind, seconds)
-        if kind == "restart" and len(self.leavers) > max(1, 2 * len(self.slots)):
-            oldest = self.leavers[0]
-            log.warning("%s is ended, because too many workers are leaving", oldest)
-            oldest.kill()
+        leaving = [each for each in self.leavers if not each.killed]
+        if kind == "restart" and len(leaving) > max(1, 2 * len(self.slots)):
+            log.warning("%s is ended, because too many workers are leaving", leaving[0])
+            leaving[0].kill()
 
     # The tick.
 
     def _run_tick(self) -> None:
         self._tick = self.reactor.callLater(TICK_SECONDS, self._run_tick)
-        now = time.monotonic()
+        now = self._clock()
         self._liveness.tick(now)
         for worker in self.workers:
             snapshot = worker.look()
@@ -341,11 +370,17 @@ class Supervisor:
             elif worker.phase == Phase.READY and not worker.replacing and not self.stopping:
                 self._check(worker, snapshot.beat / 1e9, now)
 
+    def is_blocked(self, worker: WorkerProcess) -> bool:
+        """Tell whether the event loop of a worker is blocked at present."""
+        timeout = self.configuration.options.worker_timeout
+        if not timeout or worker.pid is None or not worker.is_alive:
+            return False
+        beat = worker.entry.read().beat / 1e9
+        return self._liveness.is_blocked(worker.pid, beat, self._clock(), timeout)
+
     def _check(self, worker: WorkerProcess, beat: float, now: float) -> None:
         """Ask for a successor if the worker is blocked or exceeds a limit."""
-        assert worker.pid is not None
-        timeout = self.configuration.options.worker_timeout
-        if timeout and self._liveness.is_blocked(worker.pid, beat, now, timeout):
+        if self.is_blocked(worker):
             log.critical("The event loop of %s has been blocked for %.0f seconds: replacing it",
                          str(worker).replace("W", "w", 1), now - beat)  # fmt: skip
             worker.replacing = True
@@ -361,7 +396,8 @@ class Supervisor:
             worker.fail(f"{worker} was not ready within {seconds} (--worker-start-timeout)", 3)
         else:
             log.critical("%s does not end: killing it", worker)
-            self.exit_status = self.exit_status or 1
+            if self.stopping:
+                self.exit_status = self.exit_status or 1
         worker.kill_with_stacks()
 
     @property
@@ -373,7 +409,8 @@ class Supervisor:
             for worker in (slot.worker, slot.successor)
             if worker is not None
         ]
-        return [worker for worker in [*found, *self.leavers] if worker.is_alive]
+        # During a stop the workers of the slots are leavers as well.
+        return [worker for worker in dict.fromkeys([*found, *self.leavers]) if worker.is_alive]
 
     # The end.
 
@@ -396,7 +433,7 @@ class Supervisor:
             slot.cancel_start()
             for worker in (slot.worker, slot.successor):
                 if worker is not None and worker not in self.leavers:
-                    self._let_leave(worker, kind)
+                    self.let_leave(worker, kind)
         if self._announced:
             log.info("Stopping: waiting for %s", counted(len(workers), "worker"))
         delay = self.configuration.options.shutdown_delay if kind == "stop" else 0

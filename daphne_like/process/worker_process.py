@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -28,6 +28,9 @@ access_log = logging.getLogger("daphne_like.access")
 
 STACK_SECONDS = 1.0
 """Seconds between SIGABRT, which makes a worker write its stacks, and SIGKILL."""
+FORCED_SECONDS = 10.0
+"""Seconds that a worker has to end after a second signal."""
+MAX_STATUS = 255
 MAX_STACKS = 65536
 """Maximum octets of stacks of one worker; later ones are dropped."""
 
@@ -80,6 +83,7 @@ class WorkerProcess(ProcessProtocol):
         entry: its entry on the scoreboard.
         limits: when it is to be replaced.
         events: told about the worker.
+        clock: returns seconds of CLOCK_MONOTONIC.
 
     Attributes:
         phase: see Phase.
@@ -96,7 +100,13 @@ class WorkerProcess(ProcessProtocol):
     """
 
     def __init__(
-        self, slot: int, generation: int, entry: Entry, limits: Limits, events: WorkerEvents
+        self,
+        slot: int,
+        generation: int,
+        entry: Entry,
+        limits: Limits,
+        events: WorkerEvents,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.slot = slot
         self.generation = generation
@@ -104,7 +114,7 @@ class WorkerProcess(ProcessProtocol):
         self.limits = limits
         self.phase = Phase.STARTING
         self.pid: int | None = None
-        self.started_at = time.monotonic()
+        self.started_at = clock()
         self.deadline: float | None = None
         self.expected = False
         self.replacing = False
@@ -116,7 +126,9 @@ class WorkerProcess(ProcessProtocol):
         self.control = control.ControlProtocol(
             control.FROM_WORKER, self._received, self._control_closed
         )
+        self._clock = clock
         self._events = events
+        self._has_configuration = False
         self._last = Snapshot(0, 0, 0, 0)
         self._resident: int | None = None
         self._stacks = b""
@@ -140,7 +152,7 @@ class WorkerProcess(ProcessProtocol):
         *,
         captures_output: bool = False,
     ) -> None:
-        """Start the process.
+        """Start the process. If the system has no room for it, the start fails like any other.
 
         Args:
             reactor: the supervisor's reactor.
@@ -149,21 +161,34 @@ class WorkerProcess(ProcessProtocol):
             inheritance: the sockets.
             scoreboard: descriptor of the scoreboard.
             captures_output: log what the process prints.
-        Raises:
-            OSError: no process or no descriptor is left.
         """
         self._reactor = reactor
         self._configuration = configuration
-        transport, self._stacks_descriptor = spawn(
-            reactor, self, self.control, words, inheritance, scoreboard, self.entry.index,
-            captures_output=captures_output,
-        )  # fmt: skip
-        self.pid = transport.pid
+        try:
+            transport, self._stacks_descriptor = spawn(
+                reactor, self, self.control, words, inheritance, scoreboard, self.entry.index,
+                captures_output=captures_output,
+            )  # fmt: skip
+        except OSError as error:
+            self._not_started(error)
+        else:
+            self.pid = transport.pid
+
+    def _not_started(self, error: OSError) -> None:
+        self.error = WorkerFailed(f"Worker {self.slot} cannot be started: {error}", 1)
+        if self.transport is not None:  # the process runs, but its control channel does not
+            self.pid = self.transport.pid
+            self.kill()
+            return
+        self.phase = Phase.ENDED
+        self.exit_status = self.error.status
+        self.ending = "has not been started"
+        self._reactor.callLater(0, self._end)
 
     @property
     def age(self) -> float:
         """Seconds since the start of the process."""
-        return time.monotonic() - self.started_at
+        return self._clock() - self.started_at
 
     @property
     def is_alive(self) -> bool:
@@ -197,12 +222,16 @@ class WorkerProcess(ProcessProtocol):
             self.kill()
         elif self.phase == Phase.READY:
             self.phase = Phase.LEAVING
-            self.deadline = time.monotonic() + seconds
+            self.deadline = self._clock() + seconds
             self.control.send("drain", kind=kind, seconds=seconds)
+        elif self.phase == Phase.LEAVING and self.deadline is None:  # it stops by itself
+            self.deadline = self._clock() + seconds
 
     def force(self) -> None:
-        """Let the worker wait for nothing any more."""
+        """Let the worker wait for nothing any more; kill it if it does not end soon."""
         self.control.send("force")
+        if self.phase == Phase.LEAVING and self.deadline is not None:
+            self.deadline = min(self.deadline, self._clock() + FORCED_SECONDS)
 
     def reopen(self) -> None:
         """Let the worker open its log files again."""
@@ -239,17 +268,19 @@ class WorkerProcess(ProcessProtocol):
 
     def _received(self, message: control.Message) -> None:
         kind = message["type"]
-        if kind == "hello":
+        if kind == "hello" and not self._has_configuration:
+            self._has_configuration = True
             self.control.send("configuration", **self._configuration)
-        elif kind == "ready" and self.phase == Phase.STARTING:
+        elif kind == "ready" and self.phase == Phase.STARTING and self.error is None:
             self.phase = Phase.READY
             self.deadline = None
             self._events.worker_ready(self)
             if not self.became_ready.called:
                 self.became_ready.callback(self)
         elif kind == "failed" and self.phase == Phase.STARTING:
+            status = message["status"]
             self.error = self.error or WorkerFailed(
-                message["sentence"], message["status"], message["detail"]
+                message["sentence"], status if 0 < status <= MAX_STATUS else 1, message["detail"]
             )
         elif kind == "replace" and self.phase == Phase.READY and not self.replacing:
             self.replacing = True
@@ -262,7 +293,8 @@ class WorkerProcess(ProcessProtocol):
     def _control_closed(self, sentence: str) -> None:
         if sentence:
             log.error("%s is ended, because it does not keep to the protocol: %s", self, sentence)
-            self.error = self.error or WorkerFailed(f"{self}: {sentence}", 1)
+            if self.phase == Phase.STARTING:
+                self.error = self.error or WorkerFailed(f"{self}: {sentence}", 1)
             self.kill()
 
     # ProcessProtocol.
