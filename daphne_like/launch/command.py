@@ -189,7 +189,7 @@ class CommandLineInterface:
         # Not loaded by one process.
         from daphne_like.launch.supervised import supervise
 
-        return supervise(type(self), path, make_options)
+        return supervise(type(self), path, make_options, self.notifier)
 
 
 def open_standard_descriptors() -> None:

@@ -20,6 +20,8 @@ from daphne_like.process.operations import Operations
 from daphne_like.process.sighup import has_terminal
 from daphne_like.process.supervisor import Configuration, Supervisor
 from daphne_like.process.supervisor_signals import SupervisorSignals
+from daphne_like.process.supervisor_status import SupervisorStatus
+from daphne_like.process.systemd import Notifier
 from daphne_like.process.worker_process import WorkerFailed
 from daphne_like.wording import counted
 
@@ -31,13 +33,16 @@ REUSE_PORT_WARNING = (
 )
 
 
-def supervise(command: type, path: str, make_options: Callable[[], Options]) -> int:
+def supervise(
+    command: type, path: str, make_options: Callable[[], Options], notifier: Notifier
+) -> int:
     """Serve with worker processes until a signal arrives.
 
     Args:
         command: class of the command, which each worker uses.
         path: the application, "module:attribute".
         make_options: returns the options; called again for each restart.
+        notifier: reports the state of the process to systemd.
     Returns:
         The exit status: 0 after a stop in which every worker has drained, otherwise that of the
         worker that could not start, or 1.
@@ -49,7 +54,7 @@ def supervise(command: type, path: str, make_options: Callable[[], Options]) -> 
         return to_configuration(command, path, make_options())
 
     reactor = reactors.install()
-    return SupervisedCommand(reactor, load).run()
+    return SupervisedCommand(reactor, load, notifier).run()
 
 
 def to_configuration(
@@ -93,14 +98,18 @@ class SupervisedCommand:
     Args:
         reactor: a reactor on an asyncio event loop.
         load: returns the present configuration, or raises a ConfigurationError.
+        notifier: reports the state of the process to systemd.
     """
 
-    def __init__(self, reactor: Any, load: Callable[[], Configuration]) -> None:
+    def __init__(self, reactor: Any, load: Callable[[], Configuration], notifier: Notifier) -> None:
         self._reactor = reactor
         self._error: ConfigurationError | None = None
         self._had_terminal = has_terminal()
         self.supervisor = Supervisor(reactor, load(), self._ready, self._ended, self._report)
-        self._operations = Operations(self.supervisor, load, self._reloading, self._reloaded)
+        self._status = SupervisorStatus(self.supervisor, notifier)
+        self._operations = Operations(
+            self.supervisor, load, self._status.reloading, self._status.reloaded
+        )
 
     def run(self) -> int:
         """Run the reactor until all workers have ended.
@@ -122,6 +131,7 @@ class SupervisedCommand:
     def _start(self) -> None:
         bound = self.supervisor.bind()
         bound.addCallback(lambda _none: self.supervisor.start())
+        bound.addCallback(lambda _none: self._status.start())
         bound.addErrback(self._not_bound)
 
     def _not_bound(self, failure: Failure) -> None:
@@ -136,8 +146,10 @@ class SupervisedCommand:
 
     def _ready(self) -> None:
         announce(self.supervisor)
+        self._status.ready()
 
-    def _ended(self, _status: int) -> None:
+    def _ended(self, _exit_status: int) -> None:
+        self._status.stopping()
         if self.supervisor.ever_ready:
             log.info("Stopped")
         stop_reactor(self._reactor)
@@ -146,12 +158,6 @@ class SupervisedCommand:
         detail = f"{error.detail}\n" if error.detail else ""
         sys.stderr.write(f"{detail}daphne-like: {error}\n")
         sys.stderr.flush()
-
-    def _reloading(self) -> None:
-        pass
-
-    def _reloaded(self, reason: str) -> None:
-        pass
 
     # Signals.
 
@@ -180,6 +186,7 @@ class SupervisedCommand:
             self._operations.restart()
 
     def _stop(self, kind: str) -> None:
+        self._status.stopping()
         if self.supervisor.stopping:
             self.supervisor.force()
         else:

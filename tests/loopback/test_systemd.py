@@ -139,26 +139,27 @@ class TestSeveralSockets:
             running.stop()
 
 
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[ServiceManager]:
+    made = ServiceManager(tmp_path / "notify")
+    yield made
+    made.close()
+
+
+def watched(manager: ServiceManager, seconds: int) -> dict[str, str]:
+    """The variables that systemd sets."""
+    return {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": str(seconds * 1_000_000)}
+
+
 class TestNotifications:
     """The datagrams of one process, from the start to the end."""
-
-    @pytest.fixture
-    def manager(self, tmp_path: Path) -> Iterator[ServiceManager]:
-        made = ServiceManager(tmp_path / "notify")
-        yield made
-        made.close()
-
-    @staticmethod
-    def watched(manager: ServiceManager, seconds: int) -> dict[str, str]:
-        """The variables that systemd sets."""
-        return {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": str(seconds * 1_000_000)}
 
     def test_a_life(
         self, program: Callable[..., Running], manager: ServiceManager, tmp_path: Path
     ) -> None:
         """Ready after lifespan startup; SIGHUP reloads; SIGTERM stops; status 0."""
         go = tmp_path / "go"
-        environment = {**self.watched(manager, 30), "START_WHEN": str(go)}
+        environment = {**watched(manager, 30), "START_WHEN": str(go)}
         running = program("-p", "0", "notified:application", environment=environment)
         running.wait_for("starting")
         running.signal(signal.SIGHUP)
@@ -183,7 +184,7 @@ class TestNotifications:
         self, program: Callable[..., Running], manager: ServiceManager
     ) -> None:
         """Beats come while the loop turns, and none while the application blocks it."""
-        environment = self.watched(manager, 1)
+        environment = watched(manager, 1)
         running = program("-p", "0", "notified:application", environment=environment)
         running.wait_until_ready()
         for _ in range(3):
@@ -201,7 +202,63 @@ class TestNotifications:
         """A taken port: the service was never ready."""
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])
-            environment = self.watched(manager, 30)
+            environment = watched(manager, 30)
             running = program("-p", port, "notified:application", environment=environment)
             assert running.ended() == 1
         assert "READY=1" not in [one for sent in manager.received() for one in sent]
+
+
+class TestNotificationsOfASupervisor:
+    """The datagrams of a supervisor, which is the main process of its service."""
+
+    @pytest.fixture
+    def application(self, tmp_path: Path) -> Path:
+        """A module that the test may break."""
+        path = tmp_path / "changing.py"
+        path.write_text((ROOT / "examples" / "hello.py").read_text())
+        return path
+
+    def test_a_life(
+        self, program: Callable[..., Running], manager: ServiceManager, application: Path
+    ) -> None:
+        """Ready with all workers; a restart that fails says why; SIGTERM stops."""
+        running = program(
+            "-p", "0", "--workers", "2", "changing:application",
+            cwd=application.parent, environment=watched(manager, 30), expects_traceback=True,
+        )  # fmt: skip
+        assert manager.wait_for("READY=1")[-1][1:] == ["STATUS=2/2 workers, generation 1"]
+        running.wait_until_ready()
+        running.signal(signal.SIGHUP)
+        assert manager.wait_for("RELOADING=1")[-1][1].startswith("MONOTONIC_USEC=")
+        assert manager.wait_for("READY=1")[-1][1:] == ["STATUS=2/2 workers, generation 2"]
+        application.write_text("import no_such_module")
+        running.signal(signal.SIGHUP)
+        manager.wait_for("RELOADING=1")
+        failed = manager.wait_for("READY=1")[-1][1]
+        assert failed.startswith("STATUS=Restart failed: ")
+        assert "no_such_module" in failed
+        assert b"Hello" in fetched(running.port, "/")
+        running.signal()
+        assert manager.wait_for("STOPPING=1")[-1][1].startswith("EXTEND_TIMEOUT_USEC=")
+        assert running.ended() == 0
+        assert [sent for sent in manager.received() if sent != ["WATCHDOG=1"]] == []
+
+    def test_the_watchdog_sees_the_workers(
+        self, program: Callable[..., Running], manager: ServiceManager, application: Path
+    ) -> None:
+        """No beats while no worker's event loop turns, although the supervisor's does."""
+        running = program(
+            "-p", "0", "--workers", "1", "--worker-timeout", "1", "changing:application",
+            cwd=application.parent, environment=watched(manager, 1),
+        )  # fmt: skip
+        running.wait_until_ready()
+        for _ in range(3):
+            manager.wait_for("WATCHDOG=1")
+        pid = running.process.pid
+        worker = int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            manager.wait_for_silence(2)
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        manager.wait_for("WATCHDOG=1")
