@@ -164,7 +164,7 @@ class Worker:
         reactor.callWhenRunning(self._open_channel, reactor)
 
     def _count_requests(self, context: Any) -> None:
-        """Count application instances. A single process has nobody who asks for their number."""
+        """Count application instances, for the supervisor; a single process does not count them."""
         create = context.create_application
 
         def create_application(*args: Any) -> Any:
@@ -318,12 +318,15 @@ def enter_directory(path: str) -> None:
     Raises:
         ConfigurationError: there is no such directory any more.
     """
-    before = os.getcwd()
+    try:
+        before = os.getcwd()
+    except OSError:  # the release of the supervisor has been removed
+        before = ""
     try:
         os.chdir(path)
     except OSError as error:
         raise ConfigurationError(f"The working directory {path}: {error.strerror}")
-    if sys.path[0] == before:  # as `python -m` has found it
+    if before and sys.path[0] == before:  # as `python -m` has found it
         sys.path[0] = path
 
 
