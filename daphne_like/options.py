@@ -134,7 +134,8 @@ def option(
         group: heading in `--help`.
         kind: converts the text to a value; None for a switch or text.
         more: `choices`, `metavar`, `least` (minimum; without it a time must exceed 0), `forever`
-            (see without_limits), `const`, `repeated`.
+            (see without_limits), `const`, `repeated`, `secret` (messages do not repeat the value),
+            `environment` (another variable, besides the one that every option has).
     """
     metadata = {"help": help_, "flags": flags, "group": group, "kind": kind, **more}
     return dataclasses.field(default=default, metadata=metadata)
@@ -271,6 +272,7 @@ class Options:
         None, "password of an encrypted key: env:NAME, file:PATH (its first line) or pass:TEXT "
         "(which every user of the machine can see)",
         "--tls-key-password", group=TLS, metavar="SOURCE",
+        secret=True,
     )  # fmt: skip
     tls_minimum_version: str = option(
         "1.2", "oldest accepted version of TLS", "--tls-minimum-version", group=TLS,
@@ -705,6 +707,13 @@ def check_origin(origin: str) -> None:
     )
 
 
+def get_group(*groups: str) -> set[str]:
+    """Return the names of all options of some groups."""
+    return {
+        field.name for field in dataclasses.fields(Options) if field.metadata["group"] in groups
+    }
+
+
 def without_limits(values: dict[str, Any]) -> dict[str, Any]:
     """Replace -1 and 0 (Daphne's values for "no limit") with None, as Options expects.
 
@@ -720,16 +729,20 @@ def without_limits(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def check(field: dataclasses.Field[Any], value: Any) -> None:
+def check(field: dataclasses.Field[Any], value: Any, where: str | None = None) -> None:
     """Refuse an invalid value of an option.
 
+    Args:
+        field: field of Options.
+        value: the value; None is always valid.
+        where: source of the value, for the message; the flag by default.
     Raises:
         ConfigurationError: the value is invalid; the text states the expected values.
     """
     metadata = field.metadata
     if value is None or not metadata["flags"]:
         return
-    name = metadata["flags"][-1]
+    name = where or metadata["flags"][-1]
     choices = metadata.get("choices")
     if choices and value not in choices:
         expected = ", ".join(map(str, choices))

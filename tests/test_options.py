@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ConfigurationError
-from daphne_like.launch.arguments import make_parser, options_from, with_dashes
+from daphne_like.launch.arguments import make_parser, with_dashes
 from daphne_like.launch.command import server_arguments, to_settings
+from daphne_like.launch.configuration import load
 from daphne_like.options import Options, seconds, size, whole_seconds
 from daphne_like.server import Server
 from daphne_like.websocket.session import Session
@@ -21,7 +22,8 @@ EXPECTED_ORIGIN = "--websocket-origin: expected an origin as browsers send it"
 
 
 def parse(*arguments: str) -> Options:
-    return options_from(make_parser("", "daphne-like").parse_args(with_dashes(list(arguments))))
+    parsed = make_parser("", "daphne-like").parse_args(with_dashes(list(arguments)))
+    return load(vars(parsed), {}).options
 
 
 def another(field: dataclasses.Field[Any]) -> str:

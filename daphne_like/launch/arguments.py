@@ -11,9 +11,8 @@ from typing import Any, NoReturn
 
 from daphne_like import __version__
 from daphne_like.launch import spellings
-from daphne_like.options import PLACEHOLDERS, Options, without_limits
+from daphne_like.options import PLACEHOLDERS, Options
 
-DEMO = "daphne_like.demo:application"
 COMMAND = "daphne-like"
 
 EPILOG = """examples:
@@ -23,6 +22,16 @@ EPILOG = """examples:
   daphne-like -b 0.0.0.0 -p 80 main:app          every IPv4 address, port 80
   daphne-like -u /run/site.sock main:app         a UNIX socket, for nginx
   daphne-like -e tcp:80 -e unix:/run/s main:app  several endpoints at once
+"""
+
+CONFIGURATION = """
+configuration:
+  Each option is taken from the command line, else from the environment, else from a TOML file, else
+  from its default. For example, --max-body-size 512M is
+    DAPHNE_LIKE_MAX_BODY_SIZE=512M    in the environment, and
+    max-body-size = "512M"            in the file; application = "main:app" stands there, too.
+  A switch is true or false in the file, on or off in the environment. An option that may be given
+  several times is a list of strings in the file, and separated by spaces in the environment.
 """
 
 
@@ -66,19 +75,30 @@ def make_parser(
         prog=name,
         usage="%(prog)s [options] [module:application]",
         description=description,
-        epilog=epilog,
+        epilog=epilog + CONFIGURATION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"daphne-like {__version__}")
     parser.add_argument(
         "application",
         nargs="?",
-        default=DEMO,
         metavar="module:application",
         help="the application to serve, for example mysite.asgi:application; `application`, then "
         "`app`, if no attribute is given; the built-in demo if nothing is given",
     )
     groups: dict[str, Any] = {}
+    add_config(parser)
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="check all options and files, import the application in another process, and exit; "
+        "nothing listens",
+    )
+    parser.add_argument(
+        "--print-config",
+        action="store_true",
+        help="print all options as TOML, with the origin of each value, and exit",
+    )
     for field in dataclasses.fields(Options):
         metadata = field.metadata
         if not metadata["flags"] or metadata["group"] in without:
@@ -90,22 +110,36 @@ def make_parser(
     return parser
 
 
+def add_config(group: Any) -> None:
+    """Add the option that names a file of options."""
+    group.add_argument(
+        "--config",
+        metavar="FILE",
+        help="TOML file with options; by default the one that DAPHNE_LIKE_CONFIG names, else "
+        "daphne-like.toml in the working directory, if it exists",
+    )
+
+
 def add_option(group: Any, field: dataclasses.Field[Any], default: Any) -> None:
-    """Add the option that a field of Options describes.
+    """Add the option that a field of Options describes; parsing sets it only if it is given.
 
     Args:
         group: argument group of argparse.
         field: field of Options.
-        default: value when the option is not given; also shown in the help.
+        default: value to show in the help.
     """
     metadata = field.metadata
-    settings: dict[str, Any] = {"dest": field.name, "help": metadata["help"].replace("%", "%%")}
+    settings: dict[str, Any] = {
+        "dest": field.name,
+        "help": metadata["help"].replace("%", "%%"),
+        "default": argparse.SUPPRESS,
+    }
     if field.default is False:
-        settings |= {"action": "store_true", "default": False}
+        settings["action"] = "store_true"
     elif metadata.get("repeated"):
-        settings |= {"action": "append", "default": None, "metavar": metadata["metavar"]}
+        settings |= {"action": "append", "metavar": metadata["metavar"]}
     else:
-        settings |= {"default": default, "type": metadata["kind"] or str}
+        settings["type"] = metadata["kind"] or str
         if metadata.get("choices"):
             settings["choices"] = metadata["choices"]
         elif metadata.get("metavar"):
@@ -122,25 +156,9 @@ def add_option(group: Any, field: dataclasses.Field[Any], default: Any) -> None:
             dest=field.name,
             action="store_const",
             const=None,
+            default=argparse.SUPPRESS,
             help="send no Server field",
         )
-
-
-def options_from(parsed: argparse.Namespace) -> Options:
-    """Return the Options of a parsed command line; -1 and 0 become None where they mean no limit.
-
-    Raises:
-        ConfigurationError: a value out of range.
-    """
-    values: dict[str, Any] = {}
-    for field in dataclasses.fields(Options):
-        if not field.metadata["flags"]:
-            continue
-        value: Any = getattr(parsed, field.name, field.default)
-        if field.metadata.get("repeated"):
-            value = tuple(value or ())
-        values[field.name] = value
-    return Options(**without_limits(values))
 
 
 def with_dashes(arguments: list[str]) -> list[str]:

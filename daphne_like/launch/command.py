@@ -9,19 +9,22 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn
 
 from twisted.python import log as twisted_log
 
 from daphne_like import __version__
 from daphne_like import reactor as reactors
-from daphne_like.asgi.application import import_application
 from daphne_like.exceptions import ConfigurationError
-from daphne_like.launch.arguments import COMMAND, make_parser, options_from, with_dashes
+from daphne_like.launch.arguments import COMMAND, make_parser, with_dashes
 from daphne_like.launch.banner import banner, format_addresses
+from daphne_like.launch.configuration import Configuration, load, with_origins
+from daphne_like.launch.importing import import_from
+from daphne_like.launch.inspection import answer
 from daphne_like.listening.strings import endpoint_strings
 from daphne_like.observe import access, loggers
-from daphne_like.observe.escaping import SafeFormatter
+from daphne_like.observe.escaping import SafeFormatter, make_formatter
 from daphne_like.observe.handlers import FileHandler, handler_for
 from daphne_like.options import Options, check_workers
 from daphne_like.process import init
@@ -76,6 +79,7 @@ class CommandLineInterface:
         self.server: Server | None = None
         self.options = Options()
         self.notifier = Notifier()
+        self.configuration = Configuration(self.options)
         self.log_prefix = ""
         self._actions: access.AccessLog | None = None
 
@@ -101,28 +105,40 @@ class CommandLineInterface:
             3 when the application's startup failed.
         """
         parsed = self.parser.parse_args(with_dashes(args))
-        return self.serve(parsed.application, lambda: options_from(parsed))
+        configure = partial(load, vars(parsed), os.environ)
+        if not (parsed.check or parsed.print_config):
+            return self.serve(configure)
+        try:
+            sys.stdout.write(answer(parsed, configure(), os.environ))
+        except ConfigurationError as error:
+            return self._report(error)
+        return 0
 
-    def serve(self, path: str, make_options: Callable[[], Options]) -> int:
+    def serve(self, configure: Callable[[], Configuration]) -> int:
         """Serve until a signal arrives, or print one sentence that explains the failure.
 
         Args:
-            path: for `load_asgi_app` and for messages.
-            make_options: may raise a ConfigurationError.
+            configure: returns the configuration; may raise a ConfigurationError. With workers it
+                is called again for each restart.
         Returns:
             The exit status, see `run`.
         """
         try:
-            self.options = make_options()
+            self.configuration = configure()
+            self.options = self.configuration.options
             check_workers(self.options)
             start_logging(self.options, self.log_prefix)
+            path = self.configuration.application
             with PidFile(self.options.pid_file):
                 if self.options.workers is not None:
-                    return self._supervise(path, make_options)
+                    return self._supervise(configure)
                 return self.run_server(self.make_server(path, self.options))
         except ConfigurationError as error:
-            sys.stderr.write(to_sentence(error, self.name))
-            return error.exit_status
+            return self._report(with_origins(error, self.configuration.origins))
+
+    def _report(self, error: ConfigurationError) -> int:
+        sys.stderr.write(to_sentence(error, self.name))
+        return error.exit_status
 
     def load_asgi_app(self, path: str) -> Any:
         """Import the application; search `--app-dir` (by default the working directory) first."""
@@ -185,11 +201,11 @@ class CommandLineInterface:
         where = f" at {format_addresses(self.server)}" if isinstance(self.server, Server) else ""
         self.notifier.ready(f"Serving {path}{where}")
 
-    def _supervise(self, path: str, make_options: Callable[[], Options]) -> int:
+    def _supervise(self, configure: Callable[[], Configuration]) -> int:
         # Not loaded by one process.
         from daphne_like.launch.supervised import supervise
 
-        return supervise(type(self), path, make_options, self.notifier)
+        return supervise(type(self), configure, self.notifier)
 
 
 def open_standard_descriptors() -> None:
@@ -209,20 +225,6 @@ def open_standard_descriptors() -> None:
             os.set_inheritable(number, True)
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
-
-
-def import_from(path: str, options: Options) -> Any:
-    """Import an application, from `--app-dir` first.
-
-    Raises:
-        ConfigurationError: there is no such directory, or the application cannot be imported.
-    """
-    if not os.path.isdir(options.app_dir):
-        raise ConfigurationError(f"--app-dir: {options.app_dir} is not a directory")
-    if options.app_dir not in sys.path:
-        sys.path.insert(0, options.app_dir)
-    with loggers.kept_enabled():
-        return import_application(path, options.factory)
 
 
 def to_sentence(error: ConfigurationError, name: str) -> str:
@@ -283,10 +285,7 @@ def start_logging(options: Options, prefix: str = "") -> None:
     Raises:
         ConfigurationError: --log-fmt is not a valid format.
     """
-    try:
-        formatter = SafeFormatter(with_prefix(options.log_fmt, prefix))
-    except ValueError as error:
-        raise ConfigurationError(f"--log-fmt: {error}")
+    formatter = make_formatter(with_prefix(options.log_fmt, prefix))
     handler = handler_for(sys.stderr, "the log on standard error")
     handler.setFormatter(formatter)
     logging.basicConfig(level=LEVELS[options.verbosity], handlers=[handler])

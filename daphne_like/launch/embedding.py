@@ -10,7 +10,9 @@ from typing import Any
 
 from daphne_like import reactor as reactors
 from daphne_like.exceptions import ConfigurationError
-from daphne_like.launch.command import CommandLineInterface, access_log_of_file, import_from
+from daphne_like.launch.command import CommandLineInterface, access_log_of_file
+from daphne_like.launch.configuration import Configuration
+from daphne_like.launch.importing import import_from
 from daphne_like.listening.strings import endpoint_strings
 from daphne_like.observe.access import AccessLog
 from daphne_like.options import Options
@@ -157,7 +159,7 @@ def run(application: Any, *endpoints: str, **options: Any) -> None:
     """
     name = application if isinstance(application, str) else _get_name(application)
     command = Foreground(application)
-    status = command.serve(name, lambda: options_by_name(endpoints, options))
+    status = command.serve(lambda: Configuration(options_by_name(endpoints, options), name))
     if status:
         sys.exit(status)
 

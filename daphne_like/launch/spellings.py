@@ -75,7 +75,8 @@ FOREIGN = {
     "--user": f"{PARENT} --uid USER",
     "--group": f"{PARENT} --gid GROUP",
     "--umask": f"{PARENT} --umask MODE; for a UNIX socket --unix-mode MODE",
-    "--config": "options stand on the command line",
+    "-c": "--config FILE",
+    "--check-config": "--check",
     # Hypercorn
     "--insecure-bind": "--https-redirect STRING, or -e for a second endpoint",
     "--quic-bind": "HTTP/3 is not served",

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 
 from daphne_like import reactor as reactors
 from daphne_like.exceptions import ConfigurationError
+from daphne_like.launch import configuration as launch_configuration
 from daphne_like.launch.banner import banner
 from daphne_like.listening.strings import endpoint_strings
 from daphne_like.options import AUTO, Options
@@ -34,14 +35,15 @@ REUSE_PORT_WARNING = (
 
 
 def supervise(
-    command: type, path: str, make_options: Callable[[], Options], notifier: Notifier
+    command: type,
+    configure: Callable[[], launch_configuration.Configuration],
+    notifier: Notifier,
 ) -> int:
     """Serve with worker processes until a signal arrives.
 
     Args:
         command: class of the command, which each worker uses.
-        path: the application, "module:attribute".
-        make_options: returns the options; called again for each restart.
+        configure: returns options and application; called again for each restart.
         notifier: reports the state of the process to systemd.
     Returns:
         The exit status: 0 after a stop in which every worker has drained, otherwise that of the
@@ -51,7 +53,8 @@ def supervise(
     """
 
     def load() -> Configuration:
-        return to_configuration(command, path, make_options())
+        configured = configure()
+        return to_configuration(command, configured.application, configured.options)
 
     reactor = reactors.install()
     return SupervisedCommand(reactor, load, notifier).run()

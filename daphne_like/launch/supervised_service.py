@@ -10,9 +10,9 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 
 from daphne_like.exceptions import ConfigurationError
+from daphne_like.launch import configuration as launch_configuration
 from daphne_like.launch.command import CommandLineInterface
 from daphne_like.launch.supervised import announce, to_configuration
-from daphne_like.options import Options
 from daphne_like.process.main_loop import stop_reactor
 from daphne_like.process.operations import Operations
 from daphne_like.process.supervisor import Supervisor
@@ -29,8 +29,7 @@ class SupervisedService(Service):
     the user that twistd has changed to. Signals of twistd stop it, SIGHUP restarts the workers.
 
     Args:
-        application: "module:attribute".
-        make_options: returns the options; called again for each restart.
+        configure: returns options and application; called again for each restart.
         failed: called if no worker can start.
 
     Attributes:
@@ -39,12 +38,10 @@ class SupervisedService(Service):
 
     def __init__(
         self,
-        application: str,
-        make_options: Callable[[], Options],
+        configure: Callable[[], launch_configuration.Configuration],
         failed: Callable[[ConfigurationError], None],
     ) -> None:
-        self._application = application
-        self._make_options = make_options
+        self._configure = configure
         self._failed = failed
         self._stopped: Deferred[None] | None = None
         self._signals: SupervisorSignals | None = None
@@ -56,8 +53,12 @@ class SupervisedService(Service):
         super().privilegedStartService()  # type: ignore[no-untyped-call] # not typed
 
         def load() -> Any:
+            configured = self._configure()
             return to_configuration(
-                CommandLineInterface, self._application, self._make_options(), captures_output=True
+                CommandLineInterface,
+                configured.application,
+                configured.options,
+                captures_output=True,
             )
 
         supervisor = Supervisor(reactor, load(), self._ready, self._ended, self._report)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from twisted.application.service import Service
@@ -15,7 +17,7 @@ from twisted.python.components import Componentized
 
 from daphne_like import reactor as reactors
 from daphne_like.exceptions import ConfigurationError
-from daphne_like.launch.arguments import make_parser, options_from, with_dashes
+from daphne_like.launch.arguments import make_parser, with_dashes
 from daphne_like.launch.command import (
     LEVELS,
     announce_and_freeze,
@@ -23,16 +25,20 @@ from daphne_like.launch.command import (
     to_sentence,
     tune_malloc,
 )
+from daphne_like.launch.configuration import Configuration, load
+from daphne_like.launch.inspection import answer
 from daphne_like.launch.service import ASGIService
 from daphne_like.launch.supervised_service import SupervisedService
 from daphne_like.observe import loggers
 from daphne_like.observe.access import AccessLog
 from daphne_like.observe.twisted_log import to_twisted_log
-from daphne_like.options import PROCESS
+from daphne_like.options import PROCESS, get_group
 from daphne_like.server import Server
 
 log = logging.getLogger("daphne_like.server")
 
+OTHERS = get_group(PROCESS)
+"""Options that a file and the environment do not set for twistd, which has its own."""
 EPILOG = """examples:
   twistd -n daphne-like mysite.asgi:application        in the foreground
   twistd --uid www-data --pidfile /run/site.pid \\
@@ -62,6 +68,7 @@ class Options(usage.Options):
     Attributes:
         options: the parsed options.
         application: "module:attribute".
+        configure: returns the configuration, read again.
         log_format: "text" or "json".
     """
 
@@ -80,15 +87,26 @@ class Options(usage.Options):
         parsed = parser.parse_args(with_dashes(list(options or ())))
         try:
             self._choose_reactor()
-            self.options = options_from(parsed)
-            self.application = parsed.application
+            configuration = load(vars(parsed), os.environ, unless_flags=OTHERS)
+            self.configure = partial(_load_again, vars(parsed), configuration.file)
+            self.options = configuration.options
+            self.application = configuration.application
             self.log_format = parsed.log_format
             if self.log_format == "json" and self._get_twistd_option("syslog"):
                 raise ConfigurationError("--log-format: syslog takes text alone")
+            text = self._answer(parsed, configuration)
         except ConfigurationError as error:
             sys.stderr.write(to_sentence(error, self.name))
             sys.exit(error.exit_status)
+        if text is not None:
+            sys.stdout.write(text)
+            sys.exit(0)
         self.postOptions()  # type: ignore[no-untyped-call] # not typed
+
+    def _answer(self, parsed: argparse.Namespace, configuration: Configuration) -> str | None:
+        if parsed.check or parsed.print_config:
+            return answer(parsed, configuration, os.environ)
+        return None
 
     def _choose_reactor(self) -> None:
         """Install this package's reactor, unless the user has chosen another one.
@@ -122,6 +140,16 @@ class Options(usage.Options):
         if name == "-" or (not name and self._get_twistd_option("nodaemon")):
             return sys.stdout
         return logfile.LogFile.fromFullPath(name or "twistd.log")
+
+
+def _load_again(given: Mapping[str, Any], file: str | None) -> Configuration:
+    """Return the configuration of a command line, read again.
+
+    Args:
+        given: the parsed command line.
+        file: absolute path of the file that was read first. twistd may have changed its directory.
+    """
+    return load({**given, "config": file}, os.environ, unless_flags=OTHERS)
 
 
 class OfTwistd(Service):
@@ -224,9 +252,7 @@ class WorkersService(OfTwistd, SupervisedService):
 
     def __init__(self, command: Options) -> None:
         self.set_command(command)
-        SupervisedService.__init__(
-            self, command.application, lambda: command.options, self._report_failure
-        )
+        SupervisedService.__init__(self, command.configure, self._report_failure)
 
     def privilegedStartService(self) -> None:
         self._or_end(super().privilegedStartService)

@@ -19,6 +19,10 @@ DOMAINS = {
 }
 
 
+class NotPassedOn(ValueError):
+    """The program that started this process has not passed on a socket that a string names."""
+
+
 @implementer(IPlugin, IStreamServerEndpointStringParser)
 class FileDescriptorParser:
     """`fd:fileno=N[:domain=INET|INET6|UNIX]`, for any reactor that has adoptStreamPort."""
@@ -57,17 +61,17 @@ def listening_family(descriptor: int) -> int:
     """Return the address family of a listening stream socket.
 
     Raises:
-        ValueError: the descriptor is not a listening stream socket; the text is one sentence.
+        NotPassedOn: the descriptor is not a listening stream socket; the text is one sentence.
     """
     try:
         if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
-            raise ValueError(f"fd: descriptor {descriptor} is not a socket")
+            raise NotPassedOn(f"fd: descriptor {descriptor} is not a socket")
         sock = socket.socket(fileno=os.dup(descriptor))
     except OSError as error:
-        raise ValueError(f"fd: descriptor {descriptor} is not usable: {error.strerror}")
+        raise NotPassedOn(f"fd: descriptor {descriptor} is not usable: {error.strerror}")
     with sock:
         if sock.family not in DOMAINS.values() or sock.type != socket.SOCK_STREAM:
-            raise ValueError(f"fd: descriptor {descriptor} is not a stream socket")
+            raise NotPassedOn(f"fd: descriptor {descriptor} is not a stream socket")
         if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            raise ValueError(f"fd: descriptor {descriptor} is not a listening socket")
+            raise NotPassedOn(f"fd: descriptor {descriptor} is not a listening socket")
         return sock.family

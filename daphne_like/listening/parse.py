@@ -9,6 +9,7 @@ from typing import Any
 
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.listening.errors import unusable
+from daphne_like.listening.fd import NotPassedOn
 from daphne_like.listening.reactor_proxy import DefaultBacklog
 from daphne_like.listening.strings import split_kind
 from daphne_like.listening.unix_sockets import UnixSocketReactor, ownership
@@ -80,7 +81,7 @@ def _endpoint(string: str, reactor: object, options: Options) -> Any:
     except (IndexError, KeyError) as error:
         if kind != "systemd":
             raise
-        raise ValueError(
+        raise NotPassedOn(
             "systemd has passed on no such socket (LISTEN_FDS, LISTEN_FDNAMES)"
         ) from error
 

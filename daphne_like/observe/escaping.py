@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from daphne_like.exceptions import ConfigurationError
 from daphne_like.wording import escaped
 
 
@@ -12,3 +13,15 @@ class SafeFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return escaped(super().format(record))
+
+
+def make_formatter(log_format: str) -> SafeFormatter:
+    """Return the formatter of the option `log_fmt`.
+
+    Raises:
+        ConfigurationError: it is not a valid format.
+    """
+    try:
+        return SafeFormatter(log_format)
+    except ValueError as error:
+        raise ConfigurationError(f"--log-fmt: {error}")

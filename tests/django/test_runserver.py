@@ -351,3 +351,32 @@ def reached(url: str) -> Any:
         return httpx.get(url)
     except httpx.ConnectError:
         return None
+
+
+class TestConfiguration:
+    """Options from a file and from the environment."""
+
+    def test_shared_file(self, project: Project, runserver: Start) -> None:
+        """Options of the connection count; the site's addresses and log are not runserver's."""
+        folder = project()
+        (folder / "daphne-like.toml").write_text(
+            'application = "nothere:app"\nport = 1\nendpoint = ["tcp:1"]\nworkers = 4\n'
+            'access-log = "/nothere/log"\nserver-name = "from the file"\nmax-fields = 5\n'
+        )
+        running = runserver(folder, "--server-name", "from the flag")
+        answer = httpx.get(f"{running.url}/tell")
+        assert answer.headers["server"] == "from the flag"
+        assert (
+            httpx.get(f"{running.url}/tell", headers=dict.fromkeys("abcdef", "x")).status_code
+            == 431
+        )
+
+    def test_mistake(self, project: Project, fails: Start) -> None:
+        """One sentence of Django's, which names the file."""
+        folder = project()
+        (folder / "other.toml").write_text("prot = 1")
+        ended = fails(folder, "runserver", "--noreload", "--config", "other.toml")
+        assert "CommandError: other.toml: there is no option 'prot'; did you mean port?" in (
+            ended.stderr
+        )
+        assert ended.returncode == 2

@@ -24,8 +24,9 @@ from daphne_like import reactor as reactors
 from daphne_like.asgi.application import import_application
 from daphne_like.asgi.lifespan import STARTUP_FAILED_STATUS
 from daphne_like.exceptions import ConfigurationError
-from daphne_like.launch.arguments import add_option, options_from
+from daphne_like.launch.arguments import add_config, add_option
 from daphne_like.launch.command import LEVELS
+from daphne_like.launch.configuration import load
 from daphne_like.listening.strings import endpoint_strings, speaks_tls
 from daphne_like.management import reloading
 from daphne_like.management.request_lines import RequestLines
@@ -38,6 +39,7 @@ from daphne_like.options import (
     PROCESS,
     WORKERS,
     Options,
+    get_group,
     seconds,
     without_limits,
 )
@@ -56,12 +58,13 @@ TAKEN = {"endpoints", "unix_mode", "unix_owner", "unix_group"}
 """Listening options that runserver offers; Django's address argument replaces the others."""
 HANDSHAKE = "websocket_handshake_timeout"
 """An option of Daphne's runserver that the command does not have."""
-OTHERS = (APPLICATION, LISTEN, LOG, PROCESS, WORKERS)
-"""Groups of options that Django itself has, or that concern a server for production."""
+OWN = get_group(APPLICATION, LISTEN, LOG, PROCESS, WORKERS)
+"""Options that a file and the environment do not set for runserver: Django itself has them, they
+concern a server for production, or a developer's server must not listen where the site does."""
 FIELDS = [
     field
     for field in dataclasses.fields(Options)
-    if field.metadata["flags"] and (field.name in TAKEN or field.metadata["group"] not in OTHERS)
+    if field.metadata["flags"] and (field.name in TAKEN or field.name not in OWN)
 ]
 
 
@@ -99,6 +102,7 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
             help="Run Django's own WSGI server instead.",
         )
         group = BothSpellings(parser.add_argument_group("daphne-like"))
+        add_config(group)
         defaults = self._defaults()
         for field in FIELDS:
             add_option(group, field, defaults.get(field.name, field.default))
@@ -112,7 +116,7 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
         self._with_value = [
             spelling
             for action in parser._actions  # argparse's only list of options
-            if action.dest in {field.name for field in FIELDS} and action.nargs != 0
+            if action.dest in {"config", *(field.name for field in FIELDS)} and action.nargs != 0
             for spelling in action.option_strings
         ]
 
@@ -134,13 +138,12 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
         return super().handle(*args, **options)
 
     def _options_from(self, options: dict[str, Any]) -> Options:
-        given = {field.name: field.default for field in dataclasses.fields(Options)}
-        given |= {field.name: options[field.name] for field in FIELDS}
-        given["verbosity"] = options["verbosity"]
+        taken = {"config", "verbosity", *(field.name for field in FIELDS)}
+        given = {name: value for name, value in options.items() if name in taken}
         try:
+            configuration = load(given, os.environ, defaults=self._defaults(), unless_flags=OWN)
             return dataclasses.replace(
-                options_from(argparse.Namespace(**given)),
-                **without_limits({HANDSHAKE: options[HANDSHAKE]}),
+                configuration.options, **without_limits({HANDSHAKE: options[HANDSHAKE]})
             )
         except ConfigurationError as error:
             raise CommandError(str(error), returncode=error.exit_status)

@@ -15,17 +15,19 @@ asyncio.set_event_loop(loop)
 asyncioreactor.install(loop)
 
 from daphne_like.asgi.application import import_application  # noqa: E402
-from daphne_like.launch.arguments import make_parser, options_from  # noqa: E402
+from daphne_like.launch.arguments import make_parser  # noqa: E402
 from daphne_like.launch.command import start_logging  # noqa: E402
+from daphne_like.launch.configuration import load  # noqa: E402
 from daphne_like.listening.strings import endpoint_strings  # noqa: E402
 from daphne_like.server import Server  # noqa: E402
 
 if __name__ == "__main__":
     parsed = make_parser(__doc__ or "", "stock").parse_args()
-    options = options_from(parsed)
+    configuration = load(vars(parsed), {})
+    options = configuration.options
     start_logging(options)
     server = Server(
-        import_application(parsed.application),
+        import_application(configuration.application),
         endpoints=endpoint_strings(options),
         options=options,
     )
