@@ -146,6 +146,7 @@ LISTEN = "where to listen"
 TLS = "TLS"
 WORKERS = "worker processes"
 PROCESS = "the process"
+DEVELOPMENT = "development"
 LOG = "logging"
 HTTP = "HTTP"
 LIMITS = (
@@ -339,6 +340,23 @@ class Options:
         None, "file that holds the process id while the server runs; it is locked, so a second "
         "server with the same file does not start (exit status 1)", "--pid-file", group=PROCESS,
         metavar="FILE",
+    )  # fmt: skip
+    reload: bool = option(
+        False, "serve again with the new code after each change of a source file (needs the extra "
+        "reload: pip install 'daphne-like[reload]')", "--reload", group=DEVELOPMENT,
+    )  # fmt: skip
+    reload_dir: tuple[str, ...] = option(
+        (), "directory to watch instead of --app-dir; may be given several times", "--reload-dir",
+        group=DEVELOPMENT, metavar="DIR", repeated=True,
+    )  # fmt: skip
+    reload_include: tuple[str, ...] = option(
+        (), "files to watch beside Python files: a name or path below the watched directory, of a "
+        "file or a directory, with * and ?, for example *.html; may be given several times",
+        "--reload-include", group=DEVELOPMENT, metavar="PATTERN", repeated=True,
+    )  # fmt: skip
+    reload_exclude: tuple[str, ...] = option(
+        (), "files not to watch, as for --reload-include, for example tests; may be given several "
+        "times", "--reload-exclude", group=DEVELOPMENT, metavar="PATTERN", repeated=True,
     )  # fmt: skip
     verbosity: int = option(
         1,
@@ -658,14 +676,21 @@ class Options:
 
 
 ONLY_WITH_WORKERS = ("max_requests", "max_rss", "max_lifetime", "reuse_port", "restart_surge")
+ONLY_WITH_RELOAD = ("reload_dir", "reload_include", "reload_exclude")
 
 
 def check_workers(options: Options) -> None:
-    """Refuse options that would have no effect without others.
+    """Refuse options that would have no effect without others, or beside others.
 
     Raises:
-        ConfigurationError: an option of workers is given, but no number of workers.
+        ConfigurationError: an option of workers is given, but no number of workers; or one of
+            reloading without --reload; or --reload with several workers.
     """
+    for name in ONLY_WITH_RELOAD:
+        if getattr(options, name) and not options.reload:
+            raise ConfigurationError(f"--{name.replace('_', '-')} needs --reload")
+    if options.reload:
+        _check_reload(options)
     for name in ONLY_WITH_WORKERS:
         if getattr(options, name) and options.workers is None:
             flag = f"--{name.replace('_', '-')}"
@@ -674,6 +699,17 @@ def check_workers(options: Options) -> None:
         raise ConfigurationError("--reuse-port: this system has no SO_REUSEPORT")
     if options.max_requests_jitter and options.max_requests is None:
         raise ConfigurationError("--max-requests-jitter needs --max-requests")
+
+
+def _check_reload(options: Options) -> None:
+    if options.workers not in (None, 1):
+        raise ConfigurationError("--reload runs one worker, so --workers must be left out")
+    for name in ONLY_WITH_WORKERS:
+        if getattr(options, name):
+            flag = f"--{name.replace('_', '-')}"
+            raise ConfigurationError(
+                f"{flag} has no effect with --reload, so leave one of them out"
+            )
 
 
 DEFAULT_PORTS = {"http": "80", "https": "443"}

@@ -130,7 +130,7 @@ class CommandLineInterface:
             start_logging(self.options, self.log_prefix)
             path = self.configuration.application
             with PidFile(self.options.pid_file):
-                if self.options.workers is not None:
+                if self.options.workers is not None or self.options.reload:
                     return self._supervise(configure)
                 return self.run_server(self.make_server(path, self.options))
         except ConfigurationError as error:

@@ -130,8 +130,9 @@ def serve(
             is installed (raised when awaited).
     """
     chosen = options_by_name(endpoints, options)
-    if chosen.pid_file is not None:
-        raise ConfigurationError("pid_file: the process belongs to the program that calls serve")
+    for name in ("pid_file", "reload"):
+        if getattr(chosen, name):
+            raise ConfigurationError(f"{name}: the process belongs to the program that calls serve")
 
     def make_server() -> Server:
         return Server(

@@ -12,8 +12,7 @@ FOREIGN = {
     # uvicorn
     "--host": "-b HOST",
     "--uds": "-u PATH",
-    "--reload": "Django's runserver reloads; elsewhere a watcher restarts the command",
-    "--reload-dir": "Django's runserver reloads; elsewhere a watcher restarts the command",
+    "--reload-delay": "--reload reads the changes of an instant together",
     "--loop": "uvloop is used where it is installed",
     "--ws": "WebSockets are always served",
     "--log-config": LOGGING,

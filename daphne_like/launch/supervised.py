@@ -18,6 +18,7 @@ from daphne_like.options import AUTO, Options
 from daphne_like.process.cpus import available_cpus
 from daphne_like.process.main_loop import stop_reactor
 from daphne_like.process.operations import Operations
+from daphne_like.process.reload import ReloadingSupervisor, without_limits_of_workers
 from daphne_like.process.sighup import has_terminal
 from daphne_like.process.supervisor import Configuration, Supervisor
 from daphne_like.process.supervisor_signals import SupervisorSignals
@@ -73,9 +74,10 @@ def to_configuration(
     Raises:
         ConfigurationError: an option is wrong, or a worker could not import the command.
     """
+    option = "reload" if options.reload else "workers"
     if command.__module__ == "__main__" or "<locals>" in command.__qualname__:
         raise ConfigurationError(
-            f"--workers: {command.__qualname__} must be in a module that workers can import"
+            f"--{option}: {command.__qualname__} must be in a module that workers can import"
         )
     workers = available_cpus() if options.workers == AUTO else int(options.workers or 1)
     return Configuration(
@@ -91,7 +93,8 @@ def to_configuration(
 
 def announce(supervisor: Supervisor) -> None:
     """Log what the workers serve and where."""
-    workers = counted(len(supervisor.slots), "worker")
+    reloads = supervisor.configuration.options.reload
+    workers = "--reload" if reloads else counted(len(supervisor.slots), "worker")
     log.info("%s", banner(supervisor, supervisor.configuration.application, workers))
 
 
@@ -108,11 +111,21 @@ class SupervisedCommand:
         self._reactor = reactor
         self._error: ConfigurationError | None = None
         self._had_terminal = has_terminal()
-        self.supervisor = Supervisor(reactor, load(), self._ready, self._ended, self._report)
-        self._status = SupervisorStatus(self.supervisor, notifier)
-        self._operations = Operations(
-            self.supervisor, load, self._status.reloading, self._status.reloaded
-        )
+        self.supervisor: Supervisor
+        self._operations: Operations | ReloadingSupervisor
+        configuration = load()
+        told = (self._ready, self._ended, self._report)
+        if configuration.options.reload:
+            self.supervisor = self._operations = ReloadingSupervisor(
+                reactor, without_limits_of_workers(configuration), *told
+            )
+            self._status = SupervisorStatus(self.supervisor, notifier)
+        else:
+            self.supervisor = Supervisor(reactor, configuration, *told)
+            self._status = SupervisorStatus(self.supervisor, notifier)
+            self._operations = Operations(
+                self.supervisor, load, self._status.reloading, self._status.reloaded
+            )
 
     def run(self) -> int:
         """Run the reactor until all workers have ended.

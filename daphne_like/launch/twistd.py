@@ -32,12 +32,12 @@ from daphne_like.launch.supervised_service import SupervisedService
 from daphne_like.observe import loggers
 from daphne_like.observe.access import AccessLog
 from daphne_like.observe.twisted_log import to_twisted_log
-from daphne_like.options import PROCESS, get_group
+from daphne_like.options import DEVELOPMENT, PROCESS, get_group
 from daphne_like.server import Server
 
 log = logging.getLogger("daphne_like.server")
 
-OTHERS = get_group(PROCESS)
+OTHERS = get_group(PROCESS, DEVELOPMENT)
 """Options that a file and the environment do not set for twistd, which has its own."""
 EPILOG = """examples:
   twistd -n daphne-like mysite.asgi:application        in the foreground
@@ -76,7 +76,10 @@ class Options(usage.Options):
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         parser = make_parser(
-            "Serve an ASGI application in twistd or twist.", self.name, EPILOG, (PROCESS,)
+            "Serve an ASGI application in twistd or twist.",
+            self.name,
+            EPILOG,
+            (PROCESS, DEVELOPMENT),
         )
         parser.add_argument(
             "--log-format",

@@ -49,6 +49,7 @@ class Configuration:
         redirects: endpoint strings of `--https-redirect`.
         workers: number of workers.
         captures_output: the supervisor logs what workers print.
+        error: served instead of the application, which could not be loaded (`--reload`).
     """
 
     application: str
@@ -58,6 +59,7 @@ class Configuration:
     redirects: tuple[str, ...]
     workers: int
     captures_output: bool = False
+    error: WorkerFailed | None = None
 
     @property
     def strings(self) -> tuple[str, ...]:
@@ -69,7 +71,10 @@ class Configuration:
         values = {name: getattr(self.options, name) for name in Options.__dataclass_fields__}
         if self.captures_output:
             values["log_fmt"] = worker_output.LOG_FORMAT
-        return {"application": self.application, "command": self.command, "options": values}
+        message = {"application": self.application, "command": self.command, "options": values}
+        if self.error is not None:
+            message["error"] = {"sentence": str(self.error), "detail": self.error.detail}
+        return message
 
 
 class Slot:
@@ -111,7 +116,10 @@ class Supervisor:
         stopping: a stop has begun.
         has_ended: no process is left.
         exit_status: exit status of the supervisor.
+        event_level: level of log lines about single workers that start and end as they should.
     """
+
+    event_level = logging.INFO
 
     def __init__(
         self,
@@ -192,13 +200,16 @@ class Supervisor:
         slot.successor = self._spawn(slot, configuration, generation)
         return slot.successor
 
-    def _spawn(self, slot: Slot, configuration: Configuration, generation: int) -> WorkerProcess:
+    def _spawn(
+        self, slot: Slot, configuration: Configuration, generation: int, *, waits: bool = False
+    ) -> WorkerProcess:
         options = configuration.options
         entry = self._scoreboard.allocate()
         worker = WorkerProcess(
             slot.number, generation, entry, Limits.draw(options), self, self._clock
         )
-        worker.deadline = worker.started_at + options.worker_start_timeout
+        if not waits:
+            worker.deadline = worker.started_at + options.worker_start_timeout
         words = (
             f"slot={slot.number}/{configuration.workers}",
             f"generation={generation}",
@@ -207,7 +218,7 @@ class Supervisor:
         worker.start(
             self.reactor,
             words,
-            configuration.to_message(),
+            None if waits else configuration.to_message(),
             self.sockets.inheritance(configuration.strings),
             self._scoreboard.descriptor,
             captures_output=configuration.captures_output,
@@ -220,7 +231,7 @@ class Supervisor:
         """See WorkerEvents."""
         self._failed_starts = 0
         self.ever_ready = True
-        log.info("%s is ready after %.2f s", worker, worker.age)
+        log.log(self.event_level, "%s is ready after %.2f s", worker, worker.age)
         self._announce_once_ready()
 
     def _announce_once_ready(self) -> None:
@@ -253,12 +264,7 @@ class Supervisor:
             self._liveness.forget(worker.pid)
         if worker in self.leavers:
             self.leavers.remove(worker)
-        if worker.expected and worker.error is None:
-            log.info("%s %s", worker, worker.ending)
-        elif worker.error is not None and worker.error.status and not self.ever_ready:
-            pass  # reported below
-        else:
-            log.error("%s %s", worker, worker.ending)
+        self._log_ending(worker)
         slot = self.slots.get(worker.slot)
         if slot is not None and slot.successor is worker:
             slot.successor = None
@@ -269,6 +275,14 @@ class Supervisor:
             self.fill(slot)
         if self.stopping:
             self._finish_when_empty()
+
+    def _log_ending(self, worker: WorkerProcess) -> None:
+        if worker.expected and worker.error is None:
+            log.log(self.event_level, "%s %s", worker, worker.ending)
+        elif worker.error is not None and worker.error.status and not self.ever_ready:
+            pass  # reported below
+        else:
+            log.error("%s %s", worker, worker.ending)
 
     def _after_failure(self, slot: Slot, worker: WorkerProcess) -> None:
         """Start a worker again that has crashed, or give up."""

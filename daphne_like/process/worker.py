@@ -34,6 +34,7 @@ from daphne_like.options import Options
 from daphne_like.process import control, parent_death, process_name
 from daphne_like.process.balance import Balance, watch_connections
 from daphne_like.process.descriptors import VARIABLE, WorkerDescriptors
+from daphne_like.process.error_page import ErrorPage
 from daphne_like.process.exit import wait_for_threads
 from daphne_like.process.scoreboard import Scoreboard, WorkerState
 from daphne_like.runtime.drain_plan import DrainPlan
@@ -41,11 +42,14 @@ from daphne_like.server import Server
 
 log = logging.getLogger("daphne_like.server")
 
-PLANS = {"stop": DrainPlan.patient, "restart": DrainPlan.replaced, "quick": DrainPlan.quick}
+PLANS = {
+    "stop": DrainPlan.patient,
+    "restart": DrainPlan.replaced,
+    "quick": DrainPlan.quick,
+    "reload": DrainPlan.reloaded,
+}
 """The plan for each kind of drain in the supervisor's message."""
 
-CONFIGURATION_SECONDS = 30.0
-"""Maximum wait for the supervisor's first message."""
 IGNORED = ("SIGINT", "SIGHUP", "SIGQUIT", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGUSR2", "SIGWINCH")
 """Signals that a terminal or an operator may send to the whole process group; the supervisor acts
 on them. They get a handler, because processes of the application would inherit SIG_IGN."""
@@ -85,13 +89,15 @@ class Worker:
     def receive_configuration(self) -> control.Message:
         """Say hello and wait for the supervisor's first message; the event loop does not run yet.
 
+        The wait has no limit: under --reload a worker waits for the next change. It ends when the
+        supervisor dies.
+
         Raises:
-            ConfigurationError: it does not come, or is no such message.
+            ConfigurationError: the supervisor has died, or sends another message.
         """
         number = os.dup(self._descriptors.control)
         with socket.socket(fileno=number) as channel:
             channel.setblocking(True)
-            channel.settimeout(CONFIGURATION_SECONDS)
             channel.sendall(control.to_line("hello", pid=os.getpid(), version=__version__))
             line = b""
             # One octet at a time: what follows the line belongs to the event loop.
@@ -303,7 +309,9 @@ def main() -> int:
         message = worker.receive_configuration()
         options = to_options(message["options"])
         command = command_class(message["command"])()
-        command.log_prefix = f"worker {slot}: "
+        command.log_prefix = "" if options.reload else f"worker {slot}: "
+        if "error" in message:
+            options = serve_error(command, message, options)
         return worker.serve(command, message["application"], options)
     except ConfigurationError as error:
         worker.fail(error)
@@ -328,6 +336,16 @@ def enter_directory(path: str) -> None:
         raise ConfigurationError(f"The working directory {path}: {error.strerror}")
     if before and sys.path[0] == before:  # as `python -m` has found it
         sys.path[0] = path
+
+
+def serve_error(
+    command: CommandLineInterface, message: control.Message, options: Options
+) -> Options:
+    """Let a command serve an error page instead of the application; return its options."""
+    error = message["error"]
+    page = ErrorPage(message["application"], error["sentence"], error["detail"])
+    command.load_asgi_app = lambda path: page  # type: ignore[method-assign] # path is unused
+    return dataclasses.replace(options, interface="asgi3", lifespan="off")
 
 
 def command_class(name: str) -> type[CommandLineInterface]:

@@ -128,13 +128,13 @@ class WorkerProcess(ProcessProtocol):
         )
         self._clock = clock
         self._events = events
-        self._has_configuration = False
         self._last = Snapshot(0, 0, 0, 0)
         self._resident: int | None = None
         self._stacks = b""
         self._stacks_size = 0
         self._memory_kills = endings.count_memory_kills()
-        self._configuration: dict[str, Any] = {}
+        self._configuration: dict[str, Any] | None = None
+        self._has_greeted = False
         self._reactor: Any = None
         self._stacks_descriptor = -1
         self._outputs = {1: WorkerOutput(access_log), 2: WorkerOutput(log)}
@@ -146,7 +146,7 @@ class WorkerProcess(ProcessProtocol):
         self,
         reactor: Any,
         words: Sequence[str],
-        configuration: dict[str, Any],
+        configuration: dict[str, Any] | None,
         inheritance: Inheritance,
         scoreboard: int,
         *,
@@ -157,7 +157,8 @@ class WorkerProcess(ProcessProtocol):
         Args:
             reactor: the supervisor's reactor.
             words: arguments that a list of processes shows.
-            configuration: what the worker is told when it says hello.
+            configuration: what the worker is told when it says hello; with None it waits for
+                `configure`.
             inheritance: the sockets.
             scoreboard: descriptor of the scoreboard.
             captures_output: log what the process prints.
@@ -209,6 +210,20 @@ class WorkerProcess(ProcessProtocol):
         )
 
     # What the supervisor does to it.
+
+    @property
+    def is_waiting(self) -> bool:
+        """True if it waits for `configure`."""
+        return self.is_alive and self._configuration is None
+
+    def configure(self, configuration: dict[str, Any]) -> None:
+        """Let a worker that waits load its application."""
+        self._configuration = configuration
+        self._send_configuration()
+
+    def _send_configuration(self) -> None:
+        if self._has_greeted and self._configuration is not None:
+            self.control.send("configuration", **self._configuration)
 
     def drain(self, kind: str, seconds: float) -> None:
         """Let the worker finish its requests and end.
@@ -268,9 +283,9 @@ class WorkerProcess(ProcessProtocol):
 
     def _received(self, message: control.Message) -> None:
         kind = message["type"]
-        if kind == "hello" and not self._has_configuration:
-            self._has_configuration = True
-            self.control.send("configuration", **self._configuration)
+        if kind == "hello" and not self._has_greeted:
+            self._has_greeted = True
+            self._send_configuration()
         elif kind == "ready" and self.phase == Phase.STARTING and self.error is None:
             self.phase = Phase.READY
             self.deadline = None

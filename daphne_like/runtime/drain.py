@@ -28,8 +28,6 @@ REPORT_SECONDS = 5.0
 """Seconds between two log lines that list the work the stop waits for."""
 MAX_NAMED = 3
 """Maximum number of applications named in such a log line."""
-LEAVE_SECONDS = 3.0
-"""Seconds for applications to end after the disconnect event, and again after cancellation."""
 MARGIN_SECONDS = 5.0
 CHECK_INTERVAL_SECONDS = 0.01
 FORCED_SECONDS = 1.0
@@ -93,7 +91,7 @@ class Drain:
     def limit(self) -> float:
         """The maximum seconds of the stop; a longer one means that the event loop is blocked."""
         plan, lifespan = self.plan, self._context.options.lifespan_timeout
-        return plan.delay + plan.graceful + lifespan + 2 * LEAVE_SECONDS + MARGIN_SECONDS
+        return plan.delay + plan.graceful + lifespan + 2 * plan.leave + MARGIN_SECONDS
 
     def force(self) -> None:
         """Stop without waiting any longer."""
@@ -104,7 +102,7 @@ class Drain:
         """Run the whole stop."""
         context, plan = self._context, self.plan
         was_accepting = context.accepting
-        self._quiet = not was_accepting  # the server has never served: nothing to report
+        self._quiet = plan.is_quiet or not was_accepting  # it has never served: nothing to report
         self._lifecycle.enter(Stage.LEAVING)
         if was_accepting and plan.delay:
             await self._serve_on(plan.delay)
@@ -175,9 +173,9 @@ class Drain:
             self._notices.tell_all()  # a second signal does not wait for their turns
         for connection in list(self._connections):
             connection.disconnect_application()
-        if not await self._until_quiet(LEAVE_SECONDS):
+        if not await self._until_quiet(self.plan.leave):
             self._cancel()
-            await self._until_quiet(LEAVE_SECONDS)
+            await self._until_quiet(self.plan.leave)
 
     async def _until_quiet(self, seconds: float) -> bool:
         """Wait until no connection and no application is left; return False at the deadline."""

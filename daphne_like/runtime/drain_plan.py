@@ -10,6 +10,11 @@ IDLE_GRACE_SECONDS = 0.5
 """Seconds of a quick stop for requests that are on their way: on new connections, during TLS
 handshakes, and on idle connections, whose clients may send a request before they notice the
 stop."""
+LEAVE_SECONDS = 3.0
+"""Seconds for applications to end after the disconnect event, and again after cancellation."""
+RELOAD_SECONDS = 1.0
+"""Seconds for open requests when the application is reloaded."""
+RELOAD_LEAVE_SECONDS = 0.5
 TOLD_PER_SECOND = 1000
 """Number of WebSockets and event streams told in a second, unless an option says otherwise."""
 
@@ -26,6 +31,9 @@ class DrainPlan:
         delay: time in which the ports still accept, although the server is not ready any more.
         lingers: when `idle` has passed, idle connections get FIN and are read a little longer;
             otherwise they are closed at once.
+        leave: time for applications to end after the disconnect event, and again after
+            cancellation.
+        is_quiet: do not log the stop.
     """
 
     graceful: float
@@ -33,6 +41,8 @@ class DrainPlan:
     spread: float | None = 0.0
     delay: float = 0.0
     lingers: bool = False
+    leave: float = LEAVE_SECONDS
+    is_quiet: bool = False
 
     @classmethod
     def quick(cls, options: Options) -> DrainPlan:
@@ -54,6 +64,15 @@ class DrainPlan:
     def replaced(cls, options: Options) -> DrainPlan:
         """Return the plan of a process with a successor: patient, without the delay."""
         return replace(cls.patient(options), delay=0.0)
+
+    @classmethod
+    def reloaded(cls, options: Options) -> DrainPlan:
+        """Return the plan of a process whose code has changed: a developer waits for the new one.
+
+        An idle connection is closed at once, because its next request must not reach the old code.
+        """
+        graceful = min(options.graceful_timeout, RELOAD_SECONDS)
+        return cls(graceful, idle=0.0, leave=RELOAD_LEAVE_SECONDS, is_quiet=True)
 
     @classmethod
     def without_signal(cls, options: Options) -> DrainPlan:

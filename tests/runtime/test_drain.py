@@ -12,8 +12,7 @@ import pytest
 
 from daphne_like.http.lingering import IDLE_LINGER_SECONDS
 from daphne_like.options import Options
-from daphne_like.runtime.drain import LEAVE_SECONDS
-from daphne_like.runtime.drain_plan import IDLE_GRACE_SECONDS, DrainPlan
+from daphne_like.runtime.drain_plan import IDLE_GRACE_SECONDS, LEAVE_SECONDS, DrainPlan
 from daphne_like.runtime.lifecycle import Stage
 from daphne_like.runtime.timer_wheel import TICK_SECONDS
 from tests.support.memory import Memory, Wire

@@ -34,6 +34,7 @@ from daphne_like.observe import loggers
 from daphne_like.observe.escaping import SafeFormatter
 from daphne_like.options import (
     APPLICATION,
+    DEVELOPMENT,
     LISTEN,
     LOG,
     PROCESS,
@@ -58,7 +59,7 @@ TAKEN = {"endpoints", "unix_mode", "unix_owner", "unix_group"}
 """Listening options that runserver offers; Django's address argument replaces the others."""
 HANDSHAKE = "websocket_handshake_timeout"
 """An option of Daphne's runserver that the command does not have."""
-OWN = get_group(APPLICATION, LISTEN, LOG, PROCESS, WORKERS)
+OWN = get_group(APPLICATION, DEVELOPMENT, LISTEN, LOG, PROCESS, WORKERS)
 """Options that a file and the environment do not set for runserver: Django itself has them, they
 concern a server for production, or a developer's server must not listen where the site does."""
 FIELDS = [
