@@ -13,6 +13,8 @@ from daphne_like.listening.ports import Address, Ports
 from daphne_like.options import Options
 from daphne_like.process.spawning import Inheritance
 
+Key = tuple[str, int]
+
 
 class BoundSockets:
     """Sockets that listen, and from which the supervisor never accepts a connection.
@@ -26,7 +28,7 @@ class BoundSockets:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self._bound: dict[str, tuple[Ports, RecordingReactor]] = {}
+        self._bound: dict[Key, tuple[Ports, RecordingReactor]] = {}
 
     @inlineCallbacks
     def bind(self, strings: Sequence[str], options: Options) -> Generator[Deferred[Any], Any, None]:
@@ -37,21 +39,21 @@ class BoundSockets:
         Raises:
             ConfigurationError: one of them is unusable; those bound by this call are closed.
         """
-        done: list[str] = []
+        done: list[Key] = []
         try:
-            for string in strings:
-                if string in self._bound:
+            for key in to_keys(strings):
+                if key in self._bound:
                     continue
                 recording = RecordingReactor(self._reactor, reuse_port=options.reuse_port)
-                ports = Ports([string], options)
+                ports = Ports([key[0]], options)
                 ports.parse(recording)
                 # Ports pauses each port before the event loop accepts from it.
                 yield ports.bind(NeverAccepts(), ports.add)
-                self._bound[string] = ports, recording
-                done.append(string)
+                self._bound[key] = ports, recording
+                done.append(key)
         except BaseException:
-            for string in done:
-                yield self._bound.pop(string)[0].unbind()
+            for key in done:
+                yield self._bound.pop(key)[0].unbind()
             raise
 
     def validate(self, strings: Sequence[str], options: Options) -> None:
@@ -64,13 +66,14 @@ class BoundSockets:
 
     def inheritance(self, strings: Sequence[str]) -> Inheritance:
         """Return the sockets of these strings for a worker."""
-        recorded = [port for string in strings for port in self._bound[string][1].ports]
-        kept = [number for string in strings for number in self._bound[string][1].named]
+        bound = [self._bound[key][1] for key in to_keys(strings)]
+        recorded = [port for recording in bound for port in recording.ports]
+        kept = [number for recording in bound for number in recording.named]
         return Inheritance([port.fileno() for port in recorded], sorted(set(kept)))
 
     def addresses(self, strings: Sequence[str]) -> list[Address]:
         """Return the addresses of these strings."""
-        return [address for string in strings for address in self._bound[string][0].addresses]
+        return [address for key in to_keys(strings) for address in self._bound[key][0].addresses]
 
     @inlineCallbacks
     def close(self, keep: Sequence[str] = ()) -> Generator[Deferred[Any], Any, None]:
@@ -79,8 +82,14 @@ class BoundSockets:
         Returns:
             A Deferred.
         """
-        for string in [string for string in self._bound if string not in keep]:
-            yield self._bound.pop(string)[0].close()
+        kept = to_keys(keep)
+        for key in [key for key in self._bound if key not in kept]:
+            yield self._bound.pop(key)[0].close()
+
+
+def to_keys(strings: Sequence[str]) -> list[Key]:
+    """Return each string with the number of equal ones before it: `tcp:0` twice is two sockets."""
+    return [(string, strings[:position].count(string)) for position, string in enumerate(strings)]
 
 
 class NeverAccepts(Factory):

@@ -292,7 +292,7 @@ class WorkerProcess(ProcessProtocol):
             self._events.worker_ready(self)
             if not self.became_ready.called:
                 self.became_ready.callback(self)
-        elif kind == "failed" and self.phase == Phase.STARTING:
+        elif kind == "failed" and not self.became_ready.called:  # also just after its end
             status = message["status"]
             self.error = self.error or WorkerFailed(
                 message["sentence"], status if 0 < status <= MAX_STATUS else 1, message["detail"]
