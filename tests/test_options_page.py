@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from daphne_like.exceptions import ConfigurationError
+from daphne_like.launch.settings import SETTINGS
 from daphne_like.listening.strings import endpoint_strings
 from daphne_like.options import Options
 
@@ -54,6 +55,15 @@ class TestEntries:
             metadata = FIELDS[entry.name].metadata
             off = (metadata["off"],) if "off" in metadata else ()
             assert flags == metadata["flags"] + off
+
+    def test_names_in_a_file_and_in_the_environment(self) -> None:
+        """Both are accepted; what only Python sets has neither."""
+        for entry in ENTRIES:
+            has_flag = bool(entry.signatures)
+            assert (bool(entry.key), bool(entry.variables)) == (has_flag, has_flag)
+            if has_flag:
+                (setting,) = [each for each in SETTINGS if each.key == entry.key]
+                assert (setting.name, setting.variables) == (entry.name, entry.variables)
 
     @pytest.mark.parametrize("name", COUNTED)
     def test_default_of_a_number(self, name: str) -> None:

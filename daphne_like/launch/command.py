@@ -21,7 +21,6 @@ from daphne_like.launch.arguments import COMMAND, make_parser, with_dashes
 from daphne_like.launch.banner import banner, format_addresses
 from daphne_like.launch.configuration import Configuration, load, with_origins
 from daphne_like.launch.importing import import_from
-from daphne_like.launch.inspection import answer
 from daphne_like.listening.strings import endpoint_strings
 from daphne_like.observe import access, loggers
 from daphne_like.observe.escaping import SafeFormatter, make_formatter
@@ -108,6 +107,8 @@ class CommandLineInterface:
         configure = partial(load, vars(parsed), os.environ)
         if not (parsed.check or parsed.print_config):
             return self.serve(configure)
+        from daphne_like.launch.inspection import answer  # not loaded by a server
+
         try:
             sys.stdout.write(answer(parsed, configure(), os.environ))
         except ConfigurationError as error:

@@ -26,7 +26,6 @@ from daphne_like.launch.command import (
     tune_malloc,
 )
 from daphne_like.launch.configuration import Configuration, load
-from daphne_like.launch.inspection import answer
 from daphne_like.launch.service import ASGIService
 from daphne_like.launch.supervised_service import SupervisedService
 from daphne_like.observe import loggers
@@ -108,6 +107,8 @@ class Options(usage.Options):
 
     def _answer(self, parsed: argparse.Namespace, configuration: Configuration) -> str | None:
         if parsed.check or parsed.print_config:
+            from daphne_like.launch.inspection import answer  # not loaded by a server
+
             return answer(parsed, configuration, os.environ)
         return None
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from daphne_like.launch.settings import SETTINGS, Setting
 from daphne_like.options import (
     DEFAULT_HOST,
     DEFAULT_PORT,
@@ -52,6 +53,8 @@ class Entry:
         text: what it does, a sentence of reStructuredText.
         values: which ones it takes, with the unit.
         default: with the unit.
+        key: name in a file; empty for what only Python sets.
+        variables: names in the environment.
     """
 
     name: str
@@ -60,10 +63,13 @@ class Entry:
     text: str
     values: str
     default: str
+    key: str = ""
+    variables: tuple[str, ...] = ()
 
 
 def entries() -> Iterator[Entry]:
     """Return all options, those of a group together, in the order of Options."""
+    settings = {setting.name: setting for setting in SETTINGS if not setting.off}
     fields = dataclasses.fields(Options)
     groups = list(dict.fromkeys(field.metadata["group"] for field in fields))
     for field in sorted(fields, key=lambda field: groups.index(field.metadata["group"])):
@@ -78,7 +84,13 @@ def entries() -> Iterator[Entry]:
             _literals(text.rstrip(".") + "."),
             _values(field),
             _default(field),
+            *_names_elsewhere(settings.get(field.name)),
         )
+
+
+def _names_elsewhere(setting: Setting | None) -> tuple[str, tuple[str, ...]]:
+    """Return the key in a file and the variables of an option."""
+    return ("", ()) if setting is None else (setting.key, setting.variables)
 
 
 def unit_of(metadata: Any) -> str:

@@ -36,9 +36,17 @@ def _lines() -> list[str]:
                 f"   :Default: {entry.default}",
                 f"   :Values: {entry.values}",
                 f"   :Python: ``{entry.name}``",
+                *_elsewhere(entry),
                 "",
             ]
     return lines
+
+
+def _elsewhere(entry: option_index.Entry) -> list[str]:
+    if not entry.key:
+        return []
+    variables = ", ".join(f"``{name}``" for name in entry.variables)
+    return [f"   :File: ``{entry.key}``", f"   :Environment: {variables}"]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +19,7 @@ from daphne_like.exceptions import ConfigurationError
 from daphne_like.launch.trial_import import try_import
 from daphne_like.options import Options
 from tests.support.certificates import Authority
+from tests.support.documentation import ROOT, block, blocks
 from tests.support.real_server import TWIST, Running, fetched
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -29,6 +32,21 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": b"hello"})
 """
 VALID = "configuration is valid\n"
+PAGE = ROOT / "docs" / "howto" / "configuration.rst"
+COMMANDS = [
+    line.removeprefix("$ ")
+    for text in blocks(PAGE, "console")
+    for line in text.splitlines()
+    if line.startswith("$ ")
+]
+SERVING = [line for line in COMMANDS if not {"--check", "--print-config"} & set(line.split())]
+
+
+def split(line: str) -> tuple[dict[str, str], list[str]]:
+    """Variables in front of a command, and its arguments."""
+    words = shlex.split(line)
+    start = words.index("daphne-like")
+    return dict(word.split("=", 1) for word in words[:start]), words[start + 1 :]
 
 
 @pytest.fixture
@@ -44,6 +62,68 @@ def write(folder: Path, text: str) -> None:
 
 def serves_hello(running: Running) -> bool:
     return fetched(running.wait_until_ready().port).endswith(b"hello")
+
+
+class TestPage:
+    """docs/howto/configuration.rst."""
+
+    @pytest.fixture
+    def site(self, folder: Path) -> Path:
+        """The folder, with the page's file under both of its names."""
+        text = block(PAGE, "toml").replace("8000", "0").replace("/run", str(folder))
+        write(folder, text)
+        lines = text.replace("[websocket]", "[tool.daphne-like.websocket]")
+        (folder / "pyproject.toml").write_text(f"[tool.daphne-like]\n{lines}")
+        return folder
+
+    @pytest.mark.parametrize("line", SERVING)
+    def test_it_serves(self, line: str, site: Path, program: Start) -> None:
+        """Each command without --check or --print-config serves where the file says."""
+        variables, arguments = split(line)
+        running = program(*arguments, cwd=site, environment=variables)
+        assert serves_hello(running)
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(site / "site.sock"))
+
+    def test_there_are_commands(self) -> None:
+        """The tests above and below run all of them."""
+        assert len(SERVING) > 4
+        assert len(COMMANDS) == len(SERVING) + 2
+
+    def test_check(self, site: Path, command: Command) -> None:
+        """The page shows what is printed."""
+        (shown,) = [text for text in blocks(PAGE, "console") if "--check" in text]
+        line, _, printed = shown.partition("\n")
+        _, arguments = split(line.removeprefix("$ "))
+        ended = command(*arguments, cwd=site)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, printed, "")
+
+    def test_print_config(
+        self, site: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The lines of the page are among those that are printed."""
+        (line,) = [line for line in COMMANDS if "--print-config" in line]
+        variables, arguments = split(line)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        printed = command(*arguments, cwd=site).stdout.splitlines()
+        shown = block(PAGE, "text").splitlines()
+        assert len(shown) == 4
+        assert [line for line in shown if line not in printed] == []
+
+    def test_mistakes(
+        self, folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The sentences of the page are those of the command."""
+        expected = blocks(PAGE, "text")[1].splitlines()
+        for text in ("max-bodysize = 1", "", "port = 70000"):
+            write(folder, text)
+            if text:
+                monkeypatch.delenv("DAPHNE_LIKE_PROT", raising=False)
+            else:
+                monkeypatch.setenv("DAPHNE_LIKE_PROT", "1")
+            assert command(cwd=folder).stderr.rstrip("\n") == expected.pop(0)
+        assert expected == []
 
 
 class TestServing:
