@@ -15,12 +15,13 @@ from daphne_like.launch import configuration as launch_configuration
 from daphne_like.launch.banner import banner
 from daphne_like.listening.strings import endpoint_strings
 from daphne_like.options import AUTO, Options
+from daphne_like.process.configuration import Configuration
 from daphne_like.process.cpus import available_cpus
 from daphne_like.process.main_loop import stop_reactor
 from daphne_like.process.operations import Operations
 from daphne_like.process.reload import ReloadingSupervisor, without_limits_of_workers
 from daphne_like.process.sighup import has_terminal
-from daphne_like.process.supervisor import Configuration, Supervisor
+from daphne_like.process.supervisor import Supervisor
 from daphne_like.process.supervisor_signals import SupervisorSignals
 from daphne_like.process.supervisor_status import SupervisorStatus
 from daphne_like.process.systemd import Notifier

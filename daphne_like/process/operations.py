@@ -11,8 +11,10 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, First
 
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.options import MAX_WORKERS
+from daphne_like.process.configuration import Configuration
 from daphne_like.process.memory import room_for
-from daphne_like.process.supervisor import Configuration, Slot, Supervisor
+from daphne_like.process.slot import Slot
+from daphne_like.process.supervisor import Supervisor
 from daphne_like.process.worker_process import Phase, WorkerFailed, WorkerProcess
 from daphne_like.wording import counted
 

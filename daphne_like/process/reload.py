@@ -14,7 +14,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from daphne_like.options import Options
-from daphne_like.process.supervisor import Configuration, Slot, Supervisor
+from daphne_like.process.configuration import Configuration
+from daphne_like.process.slot import Slot
+from daphne_like.process.supervisor import Supervisor
 from daphne_like.process.watching import SourceFiles, Watcher, describe
 from daphne_like.process.worker_process import WorkerFailed, WorkerProcess
 

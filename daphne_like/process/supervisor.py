@@ -11,19 +11,17 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from daphne_like.listening.ports import Address
-from daphne_like.options import Options
-from daphne_like.process import worker_output
-from daphne_like.process.backoff import Backoff
 from daphne_like.process.bound_sockets import BoundSockets
+from daphne_like.process.configuration import Configuration
 from daphne_like.process.liveness import Liveness
 from daphne_like.process.recycling import Limits
 from daphne_like.process.scoreboard import Scoreboard, create_memory
+from daphne_like.process.slot import Slot
 from daphne_like.process.spawning import working_directory
 from daphne_like.process.worker_process import Phase, WorkerFailed, WorkerProcess
 from daphne_like.wording import counted
@@ -35,67 +33,6 @@ MAX_FAILED_STARTS = 5
 """Failed starts in a row, while no worker is ready, after which the supervisor gives up."""
 MARGIN_SECONDS = 6.0
 """Seconds that a worker has beyond the limit of its own stop before it is killed."""
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """The configuration with which workers are started.
-
-    Attributes:
-        application: "module:attribute".
-        options: the options.
-        command: "module:class" of the command that a worker runs.
-        endpoints: endpoint strings of the server.
-        redirects: endpoint strings of `--https-redirect`.
-        workers: number of workers.
-        captures_output: the supervisor logs what workers print.
-        error: served instead of the application, which could not be loaded (`--reload`).
-    """
-
-    application: str
-    options: Options
-    command: str
-    endpoints: tuple[str, ...]
-    redirects: tuple[str, ...]
-    workers: int
-    captures_output: bool = False
-    error: WorkerFailed | None = None
-
-    @property
-    def strings(self) -> tuple[str, ...]:
-        """All endpoint strings, in the order in which a worker listens."""
-        return self.endpoints + self.redirects
-
-    def to_message(self) -> dict[str, Any]:
-        """Return the fields of the control channel's message."""
-        values = {name: getattr(self.options, name) for name in Options.__dataclass_fields__}
-        if self.captures_output:
-            values["log_fmt"] = worker_output.LOG_FORMAT
-        message = {"application": self.application, "command": self.command, "options": values}
-        if self.error is not None:
-            message["error"] = {"sentence": str(self.error), "detail": self.error.detail}
-        return message
-
-
-class Slot:
-    """The place of one worker: the worker that serves, and the one that is to follow it.
-
-    Args:
-        number: from 1.
-    """
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.worker: WorkerProcess | None = None
-        self.successor: WorkerProcess | None = None
-        self.backoff = Backoff()
-        self.next_start: Any = None
-
-    def cancel_start(self) -> None:
-        """Forget a start that is planned."""
-        if self.next_start is not None and self.next_start.active():
-            self.next_start.cancel()
-        self.next_start = None
 
 
 class Supervisor:

@@ -12,7 +12,7 @@ import pytest
 from daphne_like.cli import CommandLineInterface
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.options import Options
-from daphne_like.process.supervisor import Configuration
+from daphne_like.process.configuration import Configuration
 from daphne_like.process.worker import command_class, enter_directory, to_options
 
 

@@ -15,11 +15,12 @@ from twisted.python.failure import Failure
 
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.options import Options
+from daphne_like.process.configuration import Configuration
 from daphne_like.process.control import to_line
 from daphne_like.process.descriptors import VARIABLE, WorkerDescriptors
 from daphne_like.process.operations import Operations
 from daphne_like.process.scoreboard import Entry, Scoreboard, WorkerState
-from daphne_like.process.supervisor import Configuration, Supervisor
+from daphne_like.process.supervisor import Supervisor
 from daphne_like.process.worker_process import WorkerFailed
 
 KILL, ABORT = signal.SIGKILL, signal.SIGABRT
