@@ -51,6 +51,8 @@ RUN_ELSEWHERE = {
     "export REDIS_URL": "tests/loopback/test_chat.py",
     "sudo systemctl": "nowhere: it needs a machine that systemd has started",
     "grep -rn": "TestGrep",
+    "kill -HUP": "tests/loopback/test_documentation_workers.py",
+    "ps -o": "tests/loopback/test_documentation_workers.py",
 }
 """What a command in the documentation begins with, and where it is run as written."""
 PROXY_LINE = b"PROXY UNKNOWN\r\n"
