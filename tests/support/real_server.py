@@ -41,6 +41,8 @@ class Running:
         url, host, port: where it listens, without the last slash.
     """
 
+    is_command = False
+
     def __init__(
         self,
         *arguments: str,
@@ -158,7 +160,6 @@ class OnStockReactor(Running):
 
     def __init__(self, endpoint: str, application: str) -> None:
         # The command cannot be had on another reactor than ours, so the process is another one.
-        self.is_command = False
         self.expects_traceback = False
         self.url = self.host = ""
         self.port = 0
