@@ -94,6 +94,7 @@ def project(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "examples" / "chat", tmp_path, dirs_exist_ok=True)
     write_certificates(tmp_path)
     (tmp_path / "mysite").mkdir()
+    (tmp_path.parent / "library").mkdir(exist_ok=True)
     (tmp_path / "mysite" / "asgi.py").write_text("from hello import application\n")
     return tmp_path
 
