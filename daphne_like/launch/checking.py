@@ -51,7 +51,9 @@ def check_options(options: Options) -> None:
     _check_access_log(options.access_log)
     ownership(options.unix_owner, options.unix_group)
     TrustedProxies.from_options(options)
-    reactor = reactors.install()
+    reactors.require()  # twistd may have installed another reactor
+    from twisted.internet import reactor
+
     for string in endpoint_strings(options):
         _check_endpoint(string, reactor, options)
     if options.https_redirect:

@@ -247,6 +247,12 @@ class TestCheck:
         ended = command("--check", "-e", string, "main:app", cwd=folder)
         assert (ended.returncode, ended.stdout, ended.stderr) == (0, VALID, "")
 
+    def test_another_reactor(self, folder: Path, command: Command) -> None:
+        """twist with Twisted's own reactor."""
+        arguments = ("--reactor", "asyncio", "daphne-like", "--check", "main:app")
+        ended = command(*arguments, program=TWIST, cwd=folder)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, VALID, "")
+
     def test_origin_of_a_wrong_option(self, folder: Path, command: Command) -> None:
         """The sentence names the file."""
         write(folder, 'application = "main:app"\ntls.certificate = "nothere"')
