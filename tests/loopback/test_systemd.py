@@ -14,14 +14,19 @@ from pathlib import Path
 
 import pytest
 
+from daphne_like.process.exit import LEAVE_SECONDS
+from daphne_like.server import Server
 from tests.support import needed
-from tests.support.documentation import ROOT, blocks
+from tests.support.documentation import ROOT
 from tests.support.live_endpoints import free_port
+from tests.support.peers import answer_at_once
 from tests.support.real_server import DEADLINE, Running, answer, fetched
 from tests.support.service_manager import ServiceManager
 
 PAGE = ROOT / "docs" / "howto" / "systemd.rst"
-SOCKET_UNIT, SERVICE_UNIT = blocks(PAGE, "ini")
+EXAMPLES = ROOT / "examples" / "systemd"
+SOCKET_UNIT = (EXAMPLES / "daphne-like.socket").read_text()
+SERVICE_UNIT = (EXAMPLES / "daphne-like.service").read_text()
 BY_HAND = re.findall(r"^    \$ systemd-socket-activate (.*)$", PAGE.read_text(), re.MULTILINE)
 COMMAND = [sys.executable, "-m", "daphne_like"]
 
@@ -43,6 +48,16 @@ def setting(unit: str, name: str) -> str:
     found = re.search(rf"^{name}=(.*)$", unit, re.MULTILINE)
     assert found is not None
     return found[1]
+
+
+def version_of(program: str) -> int:
+    """The version of one of systemd's programs."""
+    said = subprocess.run(
+        [program, "--version"], capture_output=True, text=True, timeout=DEADLINE, check=True
+    )
+    found = re.match(r"systemd (\d+)", said.stdout)
+    assert found is not None
+    return int(found[1])
 
 
 @pytest.fixture
@@ -102,14 +117,26 @@ class TestPage:
         program.chmod(0o755)
         service = SERVICE_UNIT.replace("/srv/site/venv/bin", str(folder))
         service = service.replace("User=site", "User=root").replace("/srv/site", str(folder))
-        (folder / "site.service").write_text(service)
-        (folder / "site.socket").write_text(SOCKET_UNIT)
+        if version_of(analyze) < 253:
+            service = service.replace("Type=notify-reload", "Type=notify")
+        (folder / "daphne-like.service").write_text(service)
+        (folder / "daphne-like.socket").write_text(SOCKET_UNIT)
         verified = subprocess.run(
-            [analyze, "verify", "--man=no", "--recursive-errors=no", folder / "site.service",
-             folder / "site.socket"],
+            [analyze, "verify", "--man=no", "--recursive-errors=no", folder / "daphne-like.service",
+             folder / "daphne-like.socket"],
             capture_output=True, text=True, timeout=DEADLINE, check=False,
         )  # fmt: skip
         assert (verified.stdout, verified.stderr, verified.returncode) == ("", "", 0)
+
+    def test_the_page_shows_the_units(self) -> None:
+        """They are included, not copied."""
+        for name in ("socket", "service"):
+            assert f"literalinclude:: ../../examples/systemd/daphne-like.{name}" in PAGE.read_text()
+
+    def test_systemd_waits_longer_than_a_stop(self) -> None:
+        """TimeoutStopSec= is more than the default options allow a stop to take."""
+        limit = Server(answer_at_once, ["tcp:0"]).drainer.limit + LEAVE_SECONDS
+        assert limit < int(setting(SERVICE_UNIT, "TimeoutStopSec"))
 
 
 class TestSeveralSockets:
