@@ -29,13 +29,14 @@ class RecordingReactor(ReactorProxy):
 
     Attributes:
         ports: Twisted's ports.
-        named: descriptors that endpoint strings name, and from which ports have been made.
+        named: the port for each descriptor that an endpoint string names. Twisted's endpoint closes
+            the descriptor itself, so the number may mean another file later.
     """
 
     def __init__(self, reactor: Any, *, reuse_port: bool = False) -> None:
         super().__init__(reactor)
         self.ports: list[Any] = []
-        self.named: list[int] = []
+        self.named: dict[int, Any] = {}
         self._reuse_port = reuse_port
 
     def listenTCP(
@@ -56,8 +57,9 @@ class RecordingReactor(ReactorProxy):
         return self._record(super().listenUNIX(address, factory, backlog, mode, wantPID))
 
     def adoptStreamPort(self, descriptor: int, family: int, factory: Any) -> Any:
-        self.named.append(descriptor)
-        return self._record(super().adoptStreamPort(descriptor, family, factory))
+        port = super().adoptStreamPort(descriptor, family, factory)
+        self.named[descriptor] = port
+        return self._record(port)
 
     def _record(self, port: Any) -> Any:
         self.ports.append(port)

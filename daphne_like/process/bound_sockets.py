@@ -68,8 +68,11 @@ class BoundSockets:
         """Return the sockets of these strings for a worker."""
         bound = [self._bound[key][1] for key in to_keys(strings)]
         recorded = [port for recording in bound for port in recording.ports]
-        kept = [number for recording in bound for number in recording.named]
-        return Inheritance([port.fileno() for port in recorded], sorted(set(kept)))
+        named = [pair for recording in bound for pair in recording.named.items()]
+        return Inheritance(
+            [port.fileno() for port in recorded],
+            {number: port.fileno() for number, port in named},
+        )
 
     def addresses(self, strings: Sequence[str]) -> list[Address]:
         """Return the addresses of these strings."""

@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,11 +22,12 @@ class Inheritance:
 
     Attributes:
         sockets: descriptors of listening sockets, in the order in which the endpoints listen.
-        kept: descriptors that endpoint strings name, and which keep their numbers.
+        kept: the number that an endpoint string names -> the descriptor of the same socket, which a
+            worker inherits under that number.
     """
 
     sockets: Sequence[int]
-    kept: Sequence[int]
+    kept: Mapping[int, int]
 
 
 def command_line(words: Sequence[str]) -> list[str]:
@@ -79,10 +80,12 @@ def spawn(
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
-        numbers = WorkerDescriptors.choose(inheritance.kept, len(inheritance.sockets), entry)
+        numbers = WorkerDescriptors.choose(
+            sorted(inheritance.kept), len(inheritance.sockets), entry
+        )
         out, err = ("r", "r") if captures_output else (1, 2)
         child: dict[int, Any] = {0: 0, 1: out, 2: err}
-        child |= {each: each for each in inheritance.kept}
+        child |= inheritance.kept
         child |= dict(zip(numbers.sockets, inheritance.sockets, strict=True))
         child |= {
             numbers.control: theirs.fileno(),

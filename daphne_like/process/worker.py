@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 
-if "LISTEN_FDS" in os.environ:
+if "LISTEN_FDNAMES" in os.environ:
     # systemd's protocol names the process for which the sockets are meant. Twisted reads the
-    # variables at import.
+    # variables at import; in the supervisor it has removed all but the names (25.5 to 26.10).
+    os.environ["LISTEN_FDS"] = str(len(os.environ["LISTEN_FDNAMES"].split(":")))
     os.environ["LISTEN_PID"] = str(os.getpid())
 
 import dataclasses

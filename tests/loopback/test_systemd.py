@@ -99,10 +99,13 @@ class TestPage:
         running = activated(["-l", str(path), f"--fdname={name}", *COMMAND, *words], folder)
         try:
             running.wait_for("Listening on")
-            for _ in range(2):
+            for restart in (False, True):
                 connection = socket.socket(socket.AF_UNIX)
                 connection.connect(str(path))
                 assert b"Hello" in answer(connection)
+                if not restart:
+                    running.signal(signal.SIGHUP)
+                    running.wait_for("Restarted")
             running.signal()
             assert running.ended() == 0
         finally:

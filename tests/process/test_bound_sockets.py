@@ -84,8 +84,8 @@ class TestBind:
     def test_in_order(self, sockets: BoundSockets) -> None:
         """A worker gets the sockets in the order in which it listens."""
         bind(sockets, "tcp:81", "tcp:80")
-        assert sockets.inheritance(["tcp:81", "tcp:80"]) == Inheritance([100, 101], [])
-        assert sockets.inheritance(["tcp:80"]) == Inheritance([101], [])
+        assert sockets.inheritance(["tcp:81", "tcp:80"]) == Inheritance([100, 101], {})
+        assert sockets.inheritance(["tcp:80"]) == Inheritance([101], {})
         assert sockets.addresses(["tcp:80"]) == [("127.0.0.1", 80)]
 
     def test_equal_strings(self, sockets: BoundSockets, reactor: PortReactor) -> None:

@@ -107,7 +107,7 @@ class TestDescriptors:
             worker,
             worker.control,
             ["slot=1/1"],
-            Inheritance([50, 51], [3, 4]),
+            Inheritance([50, 51], {3: 60, 4: 50}),
             supervision.supervisor._scoreboard.descriptor,
             7,
             **settings,
@@ -121,7 +121,7 @@ class TestDescriptors:
         assert numbers == WorkerDescriptors(5, 6, 7, (8, 9), (3, 4), 7)
         found = settings["childFDs"]
         assert sorted(found) == list(range(10))
-        assert [found[number] for number in (0, 1, 2, 3, 4, 8, 9)] == [0, 1, 2, 3, 4, 50, 51]
+        assert [found[number] for number in (0, 1, 2, 3, 4, 8, 9)] == [0, 1, 2, 60, 50, 50, 51]
         assert found[numbers.stacks] == "r"
         # A process of its own directory or user would be forked, not spawned, by Twisted.
         assert settings["path"] is None
