@@ -208,8 +208,6 @@ class Supervisor:
         if slot is not None and slot.worker is worker:
             slot.worker = None
             self._after_failure(slot, worker)
-        elif slot is not None:
-            self.fill(slot)
         if self.stopping:
             self._finish_when_empty()
 

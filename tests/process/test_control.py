@@ -214,7 +214,7 @@ class TestProtocol:
         end = End()
         protocol = end.connect()
         protocol.dataReceived(octets + to_line("bound"))
-        assert end.transport.disconnecting or end.transport.disconnected
+        assert end.transport.disconnected
         end.lose()
         assert (end.messages, end.closed) == ([], [sentence])
 

@@ -278,6 +278,19 @@ class TestBlocked:
         assert supervision.running == [successor]
         assert supervision.supervisor.ready_workers == 1
 
+    def test_a_crash_while_a_successor_fails(self, serving: Callable[..., Supervision]) -> None:
+        """The slot does not stay empty, whichever ends first."""
+        supervision = serving(2)
+        for first, second in ((0, 1), (1, 0)):
+            worker = supervision.running[0]
+            worker.say("replace", reason="SIGTERM")
+            ends = [worker, *supervision.new()]
+            ends[first].exit(1)
+            ends[second].exit(1)
+            supervision.pass_time(6)
+            (again,) = supervision.make_ready()
+            assert again.slot == worker.slot
+
     @pytest.mark.parametrize("timeout", [None, 30])
     def test_not_during_the_start(
         self, timeout: float | None, starting: Callable[..., Supervision]
