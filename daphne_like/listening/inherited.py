@@ -30,7 +30,7 @@ class RecordingReactor(ReactorProxy):
     Attributes:
         ports: Twisted's ports.
         named: the port for each descriptor that an endpoint string names. Twisted's endpoint closes
-            the descriptor itself, so the number may mean another file later.
+            the descriptor itself, so the number may mean another file until `reopen_named`.
     """
 
     def __init__(self, reactor: Any, *, reuse_port: bool = False) -> None:
@@ -60,6 +60,20 @@ class RecordingReactor(ReactorProxy):
         port = super().adoptStreamPort(descriptor, family, factory)
         self.named[descriptor] = port
         return self._record(port)
+
+    def reopen_named(self) -> None:
+        """Open the named descriptors again, because a restart parses the strings again."""
+        for descriptor, port in self.named.items():
+            os.dup2(port.fileno(), descriptor, inheritable=False)
+
+    def close_named(self) -> None:
+        """Close the named descriptors."""
+        for descriptor in self.named:
+            try:
+                os.close(descriptor)
+            except OSError:
+                pass  # two strings have named it
+        self.named.clear()
 
     def _record(self, port: Any) -> Any:
         self.ports.append(port)

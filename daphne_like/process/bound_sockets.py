@@ -49,11 +49,12 @@ class BoundSockets:
                 ports.parse(recording)
                 # Ports pauses each port before the event loop accepts from it.
                 yield ports.bind(NeverAccepts(), ports.add)
+                recording.reopen_named()
                 self._bound[key] = ports, recording
                 done.append(key)
         except BaseException:
             for key in done:
-                yield self._bound.pop(key)[0].unbind()
+                yield self._release(key).unbind()
             raise
 
     def validate(self, strings: Sequence[str], options: Options) -> None:
@@ -87,7 +88,13 @@ class BoundSockets:
         """
         kept = to_keys(keep)
         for key in [key for key in self._bound if key not in kept]:
-            yield self._bound.pop(key)[0].close()
+            yield self._release(key).close()
+
+    def _release(self, key: Key) -> Ports:
+        """Forget the sockets of a string, and return its ports, which the caller closes."""
+        ports, recording = self._bound.pop(key)
+        recording.close_named()
+        return ports
 
 
 def to_keys(strings: Sequence[str]) -> list[Key]:

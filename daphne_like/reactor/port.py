@@ -153,14 +153,10 @@ if os.name == "posix":
         """Identity of the socket's file if this port has created it, None for an adopted socket."""
 
         def startListening(self) -> None:
-            is_file = self._bindPath[:1] not in (b"", b"\0")
             if self._preexistingSocket is not None:
-                # As in Twisted's TCP ports: the owner of the socket may continue to listen with it
-                # (systemd does, for the next start).
-                self._shouldShutdown = False
-                # The constructor has set the default of 50.
-                self.backlog = 0
-            if self._preexistingSocket is not None or not is_file:
+                self._adopt(self._preexistingSocket)
+                return
+            if self._bindPath[:1] in (b"", b"\0"):  # not a file
                 super().startListening()  # type: ignore[no-untyped-call] # not typed
                 return
             with unix_path.directory_lock(self._bindPath):
@@ -168,6 +164,24 @@ if os.name == "posix":
                     unix_path.remove_stale(self._bindPath)
                 super().startListening()  # type: ignore[no-untyped-call] # not typed
             self._file = unix_path.file_identity(self._bindPath)
+
+        def _adopt(self, sock: Socket) -> None:
+            """Accept from a socket that somebody else has opened.
+
+            Not unix.Port's method: it sets the mode of the socket's file to 666. The file belongs
+            to the one who made it, and so does its mode.
+            """
+            self._preexistingSocket = None
+            # As in Twisted's TCP ports: the owner of the socket may continue to listen with it
+            # (systemd does, for the next start).
+            self._shouldShutdown = False
+            # The constructor has set the default of 50.
+            self.backlog = 0
+            self.factory.doStart()
+            self.connected = True
+            self.socket = sock
+            self.fileno = sock.fileno  # type: ignore[method-assign] # as unix.Port does
+            self.startReading()
 
         def connectionLost(self, reason: Any) -> None:
             # Not unix.Port's method: it removes any file at the path, even the socket of another

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support import real_server
 from tests.support.real_server import COMMAND, DEADLINE, TRACEBACK, Running
+from tests.support.supervised import Supervised
 
 
 @pytest.fixture
@@ -58,3 +59,18 @@ def command() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture
+def supervised() -> Iterator[Callable[..., Supervised]]:
+    """supervised(*arguments, ...): see Supervised; it serves, and is ended with the test."""
+    started: list[Supervised] = []
+
+    def start(*arguments: str, ready: bool = True, **how: Any) -> Supervised:
+        started.append(Supervised(*arguments, **how))
+        return started[-1].wait_until_ready() if ready else started[-1]
+
+    yield start
+    for running in started:
+        log = running.stop()
+        assert running.expects_traceback or TRACEBACK not in log, log

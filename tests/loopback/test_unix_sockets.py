@@ -143,6 +143,24 @@ class TestFile:
         assert stopped == [True]
 
 
+@pytest.mark.parametrize("more", [(), ("--workers", "1")], ids=["one process", "workers"])
+def test_passed_on(tmp_path: Path, more: tuple[str, ...]) -> None:
+    """The file of a socket that another program has opened keeps its mode."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "s"))
+        (tmp_path / "s").chmod(0o640)
+        listening.listen()
+        running = Running(
+            "--fd", str(listening.fileno()), *more, "stopping:hello",
+            pass_fds=[listening.fileno()],
+        )  # fmt: skip
+        try:
+            running.wait_for("serves")
+            assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o640
+        finally:
+            running.stop()
+
+
 def open_to_everybody(folder: Path) -> None:
     """Let others into a folder of pytest's, for the socket in it to say who may connect."""
     for one in (folder, *folder.parents):

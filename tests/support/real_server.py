@@ -42,6 +42,7 @@ class Running:
     """
 
     is_command = False
+    _is_over = False
 
     def __init__(
         self,
@@ -78,6 +79,7 @@ class Running:
                 self._lines.append(line)
                 self._changed.notify_all()
         with self._changed:
+            self._is_over = True
             self._changed.notify_all()
 
     @property
@@ -94,7 +96,7 @@ class Running:
                 if found is not None:
                     return found
                 left = deadline - time.monotonic()
-                if left <= 0 or not self._changed.wait(left):
+                if self._is_over or left <= 0 or not self._changed.wait(left):
                     raise AssertionError(f"no {pattern!r} in the log:\n{self.log}")
 
     def wait_until_ready(self) -> Running:
