@@ -108,7 +108,10 @@ class Worker:
                     raise ConfigurationError("the supervisor has closed the control channel")
                 line += received
             channel.setblocking(False)  # the descriptors share this flag
-        message = control.parse(line, control.FROM_SUPERVISOR)
+        try:
+            message = control.parse(line, control.FROM_SUPERVISOR)
+        except control.ControlError as error:
+            raise ConfigurationError(f"The supervisor's first message: {error}")
         if message is None or message["type"] != "configuration":
             raise ConfigurationError("the supervisor has sent no configuration")
         return message
@@ -295,7 +298,11 @@ def main() -> int:
     Returns:
         The exit status, as of the `daphne-like` command.
     """
-    descriptors = WorkerDescriptors.from_text(os.environ.pop(VARIABLE))
+    try:
+        descriptors = WorkerDescriptors.from_text(os.environ.pop(VARIABLE, ""))
+    except ValueError:
+        sys.stderr.write("A worker is started by `daphne-like --workers N`, not by hand\n")
+        return 2
     descriptors.close_on_exec()
     parent_death.signal_at_parent_death()
     for name in IGNORED:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import socket
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +16,12 @@ import pytest
 from daphne_like.cli import CommandLineInterface
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.options import Options
+from daphne_like.process import process_name
 from daphne_like.process.configuration import Configuration
-from daphne_like.process.worker import command_class, enter_directory, to_options
+from daphne_like.process.control import FROM_WORKER, parse, to_line
+from daphne_like.process.descriptors import VARIABLE, WorkerDescriptors
+from daphne_like.process.scoreboard import create_memory
+from daphne_like.process.worker import Worker, command_class, enter_directory, main, to_options
 
 
 class TestOptions:
@@ -43,6 +51,87 @@ def test_command() -> None:
     """The command may be a subclass, in a module or within another class."""
     found = command_class(f"{CommandLineInterface.__module__}:CommandLineInterface")
     assert found is CommandLineInterface
+
+
+def test_by_hand(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a supervisor there is nothing to serve on: one sentence, and no more."""
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert main() == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+class TestConfiguration:
+    """The supervisor's first message, before the event loop runs."""
+
+    @pytest.fixture
+    def supervisor(self) -> Iterator[socket.socket]:
+        """Return the supervisor's end of the channel."""
+        self.ours, self.theirs = socket.socketpair()
+        self.memory = create_memory()
+        with self.ours, self.theirs:
+            self.ours.settimeout(2)
+            yield self.ours
+        os.close(self.memory)
+
+    def worker(self, monkeypatch: pytest.MonkeyPatch) -> Worker:
+        """Return a worker on the other end."""
+        monkeypatch.setattr(process_name, "set_name", lambda name: None)
+        descriptors = WorkerDescriptors(self.theirs.fileno(), self.memory, 5, (), (), 0)
+        return Worker(descriptors, "1", "1")
+
+    def test_message(self, supervisor: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The worker says hello; what follows the line is left to the event loop."""
+        line = to_line("configuration", options={"workers": 2}, application="a:b", command="c:d")
+        supervisor.sendall(line + to_line("force"))
+        message = self.worker(monkeypatch).receive_configuration()
+        assert message["options"] == {"workers": 2}
+        assert parse(supervisor.recv(4096).strip(), FROM_WORKER) is not None
+        assert self.theirs.recv(4096) == to_line("force")
+
+    @pytest.mark.parametrize(
+        ("octets", "sentence"),
+        [
+            (b"", "has closed the control channel"),
+            (b'{"v": 1', "has closed the control channel"),
+            (b"hello\n", "first message: a line that is not JSON: b'hello"),
+            (b'{"v": 2}\n', "first message: not a message of version 1"),
+            (to_line("force"), "has sent no configuration"),
+            (to_line("later"), "has sent no configuration"),
+        ],
+    )
+    def test_no_message(
+        self,
+        supervisor: socket.socket,
+        monkeypatch: pytest.MonkeyPatch,
+        octets: bytes,
+        sentence: str,
+    ) -> None:
+        """One sentence, whatever comes instead."""
+        supervisor.sendall(octets)
+        supervisor.shutdown(socket.SHUT_WR)
+        with pytest.raises(ConfigurationError, match=re.escape(sentence)):
+            self.worker(monkeypatch).receive_configuration()
+
+    def test_failure(self, supervisor: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A long traceback arrives with its end, which names the error."""
+        error = ConfigurationError("no settings", detail="é" * 10**6 + "KeyError: 'x'")
+        worker = self.worker(monkeypatch)
+        received: list[bytes] = []
+
+        def read() -> None:
+            while data := supervisor.recv(65536):
+                received.append(data)
+                if data.endswith(b"\n"):
+                    return
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        worker.fail(error)
+        reader.join(5)
+        message = parse(b"".join(received).strip(), FROM_WORKER)
+        assert message is not None
+        assert (message["sentence"], message["status"]) == ("no settings", 2)
+        assert message["detail"].endswith("éKeyError: 'x'")
 
 
 class TestDirectory:
