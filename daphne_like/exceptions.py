@@ -3,6 +3,20 @@
 from __future__ import annotations
 
 RETRY_LATER = b"Retry-After: 1\r\n"
+REASONS = {
+    400: "invalid_request_headers",
+    403: "origin_not_allowed",
+    405: "invalid_websocket_handshake",
+    408: "request_headers_timeout",
+    413: "max_request_body_size_exceeded",
+    414: "max_request_line_size_exceeded",
+    417: "unsupported_expectation",
+    426: "invalid_websocket_handshake",
+    431: "max_request_headers_total_size_exceeded",
+    501: "unsupported_method",
+    505: "invalid_http_version",
+}
+"""By status, the usual reason of a refusal, in the words of .NET's server where it has one."""
 
 
 class DaphneLikeError(Exception):
@@ -17,13 +31,22 @@ class PeerError(DaphneLikeError):
         text: whole body of the response, in ASCII; it never repeats data from the peer.
         lines: field lines that belong to the status, each with its CRLF (Allow for a 405); a 503
             has a Retry-After.
+        reason: one of a few words by which refusals are counted; by default that of the status.
     """
 
-    def __init__(self, status: int, text: str, lines: bytes = b"") -> None:
+    def __init__(self, status: int, text: str, lines: bytes = b"", *, reason: str = "") -> None:
         super().__init__(f"{status} {text}")
+        self.reason = reason or REASONS.get(status, "other")
         self.status = status
         self.text = text
         self.lines = lines + RETRY_LATER if status == 503 else lines
+
+
+def too_many_connections() -> PeerError:
+    """Return the error of a connection over --max-connections."""
+    return PeerError(
+        503, "Too many connections; try again.", reason="max_concurrent_connections_exceeded"
+    )
 
 
 class FrameError(DaphneLikeError):

@@ -22,8 +22,9 @@ from daphne_like.http.factory import HTTPFactory
 from daphne_like.listening.all_ports import AllPorts
 from daphne_like.listening.ports import CANNOT_LISTEN_STATUS, Address
 from daphne_like.observe import access, refusals
-from daphne_like.observe.actions import Actions
+from daphne_like.observe.action_logger import ActionLogger
 from daphne_like.observe.descriptors import descriptors
+from daphne_like.observe.observer import Observer, combine
 from daphne_like.options import Options, without_limits
 from daphne_like.process.main_loop import run_reactor
 from daphne_like.process.systemd import Notifier
@@ -93,6 +94,7 @@ class Server:
         self.abort_start = False
         self.exit_status = 0
         self.end: Callable[[], None] | None = None
+        self._observers: list[Observer] = []
         self.reactor: Any = None
         self.notifier = Notifier()
         self.connections = Connections(options.max_connections)
@@ -137,7 +139,10 @@ class Server:
 
         Calling the delegate directly saves one call per request or message.
         """
-        return delegate if getattr(type(self), name) is OWN[name] else getattr(self, name)
+        return getattr(self, name) if self._overrides(name) else delegate
+
+    def _overrides(self, name: str) -> bool:
+        return getattr(type(self), name) is not OWN[name]
 
     def set_application(self, application: Any) -> None:
         """Set the application, adapted to ASGI 3 as `interface` says; only before `startup`."""
@@ -195,9 +200,24 @@ class Server:
         use_asgi_threads(loop)
         self.applications.use_loop(loop, clock)
         self.context.use_loop(loop, clock)
-        if self.action_logger is not None:
-            self.context.actions = Actions(self.log_action, clock)
+        self._observe()
         self.default_fields.use_clock(wall_clock)
+
+    def add_observer(self, observer: Observer) -> None:
+        """Tell an observer what happens; only before the ports are bound."""
+        self._observers.append(observer)
+        self._observe()
+
+    def _observe(self) -> None:
+        """Give the context its observer: the action logger, and those that were added."""
+        logger: Observer | None = None
+        if isinstance(self.action_logger, Observer) and not self._overrides("log_action"):
+            logger = self.action_logger  # cheaper than through a dict
+        elif self.action_logger is not None:
+            logger = ActionLogger(self.log_action)
+        observer = combine([*([logger] if logger else []), *self._observers])
+        self.context.observer = self.applications.observer = observer
+        self.connections.observer = observer
 
     async def start(self) -> None:
         """Bind the ports, start the application, then accept, on a running event loop.
@@ -374,5 +394,6 @@ class Server:
 OWN = {
     "create_application": Server.create_application,
     "handle_reply": Server.handle_reply,
+    "log_action": Server.log_action,
 }
 """Methods of this class, for detecting overrides in subclasses."""

@@ -45,6 +45,19 @@ class IDrainsQueue(Interface):
         """Accept every connection in the listen queue, then stop listening."""
 
 
+class ITellsObserver(Interface):
+    """A factory of the server's connections, through which layers below tell the observer."""
+
+    def handshake_ended(seconds: float) -> None:  # noqa: N805
+        """Tell that a TLS handshake is complete."""
+
+    def handshake_failed(reason: str) -> None:  # noqa: N805
+        """Tell that a TLS handshake has failed."""
+
+    def refused(reason: str) -> None:  # noqa: N805
+        """Tell that a connection was refused."""
+
+
 class IHandshakes(Interface):
     """A factory whose connections are unknown to the server until their handshake has ended.
 

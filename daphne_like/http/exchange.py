@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from asyncio import Event, Lock
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from daphne_like.asgi.queue import HIGH_WATER, MAX_EVENTS, InputQueue
@@ -153,18 +153,18 @@ class Exchange:
         is_bodiless: no body is sent, whatever the application sends (HEAD, 204, 304; ASGI H32);
             known from HEAD_BUFFERED on.
         http_10: the request is HTTP/1.0, which has no chunked coding.
-        method, client, target, started: for the access log, if there is one.
+        method, client, target, scheme, version, started, ended: for the observer, if there is one;
+            times by the context's clock. The scope is the application's to change.
         disconnect_sent: http.disconnect has been queued.
         peer_half_closed: the peer sends no more; it may still read.
-        logged: the access log has received the end of the exchange.
-        head_sent: time when the head of a response in several parts was sent, for the access log;
+        is_over: the observer has been told the end of the exchange.
+        head_sent: time when the head of a response in several parts was sent, for the observer;
             None for other responses.
         error_sent: the server has sent an error response instead of the application.
         body_unblocked: set at the end of the state BODY_BLOCKED.
         received, received_at_check, received_at_end: octets of the request body: so far, at the
             last check of the rate, and at the end of the response.
         disconnect: the event that ends the application's input.
-        action: protocol and action in the access log.
         is_upgrade: the octets from the peer belong to another protocol.
         max_dropped_sends: messages that are dropped without an error after a disconnect.
         max_informed_sends: the same, after the application has received the disconnect event.
@@ -172,7 +172,6 @@ class Exchange:
     """
 
     disconnect: ClassVar[dict[str, Any]] = DISCONNECT
-    action = ("http", "complete")
     is_upgrade = False
     max_dropped_sends = 16
     max_informed_sends = 0
@@ -190,14 +189,17 @@ class Exchange:
     queue: InputQueue | None = None
     disconnect_sent = False
     peer_half_closed = False
-    logged = False
+    is_over = False
     head_sent: float | None = None
     error_sent = False
     _parts_size = 0
     method = ""
-    client: tuple[Any, ...] | None = None
+    client: Sequence[Any] | None = None
     target = b""
+    scheme = ""
+    version = ""
     started = 0.0
+    ended = 0.0
     chunked = False
     body_unblocked: Event | None = None
     _queued = 0  # messages in `_send_in_turn`, including the one that is being sent
@@ -503,13 +505,13 @@ class Exchange:
             # Without this reference, exchange, queue and task do not form a cycle.
             self.queue = None
             queue.end(self.disconnect)
-        if self.context.actions is not None:
+        if self.context.observer is not None:
             self.finish()
 
     def begin_body(self) -> None:
         """Enter SENDING_BODY: the carrier writes the head of a response in several parts."""
         self.state = SENDING_BODY
-        if self.context.actions is not None:
+        if self.context.observer is not None:
             self.head_sent = self.context.clock()
 
     def end_with_error(self, error: PeerError) -> None:
@@ -552,10 +554,12 @@ class Exchange:
         self.finish()
 
     def finish(self) -> None:
-        """Report the end of the exchange to the access log once, if there is one."""
-        actions = self.context.actions
-        if actions is not None and not self.logged:
-            actions.finished(self)
+        """Tell the observer the end of the exchange once, if there is one."""
+        context = self.context
+        if context.observer is not None and not self.is_over:
+            self.is_over = True
+            self.ended = context.clock()
+            context.observer.exchange_ended(self)
 
     def connection_lost(self) -> None:
         """End the exchange with its connection."""

@@ -11,12 +11,13 @@ from zope.interface import implementer
 from daphne_like.http.h1.connection import HTTP1Connection
 from daphne_like.http.h2.connection import HTTP2Connection
 from daphne_like.observe.wire import ShownProtocol, shows_octets
+from daphne_like.transport_interfaces import ITellsObserver
 
 if TYPE_CHECKING:
     from daphne_like.runtime.context import ServerContext
 
 
-@implementer(IProtocolFactory, IProtocolNegotiationFactory)
+@implementer(IProtocolFactory, IProtocolNegotiationFactory, ITellsObserver)
 class HTTPFactory(Factory):
     """Builds one connection object for each accepted connection.
 
@@ -39,6 +40,20 @@ class HTTPFactory(Factory):
         return {"auto": [b"h2", b"http/1.1"], "1": [b"http/1.1"], "2": [b"h2"]}[
             self.context.options.http
         ]
+
+    def handshake_ended(self, seconds: float) -> None:
+        """See ITellsObserver."""
+        if self.context.observer is not None:
+            self.context.observer.handshake_ended(seconds)
+
+    def handshake_failed(self, reason: str) -> None:
+        """See ITellsObserver."""
+        if self.context.observer is not None:
+            self.context.observer.handshake_failed(reason)
+
+    def refused(self, reason: str) -> None:
+        """See ITellsObserver."""
+        self.context.tell_refused(reason)
 
     def buildProtocol(self, addr: Any) -> Any:
         # Foreign ports may accept connections while the application starts.

@@ -129,7 +129,11 @@ def body_length(http_10: bool, known: dict[bytes, bytes]) -> int | None:
         if not coding:
             raise PeerError(400, "Transfer-Encoding names no coding.")
         if coding.lower() != b"chunked":
-            raise PeerError(501, "The only transfer coding served is chunked.")
+            raise PeerError(
+                501,
+                "The only transfer coding served is chunked.",
+                reason="unsupported_transfer_coding",
+            )
         return None
     if length is None:
         return 0
@@ -185,7 +189,7 @@ def check_size(fields: Fields, options: Options) -> None:
         PeerError: 431.
     """
     if len(fields) > options.max_fields:
-        raise PeerError(431, "Too many header fields.")
+        raise PeerError(431, "Too many header fields.", reason="max_request_header_count_exceeded")
     if sum(len(name) + len(value) + 4 for name, value in fields) > options.max_field_section:
         raise PeerError(431, "The header section is too large.")
 

@@ -16,7 +16,7 @@ MAX_DISCARDED_BODY = 262144
 """Octets of an unread request body that are read and discarded to keep a connection."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 """The request for a body that the peer holds back, over HTTP/1.1 (RFC 9110, 10.1.1)."""
-TOO_SLOW = PeerError(408, "The request body came too slowly.")
+TOO_SLOW = PeerError(408, "The request body came too slowly.", reason="min_request_body_data_rate")
 """The response to a body that arrives below the minimum rate; never raised."""
 
 

@@ -74,10 +74,16 @@ def open_exchange(
     exchange = kind(context, connection, scope, keep_alive)
     if line.is_head:
         exchange.head_only = True
-    if context.actions is not None:
-        # Not from the scope, which is the application's to change.
+    if context.observer is not None:
         exchange.method = line.method
-        exchange.client = scope["client"] and tuple(scope["client"])
         exchange.target = line.target
+        exchange.version = version
+        if context.trusted_proxies is None:
+            exchange.client = client
+            exchange.scheme = addresses.scheme
+        else:
+            exchange.client = scope["client"] and scope["client"].copy()
+            exchange.scheme = scope["scheme"]
         exchange.started = context.clock()
+        context.observer.exchange_opened(exchange)
     return exchange

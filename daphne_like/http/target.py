@@ -58,7 +58,7 @@ def split_target(method: bytes, target: bytes) -> Target:
     if method == b"CONNECT":
         raise PeerError(501, "CONNECT is not served here.")
     if b"#" in target:
-        raise PeerError(400, "A request target has no fragment.")
+        raise PeerError(400, "A request target has no fragment.", reason="invalid_request_line")
     if target[:1] == b"/":
         raw_path, _, query_string = target.partition(b"?")
         return Target(decoded(raw_path), raw_path, query_string, None)
@@ -66,7 +66,7 @@ def split_target(method: bytes, target: bytes) -> Target:
         return Target("*", b"*", b"", None)
     absolute = ABSOLUTE.fullmatch(target)
     if absolute is None or not absolute[1] or HOST.fullmatch(absolute[1]) is None:
-        raise PeerError(400, "The request target has no valid form.")
+        raise PeerError(400, "The request target has no valid form.", reason="invalid_request_line")
     raw_path = absolute[2] or b"/"
     return Target(decoded(raw_path), raw_path, (absolute[3] or b"?")[1:], absolute[1])
 

@@ -32,6 +32,7 @@ from daphne_like.listening.https import IReloadable
 from daphne_like.listening.reactor_proxy import ReactorProxy
 from daphne_like.observe.connection_log import label, label_address
 from daphne_like.runtime.trusted_proxies import TrustedProxies
+from daphne_like.transport_interfaces import ITellsObserver
 from daphne_like.wording import counted
 
 log = logging.getLogger("daphne_like.server")
@@ -178,6 +179,7 @@ class ProxiedConnection(HAProxyProtocolWrapper):
         # The header, which may name a client, is not believed: the peer is the proxy.
         proxy = label(self.transport)
         refused.info("%s Refused for its %s: %s", proxy, "PROXY header", reason)
+        self.factory.tell_refused()
 
     def _disarm(self) -> None:
         deadline, self._deadline = self._deadline, None
@@ -236,6 +238,14 @@ class ProxiedFactory(WrappingFactory):
         if IHalfCloseableProtocol.providedBy(protocol):
             kind = HalfCloseableConnection
         return kind(self, protocol)
+
+    def tell_refused(self) -> None:
+        """Tell the server's observer that a header was refused."""
+        inner: Any = self.wrappedFactory
+        # Below TLS of this package, the server's factory is one layer further.
+        server = ITellsObserver(getattr(inner, "wrapped", inner), None)
+        if server is not None:
+            server.refused("invalid_proxy_header")
 
     def _log_untrusted(self, address: Any, peer: str) -> None:
         level = logging.DEBUG

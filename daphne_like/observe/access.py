@@ -6,9 +6,11 @@ import asyncio
 import datetime
 import logging
 import time
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
+from daphne_like.observe.action_logger import client_name
 from daphne_like.observe.handlers import FileHandler
+from daphne_like.observe.observer import Observer
 
 log = logging.getLogger("daphne_like.access")
 
@@ -19,8 +21,32 @@ ACTIONS = {"connecting": "WSCONNECTING", "rejected": "WSREJECT", "connected": "W
            "disconnected": "WSDISCONNECT"}  # fmt: skip
 
 
-class AccessLog:
-    """An action logger (`server.log_action`) that writes lines through `logging`.
+class Entry(NamedTuple):
+    """One line of the access log, before it is formatted.
+
+    Attributes:
+        time: seconds since 1970.
+        client: "host:port" as text, or host and port; None on a UNIX socket.
+        method: method of the request, or the event of a WebSocket.
+        target: request target.
+        status: status, or close code; None if there is none.
+        size: octets of the response's body; None if there is no response.
+        seconds: duration; None for an event that only begins something.
+        is_cut: the response is incomplete.
+    """
+
+    time: float
+    client: Any
+    method: str
+    target: bytes | str
+    status: int | None
+    size: int | None
+    seconds: float | None
+    is_cut: bool
+
+
+class AccessLog(Observer):
+    """An observer that writes lines through `logging`; it can be called as an action logger, too.
 
     Entries are collected for a quarter of a second and written together, so that no request
     waits for formatting and output.
@@ -31,7 +57,7 @@ class AccessLog:
 
     def __init__(self, logger: logging.Logger = log) -> None:
         self._logger = logger
-        self._held: list[tuple[float, str, str, dict[str, Any]]] = []
+        self._held: list[Any] = []  # the fields of an Entry; making one takes longer
 
     def __call__(self, protocol: str, action: str, details: dict[str, Any]) -> None:
         """Log one action.
@@ -39,13 +65,58 @@ class AccessLog:
         Args:
             protocol: "http" or "websocket".
             action: "complete" for HTTP; a key of ACTIONS for WebSocket.
-            details: path, client ("host:port" or None) and time_taken. Also: status and size of a
-                response (status None if the client left before it began); method for HTTP; code
-                of a disconnected WebSocket; time_to_head of a response sent in several parts;
-                cut (True) for an incomplete response.
+            details: see ActionLogger.
         """
+        http = protocol == "http"
+        code = details.get("code")
+        status = details.get("status") if code is None else code
+        is_over = http or status is not None
+        self._add(
+            (
+                time.time(),
+                details.get("client"),
+                str(details.get("method")) if http else ACTIONS.get(action, action.upper()),
+                details["path"],
+                status,
+                details.get("size"),
+                details["time_taken"] if is_over else None,
+                "cut" in details,
+            )
+        )
+
+    # Observer.
+
+    def exchange_ended(self, exchange: Any) -> None:
+        self._add(
+            (
+                time.time(),
+                exchange.client,
+                "WSREJECT" if exchange.is_upgrade else exchange.method,
+                exchange.target,
+                exchange.status or None,
+                exchange.body_octets_sent,
+                exchange.ended - exchange.started,
+                exchange.is_cut,
+            )
+        )
+
+    def session_opening(self, session: Any) -> None:
+        self._session("WSCONNECTING", session, None, None)
+
+    def session_opened(self, session: Any) -> None:
+        self._session("WSCONNECT", session, None, None)
+
+    def session_closed(self, session: Any, code: int, by: str) -> None:
+        seconds = session.context.clock() - session.started
+        self._session("WSDISCONNECT", session, code, seconds)
+
+    def _session(self, event: str, session: Any, code: int | None, seconds: float | None) -> None:
+        client, target = session.client, session.target
+        self._add((time.time(), client, event, target, code, None, seconds, False))
+
+    def _add(self, entry: Any) -> None:
         held = self._held
-        held.append((time.time(), protocol, action, details))
+        held.append(entry)
         if len(held) == 1:
             try:
                 asyncio.get_running_loop().call_later(HOLD_SECONDS, self.flush)
@@ -58,25 +129,21 @@ class AccessLog:
         """Write the collected entries."""
         held, self._held = self._held, []
         second, stamp = 0, ""
-        for moment, protocol, action, details in held:
-            if int(moment) != second:
-                second = int(moment)
+        for entry in map(Entry._make, held):
+            if int(entry.time) != second:
+                second = int(entry.time)
                 stamp = time.strftime("%d/%b/%Y:%H:%M:%S", time.localtime(second))
-            http = protocol == "http"
-            code = details.get("code")
-            status = details.get("status") if code is None else code
-            # An action that only begins something has no duration.
-            is_over = http or code is not None or status is not None
+            client, target = entry.client, entry.target
             self._logger.info(
                 '%s - - [%s] "%s %s" %s %s%s%s',
-                details.get("client") or "-",
+                (client if isinstance(client, str) else client_name(client)) or "-",
                 stamp,
-                details.get("method") if http else ACTIONS.get(action, action.upper()),
-                details["path"],
-                "-" if status is None else status,
-                details.get("size", "-"),
-                f" {details['time_taken']:.3f}" if is_over else "",
-                " cut" if details.get("cut") else "",
+                entry.method,
+                target if isinstance(target, str) else target.decode("ascii", "backslashreplace"),
+                "-" if entry.status is None else entry.status,
+                "-" if entry.size is None else entry.size,
+                "" if entry.seconds is None else f" {entry.seconds:.3f}",
+                " cut" if entry.is_cut else "",
             )
 
 

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from daphne_like.asgi.instance import run_instance
 from daphne_like.asgi.queue import InputQueue
 from daphne_like.exceptions import ConnectionClosed
+from daphne_like.observe.observer import Observer
 from daphne_like.observe.stacks import threads
 from daphne_like.observe.stacks.waiting import executor_kept_by, stuck_at
 from daphne_like.wording import counted
@@ -80,6 +81,7 @@ class Applications:
         self.application: Any = None
         self.handle_reply: Callable[..., Any] = self.reply
         self.running: dict[Any, asyncio.Task[None]] = {}
+        self.observer: Observer | None = None
         self._close_timeout = close_timeout
         self._clock: Callable[[], float]
         self._create_task: Callable[..., asyncio.Task[None]]
@@ -170,6 +172,13 @@ class Applications:
         if exchange in self.running and exchange not in self._disconnected:
             now = self._clock()
             self._disconnected[exchange] = DisconnectGrace(now, now + self._close_timeout)
+            if self.observer is not None:
+                self.observer.application_leaving(exchange)
+                self.running[exchange].add_done_callback(partial(self._left, exchange, now))
+
+    def _left(self, exchange: Any, since: float, _task: object) -> None:
+        if self.observer is not None:
+            self.observer.application_left(exchange, self._clock() - since)
 
     def response_too_slow(self, exchange: Any) -> None:
         """Log that `--http-timeout` passed without a complete response; start the grace period."""
@@ -211,6 +220,8 @@ class Applications:
             replaced = threads.replace_executor(executor_kept_by(task))
         finally:
             task.cancel()
+        if self.observer is not None:
+            self.observer.application_cancelled(protocol)
         if is_told:
             log.warning(
                 "%s still runs %s after its peer has gone; %s%s",

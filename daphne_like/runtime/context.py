@@ -14,7 +14,8 @@ from daphne_like.runtime.write_batch import WriteBatch
 
 if TYPE_CHECKING:
     from daphne_like.asgi.queue import InputQueue
-    from daphne_like.observe.actions import Actions
+    from daphne_like.exceptions import PeerError
+    from daphne_like.observe.observer import Observer
     from daphne_like.options import Options
     from daphne_like.runtime.applications import Applications
 
@@ -34,7 +35,7 @@ class ServerContext:
         timers: the timer wheel for all deadlines.
         writes: the batch of writes of the current iteration of the event loop.
         applications: the running application instances.
-        actions: receives the begin and end of exchanges and sessions; None without listeners.
+        observer: is told what happens; None if nobody listens.
         websockets: the server's WebSocketFactory.
         http2: creates the protocol of a connection whose peer speaks HTTP/2.
         create_application: runs an application instance; the method of the server where a
@@ -42,9 +43,6 @@ class ServerContext:
         connected: registers a connection; returns False when the limit is exceeded.
         disconnected: removes a connection.
         switched: replaces the protocol of a connection after an upgrade.
-        refused: logs that a request was refused; takes the label of its log lines and the error.
-        refused_connection: logs that a connection or an HTTP/2 stream was refused.
-        refused_handshake: logs that a TLS handshake of Twisted's TLS failed.
         default_fields: Date and Server lines, keyed by the bits of those that an application sets.
         trusted_proxies: applied to each scope; None when no proxy is trusted.
         lifespan_state: the state that the application's lifespan passes to instances (ASGI L11).
@@ -57,7 +55,6 @@ class ServerContext:
 
     __slots__ = (
         "accepting",
-        "actions",
         "applications",
         "clock",
         "connected",
@@ -70,10 +67,8 @@ class ServerContext:
         "idle_grace_over",
         "lifespan_state",
         "loop",
+        "observer",
         "options",
-        "refused",
-        "refused_connection",
-        "refused_handshake",
         "sections",
         "switched",
         "timers",
@@ -96,11 +91,8 @@ class ServerContext:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.actions: Actions | None = None
+        self.observer: Observer | None = None
         self.default_fields: dict[int, bytes] = {}
-        self.refused = refusals.refused
-        self.refused_connection = refusals.refused_connection
-        self.refused_handshake = refusals.refused_handshake
         self.trusted_proxies = TrustedProxies.from_options(options)
         self.lifespan_state: dict[str, Any] = {}
         self.sections: BoundedCache[bytes, Any] = BoundedCache(MAX_SECTIONS)
@@ -117,6 +109,44 @@ class ServerContext:
         self.clock = clock
         self.timers = TimerWheel(clock)
         self.writes = WriteBatch(loop, self.applications.running)
+
+    def tell_refused(self, reason: str) -> None:
+        """Tell the observer that a request or a connection was refused."""
+        if self.observer is not None:
+            self.observer.refused(reason)
+
+    def refused(self, label: str, error: PeerError) -> None:
+        """Log that a request was refused, and tell the observer.
+
+        Args:
+            label: how the lines of the connection or stream begin.
+            error: the error that the client receives.
+        """
+        self.tell_refused(error.reason)
+        refusals.refused(label, error)
+
+    def refused_connection(self, label: str, code: str, reason: object) -> None:
+        """Log that a connection or an HTTP/2 stream was refused, and tell the observer.
+
+        Args:
+            label: see `refused`.
+            code: name of the HTTP/2 error code.
+            reason: description of the error.
+        """
+        self.tell_refused(code.lower())
+        refusals.refused_connection(label, code, reason)
+
+    def refused_handshake(self, label: str, reason: object, word: str) -> None:
+        """Log that a handshake of Twisted's TLS failed, and tell the observer.
+
+        Args:
+            label: see `refused`.
+            reason: description of the error.
+            word: see Observer.handshake_failed.
+        """
+        if self.observer is not None:
+            self.observer.handshake_failed(word)
+        refusals.refused_handshake(label, reason)
 
     def sibling(self, **changed: Any) -> ServerContext:
         """Return a copy of this context with some attributes changed.

@@ -66,6 +66,20 @@ class SendPacing(Timeouts):
         """Return how log lines about this connection begin; see observe/connection_log.py."""
         return label(self.transport, client)
 
+    # The handshake of Twisted's own TLS, which connects the protocol before it.
+
+    def tell_handshake_ended(self) -> None:
+        """Tell the observer that the TLS handshake is complete, while its timeout is still set."""
+        observer, limit = self.context.observer, self.context.options.tls_handshake_timeout
+        due = (self._due or {}).get(Timeout.TLS_HANDSHAKE)
+        if observer is not None and limit is not None and due is not None:
+            observer.handshake_ended(self._timers.clock() - (due - limit))
+
+    def tell_handshake_lost(self) -> None:
+        """Tell the observer if the connection was lost in its TLS handshake."""
+        if self.context.observer is not None and self.has_timeout(Timeout.TLS_HANDSHAKE):
+            self.context.observer.handshake_failed("closed")
+
     # IPushProducer, towards the transport.
 
     def pauseProducing(self) -> None:
@@ -77,12 +91,21 @@ class SendPacing(Timeouts):
         if not self._paused:
             self._paused = True
             self.set_timeout(Timeout.WRITE_STALL, self.context.options.write_timeout)
+            if self.context.observer is not None:
+                self.context.observer.sending_paused(self)
 
     def resumeProducing(self) -> None:
         """Wake waiting callers of `send`: the transport has sent its buffer."""
-        self._paused = False
+        self._end_pause()
         self.clear_timeout(Timeout.WRITE_STALL)
         self._wake_drain_waiters()
+
+    def _end_pause(self) -> None:
+        """Note that callers of `send` need not wait: the peer reads, or nothing can be sent."""
+        if self._paused:
+            self._paused = False
+            if self.context.observer is not None:
+                self.context.observer.sending_resumed(self)
 
     def stopProducing(self) -> None:
         """Do nothing: the connection is lost, and `connectionLost` handles that."""

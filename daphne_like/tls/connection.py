@@ -83,8 +83,13 @@ class ConnectionFactory(Protocol):
     def handshake_begins(self, connection: SecureConnection) -> None:
         """Add a connection that is to be aborted if its handshake takes too long."""
 
-    def handshake_over(self, connection: SecureConnection) -> None:
-        """Forget a connection whose handshake is complete, or that is lost."""
+    def handshake_over(self, connection: SecureConnection, failure: str = "") -> None:
+        """Forget a connection whose handshake is complete, or that is lost.
+
+        Args:
+            connection: the connection.
+            failure: a word for the reason if its handshake was not complete.
+        """
 
 
 @implementer(
@@ -112,6 +117,7 @@ class SecureConnection:
         "_address",
         "_debt",
         "_end_pending",
+        "_failure",
         "_half_closing",
         "_held",
         "_into",
@@ -160,6 +166,7 @@ class SecureConnection:
         self._debt = FIRST_DEBT
         self._held: bytes | memoryview | None = None  # encrypted octets that wait for the next turn
         self._reason: Failure | None = None
+        self._failure = "closed"  # why the handshake is not complete, if the connection ends now
 
     # Called by the transport below.
 
@@ -334,7 +341,7 @@ class SecureConnection:
     def connectionLost(self, reason: Failure) -> None:
         self._is_lost = True
         self._reading = self._writing = False
-        self._handshake_over()
+        self._handshake_over(self._failure)
         producer, self._producer = self._producer, None
         if producer is not None:
             producer.stopProducing()
@@ -373,10 +380,11 @@ class SecureConnection:
         if self._has_unread():
             self._read_held()
 
-    def _handshake_over(self) -> None:
-        self.factory.handshake_over(self)
+    def _handshake_over(self, failure: str = "") -> None:
+        self.factory.handshake_over(self, failure)
 
     def _handshake_failed(self, error: ssl.SSLError) -> None:
+        self._failure = (error.reason or "unknown").lower()
         if error.reason == "HTTP_REQUEST":
             self._log_refusal("plain HTTP on a TLS port")
             self._out.read()  # drop the alert, which a plain-text client cannot read
@@ -396,8 +404,9 @@ class SecureConnection:
     def handshake_too_slow(self) -> None:
         """Abort the connection: the factory calls this at the handshake's deadline."""
         if not self.disconnecting:
+            self._failure = "timeout"
             self._log_refusal("it took too long")
-        self._handshake_over()
+        self._handshake_over(self._failure)
         self.abortConnection()
 
     # Input.

@@ -9,7 +9,7 @@ from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
 from daphne_like.tls.connection import SecureConnection
-from daphne_like.transport_interfaces import IHandshakes
+from daphne_like.transport_interfaces import IHandshakes, ITellsObserver
 
 if TYPE_CHECKING:
     from daphne_like.tls.certificates import Certificates
@@ -45,6 +45,7 @@ class SecureFactory(Factory):
         self.handshaking: dict[SecureConnection, float] = {}
         self._check_call: Any = None
         self._listens = False
+        self._observer = ITellsObserver(wrapped, None)
         if IProtocolNegotiationFactory.providedBy(wrapped):
             certificates.offer(wrapped.acceptableProtocols())
 
@@ -66,10 +67,16 @@ class SecureFactory(Factory):
         self.handshaking.clear()
         self._stop_checking()
 
-    def handshake_over(self, connection: SecureConnection) -> None:
+    def handshake_over(self, connection: SecureConnection, failure: str = "") -> None:
         """Forget a connection whose handshake is complete, or that is lost."""
-        self.handshaking.pop(connection, None)
+        due = self.handshaking.pop(connection, None)
         self._stop_checking()
+        if due is None or self._observer is None:
+            return
+        if failure:
+            self._observer.handshake_failed(failure)
+        else:
+            self._observer.handshake_ended(self.clock.seconds() - (due - self.handshake_timeout))
 
     def _stop_checking(self) -> None:
         """Stop the periodic check once the port is closed and every handshake is over."""

@@ -14,7 +14,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.server import Request
 from zope.interface import implementer
 
-from daphne_like.exceptions import PeerError
+from daphne_like.exceptions import PeerError, too_many_connections
 from daphne_like.http.addresses import ConnectionEnds, describe_ends
 from daphne_like.http.exchange import BlockedPart, Exchange
 from daphne_like.http.extensions import Supported
@@ -50,6 +50,8 @@ class WebCarrier(SendPacing):
         addresses: scheme, both addresses and extensions, for the exchange.
     """
 
+    protocol_name = "twisted.web"
+
     def __init__(self, context: ServerContext, request: Request) -> None:
         super().__init__(context)
         channel: Any = request.channel
@@ -72,7 +74,7 @@ class WebCarrier(SendPacing):
         has_room = self.context.connected(self)
         try:
             if not has_room:
-                raise PeerError(503, "Too many connections; try again.")
+                raise too_many_connections()
             self.exchange = open_web_exchange(self)
             self._check_body()
         except PeerError as error:
@@ -317,7 +319,7 @@ class WebCarrier(SendPacing):
         self.clear_timeouts()
         if not self._responded:
             self._over()
-            self._paused = False
+            self._end_pause()
             self._wake_drain_waiters()
             if self.exchange is not None:
                 self.exchange.connection_lost()

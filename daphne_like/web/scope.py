@@ -39,7 +39,7 @@ def open_web_exchange(carrier: HasRequest) -> Exchange:
     if len(target) > options.max_request_line:
         raise PeerError(414, "The request line is too long.")
     if not target.isascii():
-        raise PeerError(400, "The request target has no valid form.")
+        raise PeerError(400, "The request target has no valid form.", reason="invalid_request_line")
     if method != method.upper():  # ASGI H03
         raise PeerError(501, "The method is not known here.")
     path, raw_path, query_string, authority = split_target(method, target)

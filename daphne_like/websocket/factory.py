@@ -11,6 +11,7 @@ from autobahn.websocket import protocol as autobahn
 
 from daphne_like.http.exchange import Exchange
 from daphne_like.websocket.handshake import asks_for_websocket, check_opening
+from daphne_like.websocket.observed_protocol import ObservedProtocol
 from daphne_like.websocket.output import OPEN
 from daphne_like.websocket.protocol import WebSocketProtocol
 from daphne_like.websocket.session import Session
@@ -117,4 +118,5 @@ def make_protocol_class(factory: WebSocketFactory) -> type[WebSocketProtocol]:
         attributes.pop(own, None)
     sizes = (factory.maxFramePayloadSize, factory.maxMessagePayloadSize)
     attributes["largest_frame"] = min((size for size in sizes if size), default=float("inf"))
-    return type("WebSocketProtocol", (WebSocketProtocol,), attributes)
+    base = WebSocketProtocol if factory.context.observer is None else ObservedProtocol
+    return type("WebSocketProtocol", (base,), attributes)

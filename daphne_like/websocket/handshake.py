@@ -96,10 +96,14 @@ def check_opening(
     if found.get(b"sec-websocket-version") != [VERSION]:
         raise PeerError(426, "The WebSocket version served is 13.", OTHER_VERSION)
     if http_version != "2" and not is_key(key):
-        raise PeerError(400, "Sec-WebSocket-Key is not one key of 16 octets.")
+        raise PeerError(
+            400,
+            "Sec-WebSocket-Key is not one key of 16 octets.",
+            reason="invalid_websocket_handshake",
+        )
     origin = found.get(b"origin", ())
     if len(origin) > 1:
-        raise PeerError(400, "More than one Origin field.")
+        raise PeerError(400, "More than one Origin field.", reason="invalid_websocket_handshake")
     # A client that sends no Origin is not a browser, and could send any value.
     if origins and origin and origin[0].decode("latin-1") not in origins:
         raise PeerError(403, "This origin is not served.")
@@ -121,11 +125,17 @@ def upgrade_key(
     if method != "GET":
         raise PeerError(405, "A WebSocket is opened with GET.", b"Allow: GET\r\n")
     if http_version != "1.1":
-        raise PeerError(400, "A WebSocket is opened with HTTP/1.1.")
+        raise PeerError(
+            400, "A WebSocket is opened with HTTP/1.1.", reason="invalid_websocket_handshake"
+        )
     if not has_token(found.get(b"connection", ()), b"upgrade"):
-        raise PeerError(400, "The Connection field does not say Upgrade.")
+        raise PeerError(
+            400, "The Connection field does not say Upgrade.", reason="invalid_websocket_handshake"
+        )
     if has_body:
-        raise PeerError(400, "A WebSocket handshake has no body.")
+        raise PeerError(
+            400, "A WebSocket handshake has no body.", reason="invalid_websocket_handshake"
+        )
     keys = found.get(b"sec-websocket-key", ())
     return keys[0] if len(keys) == 1 else b""
 
@@ -150,7 +160,11 @@ def offered_subprotocols(listed: Iterable[bytes]) -> list[str]:
         or len(set(names)) < len(names)
         or not all(map(TOKEN.fullmatch, names))
     ):
-        raise PeerError(400, "Sec-WebSocket-Protocol is not a list of different tokens.")
+        raise PeerError(
+            400,
+            "Sec-WebSocket-Protocol is not a list of different tokens.",
+            reason="invalid_websocket_handshake",
+        )
     return [name.decode("ascii") for name in names]
 
 
@@ -185,7 +199,11 @@ def extension_token(octets: bytes) -> str:
     """
     stripped = octets.strip(b" \t")
     if TOKEN.fullmatch(stripped) is None:
-        raise PeerError(400, "Sec-WebSocket-Extensions is not a list of extensions.")
+        raise PeerError(
+            400,
+            "Sec-WebSocket-Extensions is not a list of extensions.",
+            reason="invalid_websocket_handshake",
+        )
     return stripped.decode("ascii").lower()
 
 

@@ -80,6 +80,7 @@ class WebSocketProtocol(WebSocketOutput):
         deflate: compresses messages; None if compression was not negotiated.
     """
 
+    protocol_name = "websocket"
     factory: HasTimers
     data: bytes
     message_data: Any
@@ -133,7 +134,7 @@ class WebSocketProtocol(WebSocketOutput):
         autobahn.WebSocketProtocol._connectionLost(self, reason)
         self.clear_timeouts()
         self._unprocessed = None
-        self._paused = False
+        self._end_pause()
         self.release_senders()
         self.context.disconnected(self)
         self.session.connection_lost()
@@ -409,7 +410,8 @@ class WebSocketProtocol(WebSocketOutput):
         log.received(self, "close frame %s %r", code, reasonRaw or b"")
         stop: bool | None = super().onCloseFrame(code, reasonRaw)
         if not self.failedByMe:
-            self.session.closed(1005 if code is None else code, self.remoteCloseReason or "")
+            code = 1005 if code is None else code
+            self.session.closed(code, self.remoteCloseReason or "", "peer")
         return stop
 
     def onAutoPingTimeout(self) -> None:
@@ -433,7 +435,7 @@ class WebSocketProtocol(WebSocketOutput):
     def _fail_connection(self, code: int, reason: str) -> None:
         super()._fail_connection(code, reason)
         log.error(self, "failed with %d: %s", code, reason)
-        self.session.closed(code, reason)
+        self.session.closed(code, reason, "server")
 
     def close(self, code: int, reason: str) -> None:
         super().close(code, reason)

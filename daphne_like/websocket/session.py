@@ -21,6 +21,7 @@ from daphne_like.observe.connection_log import ConnectionLog
 from daphne_like.websocket.deflate import Deflate, accept_offer
 from daphne_like.websocket.frames import BINARY, TEXT
 from daphne_like.websocket.handshake import OpeningHandshake, accept_value
+from daphne_like.websocket.observed_input import ObservedQueue
 
 log = ConnectionLog("daphne_like.websocket")
 errors = logging.getLogger("daphne_like.websocket")
@@ -78,7 +79,6 @@ class Session(Exchange):
         "code": 1006,
         "reason": "",
     }
-    action = ("websocket", "rejected")
     max_dropped_sends = 1024  # a full channel layer may send so many before the consumer knows
     max_informed_sends = 16  # Channels calls `disconnect`, which may send, after the event
     request_complete = True
@@ -102,6 +102,8 @@ class Session(Exchange):
         self.method = request.method
         self.client = request.client
         self.target = request.target
+        self.scheme = request.scheme
+        self.version = request.version
         self.started = request.started
 
     @property
@@ -116,10 +118,14 @@ class Session(Exchange):
         if self.context.draining:
             self.server_stops()
             return
-        self.queue = self.context.create_application(self, self.scope, MessageQueue)
-        self.queue.reader = self
-        self.queue.put_nowait({"type": "websocket.connect"})
-        self._log("connecting")
+        observer = self.context.observer
+        kind = MessageQueue if observer is None else ObservedQueue
+        self.queue = queue = self.context.create_application(self, self.scope, kind)
+        queue.reader = self
+        queue.put_nowait({"type": "websocket.connect"})
+        if observer is not None:
+            queue.observer = observer  # type: ignore[attr-defined] # an ObservedQueue
+            observer.session_opening(self)
 
     def body_consumed(self) -> None:
         """Resume reading: the application has received the queued messages."""
@@ -162,7 +168,7 @@ class Session(Exchange):
             code, reason = parse_close(message)
             if not protocol.can_send:
                 raise ConnectionClosed("The WebSocket is closed")
-            self.start_close(code, reason)
+            self.start_close(code, reason, "application")
             return None
         if kind == ACCEPT:
             raise ApplicationError(f"{ACCEPT}: expected once, got a second one")
@@ -220,19 +226,26 @@ class Session(Exchange):
             )
         self.state = COMPLETE
         self.protocol = protocol = self.engines.open(self, deflate)
-        self._log("connected")
+        if self.context.observer is not None:
+            self.context.observer.session_opened(self)
         self.carrier.upgrade(self, lines, protocol)
 
     # The end of the WebSocket.
 
-    def start_close(self, code: int, reason: str) -> None:
+    def start_close(self, code: int, reason: str, by: str = "server") -> None:
         """Start the closing handshake (RFC 6455, 7.1.2), unless the WebSocket is closed."""
         if self.protocol is not None and self.protocol.can_send:
             self.protocol.close(code, reason)
-            self.closed(code, reason)
+            self.closed(code, reason, by)
 
-    def closed(self, code: int, reason: str) -> None:
-        """Send websocket.disconnect to the application; either side has started to close."""
+    def closed(self, code: int, reason: str, by: str) -> None:
+        """Send websocket.disconnect to the application; either side has started to close.
+
+        Args:
+            code: the close code.
+            reason: the reason of the close frame.
+            by: who closes, see Observer.session_closed.
+        """
         queue, self.queue = self.queue, None
         if queue is not None:
             self.ended_queue = queue
@@ -241,9 +254,10 @@ class Session(Exchange):
             queue.end(
                 {"type": "websocket.disconnect", "code": code, "reason": reason}, keep_unread=True
             )
+            self.is_over = True
+            if self.context.observer is not None:
+                self.context.observer.session_closed(self, code, by)
             self.peer_gone()
-            self.logged = True
-            self._log("disconnected", code=code)
 
     def close(self) -> None:
         """End the session before it was open; websocket.connect is still the first event."""
@@ -255,7 +269,7 @@ class Session(Exchange):
 
     def connection_lost(self) -> None:
         """End the session with the connection; the code is 1006 without a close frame (W28)."""
-        self.closed(1006, "")
+        self.closed(1006, "", "lost")
         super().connection_lost()
         self.protocol = None
 
@@ -267,7 +281,7 @@ class Session(Exchange):
     def server_stops(self) -> None:
         """Refuse or close the WebSocket, so that the client connects again (RFC 6455, 7.4.1)."""
         if self.protocol is None and self.state is AWAITING_START:
-            error = PeerError(503, "The server is stopping; try again.")
+            error = PeerError(503, "The server is stopping; try again.", reason="server_stopping")
             self.context.refused(self.log_label(), error)
             self.carrier.send_error(self, error)
         else:
@@ -278,7 +292,7 @@ class Session(Exchange):
         if self.protocol is None:
             super().application_returned()
         else:
-            self.start_close(1000, "")
+            self.start_close(1000, "", "application")
 
     def application_failed(self, exception: BaseException) -> None:
         """Close the WebSocket with 1011; the exception is logged and not sent (C12)."""
@@ -292,23 +306,6 @@ class Session(Exchange):
             )
         super().application_cancelled()
         self.start_close(1011, "")
-
-    # The access log.
-
-    def _log(self, action: str, **more: Any) -> None:
-        context = self.context
-        if context.actions is not None:
-            client = self.client
-            context.actions.tell(
-                "websocket",
-                action,
-                {
-                    "path": self.target.decode("ascii", "backslashreplace"),
-                    "client": f"{client[0]}:{client[1]}" if client else None,
-                    "time_taken": context.clock() - self.started,
-                    **more,
-                },
-            )
 
     def __str__(self) -> str:
         """Return a description for log lines, with control characters escaped (S06)."""

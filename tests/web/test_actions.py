@@ -1,4 +1,4 @@
-"""The action logger of a server whose carrier is twisted.web."""
+"""What a server whose carrier is twisted.web tells its action logger and other observers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from daphne_like.observe.actions import Actions
+from daphne_like.observe.action_logger import ActionLogger
 from tests.support.applications import GET, Script, body, sending, start
+from tests.support.listener import Listener
 from tests.support.web_tree import Tree, WebWire
 
 REQUEST = GET.replace(b" / ", b" /app/ ")
@@ -32,7 +33,7 @@ def told() -> Told:
 
 def asks(tree: Tree, told: Told) -> WebWire:
     """A connection with one request, to a server that has an action logger."""
-    tree.server.context.actions = Actions(told, tree.clock.seconds)
+    tree.server.context.observer = ActionLogger(told)
     wire = tree.connect()
     wire.sends(REQUEST)
     tree.settle()
@@ -62,3 +63,22 @@ class TestEnds:
         wire = asks(tree(Script()), told)
         wire.vanishes()
         assert told.entries == [(None, 0, False)]
+
+
+class TestEvents:
+    """Observers, see tests/observe/test_observer.py."""
+
+    def test_an_exchange(self, tree: Callable[..., Tree]) -> None:
+        """A request counts as a connection."""
+        listener = Listener()
+        site = tree(sending(start(), body(b"abc")))
+        site.server.add_observer(listener)
+        wire = site.connect()
+        wire.sends(REQUEST)
+        site.settle()
+        assert listener.events == [
+            ("connection_opened", "twisted.web"),
+            ("exchange_opened",),
+            ("exchange_ended",),
+            ("connection_closed", "twisted.web"),
+        ]

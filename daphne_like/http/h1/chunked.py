@@ -118,7 +118,7 @@ class ChunkedDecoder:
         """
         self._chunk_overhead = max(0, self._chunk_overhead + octets - FREE_OVERHEAD - length)
         if self._chunk_overhead > MAX_OVERHEAD:
-            raise PeerError(400, TOO_MUCH)
+            raise PeerError(400, TOO_MUCH, reason="invalid_request_content")
 
     def _read_data(self, data: bytes, start: int, parts: list[bytes]) -> int:
         """Continue a chunk whose size is known, and the CRLF after it."""
@@ -130,7 +130,7 @@ class ChunkedDecoder:
         if came > of_body:  # the rest is CRLF, or LF if one octet is left
             left = self._left - of_body
             if not CRLF[2 - left :].startswith(data[start + of_body : end]):
-                raise PeerError(400, MALFORMED)
+                raise PeerError(400, MALFORMED, reason="invalid_request_content")
         self._left -= came
         return end
 
@@ -142,7 +142,7 @@ class ChunkedDecoder:
         end = len(data) if found < 0 else found + 1
         before = len(line)
         if before + end - start > MAX_OVERHEAD:
-            raise PeerError(400, TOO_MUCH)
+            raise PeerError(400, TOO_MUCH, reason="invalid_request_content")
         line += data[start:end]
         if found >= 0:
             self._line = None
@@ -156,13 +156,13 @@ class ChunkedDecoder:
             and before < CHECKED_OCTETS
             and SIZE_LINE_BEGINS.fullmatch(line, 0, CHECKED_OCTETS) is None
         ):
-            raise PeerError(400, MALFORMED)
+            raise PeerError(400, MALFORMED, reason="invalid_request_content")
         return end
 
     def _end_of_size_line(self, line: bytearray) -> None:
         found = SIZE_LINE.fullmatch(line)
         if found is None:
-            raise PeerError(400, MALFORMED)
+            raise PeerError(400, MALFORMED, reason="invalid_request_content")
         self.chunks += 1
         length = int(found[1], 16)
         self._charge(len(line), length)
@@ -174,7 +174,7 @@ class ChunkedDecoder:
             return
         found = FIELD_LINE.fullmatch(line)
         if found is None:
-            raise PeerError(400, MALFORMED)
+            raise PeerError(400, MALFORMED, reason="invalid_request_content")
         self.chunks += 1  # a trailer costs as much as a chunk
         self._charge(len(line) + FREE_OVERHEAD, 0)
         self.trailers.append((found[1].lower(), found[2].rstrip(b" \t")))

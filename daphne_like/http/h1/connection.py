@@ -18,7 +18,7 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from daphne_like.exceptions import PeerError
+from daphne_like.exceptions import PeerError, too_many_connections
 from daphne_like.http.exchange import Exchange
 from daphne_like.http.h1.request_reader import (
     BUFFERING,
@@ -69,6 +69,8 @@ class HTTP1Connection(RequestReader):
         "_lingering",
     )
 
+    protocol_name = "http/1.1"
+
     def __init__(self, context: ServerContext) -> None:
         super().__init__(context)
         self._keep_alive_timeout = context.options.keep_alive_timeout
@@ -90,6 +92,7 @@ class HTTP1Connection(RequestReader):
     def handshakeCompleted(self) -> None:
         """Begin to serve: the TLS handshake is complete."""
         if self.has_timeout(Timeout.TLS_HANDSHAKE):
+            self.tell_handshake_ended()
             self.clear_timeout(Timeout.TLS_HANDSHAKE)
             self._begin()
 
@@ -102,7 +105,7 @@ class HTTP1Connection(RequestReader):
         elif self.context.connected(self):
             self._become_idle()
         else:
-            self._refuse(PeerError(503, "Too many connections; try again."))
+            self._refuse(too_many_connections())
             # A lingering connection does not count.
             self.context.disconnected(self)
 
@@ -134,7 +137,7 @@ class HTTP1Connection(RequestReader):
 
     def writeConnectionLost(self) -> None:
         """Handle the end of writing: all octets and the server's FIN have been sent."""
-        self._paused = False
+        self._end_pause()
         self.clear_timeout(Timeout.WRITE_STALL)
         self._wake_drain_waiters()
 
@@ -145,13 +148,14 @@ class HTTP1Connection(RequestReader):
             return
         log.closed(self, "%s", reason.value)
         exchange, self._responding = self._responding, None
+        self.tell_handshake_lost()
         self._stop_parsing(CLOSED)
         self.parser = None  # its callbacks are bound to this object
         self.clear_timeouts()
         self._pipelined = None
         self._error_response = None
         self._out = None
-        self._paused = False
+        self._end_pause()
         self._wake_drain_waiters()
         self.context.disconnected(self)
         if exchange is not None:
@@ -432,7 +436,7 @@ class HTTP1Connection(RequestReader):
             self._check_lingering()
         else:
             if timeout is Timeout.TLS_HANDSHAKE:
-                self.context.refused_handshake(self.log_label(), "it took too long")
+                self.context.refused_handshake(self.log_label(), "it took too long", "timeout")
             self.transport.abortConnection()
 
     # Back-pressure.

@@ -106,7 +106,9 @@ def check_method(method: bytes) -> str:
     if method == b"CONNECT":
         raise PeerError(501, "CONNECT is not served here.")
     if TOKEN.fullmatch(method) is None:
-        raise PeerError(400, "The request line is not valid HTTP/1.1.")
+        raise PeerError(
+            400, "The request line is not valid HTTP/1.1.", reason="invalid_request_line"
+        )
     return method.decode("ascii")
 
 
@@ -126,7 +128,7 @@ def parse_version(head: bytes, line_start: int) -> str:
         return "1.0"
     if head.startswith(b" HTTP/2.0\r\n", line_start):
         raise PeerError(505, "Only HTTP/1.0 and HTTP/1.1 here.")
-    raise PeerError(400, "The request line is not valid HTTP/1.1.")
+    raise PeerError(400, "The request line is not valid HTTP/1.1.", reason="invalid_request_line")
 
 
 def check_request(connection: HasHead, known: FieldSection, target: bytes) -> Exchange:
@@ -197,5 +199,5 @@ def refusal(error: httptools.HttpParserError, octets: bytes | memoryview, label:
         log.error("%s ! reading a request failed", label, exc_info=cause or error)
         return PeerError(500, "Internal Server Error")
     if octets[:2] == TLS_RECORD:
-        return PeerError(400, NOT_TLS)
-    return PeerError(400, NOT_HTTP)
+        return PeerError(400, NOT_TLS, reason="tls_not_supported")
+    return PeerError(400, NOT_HTTP, reason="invalid_request_line")

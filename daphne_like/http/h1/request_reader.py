@@ -283,7 +283,7 @@ class RequestReader(ResponseWriter):
         self._feed_head(data[:line_end] + END_OF_HEAD)
         self._section_reused = False
         if self._responding is None and self._read_state is PARSING:  # there was no request line
-            self._refuse(PeerError(400, request.NOT_HTTP))
+            self._refuse(PeerError(400, request.NOT_HTTP, reason="invalid_request_line"))
         elif section_end < len(data):
             self._parse_in_pieces(data, section_end)
 
@@ -411,7 +411,7 @@ class RequestReader(ResponseWriter):
             self._line_begun = False
         if self._read_state is PARSING:
             if is_whole and len(self._partial_head) > MAX_EMPTY_LINES:
-                self._refuse(PeerError(400, "Too many empty lines."))
+                self._refuse(PeerError(400, "Too many empty lines.", reason="invalid_request_line"))
             elif len(self._target) > options.max_request_line:
                 self._refuse(PeerError(414, "The request line is too long."))
             elif len(self._partial_head) > options.max_head:
@@ -682,7 +682,11 @@ class RequestReader(ResponseWriter):
                 If the transport reports the end of the handshake, HTTP/2 has taken over already.
         """
         if self._negotiated() == b"h2":
-            raise PeerError(400, "TLS has settled on HTTP/2, and this is HTTP/1.1.")
+            raise PeerError(
+                400,
+                "TLS has settled on HTTP/2, and this is HTTP/1.1.",
+                reason="invalid_http_version",
+            )
         self.addresses = describe_ends(self.transport)
         return self.addresses
 

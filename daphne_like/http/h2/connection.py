@@ -27,7 +27,7 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from daphne_like.exceptions import PeerError
+from daphne_like.exceptions import PeerError, too_many_connections
 from daphne_like.http.addresses import ConnectionEnds, describe_ends
 from daphne_like.http.exchange import Exchange
 from daphne_like.http.extensions import PUSHES, ExtendedExchange
@@ -108,6 +108,8 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         "addresses",
     )
 
+    protocol_name = "http/2"
+
     def __init__(self, context: ServerContext) -> None:
         super().__init__(context)
         self.addresses: ConnectionEnds | None = None
@@ -146,6 +148,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         self._begin()
         if not has_room:
             # No request is processed, so the client may retry all of them.
+            self.context.tell_refused(too_many_connections().reason)
             self._go_away(ErrorCodes.NO_ERROR)
             # A lingering connection does not count.
             self.context.disconnected(self)
@@ -153,6 +156,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
     def handshakeCompleted(self) -> None:
         """Begin to serve: the TLS handshake is complete."""
         if not self._settings_sent:
+            self.tell_handshake_ended()
             self.clear_timeout(Timeout.TLS_HANDSHAKE)
             self._begin()
 
@@ -354,9 +358,10 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
         log.closed(self, "%s", reason.value)
         self._closing = True
         self._held = None
+        self.tell_handshake_lost()
         self._lose_streams()
         self.clear_timeouts()
-        self._paused = False
+        self._end_pause()
         self._wake_drain_waiters()
         self.context.disconnected(self)
 
@@ -703,7 +708,7 @@ class HTTP2Connection(SendScheduler[HTTP2Stream]):
                 self._close()
         else:
             if timeout is Timeout.TLS_HANDSHAKE:
-                self.context.refused_handshake(self.log_label(), "it took too long")
+                self.context.refused_handshake(self.log_label(), "it took too long", "timeout")
             self.transport.abortConnection()
 
     def _ping_if_silent(self) -> None:
