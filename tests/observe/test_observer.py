@@ -112,7 +112,7 @@ class TestHTTP1:
 
     def test_a_refusal(self, listened: Serve, listener: Listener) -> None:
         """A refused request is told by its reason and is no exchange."""
-        listened(hello).connect().sends(b"GET / HTTP/3.0\r\n\r\n")
+        listened(hello).connect().sends(GET.replace(b"1.1", b"2.0"))
         assert listener.events[1] == ("refused", "invalid_http_version")
         assert "exchange_opened" not in listener.names
 
@@ -226,8 +226,8 @@ class TestWebSocket:
             ("message_sent", 2),
             ("session_closed", 4001, "peer"),
             ("application_leaving",),
-            ("application_left", 0),
             ("connection_closed", "websocket"),
+            ("application_left", 0),
         ]
 
     def test_rejected(self, listened: Serve, listener: Listener) -> None:
