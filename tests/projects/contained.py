@@ -1,6 +1,7 @@
 """A bare application that starts processes, in a container of its own."""
 
 import asyncio
+import errno
 import os
 import subprocess
 import time
@@ -21,6 +22,22 @@ async def application(scope, receive, send):
 
 async def hello():
     return f"{os.getpid()} of {os.getppid()}"
+
+
+async def confinement():
+    """The user, its capabilities, and which folders it can write to."""
+    status = Path("/proc/self/status").read_text()
+    capabilities = status.partition("CapEff:")[2].split()[0]
+    folders = [str(Path.cwd()), "/tmp", "/var/tmp", "/"]
+    writable = []
+    for folder in folders:
+        try:
+            os.close(os.open(f"{folder}/written", os.O_CREAT | os.O_WRONLY))
+            writable.append(folder)
+        except OSError as error:
+            if error.errno not in (errno.EROFS, errno.EACCES):
+                raise
+    return f"{os.getuid()} {os.getgid()} {int(capabilities, 16)} {writable}"
 
 
 async def orphan():
