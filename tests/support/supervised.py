@@ -42,9 +42,7 @@ def is_alive(pid: int) -> bool:
 
 def children(pid: int) -> list[int]:
     """The children of a process that run."""
-    return [
-        int(name) for name in os.listdir(PROC) if name.isdecimal() and parent(int(name)) == pid
-    ]
+    return [int(name) for name in os.listdir(PROC) if name.isdecimal() and parent(int(name)) == pid]
 
 
 def row(pid: int) -> Row | None:
