@@ -30,7 +30,7 @@ Socket = socket.socket
 DRAIN_ROUNDS = 8
 """Maximum passes over the listen queue before it closes; clients may keep connecting."""
 ACCEPT_TURNS = 4
-"""Turns of the event loop in which asyncio creates the transport of an accepted socket."""
+"""Turns of the event loop in which it completes a connection that it has accepted."""
 MAX_QUEUED = 4096
 """Connections accepted in one pass."""
 
@@ -78,6 +78,17 @@ class NativePortMixin(tcp.Port):
             self._server.close()
             self._server = None
 
+    def pauseProducing(self) -> None:
+        server, self._server = self._server, None
+        if isinstance(server, asyncio.base_events.Server):
+            for sock in server.sockets:
+                self.reactor.loop.remove_reader(sock.fileno())
+            # asyncio creates the transport of an accepted socket in the next turn, and fails if the
+            # server has been closed by then.
+            self.reactor.loop.call_soon(server.close)
+        elif server is not None:
+            server.close()
+
     async def close_when_drained(self) -> None:
         """Accept the queued connections, which a close would reset, then close (IDrainsQueue)."""
         await self._stop_accepting()
@@ -94,13 +105,15 @@ class NativePortMixin(tcp.Port):
     async def _stop_accepting(self) -> None:
         """Stop the event loop from accepting, after it has completed accepted connections."""
         server, loop = self._server, self.reactor.loop
+        # Both loops complete an accepted connection in a later turn, when this port must still be
+        # connected; asyncio's transport also needs the server then.
         if isinstance(server, asyncio.base_events.Server):
-            # asyncio creates the transport of an accepted socket in a later turn, which fails if
-            # the server is closed by then.
             for sock in server.sockets:
                 loop.remove_reader(sock.fileno())
-            for _ in range(ACCEPT_TURNS):
-                await asyncio.sleep(0)
+        else:
+            self.stopReading()
+        for _ in range(ACCEPT_TURNS):
+            await asyncio.sleep(0)
         self.stopReading()
 
     def _accept_queued(self) -> list[Socket]:

@@ -1,4 +1,4 @@
-"""`--workers`: the supervisor starts workers, which all serve each kind of endpoint."""
+"""`--workers`: the supervisor starts workers, and all of them serve each kind of endpoint."""
 
 from __future__ import annotations
 
@@ -174,10 +174,8 @@ def test_own_tls(tmp_path: Path, program: Callable[..., Running]) -> None:
     ).wait_until_ready()  # fmt: skip
 
     def asks(context: ssl.SSLContext) -> bytes:
-        with (
-            socket.create_connection(("127.0.0.1", running.port), DEADLINE) as plain,
-            context.wrap_socket(plain, server_hostname="a.example") as connection,
-        ):
+        plain = socket.create_connection(("127.0.0.1", running.port), DEADLINE)
+        with plain, context.wrap_socket(plain, server_hostname="a.example") as connection:
             connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
             return b"".join(iter(lambda: connection.recv(65536), b""))
 

@@ -137,7 +137,7 @@ async def do_garbage(receive, send, kind="text"):
         "text": b"no such message\n",
         "version": b'{"v": 99, "type": "ready"}\n',
         "field": b'{"v": 1, "type": "replace", "reason": 5}\n',
-        "long": b"x" * 400_000,
+        "long": b"x" * 2_000_000,
         "nested": b"[" * 200_000 + b"\n",
     }
     for number in range(3, 64):
@@ -154,6 +154,8 @@ async def do_garbage(receive, send, kind="text"):
                         octets = octets[found.send(octets) :]
                     except BlockingIOError:
                         time.sleep(0.01)
+                    except BrokenPipeError:
+                        return
     await do_process(receive, send)
 
 

@@ -70,12 +70,14 @@ class Load:
 
     def _connect(self) -> None:
         while not self._stopping.is_set():
+            port = 0
             try:
                 with self._dial() as connection:
+                    port = connection.getsockname()[1]
                     exchange(connection, b"Connection: close")
                 self._count()
             except (OSError, WrongAnswerError) as error:
-                self._count(f"a connection of its own: {error!r}")
+                self._count(f"a connection of its own, from port {port}: {error!r}")
 
     def _keep(self) -> None:
         while not self._stopping.is_set():
