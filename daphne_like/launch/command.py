@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 from twisted.python import log as twisted_log
 
@@ -30,11 +30,32 @@ from daphne_like.process import init
 from daphne_like.process.exit import wait_for_threads
 from daphne_like.process.pid_file import PidFile
 from daphne_like.process.systemd import Notifier
-from daphne_like.server import Server
+
+if TYPE_CHECKING:
+    from daphne_like.server import Server
 
 LEVELS = {0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG, 3: logging.DEBUG}
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 KEPT_OCTETS = 33554432  # the maximum that glibc accepts for M_MMAP_THRESHOLD on 64 bits
+
+
+class DefaultServer:
+    """The class attribute `server_class`: loads Server when somebody asks for it.
+
+    A supervisor does not, and needs 10 MB less without the protocols.
+    """
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        from daphne_like.server import Server
+
+        return Server
+
+
+def is_server(candidate: object) -> TypeGuard[Server]:
+    """Tell whether an object is a Server; a `server_class` made for Daphne need not make one."""
+    from daphne_like.server import Server
+
+    return isinstance(candidate, Server)
 
 
 def server_arguments(server_class: Any, options: Options) -> dict[str, Any]:
@@ -43,7 +64,7 @@ def server_arguments(server_class: Any, options: Options) -> dict[str, Any]:
     Server takes the object. A class with a constructor of its own may have been made for Daphne,
     whose constructor takes each option as a keyword.
     """
-    if getattr(server_class, "__init__", None) is Server.__init__:
+    if getattr(server_class, "__init__", None) is CommandLineInterface.server_class.__init__:
         return {"options": options}
     return to_settings(options)
 
@@ -68,7 +89,7 @@ class CommandLineInterface:
     """The command, with the attribute names of Daphne's class, which programs may subclass."""
 
     description = "Serve an ASGI application over HTTP, on any Twisted endpoint."
-    server_class = Server
+    server_class: Any = DefaultServer()
 
     name = COMMAND
     """Prefix of messages on standard error."""
@@ -165,7 +186,7 @@ class CommandLineInterface:
             ready_callable=lambda *_server: self._ready(path),
             **server_arguments(self.server_class, options),
         )
-        if isinstance(self.server, Server):
+        if is_server(self.server):
             self._notify_of(self.server)
         return self.server
 
@@ -199,7 +220,7 @@ class CommandLineInterface:
         keep_a_handler(self.options, self.log_prefix)  # the startup may have configured logging
         self.announce(path)
         freeze()
-        where = f" at {format_addresses(self.server)}" if isinstance(self.server, Server) else ""
+        where = f" at {format_addresses(self.server)}" if is_server(self.server) else ""
         self.notifier.ready(f"Serving {path}{where}")
 
     def _supervise(self, configure: Callable[[], Configuration]) -> int:
@@ -263,7 +284,7 @@ def announce_and_freeze(server: Any, path: str) -> None:
 def log_banner(server: Any, path: str) -> None:
     """Log the listening addresses; for an object that is no Server only the application's name."""
     served = f"daphne-like {__version__} serves {path}"
-    text = banner(server, path) if isinstance(server, Server) else served
+    text = banner(server, path) if is_server(server) else served
     logging.getLogger("daphne_like.server").info("%s", text)
 
 
