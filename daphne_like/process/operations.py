@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from daphne_like.options import MAX_WORKERS
 from daphne_like.process.configuration import Configuration
 from daphne_like.process.memory import room_for
 from daphne_like.process.slot import Slot
+from daphne_like.process.spawning import enter_directory
 from daphne_like.process.supervisor import Supervisor
 from daphne_like.process.worker_process import Phase, WorkerFailed, WorkerProcess
 from daphne_like.wording import counted
@@ -47,6 +49,7 @@ class Operations:
         self._reloaded = reloaded
         self._queue: deque[Callable[[], Coroutine[Any, Any, None]]] = deque()
         self._running: Deferred[Any] | None = None
+        self._last_generation = 0  # a restart that has failed has used its number
         supervisor.replace = self.replace
 
     def restart(self) -> None:
@@ -106,13 +109,15 @@ class Operations:
         self._reloading()
         before = supervisor.configuration
         try:
+            # A configuration file and relative paths in it are those of the present release.
+            enter_directory(os.environ["PWD"])
             configuration = self._load()
             supervisor.sockets.validate(configuration.strings, configuration.options)
             await supervisor.sockets.bind(configuration.strings, configuration.options)
         except ConfigurationError as error:
             self._restart_failed(f"the configuration is wrong: {error}", error.detail)
             return
-        generation = supervisor.generation + 1
+        self._last_generation = generation = max(self._last_generation, supervisor.generation) + 1
         log.info("Restarting: generation %d", generation)
         try:
             for batch in self._batches():

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from daphne_like.exceptions import ConfigurationError
 from daphne_like.process.control import ControlProtocol
 from daphne_like.process.descriptors import VARIABLE, WorkerDescriptors
 
@@ -48,6 +49,20 @@ def working_directory() -> str:
         return path if os.path.isabs(path) and os.path.samefile(path, present) else present
     except OSError:
         return present
+
+
+def enter_directory(path: str) -> None:
+    """Change to the directory of the present release.
+
+    Args:
+        path: may contain a symbolic link that has changed since the supervisor started.
+    Raises:
+        ConfigurationError: there is no such directory any more.
+    """
+    try:
+        os.chdir(path)
+    except OSError as error:
+        raise ConfigurationError(f"The working directory {path}: {error.strerror}")
 
 
 def spawn(

@@ -38,6 +38,7 @@ from daphne_like.process.descriptors import VARIABLE, WorkerDescriptors
 from daphne_like.process.error_page import ErrorPage
 from daphne_like.process.exit import wait_for_threads
 from daphne_like.process.scoreboard import Scoreboard, WorkerState
+from daphne_like.process.spawning import enter_directory
 from daphne_like.runtime.drain_plan import DrainPlan
 from daphne_like.server import Server
 
@@ -313,7 +314,7 @@ def main() -> int:
     slot = sys.argv[1].removeprefix("slot=").partition("/")[0]
     worker = Worker(descriptors, slot, sys.argv[2].removeprefix("generation="))
     try:
-        enter_directory(os.environ["PWD"])
+        enter_release(os.environ["PWD"])
         message = worker.receive_configuration()
         options = to_options(message["options"])
         command = command_class(message["command"])()
@@ -326,11 +327,9 @@ def main() -> int:
         return error.exit_status
 
 
-def enter_directory(path: str) -> None:
+def enter_release(path: str) -> None:
     """Change to the directory of the present release, which the supervisor's may not be any more.
 
-    Args:
-        path: may contain a symbolic link that has changed since the supervisor started.
     Raises:
         ConfigurationError: there is no such directory any more.
     """
@@ -338,10 +337,7 @@ def enter_directory(path: str) -> None:
         before = os.getcwd()
     except OSError:  # the release of the supervisor has been removed
         before = ""
-    try:
-        os.chdir(path)
-    except OSError as error:
-        raise ConfigurationError(f"The working directory {path}: {error.strerror}")
+    enter_directory(path)
     if before and sys.path[0] == before:  # as `python -m` has found it
         sys.path[0] = path
 

@@ -77,6 +77,7 @@ def answer(running: Running) -> list[str]:
 def restart(running: Running) -> None:
     running.signal(signal.SIGHUP)
     running.wait_for("Restarted: 1 worker of generation 2")
+    running.wait_for(r"generation 1\) has ended")  # until then it may accept a connection
 
 
 class TestRelease:
@@ -98,6 +99,17 @@ class TestRelease:
         site.point_to("two")
         restart(running)
         assert answer(running)[0] == "two"
+
+    def test_configuration_file(self, site: Site, start: Callable[..., Running]) -> None:
+        """The file in the working directory is the new release's, too."""
+        for release in ("one", "two"):
+            path = site.folder / "releases" / release / "daphne-like.toml"
+            path.write_text(f'server-name = "{release}"\n')
+        running = start(cwd=site.current, environment={"PWD": str(site.current)})
+        assert b"Server: one" in fetched(running.port)
+        site.point_to("two")
+        restart(running)
+        assert b"Server: two" in fetched(running.port)
 
     def test_another_pwd(self, site: Site, start: Callable[..., Running]) -> None:
         """$PWD counts only if it names the present directory."""

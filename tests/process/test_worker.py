@@ -21,7 +21,7 @@ from daphne_like.process.configuration import Configuration
 from daphne_like.process.control import FROM_WORKER, parse, to_line
 from daphne_like.process.descriptors import VARIABLE, WorkerDescriptors
 from daphne_like.process.scoreboard import create_memory
-from daphne_like.process.worker import Worker, command_class, enter_directory, main, to_options
+from daphne_like.process.worker import Worker, command_class, enter_release, main, to_options
 
 
 class TestOptions:
@@ -148,24 +148,24 @@ class TestDirectory:
 
     def test_the_link_is_followed(self, tmp_path: Path) -> None:
         """The application is imported from the new release, too."""
-        enter_directory(str(tmp_path / "current"))
+        enter_release(str(tmp_path / "current"))
         assert os.getcwd() == str(tmp_path / "new")
         assert sys.path == [str(tmp_path / "current"), "/elsewhere"]
 
     def test_another_search_path(self, tmp_path: Path) -> None:
         """With `python -P` the working directory is not searched."""
         sys.path.pop(0)
-        enter_directory(str(tmp_path / "current"))
+        enter_release(str(tmp_path / "current"))
         assert sys.path == ["/elsewhere"]
 
     def test_a_release_that_has_been_removed(self, tmp_path: Path) -> None:
         """A deployment that removes the supervisor's directory does not stop new workers."""
         (tmp_path / "old").rmdir()
-        enter_directory(str(tmp_path / "current"))
+        enter_release(str(tmp_path / "current"))
         assert os.getcwd() == str(tmp_path / "new")
 
     def test_a_broken_link(self, tmp_path: Path) -> None:
         """One sentence, as for every wrong configuration."""
         (tmp_path / "new").rmdir()
         with pytest.raises(ConfigurationError, match="current: No such file or directory"):
-            enter_directory(str(tmp_path / "current"))
+            enter_release(str(tmp_path / "current"))
