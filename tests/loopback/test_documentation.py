@@ -50,9 +50,14 @@ RUN_ELSEWHERE = {
     "export PYTHONPATH": "a shell's own",
     "export REDIS_URL": "tests/loopback/test_chat.py",
     "sudo systemctl": "nowhere: it needs a machine that systemd has started",
+    "systemctl": "nowhere: it needs a machine that systemd has started",
+    "journalctl": "nowhere: it needs a machine that systemd has started",
+    "sudo useradd": "nowhere: it adds a user",
+    "sudo install": "nowhere: it makes folders of the system",
+    "sudo /srv/site/deploy": "tests/loopback/test_documentation_deploy.py",
     "grep -rn": "TestGrep",
     "kill -HUP": "tests/loopback/test_documentation_workers.py",
-    "ps -o": "tests/loopback/test_documentation_workers.py",
+    "ps -o": "tests/loopback/test_documentation_workers.py, test_documentation_deploy.py",
 }
 """What a command in the documentation begins with, and where it is run as written."""
 PROXY_LINE = b"PROXY UNKNOWN\r\n"
