@@ -219,7 +219,7 @@ class TestFiles:
 
 def test_times() -> None:
     """The defaults in the table of times are those of the options."""
-    rows = re.findall(r"^``--([a-z-]+)`` +(\d+) ", PAGE.read_text(), re.MULTILINE)
+    rows = re.findall(r"^``--([a-z-]+)`` +default (\d+) s ", PAGE.read_text(), re.MULTILINE)
     assert len(rows) == 6
     defaults = [(name, getattr(Options(), name.replace("-", "_"))) for name, _ in rows]
     assert [(name, int(seconds)) for name, seconds in rows] == defaults
