@@ -149,7 +149,7 @@ class CommandLineInterface:
             self.configuration = configure()
             self.options = self.configuration.options
             check_workers(self.options)
-            start_logging(self.options, self.log_prefix)
+            self.start_logging(self.options)
             path = self.configuration.application
             with PidFile(self.options.pid_file):
                 if self.options.workers is not None or self.options.reload:
@@ -161,6 +161,10 @@ class CommandLineInterface:
     def _report(self, error: ConfigurationError) -> int:
         sys.stderr.write(to_sentence(error, self.name))
         return error.exit_status
+
+    def start_logging(self, options: Options) -> None:
+        """Log to standard error; see the function."""
+        start_logging(options, self.log_prefix)
 
     def load_asgi_app(self, path: str) -> Any:
         """Import the application; search `--app-dir` (by default the working directory) first."""

@@ -56,7 +56,7 @@ class ReloadingSupervisor(Supervisor):
         self._spare_start: Any = None
         self._message: dict[str, Any] = {}
         self._shows_error = False
-        self._since = time.monotonic()
+        self._since: float | None = None
         self.replace = lambda _worker, _reason: self._reload()
 
     # What a command does.
@@ -109,7 +109,8 @@ class ReloadingSupervisor(Supervisor):
         if self.stopping or slot.worker is not None:
             return
         if self.generation == 0:
-            log.info("Watching %s for changes", ", ".join(map(os.path.abspath, self._directories)))
+            named = ", ".join(map(os.path.abspath, self._directories))
+            log.info("Watching for changes with watchfiles: %s", named)
             self._watcher.start()
         self._start(slot, None)
 
@@ -156,8 +157,9 @@ class ReloadingSupervisor(Supervisor):
 
     def worker_ready(self, worker: WorkerProcess) -> None:
         """See WorkerEvents."""
-        if self.ever_ready and not self._shows_error:
+        if self._since is not None and not self._shows_error:
             log.info("Reloaded in %.2f s", time.monotonic() - self._since)
+            self._since = None
         super().worker_ready(worker)
         self._spare_start = self.reactor.callLater(SPARE_SECONDS, self._start_spare)
 

@@ -21,9 +21,11 @@ FORCE_POLLING = "WATCHFILES_FORCE_POLLING"
 """watchfiles' environment variable for file systems that report no changes."""
 
 
-def require_watchfiles() -> Any:
+def require_watchfiles(option: str = "--reload") -> Any:
     """Import watchfiles.
 
+    Args:
+        option: what needs it, for the message.
     Raises:
         ConfigurationError: it is not installed.
     """
@@ -31,7 +33,7 @@ def require_watchfiles() -> Any:
         import watchfiles
     except ImportError as error:
         raise ConfigurationError(
-            "--reload needs watchfiles: pip install 'daphne-like[reload]'"
+            f"{option} needs watchfiles: pip install 'daphne-like[reload]'"
         ) from error
     return watchfiles
 
@@ -79,11 +81,13 @@ class SourceFiles:
     def _names(self, path: str) -> Iterable[str]:
         """Yield what a pattern may name: the file, and the directories above it."""
         shown = self.shorten(path)
-        yield path
         while shown and shown != os.sep:
             yield shown
             shown, name = os.path.split(shown)
             yield name
+        while path != os.path.dirname(path):
+            yield path
+            path = os.path.dirname(path)
 
 
 def _real(directory: str) -> str:

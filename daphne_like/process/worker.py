@@ -28,7 +28,6 @@ from daphne_like.exceptions import ConfigurationError
 from daphne_like.launch.command import (
     CommandLineInterface,
     open_standard_descriptors,
-    start_logging,
 )
 from daphne_like.listening.inherited import InheritedReactor
 from daphne_like.options import Options
@@ -126,7 +125,7 @@ class Worker:
         signal.signal(signal.SIGTERM, self._terminated)
         command.options = dataclasses.replace(options, workers=None)
         command.announce = self._accepts  # type: ignore[method-assign] # told when it serves
-        start_logging(options, command.log_prefix)
+        command.start_logging(options)
         server = command.make_server(application, command.options)
         server.signal_handlers = False
         server.give_up = self._give_up  # type: ignore[method-assign] # the supervisor reports it

@@ -1,4 +1,4 @@
-"""`manage.py runserver` with the autoreloader, on copies of a project that the tests edit."""
+"""`manage.py runserver` with Django's autoreloader, on copies of a project that the tests edit."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ def reloading(project: Project, manage: Start) -> Iterator[Start]:
 
     def start(*arguments: str, folder: Path | None = None, **more: Any) -> Any:
         words = arguments if {"-e", "0"} & set(arguments) else ("0", *arguments)
+        words = ("--reloader", "django", *words)
         started.append(manage(folder or project(LOGGING), "runserver", *words, **more))
         return started[-1]
 
@@ -205,13 +206,14 @@ class TestEnd:
     def test_taken_port(self, project: Project, fails: Start) -> None:
         """One sentence, status 1, no second try."""
         with socket.create_server(("127.0.0.1", 0)) as taken:
-            ended = fails(project(), "runserver", str(taken.getsockname()[1]))
+            port = str(taken.getsockname()[1])
+            ended = fails(project(), "runserver", "--reloader", "django", port)
         assert ended.returncode == 1
         assert (ended.stdout + ended.stderr).count("Address already in use") == 1
         assert TRACEBACK not in ended.stderr
 
     def test_endpoint_that_cannot_be_read(self, project: Project, fails: Start) -> None:
         """One sentence, status 2."""
-        ended = fails(project(), "runserver", "-e", "nonsense:1")
+        ended = fails(project(), "runserver", "--reloader", "django", "-e", "nonsense:1")
         assert ended.returncode == 2
         assert re.search("Error: The endpoint 'nonsense:1' is not usable", ended.stderr)

@@ -28,7 +28,7 @@ class TestSourceFiles:
     @pytest.mark.parametrize(
         "pattern",
         ["*.html", "page.html", "shop/pages/page.html", "shop/*.html", "pages", "shop/pages/",
-         "shop", "./shop", "/srv/shop/pages/page.html", "p?ge.html"],
+         "shop", "./shop", "/srv/shop/pages/page.html", "/srv/shop", "p?ge.html"],
     )  # fmt: skip
     def test_patterns(self, pattern: str) -> None:
         """A pattern includes a file, and excludes it although another one includes it."""

@@ -37,6 +37,7 @@ from daphne_like.options import (
     DEVELOPMENT,
     LISTEN,
     LOG,
+    ONLY_WITH_RELOAD,
     PROCESS,
     WORKERS,
     Options,
@@ -44,6 +45,7 @@ from daphne_like.options import (
     seconds,
     without_limits,
 )
+from daphne_like.process import watching
 from daphne_like.server import Server
 
 if apps.is_installed("django.contrib.staticfiles"):
@@ -55,8 +57,12 @@ GRACEFUL_SECONDS = 1
 """Time for open requests when Ctrl-C or a change ends the server; 10 for the command."""
 STOP_SECONDS = 5.0
 """Maximum time of the whole stop, lifespan shutdown included, before the process exits anyway."""
-TAKEN = {"endpoints", "unix_mode", "unix_owner", "unix_group"}
-"""Listening options that runserver offers; Django's address argument replaces the others."""
+WATCHFILES, DJANGO = "watchfiles", "django"
+TAKEN = {"endpoints", "unix_mode", "unix_owner", "unix_group", *ONLY_WITH_RELOAD}
+"""Options of left out groups that runserver offers; Django's address argument replaces the other
+ones for listening."""
+PREPARED_BY_WORKER = object()
+"""Stands for the application until `run` has loaded it for a worker."""
 HANDSHAKE = "websocket_handshake_timeout"
 """An option of Daphne's runserver that the command does not have."""
 OWN = get_group(APPLICATION, DEVELOPMENT, LISTEN, LOG, PROCESS, WORKERS)
@@ -93,6 +99,7 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
 
     help = "Starts a web server for development, for HTTP and WebSocket (ASGI)."
     asgi_server_class = Server  # Django's server_cls is used with --noasgi
+    _application: Any = None
 
     def add_arguments(self, parser: Any) -> None:
         super().add_arguments(parser)
@@ -101,6 +108,13 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
             action="store_false",
             dest="use_asgi",
             help="Run Django's own WSGI server instead.",
+        )
+        parser.add_argument(
+            "--reloader",
+            dest="reloads_with",
+            choices=(WATCHFILES, DJANGO),
+            help="what reloads: watchfiles, which keeps the port open (the default if it is "
+            "installed: pip install 'daphne-like[reload]'), or Django's own autoreloader",
         )
         group = BothSpellings(parser.add_argument_group("daphne-like"))
         add_config(group)
@@ -154,7 +168,14 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
         if not options["use_asgi"]:
             super().run(**options)
             return
+        if self._application is PREPARED_BY_WORKER:
+            self._check(options)
+            self._log_to_terminal(options["verbosity"])
+            self._application = self.get_application(options)
+            return
         if options["use_reloader"] and not reloading.is_child():
+            if self._uses_watchfiles(options):
+                sys.exit(self._serve_and_reload(options))
             sys.exit(reloading.watch_over(self._with_value))
         self._server: Server | None = None
         self._ended = threading.Event()
@@ -169,6 +190,43 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
             if options["use_reloader"]:
                 self._stop()
                 reloading.exit_despite_threads(status, self.stderr.write)
+
+    def prepare(self, options: dict[str, Any]) -> Any:
+        """Check the project and return its application, in a worker of `supervised`."""
+        self._application = PREPARED_BY_WORKER
+        self.execute(**options)
+        return self._application
+
+    def _uses_watchfiles(self, options: dict[str, Any]) -> bool:
+        """Tell which reloader is wanted.
+
+        Raises:
+            CommandError: watchfiles is wanted, but not installed.
+        """
+        wanted = options["reloads_with"]
+        only = [name for name in ONLY_WITH_RELOAD if getattr(self._options, name)]
+        if wanted == DJANGO or (wanted is None and not only and not watching.is_installed()):
+            if only:
+                flag = f"--{only[0].replace('_', '-')}"
+                raise CommandError(f"{flag} needs --reloader watchfiles", returncode=2)
+            return False
+        try:
+            watching.require_watchfiles("--reloader watchfiles" if wanted else "This option")
+        except ConfigurationError as error:
+            raise CommandError(str(error), returncode=error.exit_status)
+        return True
+
+    def _serve_and_reload(self, options: dict[str, Any]) -> int:
+        from daphne_like.management import supervised
+
+        self._log_to_terminal(options["verbosity"])
+        application = str(getattr(settings, "ASGI_APPLICATION", None))
+        try:
+            return supervised.serve_and_reload(
+                type(self), options, self._listening(options), application
+            )
+        except ConfigurationError as error:
+            raise _command_error(error)
 
     def _stop(self) -> None:
         """Stop the server in the autoreloader's thread, and wait for its end."""
@@ -221,19 +279,24 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
             return ASGIStaticFilesHandler(application)
         return application
 
-    def _make_server(self, application: Any, options: dict[str, Any]) -> Server:
+    def _listening(self, options: dict[str, Any]) -> Options:
+        """Return the server's options, with the address to listen on."""
         chosen = self._options
         if options["addrport"] or not chosen.endpoints:
             try:
                 chosen = dataclasses.replace(chosen, host=self._address(), port=int(self.port))
             except ConfigurationError as error:  # names --port, which runserver does not have
                 raise CommandError(str(error).removeprefix("--"), returncode=error.exit_status)
+        return chosen
+
+    def _make_server(self, application: Any, options: dict[str, Any]) -> Server:
+        chosen = self._listening(options)
         return self.asgi_server_class(
             application,
             endpoints=endpoint_strings(chosen),
             signal_handlers=not options["use_reloader"],
             action_logger=self.log_action if options["verbosity"] else None,
-            ready_callable=self._ready,
+            ready_callable=self.print_banner,
             options=chosen,
         )
 
@@ -280,7 +343,7 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
             log.setLevel(LEVELS[verbosity])
             loggers.leave_out_internals(verbosity)
 
-    def _ready(self, server: Server) -> None:
+    def print_banner(self, server: Server) -> None:
         """Print Django's banner with the addresses on which the server listens."""
         where = [
             self._url(string, *address)
