@@ -22,12 +22,12 @@ from django.core.management.base import CommandError
 from django.template.autoreload import get_template_directories
 from django.utils import autoreload
 
-import daphne_like
 from daphne_like import reactor as reactors
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.launch.command import CommandLineInterface
 from daphne_like.launch.supervised import SupervisedCommand, to_configuration
 from daphne_like.options import Options
+from daphne_like.process.reload import OWN_CODE
 from daphne_like.process.systemd import Notifier
 from daphne_like.server import Server
 
@@ -152,10 +152,8 @@ def format_own_frames(error: BaseException) -> str:
 
     If the project has no frame in it, all are kept, except for a SyntaxError, which names its line.
     """
-    others = tuple(
-        os.path.join(os.path.dirname(str(module.__file__)), "")
-        for module in (django, daphne_like, importlib)
-    )
+    folders = [os.path.dirname(str(module.__file__)) for module in (django, importlib)]
+    others = tuple(os.path.join(each, "") for each in (*folders, OWN_CODE))
     tb = error.__traceback__
     while tb is not None and tb.tb_frame.f_code.co_filename.startswith((*others, "<frozen ")):
         tb = tb.tb_next
