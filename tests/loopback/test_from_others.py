@@ -179,6 +179,12 @@ class TestScope:
             "/api"
         ] * 2
 
+    def test_path_below_a_root(self, start: Start) -> None:
+        """uvicorn adds the root path in front of the client's path; here it stays as it came."""
+        pair = Pair("uvicorn", ["--root-path", "/api"], ["--root-path", "/api"])
+        paths = [server.ask("/api/x")[1]["path"] for server in both(start, pair)]
+        assert paths == ["/api/api/x", "/api/x"]
+
     @pairs(
         ("uvicorn", "", "--proxy-headers"),
         ("uvicorn", "--forwarded-allow-ips *", "--proxy-headers --trusted-proxies *"),
@@ -302,6 +308,14 @@ class TestLimits:
         for server in both(start, pair):
             assert re.match(r"HTTP/1\.1 4(00|14)", server.ask("/" + "a" * 300)[0])
 
+    def test_fields(self, start: Start) -> None:
+        """--limit-request-fields: an error of the client."""
+        pair = Pair("gunicorn", ["--limit-request-fields", "5"], ["--max-fields", "5"])
+        fields = [f"X-{number}: 1" for number in range(9)]
+        for server in both(start, pair):
+            assert server.ask()[0].startswith("HTTP/1.1 200")
+            assert re.match(r"HTTP/1\.1 4(00|31)", server.ask("/", *fields)[0])
+
     @pairs(
         ("uvicorn", "--ws-max-size 1000", "--websocket-max-message-size 1000"),
         ("gunicorn", "--websocket-max-message-size 1000", "--websocket-max-message-size 1000"),
@@ -347,6 +361,14 @@ class TestLimits:
                 assert 0.9 < time.monotonic() - began < 15
 
 
+def is_dropped(server: Served) -> bool:
+    """Tell whether a connection ends without an answer."""
+    try:
+        return server.ask()[0] == ""
+    except (ssl.SSLError, ConnectionError):
+        return True
+
+
 class TestTLS:
     """Options of TLS."""
 
@@ -363,15 +385,36 @@ class TestTLS:
         files = {"C": site.chain, "K": site.key, "E": site.encrypted(b"secret")}
         for name, octets in files.items():
             (tmp_path / name).write_bytes(octets)
-        authority.write(tmp_path)
-        client = ssl.create_default_context()
-        client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
         theirs, ours = (
             [str(tmp_path / word) if word in files else word for word in words]
             for words in pair[1:]
         )
-        for server in both(start, Pair(pair.other, theirs, ours), tls=client):
+        for server in both(start, Pair(pair.other, theirs, ours), tls=authority.client()):
             assert server.ask()[1]["scheme"] == "https"
+
+    @pairs(
+        ("uvicorn", "--ssl-certfile C --ssl-keyfile K --ssl-ca-certs A --ssl-cert-reqs 2",
+         "--tls-certificate C --tls-key K --tls-client-ca A --tls-client-verify required"),
+        ("gunicorn", "--certfile C --keyfile K --ca-certs A --cert-reqs 2",
+         "--tls-certificate C --tls-key K --tls-client-ca A"),
+    )  # fmt: skip
+    def test_client_certificate(self, start: Start, pair: Pair, tmp_path: Path) -> None:
+        """A client without a certificate gets no answer; one with a certificate does."""
+        authority = Authority()
+        site = authority.issue("localhost")
+        files = {"C": site.chain, "K": site.key, "A": authority.pem}
+        for name, octets in files.items():
+            (tmp_path / name).write_bytes(octets)
+        certificate = authority.issue("client").write(tmp_path, "client")
+        known, unknown = authority.client(*certificate), authority.client()
+        theirs, ours = (
+            [str(tmp_path / word) if word in files else word for word in words]
+            for words in pair[1:]
+        )
+        for server in both(start, Pair(pair.other, theirs, ours), tls=known):
+            assert server.ask()[1]["scheme"] == "https"
+            server.tls = unknown
+            assert is_dropped(server)
 
 
 class TestLog:

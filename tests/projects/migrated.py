@@ -27,6 +27,7 @@ async def application(scope, receive, send):
         "client": list(scope["client"] or [])[:1],
         "scheme": scope["scheme"],
         "root_path": scope.get("root_path", ""),
+        "path": scope["path"],
         "version": scope["http_version"],
         "pid": os.getpid(),
         **seen,

@@ -64,7 +64,7 @@ class Served:
     ) -> None:
         self.name = name
         self._unix = unix
-        self._tls = tls
+        self.tls = tls
         self._lines: list[str] = []
         self.process = subprocess.Popen(
             [*program(name), *arguments, application],
@@ -117,8 +117,8 @@ class Served:
                 raise
             return connection
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE)
-        if self._tls is not None:
-            return self._tls.wrap_socket(connection, server_hostname="localhost")
+        if self.tls is not None:
+            return self.tls.wrap_socket(connection, server_hostname="localhost")
         return connection
 
     def ask(self, path: str = "/", *fields: str) -> tuple[str, dict[str, Any]]:
