@@ -412,7 +412,8 @@ class Supervisor:
             worker.reopen()
 
     def _finish_when_empty(self) -> None:
-        if self.has_ended or self.workers:
+        # A leaver stays in the list until its end has been logged.
+        if self.has_ended or self.workers or self.leavers:
             return
         self.has_ended = True
         if self._tick is not None and self._tick.active():
