@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -131,13 +131,20 @@ class InheritedReactor(ReactorProxy):
     Args:
         reactor: the worker's reactor.
         descriptors: listening sockets; each is closed when it has been adopted.
+        on_file: called with the path of each UNIX socket that the supervisor has bound.
         reuse_port: bind a TCP socket of this process's own to the address of the inherited one.
     """
 
     def __init__(
-        self, reactor: Any, descriptors: Iterable[int], *, reuse_port: bool = False
+        self,
+        reactor: Any,
+        descriptors: Iterable[int],
+        on_file: Callable[[Any], None] | None = None,
+        *,
+        reuse_port: bool = False,
     ) -> None:
         super().__init__(reactor)
+        self._on_file = on_file
         self._descriptors = list(descriptors)
         self._reuse_port = reuse_port
 
@@ -156,6 +163,8 @@ class InheritedReactor(ReactorProxy):
         mode: int = 0o666,
         wantPID: int = 0,
     ) -> Any:
+        if self._on_file is not None:
+            self._on_file(address)
         return self._adopt(factory, backlog)
 
     def adoptStreamPort(self, descriptor: int, family: int, factory: Any) -> Any:

@@ -36,6 +36,7 @@ from daphne_like.process.balance import Balance, watch_connections
 from daphne_like.process.descriptors import VARIABLE, WorkerDescriptors
 from daphne_like.process.error_page import ErrorPage
 from daphne_like.process.exit import wait_for_threads
+from daphne_like.process.orphaned_files import OrphanedFiles
 from daphne_like.process.scoreboard import Scoreboard, WorkerState
 from daphne_like.process.spawning import enter_directory
 from daphne_like.runtime.drain_plan import DrainPlan
@@ -80,6 +81,8 @@ class Worker:
         )
         self._set_state(WorkerState.STARTING)
         self._server: Server | None = None
+        self._files = OrphanedFiles()
+        self._supervisor = os.getppid()
         self._balance: Balance
         self._requests = 0
         self._asked = False
@@ -131,7 +134,7 @@ class Worker:
         server.give_up = self._give_up  # type: ignore[method-assign] # the supervisor reports it
         self._adopt_sockets(server, options)
         limit = server.drainer.limit
-        parent_death.exit_when_orphaned(self._descriptors.control, limit)
+        parent_death.exit_when_orphaned(self._descriptors.control, limit, self._files.remove)
         self._server = server
         try:
             return command.run_server(server)
@@ -159,7 +162,7 @@ class Worker:
         """Prepare a server to listen on the inherited sockets when it starts."""
         reactor = server_reactor()
         inherited = InheritedReactor(
-            reactor, self._descriptors.sockets, reuse_port=options.reuse_port
+            reactor, self._descriptors.sockets, self._files.add, reuse_port=options.reuse_port
         )
         server.ports.parse(inherited)
         for name in REMOVED:
@@ -251,6 +254,9 @@ class Worker:
             log.critical("The supervisor does not keep to the protocol: %s", sentence)
         if not self._leaving:
             log.critical("The supervisor is gone: stopping")
+            # The thread of `exit_when_orphaned` may be too late for a worker that is idle.
+            if parent_death.is_gone(self._supervisor):
+                self._files.remove()
             self._drain("quick")
 
     def _received(self, message: control.Message) -> None:

@@ -115,7 +115,9 @@ class Session(Exchange):
 
     def start(self) -> None:
         """Run the application; its first event is websocket.connect (ASGI W20)."""
-        if self.context.draining:
+        # A handshake on its way is served during a drain, as a request is: the client may have
+        # connected before the stop. The WebSocket is soon closed with 1012.
+        if self.context.idle_grace_over:
             self.server_stops()
             return
         observer = self.context.observer

@@ -1,1 +1,1 @@
-"""Measurements of what an operator or a developer waits for; run by hand, printed as tables."""
+"""Figures about restarts, balance and memory of worker processes; see `__main__.py`."""

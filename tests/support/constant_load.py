@@ -5,13 +5,20 @@ from __future__ import annotations
 import socket
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
+
+from h2.config import H2Configuration
+from h2.connection import ConnectionState, H2Connection
+from h2.events import ConnectionTerminated, DataReceived, Event, StreamEnded, StreamReset
 
 from tests.support.peers import get
 from tests.support.websocket_opcodes import CLOSE, TEXT
 from tests.support.websocket_peer import Peer, frame
 
 TIMEOUT = 20.0
+STREAMS = 4
+REQUEST = [(":method", "GET"), (":scheme", "http"), (":authority", "x"), (":path", "/")]
 
 
 class Load:
@@ -21,6 +28,8 @@ class Load:
         address: where the server listens.
         keeping: clients that keep their connection while the server lets them.
         connecting: clients that take a connection for each request.
+        streams: clients on HTTP/2, each with four streams at the same time; a stream that GOAWAY
+            names as not processed is no failure (RFC 9113, 6.8).
         sockets: clients with a WebSocket, which send a message and wait for its echo; they come
             back when the server closes with 1012.
 
@@ -31,7 +40,13 @@ class Load:
     """
 
     def __init__(
-        self, address: tuple[str, int], *, keeping: int = 2, connecting: int = 2, sockets: int = 0
+        self,
+        address: tuple[str, int],
+        *,
+        keeping: int = 2,
+        connecting: int = 2,
+        streams: int = 0,
+        sockets: int = 0,
     ) -> None:
         self.answered = 0
         self.failures: Counter[str] = Counter()
@@ -42,7 +57,8 @@ class Load:
         self._threads = [
             threading.Thread(target=run, daemon=True)
             for number, run in (
-                (keeping, self._keep), (connecting, self._connect), (sockets, self._websockets)
+                (keeping, self._keep), (connecting, self._connect), (streams, self._http2),
+                (sockets, self._websockets),
             )
             for _ in range(number)
         ]  # fmt: skip
@@ -92,6 +108,46 @@ class Load:
             except (OSError, WrongAnswerError) as error:
                 self._count(f"kept connection: {error!r}" + (" at first" if not number else ""))
 
+    def _http2(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                with self._dial() as connection:
+                    self._multiplex(connection)
+            except (OSError, WrongAnswerError) as error:
+                self._count(f"HTTP/2: {error!r}")
+
+    def _multiplex(self, connection: socket.socket) -> None:
+        """Keep streams open until the server says GOAWAY; all that it processes must end well."""
+        peer = H2Connection(H2Configuration(header_encoding="utf-8"))
+        peer.initiate_connection()
+        waiting: set[int] = set()
+        buffer = bytearray()
+        last = None
+        while last is None or waiting:
+            while last is None and len(waiting) < STREAMS and not self._stopping.is_set():
+                stream = peer.get_next_available_stream_id()
+                peer.send_headers(stream, REQUEST, end_stream=True)
+                waiting.add(stream)
+            connection.sendall(peer.data_to_send())
+            if not waiting:
+                return
+            octets = connection.recv(65536)
+            if not octets:
+                raise WrongAnswerError(f"closed with {len(waiting)} open streams")
+            buffer += octets
+            for event in receive_frames(peer, buffer):
+                if isinstance(event, DataReceived):
+                    peer.increment_flow_control_window(max(1, event.flow_controlled_length))
+                elif isinstance(event, StreamEnded):
+                    waiting.discard(event.stream_id)
+                    self._count()
+                elif isinstance(event, StreamReset):
+                    waiting.discard(event.stream_id)
+                    self._count(f"HTTP/2: reset with {event.error_code}")
+                elif isinstance(event, ConnectionTerminated):
+                    last = event.last_stream_id or 0
+                    waiting = {stream for stream in waiting if stream <= last}
+
     def _websockets(self) -> None:
         while not self._stopping.is_set():
             try:
@@ -119,6 +175,15 @@ class Load:
 
 class WrongAnswerError(Exception):
     """The server has closed without a whole answer, or answered with another status."""
+
+
+def receive_frames(peer: H2Connection, buffer: bytearray) -> Iterator[Event]:
+    """Take whole frames from the buffer; h2 takes none after GOAWAY, although streams go on."""
+    while len(buffer) >= 9 and len(buffer) >= (size := 9 + int.from_bytes(buffer[:3], "big")):
+        octets = bytes(buffer[:size])
+        del buffer[:size]
+        yield from peer.receive_data(octets)
+        peer.state_machine.state = ConnectionState.CLIENT_OPEN
 
 
 def exchange(connection: socket.socket, *fields: bytes) -> bool:
