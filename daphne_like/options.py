@@ -25,6 +25,8 @@ MIN_REQUEST_LINE = 128
 of the process, because no server's limit can refuse them."""
 AUTO = "auto"
 MAX_WORKERS = 256
+LOG_FORMATS = ("text", "json", "ecs")
+LOG_LINE = "%(asctime)-15s %(levelname)-8s %(message)s"
 FOREVER = -1
 """Daphne's value for "no limit", like 0; Options uses None instead."""
 SECONDS_IN = {"m": 60, "h": 3600, "d": 86400}
@@ -376,8 +378,26 @@ class Options:
         group=LOG,
         metavar="FILE",
     )
+    access_log_format: str | None = option(
+        None,
+        "format of the access log's lines: daphne, combined, json, or text with gunicorn's atoms, "
+        "such as %(h)s, %(r)s or %({referer}i)s; daphne by default, json with --log-format json "
+        "or ecs",
+        "--access-log-format",
+        group=LOG,
+        metavar="FORMAT",
+    )
+    access_log_exclude: tuple[str, ...] = option(
+        (), "path whose requests have no line in the access log, for example /health; may be "
+        "given several times", "--access-log-exclude", group=LOG, metavar="PATH", repeated=True,
+    )  # fmt: skip
+    log_format: str = option(
+        "text", "format of all log lines: text as --log-fmt says, json with the names of "
+        "OpenTelemetry, or ecs with those of the Elastic Common Schema", "--log-format",
+        group=LOG, choices=LOG_FORMATS,
+    )  # fmt: skip
     log_fmt: str = option(
-        "%(asctime)-15s %(levelname)-8s %(message)s",
+        LOG_LINE,
         "format of log lines, in the syntax of Python's logging",
         "--log-fmt",
         group=LOG,
@@ -611,6 +631,11 @@ class Options:
         self._check_root_path()
         for origin in self.websocket_origins:
             check_origin(origin)
+        for path in self.access_log_exclude:
+            if not path.startswith("/"):
+                raise ConfigurationError(
+                    f"--access-log-exclude: expected a path that begins with /, got {path!r}"
+                )
         if (self.proxy_headers_host or self.proxy_headers_port) and not self.proxy_headers:
             raise ConfigurationError(
                 "--proxy-headers-host and --proxy-headers-port need --proxy-headers"

@@ -155,6 +155,8 @@ class Exchange:
         http_10: the request is HTTP/1.0, which has no chunked coding.
         method, client, target, scheme, version, started, ended: for the observer, if there is one;
             times by the context's clock. The scope is the application's to change.
+        fields: the request's fields, if the access log shows some of them.
+        identity: ids of the request, of its trace and of the span above it, if they are wanted.
         disconnect_sent: http.disconnect has been queued.
         peer_half_closed: the peer sends no more; it may still read.
         is_over: the observer has been told the end of the exchange.
@@ -198,6 +200,8 @@ class Exchange:
     target = b""
     scheme = ""
     version = ""
+    fields: Sequence[tuple[bytes, bytes]] = ()
+    identity: Sequence[str] | None = None
     started = 0.0
     ended = 0.0
     chunked = False

@@ -9,6 +9,7 @@ from typing import Any
 from daphne_like import reactor as reactors
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.launch.configuration import Configuration, with_origins
+from daphne_like.launch.log_setup import make_access_log
 from daphne_like.launch.trial_import import try_import
 from daphne_like.listening.fd import NotPassedOn
 from daphne_like.listening.https_redirect import redirect_options
@@ -48,6 +49,7 @@ def check_options(options: Options) -> None:
     """
     check_workers(options)
     make_formatter(options.log_fmt)
+    make_access_log(options)
     _check_access_log(options.access_log)
     ownership(options.unix_owner, options.unix_group)
     TrustedProxies.from_options(options)

@@ -12,8 +12,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
-from twisted.python import log as twisted_log
-
 from daphne_like import __version__
 from daphne_like import reactor as reactors
 from daphne_like.exceptions import ConfigurationError
@@ -21,10 +19,9 @@ from daphne_like.launch.arguments import COMMAND, make_parser, with_dashes
 from daphne_like.launch.banner import banner, format_addresses
 from daphne_like.launch.configuration import Configuration, load, with_origins
 from daphne_like.launch.importing import import_from
+from daphne_like.launch.log_setup import keep_a_handler, open_access_log, start_logging
 from daphne_like.listening.strings import endpoint_strings
 from daphne_like.observe import access, loggers
-from daphne_like.observe.escaping import SafeFormatter, make_formatter
-from daphne_like.observe.handlers import FileHandler, handler_for
 from daphne_like.options import Options, check_workers
 from daphne_like.process import init
 from daphne_like.process.exit import wait_for_threads
@@ -34,7 +31,6 @@ from daphne_like.process.systemd import Notifier
 if TYPE_CHECKING:
     from daphne_like.server import Server
 
-LEVELS = {0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG, 3: logging.DEBUG}
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 KEPT_OCTETS = 33554432  # the maximum that glibc accepts for M_MMAP_THRESHOLD on 64 bits
 
@@ -182,7 +178,7 @@ class CommandLineInterface:
         with loggers.kept_enabled():
             application = self.load_asgi_app(path)
         keep_a_handler(options, self.log_prefix)
-        self._actions = open_access_log(options)
+        self._actions = open_access_log(options, self.log_prefix)
         self.server = self.server_class(
             application=application,
             endpoints=endpoint_strings(options),
@@ -299,74 +295,3 @@ def freeze() -> None:
     """
     gc.collect()
     gc.freeze()
-
-
-def start_logging(options: Options, prefix: str = "") -> None:
-    """Log to standard error at the level of `-v`; from -v 2, include Twisted's own log.
-
-    Args:
-        options: the options.
-        prefix: put in front of each message, to name the process.
-
-    Raises:
-        ConfigurationError: --log-fmt is not a valid format.
-    """
-    formatter = make_formatter(with_prefix(options.log_fmt, prefix))
-    handler = handler_for(sys.stderr, "the log on standard error")
-    handler.setFormatter(formatter)
-    logging.basicConfig(level=LEVELS[options.verbosity], handlers=[handler])
-    loggers.enable()
-    loggers.use_level(LEVELS[options.verbosity])
-    loggers.leave_out_internals(options.verbosity)
-    if options.verbosity >= 2:
-        twisted_log.PythonLoggingObserver(loggerName="twisted").start()
-
-
-def with_prefix(log_format: str, prefix: str) -> str:
-    """Return a format of log lines that puts a prefix in front of each message."""
-    return log_format.replace("%(message)", f"{prefix}%(message)") if prefix else log_format
-
-
-def keep_a_handler(options: Options, prefix: str = "") -> None:
-    """Log to standard error again if the application has removed every handler."""
-    logger = logging.getLogger("daphne_like")
-    if logger.propagate and not logger.hasHandlers():
-        handler = handler_for(sys.stderr, "the log on standard error")
-        handler.setFormatter(SafeFormatter(with_prefix(options.log_fmt, prefix)))
-        logging.getLogger().addHandler(handler)
-
-
-def access_log_of_file(options: Options) -> access.AccessLog | None:
-    """Return the access log of an embedded server, if its option `access_log` is set.
-
-    A process has one access log; the server that starts last decides where it goes.
-
-    Raises:
-        ConfigurationError: its file cannot be opened.
-    """
-    return None if options.access_log is None else open_access_log(options)
-
-
-def open_access_log(options: Options) -> access.AccessLog | None:
-    """Return the access log that the options request; None for no access log.
-
-    Without `--access-log`, handlers configured for the logger `daphne_like.access` or
-    `daphne_like` replace standard output.
-
-    Raises:
-        ConfigurationError: its file cannot be opened.
-    """
-    if options.access_log in (None, "-"):
-        if options.access_log is None and access.is_configured():
-            return access.AccessLog()
-        if options.access_log is None and options.verbosity < 1:
-            return None
-        access.write_to(handler_for(sys.stdout, "the access log on standard output"))
-    else:
-        try:
-            access.write_to(FileHandler(str(options.access_log)))
-        except OSError as error:
-            raise ConfigurationError(
-                f"--access-log: cannot append to {options.access_log}: {error.strerror}"
-            )
-    return access.AccessLog()

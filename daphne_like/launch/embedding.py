@@ -10,9 +10,10 @@ from typing import Any
 
 from daphne_like import reactor as reactors
 from daphne_like.exceptions import ConfigurationError
-from daphne_like.launch.command import CommandLineInterface, access_log_of_file
+from daphne_like.launch.command import CommandLineInterface
 from daphne_like.launch.configuration import Configuration
 from daphne_like.launch.importing import import_from
+from daphne_like.launch.log_setup import access_log_of_file
 from daphne_like.listening.strings import endpoint_strings
 from daphne_like.observe.access import AccessLog
 from daphne_like.options import Options

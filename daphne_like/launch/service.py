@@ -12,8 +12,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from daphne_like import reactor as reactors
 from daphne_like.exceptions import ConfigurationError
-from daphne_like.launch.command import LEVELS, access_log_of_file
 from daphne_like.launch.embedding import load_application
+from daphne_like.launch.log_setup import LEVELS, access_log_of_file
 from daphne_like.listening.strings import check_trusted_proxies, endpoint_strings
 from daphne_like.observe import loggers
 from daphne_like.observe.access import AccessLog

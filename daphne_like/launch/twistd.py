@@ -11,26 +11,22 @@ from functools import partial
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.logger import ILogObserver, jsonFileLogObserver
+from twisted.logger import ILogObserver
 from twisted.python import logfile, usage
 from twisted.python.components import Componentized
 
 from daphne_like import reactor as reactors
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.launch.arguments import make_parser, with_dashes
-from daphne_like.launch.command import (
-    LEVELS,
-    announce_and_freeze,
-    open_access_log,
-    to_sentence,
-    tune_malloc,
-)
+from daphne_like.launch.command import announce_and_freeze, to_sentence, tune_malloc
 from daphne_like.launch.configuration import Configuration, load
+from daphne_like.launch.log_setup import LEVELS, make_access_log, open_access_log
 from daphne_like.launch.service import ASGIService
 from daphne_like.launch.supervised_service import SupervisedService
 from daphne_like.observe import loggers
 from daphne_like.observe.access import AccessLog
-from daphne_like.observe.twisted_log import to_twisted_log
+from daphne_like.observe.structured import TEXT
+from daphne_like.observe.twisted_log import structured_observer, to_twisted_log
 from daphne_like.options import DEVELOPMENT, PROCESS, get_group
 from daphne_like.server import Server
 
@@ -68,7 +64,6 @@ class Options(usage.Options):
         options: the parsed options.
         application: "module:attribute".
         configure: returns the configuration, read again.
-        log_format: "text" or "json".
     """
 
     name = "twistd daphne-like"
@@ -80,12 +75,6 @@ class Options(usage.Options):
             EPILOG,
             (PROCESS, DEVELOPMENT),
         )
-        parser.add_argument(
-            "--log-format",
-            choices=("text", "json"),
-            default="text",
-            help="format of twistd's --logfile; twist has its own option (default: text)",
-        )
         parsed = parser.parse_args(with_dashes(list(options or ())))
         try:
             self._choose_reactor()
@@ -93,9 +82,7 @@ class Options(usage.Options):
             self.configure = partial(_load_again, vars(parsed), configuration.file)
             self.options = configuration.options
             self.application = configuration.application
-            self.log_format = parsed.log_format
-            if self.log_format == "json" and self._get_twistd_option("syslog"):
-                raise ConfigurationError("--log-format: syslog takes text alone")
+            self._check_log_format()
             text = self._answer(parsed, configuration)
         except ConfigurationError as error:
             sys.stderr.write(to_sentence(error, self.name))
@@ -111,6 +98,17 @@ class Options(usage.Options):
 
             return answer(parsed, configuration, os.environ)
         return None
+
+    def _check_log_format(self) -> None:
+        if self.options.log_format == TEXT:
+            return
+        if self.of_twist:
+            raise ConfigurationError(
+                "--log-format: twist has an option of this name for its log, which stands before "
+                "daphne-like; --access-log-format is independent of it"
+            )
+        if self._get_twistd_option("syslog"):
+            raise ConfigurationError("--log-format: syslog takes text alone")
 
     def _choose_reactor(self) -> None:
         """Install this package's reactor, unless the user has chosen another one.
@@ -175,9 +173,9 @@ class OfTwistd(Service):
 
     def setServiceParent(self, parent: Any) -> None:
         super().setServiceParent(parent)  # type: ignore[no-untyped-call] # not typed
-        if self._command.log_format == "json" and isinstance(parent, Componentized):
-            # Omit the record separator of RFC 7464, which few programs except Twisted read.
-            observer = jsonFileLogObserver(self._command.log_file, recordSeparator="")
+        style = self._command.options.log_format
+        if style != TEXT and isinstance(parent, Componentized):
+            observer = structured_observer(self._command.log_file, style)
             parent.setComponent(ILogObserver, observer)
 
     def _or_end(self, step: Callable[[], None]) -> None:
@@ -243,8 +241,8 @@ class CommandService(OfTwistd, ASGIService):
     def _access_log(self) -> AccessLog:
         """Return an access log that writes to Twisted's log, or to its own file if it has one."""
         if self.options.access_log is None:
-            return AccessLog()
-        return open_access_log(self.options) or AccessLog()
+            return make_access_log(self.options)
+        return open_access_log(self.options) or make_access_log(self.options)
 
 
 class WorkersService(OfTwistd, SupervisedService):

@@ -1,4 +1,4 @@
-"""The access log: one line per request in NCSA's format, written in batches."""
+"""The access log: one line per request, written in batches."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import asyncio
 import datetime
 import logging
 import time
-from typing import Any, NamedTuple, TextIO
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TextIO
 
-from daphne_like.observe.action_logger import client_name
-from daphne_like.observe.handlers import FileHandler
+from daphne_like.observe.access_entry import Entry, client_name
+from daphne_like.observe.handlers import DescriptorHandler, FileHandler
 from daphne_like.observe.observer import Observer
+from daphne_like.observe.structured import parse_line
+from daphne_like.observe.terminal import coloured
 
 log = logging.getLogger("daphne_like.access")
 
@@ -21,43 +24,30 @@ ACTIONS = {"connecting": "WSCONNECTING", "rejected": "WSREJECT", "connected": "W
            "disconnected": "WSDISCONNECT"}  # fmt: skip
 
 
-class Entry(NamedTuple):
-    """One line of the access log, before it is formatted.
-
-    Attributes:
-        time: seconds since 1970.
-        client: "host:port" as text, or host and port; None on a UNIX socket.
-        method: method of the request, or the event of a WebSocket.
-        target: request target.
-        status: status, or close code; None if there is none.
-        size: octets of the response's body; None if there is no response.
-        seconds: duration; None for an event that only begins something.
-        is_cut: the response is incomplete.
-    """
-
-    time: float
-    client: Any
-    method: str
-    target: bytes | str
-    status: int | None
-    size: int | None
-    seconds: float | None
-    is_cut: bool
-
-
 class AccessLog(Observer):
-    """An observer that writes lines through `logging`; it can be called as an action logger, too.
+    """An observer that writes lines as Daphne does; it can be called as an action logger, too.
 
     Entries are collected for a quarter of a second and written together, so that no request
-    waits for formatting and output.
+    waits for formatting and output. They go through `logging`, or, if the access log has only the
+    handler that this package has given it, directly to that handler, which costs less.
 
     Args:
         logger: receives one INFO record per entry.
+        excluded: paths of requests that have no line, as they are sent, without a query.
+        has_colours: the own handler's lines have the status in colour.
     """
 
-    def __init__(self, logger: logging.Logger = log) -> None:
+    def __init__(
+        self,
+        logger: logging.Logger = log,
+        excluded: Iterable[str] = (),
+        *,
+        has_colours: bool = False,
+    ) -> None:
         self._logger = logger
         self._held: list[Any] = []  # the fields of an Entry; making one takes longer
+        self._excluded = frozenset(path.encode("ascii", "backslashreplace") for path in excluded)
+        self._has_colours = has_colours
 
     def __call__(self, protocol: str, action: str, details: dict[str, Any]) -> None:
         """Log one action.
@@ -67,6 +57,8 @@ class AccessLog(Observer):
             action: "complete" for HTTP; a key of ACTIONS for WebSocket.
             details: see ActionLogger.
         """
+        if self._is_excluded(details["path"].encode("ascii", "backslashreplace")):
+            return
         http = protocol == "http"
         code = details.get("code")
         status = details.get("status") if code is None else code
@@ -87,6 +79,8 @@ class AccessLog(Observer):
     # Observer.
 
     def exchange_ended(self, exchange: Any) -> None:
+        if self._excluded and self._is_excluded(exchange.target):
+            return
         self._add(
             (
                 time.time(),
@@ -112,7 +106,11 @@ class AccessLog(Observer):
 
     def _session(self, event: str, session: Any, code: int | None, seconds: float | None) -> None:
         client, target = session.client, session.target
-        self._add((time.time(), client, event, target, code, None, seconds, False))
+        if not (self._excluded and self._is_excluded(target)):
+            self._add((time.time(), client, event, target, code, None, seconds, False))
+
+    def _is_excluded(self, target: bytes) -> bool:
+        return target.partition(b"?")[0] in self._excluded
 
     def _add(self, entry: Any) -> None:
         held = self._held
@@ -128,23 +126,148 @@ class AccessLog(Observer):
     def flush(self) -> None:
         """Write the collected entries."""
         held, self._held = self._held, []
+        if not held:
+            return
+        handler = only_handler(self._logger)
+        if handler is not None:
+            handler.write_lines(self._lines(held, has_colours=self._has_colours))
+            return
+        for line in self._lines(held, has_colours=False):
+            attributes = parse_line(line)
+            extra = None if attributes is None else {"attributes": attributes}
+            self._logger.info("%s", line, extra=extra)
+
+    def _lines(self, held: Sequence[Any], *, has_colours: bool) -> list[str]:
+        """Format entries."""
+        lines: list[str] = []
         second, stamp = 0, ""
-        for entry in map(Entry._make, held):
-            if int(entry.time) != second:
-                second = int(entry.time)
+        for entry in held:
+            now, client, method, target, status, size, seconds, is_cut = entry
+            if int(now) != second:
+                second = int(now)
                 stamp = time.strftime("%d/%b/%Y:%H:%M:%S", time.localtime(second))
-            client, target = entry.client, entry.target
-            self._logger.info(
-                '%s - - [%s] "%s %s" %s %s%s%s',
-                (client if isinstance(client, str) else client_name(client)) or "-",
-                stamp,
-                entry.method,
-                target if isinstance(target, str) else target.decode("ascii", "backslashreplace"),
-                "-" if entry.status is None else entry.status,
-                "-" if entry.size is None else entry.size,
-                "" if entry.seconds is None else f" {entry.seconds:.3f}",
-                " cut" if entry.is_cut else "",
+            name = client_name(client) or "-"
+            text = target if isinstance(target, str) else target.decode("ascii", "backslashreplace")
+            shown = "-" if status is None else coloured(status) if has_colours else status
+            octets = "-" if size is None else size
+            took = "" if seconds is None else f" {seconds:.3f}"
+            cut = " cut" if is_cut else ""
+            lines.append(f'{name} - - [{stamp}] "{method} {text}" {shown} {octets}{took}{cut}')
+        return lines
+
+
+class FormattedAccessLog(AccessLog):
+    """An access log in a format of one's own: each request and each WebSocket has one line.
+
+    The line of a WebSocket is written at its end, with the status of its handshake.
+
+    Args:
+        line: writes an entry: an Entry, or a tuple like one.
+        logger: see AccessLog.
+        excluded: see AccessLog.
+        keeps_fields: the line has fields of the request or the response.
+        raw: `line` takes a tuple.
+    """
+
+    def __init__(
+        self,
+        line: Callable[[Any], str],
+        logger: logging.Logger = log,
+        excluded: Iterable[str] = (),
+        *,
+        keeps_fields: bool = True,
+        raw: bool = False,
+    ) -> None:
+        super().__init__(logger, excluded)
+        self._line = line
+        self._keeps_fields = keeps_fields
+        self._raw = raw
+
+    def __call__(self, protocol: str, action: str, details: dict[str, Any]) -> None:
+        """Log one action, see AccessLog; the beginning of a WebSocket has no line."""
+        if action not in ("connecting", "connected") and not self._is_excluded(
+            details["path"].encode("ascii", "backslashreplace")
+        ):
+            code = details.get("code")
+            status = details.get("status") if code is None else 101
+            self._add(
+                (
+                    time.time(),
+                    details.get("client"),
+                    str(details.get("method") or "GET"),
+                    details["path"],
+                    status,
+                    details.get("size"),
+                    details["time_taken"],
+                    "cut" in details,
+                    *("", "", (), (), None, code),
+                )
             )
+
+    def exchange_opened(self, exchange: Any) -> None:
+        if self._keeps_fields:
+            exchange.fields = tuple(exchange.scope["headers"])  # the application may change those
+
+    def exchange_ended(self, exchange: Any) -> None:
+        status, size = exchange.status or None, exchange.body_octets_sent
+        self._add_exchange(exchange, status, size, exchange.ended - exchange.started, None)
+
+    def session_opening(self, session: Any) -> None:
+        """Write nothing: see the class."""
+
+    def session_opened(self, session: Any) -> None:
+        """Write nothing: see the class."""
+
+    def session_closed(self, session: Any, code: int, by: str) -> None:
+        seconds = session.context.clock() - session.started
+        status = 101 if session.version == "1.1" else 200  # RFC 8441, 5
+        self._add_exchange(session, status, None, seconds, code)
+
+    def _add_exchange(
+        self, exchange: Any, status: int | None, size: int | None, seconds: float, code: int | None
+    ) -> None:
+        target = exchange.target
+        if self._excluded and self._is_excluded(target):
+            return
+        lines = exchange.field_lines if exchange.status and not exchange.error_sent else ()
+        self._add(
+            (
+                time.time(),
+                exchange.client,
+                exchange.method,
+                target,
+                status,
+                size,
+                seconds,
+                exchange.is_cut,
+                exchange.version,
+                exchange.scheme,
+                exchange.fields,
+                lines if self._keeps_fields else (),
+                exchange.identity,
+                code,
+            )
+        )
+
+    def _lines(self, held: Sequence[Any], *, has_colours: bool) -> list[str]:
+        entries = held if self._raw else map(Entry._make, held)
+        return [self._line(entry) for entry in entries]
+
+
+def only_handler(logger: logging.Logger) -> DescriptorHandler | None:
+    """Return the handler of `write_to` if the access log's records go nowhere else."""
+    if (
+        logger is log
+        and isinstance(_own, DescriptorHandler)
+        and logger.handlers == [_own]
+        and not logger.propagate
+        and not logger.filters
+        and not _own.filters
+        and not logger.disabled
+        and logger.isEnabledFor(max(logging.INFO, _own.level))
+    ):
+        return _own
+    return None
 
 
 class AccessLogGenerator:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from daphne_like.observe.access_entry import client_name
 from daphne_like.observe.observer import Observer
 
 
@@ -60,8 +61,3 @@ class ActionLogger(Observer):
             **more,
         }
         self._tell("websocket", action, details)
-
-
-def client_name(client: Any) -> str | None:
-    """Return "host:port" of a client's address; None without one."""
-    return f"{client[0]}:{client[1]}" if client else None

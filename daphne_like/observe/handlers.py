@@ -10,6 +10,7 @@ import select
 import stat
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 log = logging.getLogger("daphne_like.server")
@@ -64,16 +65,33 @@ class DescriptorHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record or buffer it; never raise and never wait."""
         try:
-            line = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
+            text = self.format(record)
         except Exception:  # noqa: BLE001 # a filter's, a formatter's or an argument's
             self.handleError(record)
             return
+        self._append(text)
+        self._write(0.0)
+
+    def write_lines(self, lines: Sequence[str]) -> None:
+        """Write formatted lines or buffer them, to a file in one piece; never raise or wait.
+
+        Several processes may append to one file: O_APPEND keeps each piece whole.
+        """
+        self.acquire()
+        try:
+            for line in lines:
+                self._append(line)
+            self._write(0.0)
+        finally:
+            self.release()
+
+    def _append(self, text: str) -> None:
+        line = f"{text}\n".encode("utf-8", "backslashreplace")
         if self._size + len(line) > MAX_PENDING_OCTETS:
             self._drop(1, "nobody reads it")
         else:
             self._pending.append(line)
             self._size += len(line)
-        self._write(0.0)
 
     def flush(self) -> None:
         """Write the buffered lines, for a bounded time, because the process may be about to end."""
@@ -112,7 +130,8 @@ class DescriptorHandler(logging.Handler):
         """Take the lines for one write, or the part of the first line that fits into one."""
         parts = [self._pending.popleft()]
         size = len(parts[0])
-        while self._pending and size + len(self._pending[0]) <= PIECE_OCTETS:
+        most = MAX_PENDING_OCTETS if self._poll is None else PIECE_OCTETS
+        while self._pending and size + len(self._pending[0]) <= most:
             parts.append(self._pending.popleft())
             size += len(parts[-1])
         piece = b"".join(parts)
@@ -168,12 +187,20 @@ class FileHandler(DescriptorHandler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record (see DescriptorHandler), to a new file if the old one was moved."""
+        self._follow()
+        super().emit(record)
+
+    def write_lines(self, lines: Sequence[str]) -> None:
+        """Write lines (see DescriptorHandler), to a new file if the old one was moved."""
+        self._follow()
+        super().write_lines(lines)
+
+    def _follow(self) -> None:
         now = time.monotonic()
         if now >= self._next_check:
             self._next_check = now + CHECK_INTERVAL_SECONDS
             if self._has_moved():
                 self.reopen()
-        super().emit(record)
 
     def _has_moved(self) -> bool:
         """Tell whether the path no longer leads to the open file, as after a log rotation."""

@@ -1,13 +1,14 @@
-"""Forwards log records of the server and the application to Twisted's log."""
+"""Log records of the server and the application in Twisted's log, and its events as JSON."""
 
 from __future__ import annotations
 
 import logging
 from typing import Any
 
-from twisted.logger import Logger, LogLevel
+from twisted.logger import FileLogObserver, Logger, LogLevel, formatEvent
 from twisted.python.failure import Failure
 
+from daphne_like.observe.structured import StructuredFormatter
 from daphne_like.wording import escaped
 
 LEVELS = (
@@ -33,6 +34,7 @@ class TwistedLogHandler(logging.Handler):
         more: dict[str, Any] = {
             "system": f"{record.name}#{level.name}",
             "syslogPriority": severity,
+            "log_record": record,
         }
         if record.exc_info and record.exc_info[1] is not None:
             _, error, traceback = record.exc_info
@@ -65,3 +67,36 @@ def to_twisted_log(name: str, level: int) -> None:
         handler.setFormatter(MessageAlone())
         logger.addHandler(handler)
     logger.setLevel(level)
+
+
+def structured_observer(stream: Any, style: str) -> FileLogObserver:
+    """Return an observer that writes each event of Twisted's log as a JSON object in a line.
+
+    Args:
+        stream: text file.
+        style: JSON or ECS, see structured.py.
+    """
+    formatter = StructuredFormatter(style)
+    return FileLogObserver(stream, lambda event: f"{formatter.format(to_record(event))}\n")
+
+
+def to_record(event: Any) -> logging.LogRecord:
+    """Return an event of Twisted as a record; the record itself if it has been one."""
+    if "log_record" in event:
+        record: logging.LogRecord = event["log_record"]
+        return record
+    level = event.get("log_level", LogLevel.info)
+    record = logging.makeLogRecord(
+        {
+            "name": event.get("log_namespace", "twisted"),
+            "levelno": next(ours for ours, theirs, _ in LEVELS if theirs is level),
+            "levelname": "WARNING" if level is LogLevel.warn else level.name.upper(),
+            "msg": "%s",
+            "args": (formatEvent(event),),
+            "created": event.get("log_time", 0.0),
+        }
+    )
+    failure = event.get("log_failure")
+    if failure is not None:
+        record.exc_text = failure.getTraceback()
+    return record

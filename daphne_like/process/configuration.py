@@ -42,7 +42,7 @@ class Configuration:
     def to_message(self) -> dict[str, Any]:
         """Return the fields of the control channel's message."""
         values = {name: getattr(self.options, name) for name in Options.__dataclass_fields__}
-        if self.captures_output:
+        if self.captures_output:  # lines of JSON have their level anyway
             values["log_fmt"] = worker_output.LOG_FORMAT
         message = {"application": self.application, "command": self.command, "options": values}
         if self.error is not None:

@@ -25,10 +25,7 @@ from typing import Any
 
 from daphne_like import __version__
 from daphne_like.exceptions import ConfigurationError
-from daphne_like.launch.command import (
-    CommandLineInterface,
-    open_standard_descriptors,
-)
+from daphne_like.launch.command import CommandLineInterface, open_standard_descriptors
 from daphne_like.listening.inherited import InheritedReactor
 from daphne_like.options import Options
 from daphne_like.process import control, parent_death, process_name

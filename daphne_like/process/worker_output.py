@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import re
 
+from daphne_like.observe.structured import parse_line
+
 LEVEL = re.compile(r"<(\d{1,2})>")
 LOG_FORMAT = "<%(levelno)d>%(message)s"
 """Format of the worker's log lines, from which the supervisor reads their level."""
@@ -14,6 +16,8 @@ MAX_LINE = 65536
 
 class WorkerOutput:
     """Turns the octets of one stream into log records, a record for each line.
+
+    A line of JSON (`--log-format json`) gives its values to the record.
 
     Args:
         logger: receives the records.
@@ -45,4 +49,15 @@ class WorkerOutput:
             # The following lines of a traceback have no level of their own.
             self._level = int(found[1])
             text = text[found.end() :]
-        self._logger.log(self._level, "%s", text)
+        attributes = parse_line(text)
+        if attributes is None:
+            self._logger.log(self._level, "%s", text)
+            return
+        name = attributes.get("level") or attributes.get("log.level")
+        level = logging.getLevelName(str(name).upper())
+        self._logger.log(
+            level if isinstance(level, int) else logging.INFO,
+            "%s",
+            text,
+            extra={"attributes": attributes},
+        )

@@ -102,6 +102,7 @@ class Session(Exchange):
         self.method = request.method
         self.client = request.client
         self.target = request.target
+        self.fields = request.fields
         self.scheme = request.scheme
         self.version = request.version
         self.started = request.started

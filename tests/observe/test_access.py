@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from daphne_like.observe import access
 from daphne_like.observe.access import HOLD_SECONDS, MAX_BATCHED_LINES, AccessLog
+from daphne_like.observe.handlers import FileHandler
+from daphne_like.observe.terminal import has_colours
 
 DETAILS: dict[str, Any] = {
     "path": "/a?b=%0a",
@@ -117,3 +124,108 @@ class TestAccessLog:
 
         asyncio.run(requests())
         assert len(written) == MAX_BATCHED_LINES
+
+    def test_excluded_paths(self) -> None:
+        """--access-log-exclude: neither requests nor WebSockets of the path, with any query."""
+        written: list[str] = []
+        logger = logging.Logger("test", logging.INFO)
+        handler = logging.Handler()
+        handler.emit = lambda record: written.append(  # type: ignore[method-assign]
+            record.getMessage()
+        )
+        logger.addHandler(handler)
+        log = AccessLog(logger, ["/health"])
+        for path in ("/health", "/health?full", "/health/", "/"):
+            log("http", "complete", {**DETAILS, "path": path})
+        assert [line.split('"')[1] for line in written] == ["GET /health/", "GET /"]
+
+
+class TestColours:
+    """The status on a terminal."""
+
+    @pytest.mark.parametrize(
+        ("environ", "is_terminal", "expected"),
+        [
+            ({}, True, True),
+            ({}, False, False),
+            ({"TERM": "dumb"}, True, False),
+            ({"NO_COLOR": "1"}, True, False),
+            ({"NO_COLOR": ""}, True, True),
+            ({"FORCE_COLOR": "1"}, False, True),
+            ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, True, False),
+        ],
+    )
+    def test_when(self, environ: dict[str, str], is_terminal: bool, expected: bool) -> None:
+        """A terminal has colours; NO_COLOR and FORCE_COLOR decide otherwise."""
+
+        class Stream:
+            def isatty(self) -> bool:
+                return is_terminal
+
+        assert has_colours(Stream(), environ) is expected
+
+    def test_line(self) -> None:
+        """The status alone is coloured, so that without the codes the line is the usual one."""
+        log = AccessLog(has_colours=True)
+        entries = [
+            (0.0, "c", "GET", b"/", status, 1, 0.5, False) for status in (204, 304, 404, 500)
+        ]
+        coloured = log._lines(entries, has_colours=True)
+        assert [line.split()[-3] for line in coloured] == [
+            "\x1b[32m204\x1b[0m", "\x1b[36m304\x1b[0m", "\x1b[33m404\x1b[0m", "\x1b[31m500\x1b[0m"
+        ]  # fmt: skip
+        plain = [re.sub("\x1b\\[\\d*m", "", line) for line in coloured]
+        assert plain == log._lines(entries, has_colours=False)
+
+
+class TestBatches:
+    """Entries that are written together."""
+
+    def test_own_handler_gets_one_piece(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With a file of the command, one write for all entries, without a record for each."""
+        monkeypatch.setattr(access, "_own", None)
+        path = tmp_path / "access.log"
+        writes: list[bytes] = []
+        write = os.write
+        log = AccessLog()
+        try:
+            access.write_to(FileHandler(str(path)))
+            monkeypatch.setattr(
+                os, "write", lambda fd, data: writes.append(data) or write(fd, data)
+            )
+
+            async def requests() -> None:
+                for _ in range(MAX_BATCHED_LINES):
+                    log("http", "complete", DETAILS)
+
+            asyncio.run(requests())
+        finally:
+            access.log.handlers.clear()
+            access.log.propagate = True
+            access.log.setLevel(logging.NOTSET)
+        assert [data.count(b"\n") for data in writes] == [MAX_BATCHED_LINES]
+        assert path.read_bytes() == writes[0]
+
+    def test_four_writers(self, tmp_path: Path) -> None:
+        """Several workers append to one file: each line stays whole."""
+        path = tmp_path / "access.log"
+        writers = [
+            subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(number)])
+            for number in range(4)
+        ]
+        for writer in writers:
+            assert writer.wait(60) == 0
+        lines = path.read_text().splitlines()
+        assert len(lines) == 4 * 50 * 400
+        assert {line for line in lines if not re.fullmatch(r"([0-3])\1{149}", line)} == set()
+
+
+WRITER = """
+import sys
+from daphne_like.observe.handlers import FileHandler
+handler = FileHandler(sys.argv[1])
+for _ in range(50):
+    handler.write_lines([sys.argv[2] * 150] * 400)
+"""

@@ -25,8 +25,8 @@ from daphne_like.asgi.application import import_application
 from daphne_like.asgi.lifespan import STARTUP_FAILED_STATUS
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.launch.arguments import add_config, add_option
-from daphne_like.launch.command import LEVELS
 from daphne_like.launch.configuration import load
+from daphne_like.launch.log_setup import LEVELS
 from daphne_like.listening.strings import endpoint_strings, speaks_tls
 from daphne_like.management import reloading
 from daphne_like.management.request_lines import RequestLines

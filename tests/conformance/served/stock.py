@@ -16,8 +16,8 @@ asyncioreactor.install(loop)
 
 from daphne_like.asgi.application import import_application  # noqa: E402
 from daphne_like.launch.arguments import make_parser  # noqa: E402
-from daphne_like.launch.command import start_logging  # noqa: E402
 from daphne_like.launch.configuration import load  # noqa: E402
+from daphne_like.launch.log_setup import start_logging  # noqa: E402
 from daphne_like.listening.strings import endpoint_strings  # noqa: E402
 from daphne_like.server import Server  # noqa: E402
 
