@@ -12,9 +12,13 @@ Every cache whose entries peers or applications bring about is an instance. Kept
 ``http/h2/hpack_cache.py``
     ``encoded_fields`` and ``encoded_by_line``: response fields in HPACK, at most MAX_CACHED_LINE
     octets. ``status_blocks`` and ``default_blocks``: statuses, Date and Server in HPACK.
+``runtime/forwarded_nodes.py``
+    ``nodes``: addresses of clients and proxies in forwarded fields, at most MAX_NODE octets.
 
 Kept for a server: ``sections`` (``runtime/context.py``), the field sections with which connections
-began, checked; of requests of at most MAX_CACHED_REQUEST octets. Kept for a connection of HTTP/2:
+began, checked; of requests of at most MAX_CACHED_REQUEST octets. ``_trusted``
+(``runtime/trusted_proxies.py``), whether addresses are those of trusted proxies; at most
+MAX_CACHED_HOST octets. Kept for a connection of HTTP/2:
 ``_known`` (``http/h2/hpack_cache.py``), field blocks that were decoded, at most MAX_CACHED_BLOCK
 octets, until the connection's HPACK table changes.
 

@@ -102,6 +102,24 @@ def worker_number(text: str) -> int | str:
     return int(text)
 
 
+FORWARDED = "forwarded"
+"""The value of --proxy-headers for the header Forwarded (RFC 7239)."""
+
+
+def off_or_headers(text: str) -> bool | str:
+    """Parse the headers of proxies to read: on for X-Forwarded-..., forwarded, or off.
+
+    Raises:
+        ArgumentTypeError: the text is none of these.
+    """
+    if text.lower() == FORWARDED:
+        return FORWARDED
+    try:
+        return on_or_off(text)
+    except ArgumentTypeError:
+        raise ArgumentTypeError(f"expected on, off or {FORWARDED}, got {text!r}")
+
+
 WHOLE = (int, size, whole_seconds)
 """The kinds of options whose values are whole numbers."""
 PLACEHOLDERS: dict[Any, str] = {int: "N", size: "SIZE", seconds: "TIME", whole_seconds: "TIME"}
@@ -136,7 +154,8 @@ def option(
         group: heading in `--help`.
         kind: converts the text to a value; None for a switch or text.
         more: `choices`, `metavar`, `least` (minimum; without it a time must exceed 0), `forever`
-            (see without_limits), `const`, `repeated`, `secret` (messages do not repeat the value),
+            (see without_limits), `const`, `words` (a switch that may have one of these words as its
+            value), `repeated`, `secret` (messages do not repeat the value),
             `environment` (another variable, besides the one that every option has).
     """
     metadata = {"help": help_, "flags": flags, "group": group, "kind": kind, **more}
@@ -525,20 +544,37 @@ class Options:
         "it must answer within --ping-timeout", "--h2-ping-interval",
         group=TIMES, kind=seconds, forever=True,
     )  # fmt: skip
-    proxy_headers: bool = option(
-        False,
-        "take client address, port and scheme from the headers X-Forwarded-For, -Port and -Proto "
-        "of trusted proxies",
-        "--proxy-headers",
-        group=PROXY,
-    )
+    proxy_headers: bool | str = option(
+        False, "take client address, port and scheme from the headers X-Forwarded-For, -Port and "
+        "-Proto of trusted proxies; with forwarded, from the header Forwarded alone (RFC 7239), "
+        "and Host too", "--proxy-headers", group=PROXY, kind=off_or_headers,
+        words=("on", "off", FORWARDED), metavar=FORWARDED,
+    )  # fmt: skip
     proxy_headers_host: str | None = option(
-        None, "header to take the address from instead of X-Forwarded-For",
+        None, "header to take the client's address from instead of X-Forwarded-For",
         "--proxy-headers-host", group=PROXY, metavar="HEADER",
     )  # fmt: skip
     proxy_headers_port: str | None = option(
-        None, "header to take the port from instead of X-Forwarded-Port",
+        None, "header to take the client's port from instead of X-Forwarded-Port",
         "--proxy-headers-port", group=PROXY, metavar="HEADER",
+    )  # fmt: skip
+    proxy_headers_proto: str | None = option(
+        None, "header to take the scheme from instead of X-Forwarded-Proto",
+        "--proxy-headers-proto", group=PROXY, metavar="HEADER",
+    )  # fmt: skip
+    proxy_headers_authority: str | None = option(
+        None, "header that replaces Host, for example X-Forwarded-Host, if the proxy sets it in "
+        "every request; none by default", "--proxy-headers-authority", group=PROXY,
+        metavar="HEADER",
+    )  # fmt: skip
+    proxy_headers_prefix: str | None = option(
+        None, "header that replaces --root-path, for example X-Forwarded-Prefix, if the proxy sets "
+        "it in every request; none by default", "--proxy-headers-prefix", group=PROXY,
+        metavar="HEADER",
+    )  # fmt: skip
+    root_path_stripped: bool = option(
+        False, "the proxy removes the root path from the path of each request; path in the scope "
+        "has it again", "--root-path-stripped", group=PROXY,
     )  # fmt: skip
     trusted_proxies: str = option(
         "127.0.0.1,::1,unix",
@@ -636,10 +672,7 @@ class Options:
                 raise ConfigurationError(
                     f"--access-log-exclude: expected a path that begins with /, got {path!r}"
                 )
-        if (self.proxy_headers_host or self.proxy_headers_port) and not self.proxy_headers:
-            raise ConfigurationError(
-                "--proxy-headers-host and --proxy-headers-port need --proxy-headers"
-            )
+        self._check_proxy_headers()
 
     def _check_host(self) -> None:
         host = self.host or ""
@@ -671,6 +704,36 @@ class Options:
             )
         object.__setattr__(self, "root_path", path.rstrip("/"))
 
+    def _check_proxy_headers(self) -> None:
+        if self.proxy_headers not in (True, False, FORWARDED):
+            raise ConfigurationError(
+                f"--proxy-headers: expected on, off or {FORWARDED}, got {self.proxy_headers!r}"
+            )
+        parts = ("host", "port", "proto", "authority")
+        flags = [f"--proxy-headers-{part}" for part in parts if self._header(part)]
+        if self.proxy_headers == FORWARDED:
+            named = (
+                self.proxy_forwarded_address_header
+                or self.proxy_forwarded_port_header
+                or self.proxy_forwarded_proto_header
+            )
+            if flags or named:
+                raise ConfigurationError(
+                    f"{(*flags, 'proxy_forwarded_..._header')[0]} has no effect with "
+                    f"--proxy-headers {FORWARDED}"
+                )
+        if self.proxy_headers_prefix:
+            flags.append("--proxy-headers-prefix")
+        if flags and not self.proxy_headers:
+            raise ConfigurationError(f"{flags[0]} needs --proxy-headers")
+        if self.root_path_stripped and not (self.root_path or self.proxy_headers):
+            raise ConfigurationError("--root-path-stripped needs --root-path or --proxy-headers")
+
+    def _header(self, part: str) -> str | None:
+        """Return the value of one of the options --proxy-headers-..."""
+        value: str | None = getattr(self, f"proxy_headers_{part}")
+        return value
+
     def _check_tls(self) -> None:
         if not self.tls_certificate:
             for name in ("key", "key_password", "ciphers", "client_ca", "client_verify"):
@@ -688,11 +751,16 @@ class Options:
         address = self.proxy_forwarded_address_header
         port = self.proxy_forwarded_port_header
         proto = self.proxy_forwarded_proto_header
-        if self.proxy_headers:
+        if self.proxy_headers and self.proxy_headers != FORWARDED:
             address = address or self.proxy_headers_host or "X-Forwarded-For"
             port = port or self.proxy_headers_port or "X-Forwarded-Port"
-            proto = proto or "X-Forwarded-Proto"
+            proto = proto or self.proxy_headers_proto or "X-Forwarded-Proto"
         return address, port, proto
+
+    @property
+    def reads_forwarded_fields(self) -> bool:
+        """True if headers of trusted proxies count."""
+        return bool(self.proxy_headers) or any(self.forwarded_fields)
 
     @property
     def max_head(self) -> int:

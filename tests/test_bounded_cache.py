@@ -21,7 +21,9 @@ CACHES = {
     ("encoded_by_line", "http/h2/hpack_cache.py"),
     ("status_blocks", "http/h2/hpack_cache.py"),
     ("default_blocks", "http/h2/hpack_cache.py"),
+    ("nodes", "runtime/forwarded_nodes.py"),
     ("sections", "runtime/context.py"),
+    ("_trusted", "runtime/trusted_proxies.py"),
     ("_known", "http/h2/hpack_cache.py"),
 }
 

@@ -65,6 +65,9 @@ class TestOptions:
             if field.name.startswith("proxy_headers_"):
                 arguments.append("--proxy-headers")
                 before = dataclasses.replace(before, proxy_headers=True)
+            if field.name == "root_path_stripped":
+                arguments.append("--proxy-headers")
+                before = dataclasses.replace(before, proxy_headers=True)
             if field.name.startswith("tls_") and field.name != "tls_certificate":
                 arguments += ["--tls-certificate", "/x"]
                 before = dataclasses.replace(before, tls_certificate=("/x",))
@@ -156,7 +159,27 @@ class TestOptions:
             ),
             (
                 {"proxy_headers_host": "X-Real-IP"},
-                "--proxy-headers-host and --proxy-headers-port need --proxy-headers",
+                "--proxy-headers-host needs --proxy-headers",
+            ),
+            (
+                {"proxy_headers_prefix": "X-Forwarded-Prefix"},
+                "--proxy-headers-prefix needs --proxy-headers",
+            ),
+            (
+                {"proxy_headers": "forwarded", "proxy_headers_authority": "X-Forwarded-Host"},
+                "--proxy-headers-authority has no effect with --proxy-headers forwarded",
+            ),
+            (
+                {"proxy_headers": "forwarded", "proxy_forwarded_proto_header": "X-Scheme"},
+                "proxy_forwarded_..._header has no effect with --proxy-headers forwarded",
+            ),
+            (
+                {"proxy_headers": "X-Forwarded-For"},
+                "--proxy-headers: expected on, off or forwarded, got 'X-Forwarded-For'",
+            ),
+            (
+                {"root_path_stripped": True},
+                "--root-path-stripped needs --root-path or --proxy-headers",
             ),
         ],
     )

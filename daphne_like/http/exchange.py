@@ -157,6 +157,8 @@ class Exchange:
             times by the context's clock. The scope is the application's to change.
         fields: the request's fields, if the access log shows some of them.
         identity: ids of the request, of its trace and of the span above it, if they are wanted.
+        queue_time: seconds that the request waited before it reached this server, by a trusted
+            proxy's X-Request-Start, for the observer; None if that is unknown.
         disconnect_sent: http.disconnect has been queued.
         peer_half_closed: the peer sends no more; it may still read.
         is_over: the observer has been told the end of the exchange.
@@ -204,6 +206,7 @@ class Exchange:
     identity: Sequence[str] | None = None
     started = 0.0
     ended = 0.0
+    queue_time: float | None = None
     chunked = False
     body_unblocked: Event | None = None
     _queued = 0  # messages in `_send_in_turn`, including the one that is being sent

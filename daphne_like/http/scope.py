@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import time
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from daphne_like.http.exchange import Carrier, Exchange
 from daphne_like.http.fields import Fields
 from daphne_like.http.target import RequestLine
+from daphne_like.runtime.request_start import queue_time
 
 if TYPE_CHECKING:
     from daphne_like.http.addresses import ConnectionEnds
@@ -69,8 +71,8 @@ def open_exchange(
         "state": context.lifespan_state.copy(),
         "extensions": addresses.extensions.copy(),
     }
-    if context.trusted_proxies is not None:
-        context.trusted_proxies.apply(scope)
+    if context.proxy_headers is not None:
+        request_start = context.proxy_headers.apply(scope)
     exchange = kind(context, connection, scope, keep_alive)
     if line.is_head:
         exchange.head_only = True
@@ -78,12 +80,14 @@ def open_exchange(
         exchange.method = line.method
         exchange.target = line.target
         exchange.version = version
-        if context.trusted_proxies is None:
+        if context.proxy_headers is None:
             exchange.client = client
             exchange.scheme = addresses.scheme
         else:
             exchange.client = scope["client"] and scope["client"].copy()
             exchange.scheme = scope["scheme"]
+            if request_start is not None:
+                exchange.queue_time = queue_time(request_start, time())
         exchange.started = context.clock()
         context.observer.exchange_opened(exchange)
     return exchange

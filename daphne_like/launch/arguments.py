@@ -47,7 +47,7 @@ class Parser(argparse.ArgumentParser):
             ours = spellings.foreign(argument, known)
             if ours is not None:
                 self.error(f"there is no option {argument.partition('=')[0]}: {ours}")
-        parsed, unknown = self.parse_known_args(arguments, namespace)
+        parsed, unknown = self.parse_known_args(with_words(arguments), namespace)
         if unknown:
             # The argument after an unknown option may be its value, so name the option.
             first = next((each for each in unknown if each.startswith("-")), unknown[0])
@@ -120,13 +120,16 @@ def add_config(group: Any) -> None:
     )
 
 
-def add_option(group: Any, field: dataclasses.Field[Any], default: Any) -> None:
+def add_option(
+    group: Any, field: dataclasses.Field[Any], default: Any, allow_words: bool = True
+) -> None:
     """Add the option that a field of Options describes; parsing sets it only if it is given.
 
     Args:
         group: argument group of argparse.
         field: field of Options.
         default: value to show in the help.
+        allow_words: a switch that may have a value takes it; the parser is a Parser.
     """
     metadata = field.metadata
     settings: dict[str, Any] = {
@@ -134,7 +137,14 @@ def add_option(group: Any, field: dataclasses.Field[Any], default: Any) -> None:
         "help": metadata["help"].replace("%", "%%"),
         "default": argparse.SUPPRESS,
     }
-    if field.default is False:
+    if field.default is False and metadata.get("words") and allow_words:
+        settings |= {
+            "type": metadata["kind"],
+            "nargs": "?",
+            "const": True,
+            "metavar": metadata["metavar"],
+        }
+    elif field.default is False:
         settings["action"] = "store_true"
     elif metadata.get("repeated"):
         settings |= {"action": "append", "metavar": metadata["metavar"]}
@@ -159,6 +169,38 @@ def add_option(group: Any, field: dataclasses.Field[Any], default: Any) -> None:
             default=argparse.SUPPRESS,
             help="send no Server field",
         )
+
+
+WORDS = {
+    flag: field.metadata["words"]
+    for field in dataclasses.fields(Options)
+    if "words" in field.metadata
+    for flag in field.metadata["flags"]
+}
+"""Flags of switches that may have a value -> the values."""
+
+
+def with_words(arguments: list[str]) -> list[str]:
+    """Join switches and the words that may follow them: `--proxy-headers=forwarded`.
+
+    Otherwise argparse would take the application in `--proxy-headers main:app` for the value.
+    """
+    joined: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        while argument in WORDS:
+            following = next(rest, None)
+            if following in WORDS[argument]:
+                argument = f"{argument}={following}"
+            else:
+                joined.append(f"{argument}=on")
+                if following is None:
+                    return joined
+                argument = following
+        joined.append(argument)
+        if argument == "--":
+            break
+    return [*joined, *rest]
 
 
 def with_dashes(arguments: list[str]) -> list[str]:

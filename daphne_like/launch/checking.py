@@ -18,7 +18,7 @@ from daphne_like.listening.strings import endpoint_strings
 from daphne_like.listening.unix_sockets import ownership
 from daphne_like.observe.escaping import make_formatter
 from daphne_like.options import Options, check_workers
-from daphne_like.runtime.trusted_proxies import TrustedProxies
+from daphne_like.runtime.proxy_headers import ProxyHeaders
 
 
 def check_configuration(configuration: Configuration, environ: Mapping[str, str]) -> None:
@@ -52,7 +52,7 @@ def check_options(options: Options) -> None:
     make_access_log(options)
     _check_access_log(options.access_log)
     ownership(options.unix_owner, options.unix_group)
-    TrustedProxies.from_options(options)
+    ProxyHeaders.from_options(options)
     reactors.require()  # twistd may have installed another reactor
     from twisted.internet import reactor
 

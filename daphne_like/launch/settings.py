@@ -11,10 +11,12 @@ from typing import Any
 
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.options import (
+    FORWARDED,
     WHOLE,
     Options,
     check,
     file_mode,
+    off_or_headers,
     on_or_off,
     seconds,
     without_limits,
@@ -50,7 +52,9 @@ class Setting:
     @property
     def is_switch(self) -> bool:
         """True if the flag has no value."""
-        return self.off or (self.field is not None and self.field.default is False)
+        if self.field is None or self.off:
+            return self.off
+        return self.field.default is False and "words" not in self.field.metadata
 
     @property
     def repeated(self) -> bool:
@@ -92,9 +96,9 @@ class Setting:
             value = tuple(value)
         elif isinstance(value, str):
             value = self._parse_one(value, where)
-        elif kind is on_or_off and isinstance(value, bool):
+        elif kind in (on_or_off, off_or_headers) and isinstance(value, bool):
             pass
-        elif isinstance(value, bool) or kind in (None, on_or_off, file_mode):
+        elif isinstance(value, bool) or kind in (None, on_or_off, off_or_headers, file_mode):
             raise self._unexpected(self._expected, value, where)
         elif isinstance(value, int):
             value = value if kind in WHOLE else self._parse_one(str(value), where)
@@ -115,6 +119,8 @@ class Setting:
             return f"one of {', '.join(map(repr, choices))}" if choices else "a string"
         if kind is on_or_off:
             return "true or false"
+        if kind is off_or_headers:
+            return f'true, false or "{FORWARDED}"'
         if kind is file_mode:
             return 'a string of three octal digits, for example "660"'
         if kind is int:

@@ -113,7 +113,7 @@ def check_trusted_proxies(options: Options, strings: Iterable[str]) -> None:
         ConfigurationError: neither --proxy-headers nor a haproxy: endpoint is given.
     """
     default = Options.__dataclass_fields__["trusted_proxies"].default
-    if options.trusted_proxies == default or any(options.forwarded_fields):
+    if options.trusted_proxies == default or options.reads_forwarded_fields:
         return
     if not any(behind_proxies(string) != string for string in map(without_tls, strings)):
         raise ConfigurationError(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from daphne_like.bounded_cache import BoundedCache
 from daphne_like.observe import refusals
+from daphne_like.runtime.proxy_headers import ProxyHeaders
 from daphne_like.runtime.timer_wheel import TimerWheel
-from daphne_like.runtime.trusted_proxies import TrustedProxies
 from daphne_like.runtime.write_batch import WriteBatch
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class ServerContext:
         disconnected: removes a connection.
         switched: replaces the protocol of a connection after an upgrade.
         default_fields: Date and Server lines, keyed by the bits of those that an application sets.
-        trusted_proxies: applied to each scope; None when no proxy is trusted.
+        proxy_headers: applied to each scope; None when scopes stay as they are.
         lifespan_state: the state that the application's lifespan passes to instances (ASGI L11).
         sections: cache of field sections from the first requests of HTTP/1.1 connections.
         fast_path_head: maximum size in octets of a request head on the fast path.
@@ -69,10 +69,10 @@ class ServerContext:
         "loop",
         "observer",
         "options",
+        "proxy_headers",
         "sections",
         "switched",
         "timers",
-        "trusted_proxies",
         "websockets",
         "writes",
     )
@@ -93,7 +93,7 @@ class ServerContext:
         self.options = options
         self.observer: Observer | None = None
         self.default_fields: dict[int, bytes] = {}
-        self.trusted_proxies = TrustedProxies.from_options(options)
+        self.proxy_headers = ProxyHeaders.from_options(options)
         self.lifespan_state: dict[str, Any] = {}
         self.sections: BoundedCache[bytes, Any] = BoundedCache(MAX_SECTIONS)
         self.fast_path_head = min(

@@ -106,6 +106,7 @@ class Session(Exchange):
         self.scheme = request.scheme
         self.version = request.version
         self.started = request.started
+        self.queue_time = request.queue_time
 
     @property
     def time_limit(self) -> float | None:

@@ -123,6 +123,8 @@ def _signatures(field: dataclasses.Field[Any]) -> Iterator[str]:
     choices = metadata.get("choices")
     value = "|".join(map(str, choices)) if choices else metadata.get("metavar")
     value = value or PLACEHOLDERS.get(metadata["kind"], "")
+    if "words" in metadata:
+        value = f"[{value}]"
     for flag in metadata["flags"]:
         yield flag if switch else f"{flag} {value}"
     if "off" in metadata:
@@ -134,6 +136,8 @@ def _values(field: dataclasses.Field[Any]) -> str:
     kind, unit = metadata["kind"], unit_of(metadata)
     if choices := metadata.get("choices"):
         return ", ".join(f"``{choice}``" for choice in choices)
+    if words := metadata.get("words"):
+        return "a switch; " + ", ".join(f"``{word}``" for word in words) + " as its value"
     if kind is on_or_off:
         return "``on``, ``off``"
     if kind is worker_number:

@@ -290,6 +290,35 @@ class TestValues:
         assert configure().options.proxy_headers is True
         assert configure(DAPHNE_LIKE_PROXY_HEADERS="off").options.proxy_headers is False
 
+    @pytest.mark.parametrize(
+        ("arguments", "value", "application"),
+        [
+            (["--proxy-headers", "main:app"], True, "main:app"),
+            (["main:app", "--proxy-headers"], True, "main:app"),
+            (["--proxy-headers", "-v", "2", "main:app"], True, "main:app"),
+            (["--proxy-headers", "forwarded", "main:app"], "forwarded", "main:app"),
+            (["--proxy-headers=forwarded", "main:app"], "forwarded", "main:app"),
+            (["--proxy-headers=on", "forwarded"], True, "forwarded"),
+            (["--proxy-headers", "off", "main:app"], False, "main:app"),
+            (["--proxy-headers", "--proxy-headers", "off"], False, DEMO),
+            (["--proxy-headers", "--", "forwarded"], True, "forwarded"),
+        ],
+    )
+    def test_switch_with_a_word(
+        self, arguments: list[str], value: object, application: str
+    ) -> None:
+        """A switch takes its words as a value, but never the application."""
+        found = configure(*arguments)
+        assert (found.options.proxy_headers, found.application) == (value, application)
+
+    def test_switch_with_a_word_elsewhere(self, folder: Path) -> None:
+        """The file has true, false or the word; a variable has the word, too."""
+        write(folder, 'proxy-headers = "forwarded"')
+        assert configure().options.proxy_headers == "forwarded"
+        assert configure(DAPHNE_LIKE_PROXY_HEADERS="on").options.proxy_headers is True
+        write(folder, "proxy-headers = true")
+        assert configure(DAPHNE_LIKE_PROXY_HEADERS="forwarded").options.proxy_headers == "forwarded"
+
     def test_list_in_a_variable(self) -> None:
         """Values are separated by white space; commas and colons belong to endpoint strings."""
         string = "https:tcp:443:certificate=a,b"
@@ -320,6 +349,14 @@ class TestValues:
             ("stall-warning = 1.5",
              "stall-warning: expected a number, or a string with a unit, got 1.5"),
             ("workers = 1.5", "workers: expected a number or a string, got 1.5"),
+            (
+                "proxy-headers = 'x'",
+                "proxy-headers: expected on, off or forwarded, got 'x'",
+            ),
+            (
+                "proxy-headers = 1",
+                'proxy-headers: expected true, false or "forwarded", got 1',
+            ),
             ("factory = 'on'", "factory: expected true or false, got 'on'"),
             ("ws-per-message-deflate = 1", "ws-per-message-deflate: expected true or false, got 1"),
             ("ws-per-message-deflate = 'x'",

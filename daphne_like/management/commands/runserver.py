@@ -120,7 +120,8 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
         add_config(group)
         defaults = self._defaults()
         for field in FIELDS:
-            add_option(group, field, defaults.get(field.name, field.default))
+            default = defaults.get(field.name, field.default)
+            add_option(group, field, default, allow_words=False)  # the parser is Django's
         group.add_argument(
             "--websocket-handshake-timeout",
             dest=HANDSHAKE,
