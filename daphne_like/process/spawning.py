@@ -13,6 +13,7 @@ from typing import Any
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.process.control import ControlProtocol
 from daphne_like.process.descriptors import VARIABLE, WorkerDescriptors
+from daphne_like.process.group_signals import held_back
 
 MODULE = "daphne_like.process.worker"
 
@@ -107,14 +108,15 @@ def spawn(
             numbers.scoreboard: scoreboard,
             numbers.stacks: "r",
         }
-        transport = reactor.spawnProcess(
-            protocol,
-            sys.executable,
-            command_line(words),
-            env={**os.environ, VARIABLE: numbers.to_text()},
-            path=None,
-            childFDs=child,
-        )
+        with held_back():
+            transport = reactor.spawnProcess(
+                protocol,
+                sys.executable,
+                command_line(words),
+                env={**os.environ, VARIABLE: numbers.to_text()},
+                path=None,
+                childFDs=child,
+            )
         reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, _Factory(control))
     return transport, numbers.stacks
 

@@ -28,7 +28,7 @@ from daphne_like.exceptions import ConfigurationError
 from daphne_like.launch.command import CommandLineInterface, open_standard_descriptors
 from daphne_like.listening.inherited import InheritedReactor
 from daphne_like.options import Options
-from daphne_like.process import control, parent_death, process_name
+from daphne_like.process import control, group_signals, parent_death, process_name
 from daphne_like.process.balance import Balance, watch_connections
 from daphne_like.process.descriptors import VARIABLE, WorkerDescriptors
 from daphne_like.process.error_page import ErrorPage
@@ -49,9 +49,6 @@ PLANS = {
 }
 """The plan for each kind of drain in the supervisor's message."""
 
-IGNORED = ("SIGINT", "SIGHUP", "SIGQUIT", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGUSR2", "SIGWINCH")
-"""Signals that a terminal or an operator may send to the whole process group; the supervisor acts
-on them. They get a handler, because processes of the application would inherit SIG_IGN."""
 REMOVED = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_PID",
            "WATCHDOG_USEC")  # fmt: skip
 """Environment variables of systemd that the application and its processes do not get."""
@@ -308,9 +305,7 @@ def main() -> int:
         return 2
     descriptors.close_on_exec()
     parent_death.signal_at_parent_death()
-    for name in IGNORED:
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), lambda _number, _frame: None)
+    group_signals.disregard()
     faulthandler.enable(descriptors.stacks, all_threads=True)
     open_standard_descriptors()
     slot = sys.argv[1].removeprefix("slot=").partition("/")[0]

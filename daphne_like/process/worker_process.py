@@ -249,8 +249,9 @@ class WorkerProcess(ProcessProtocol):
             self.deadline = min(self.deadline, self._clock() + FORCED_SECONDS)
 
     def reopen(self) -> None:
-        """Let the worker open its log files again."""
-        self.control.send("reopen")
+        """Let the worker open its log files again; before the configuration it has none."""
+        if self._has_greeted and self._configuration is not None:
+            self.control.send("reopen")
 
     def kill(self) -> None:
         """End the process at once."""

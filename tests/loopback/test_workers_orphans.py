@@ -168,6 +168,22 @@ class TestSignals:
         assert not any(is_alive(row.pid) for row in rows)
         assert "ERROR" not in running.log
 
+    def test_group_at_the_start(self, supervised: Start) -> None:
+        """Ctrl-C while the interpreters of the workers start: no traceback of theirs."""
+        running = supervised(start_new_session=True, ready=False)
+        running.until_started(2)
+        os.killpg(running.process.pid, signal.SIGINT)
+        assert running.ended() == 0
+        assert running.workers == []
+
+    def test_log_rotation_at_the_start(self, supervised: Start) -> None:
+        """SIGUSR1 before a worker has its configuration does not hurt it."""
+        running = supervised(ready=False)
+        running.until_started(2)
+        running.signal(signal.SIGUSR1)
+        running.wait_until_ready()
+        running.until_workers(2)
+
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_twice(self, supervised: Start, number: int) -> None:
         """The second one waits for nothing."""
@@ -212,8 +228,8 @@ class TestSignals:
         for number in HARMLESS:
             for row in before:
                 os.kill(row.pid, number)
-        assert running.serving(2) == {row.pid for row in before}
-        assert running.workers == before
+        assert running.serving(2) == {row.pid for row in before}, running.log
+        assert running.workers == before, running.log
 
     def test_log_rotation(self, supervised: Start, tmp_path: Path) -> None:
         """SIGUSR1: after a rename, all workers write to a new file."""

@@ -26,6 +26,7 @@ from tests.support.counted_sockets import count_by_worker
 from tests.support.supervised import descriptors, is_alive, resident
 
 MEBIBYTE = 1048576
+HTTP2 = ("daphne-like", "h2corn")
 WRK_SECONDS = 20
 H2_REQUESTS = 20_000
 BLOCKED_TIMEOUT = 2
@@ -34,8 +35,8 @@ RESTART_SECONDS = 60.0
 Enough = Callable[[], bool]
 
 
-def load_until(server: Server, enough: Enough, *, http2: bool) -> Counted:
-    """Keep wrk, and h2load, running one after the other until it is enough; what they counted."""
+def load_until(server: Server, enough: Enough) -> Counted:
+    """Keep wrk and h2load running, again and again, until it is enough; what they counted."""
     total = Counted()
     started: list[Wrk | H2Load] = []
     while True:
@@ -46,7 +47,7 @@ def load_until(server: Server, enough: Enough, *, http2: bool) -> Counted:
             kinds = {type(one) for one in started}
             if Wrk not in kinds:
                 started.append(Wrk(server.url, WRK_SECONDS))
-            if http2 and H2Load not in kinds:
+            if H2Load not in kinds:
                 started.append(H2Load(server.url, H2_REQUESTS))
         time.sleep(0.05)
 
@@ -74,11 +75,14 @@ def restart(server: Server, number: int) -> None:
 def restarts(contender: Contender, python: Path, number: int, requests: int) -> list[str]:
     """Restart so many times under load, and go on until so many requests are counted."""
     ours = contender is OURS
+    http2 = contender.name in HTTP2
     with running(contender, python) as server:
         done = threading.Event()
         problem: list[str] = []
         sizes: list[tuple[int, int]] = []
-        with Load(server.address, keeping=1, connecting=1, sockets=8 if ours else 0) as load:
+        with Load(
+            server.address, keeping=1, connecting=1, streams=2 * http2, sockets=8 * ours
+        ) as load:
 
             def restart_all() -> None:
                 try:
@@ -100,7 +104,7 @@ def restarts(contender: Contender, python: Path, number: int, requests: int) -> 
                 return done.is_set() and (total >= requests or time.monotonic() > end)
 
             while not enough():
-                counted.add(load_until(server, done.is_set, http2=ours))
+                counted.add(load_until(server, done.is_set))
             thread.join()
     lines = [
         (

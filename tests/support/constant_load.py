@@ -13,7 +13,7 @@ from h2.connection import ConnectionState, H2Connection
 from h2.events import ConnectionTerminated, DataReceived, Event, StreamEnded, StreamReset
 
 from tests.support.peers import get
-from tests.support.websocket_opcodes import CLOSE, TEXT
+from tests.support.websocket_opcodes import CLOSE, PING, PONG, TEXT
 from tests.support.websocket_peer import Peer, frame
 
 TIMEOUT = 20.0
@@ -161,6 +161,9 @@ class Load:
         while not self._stopping.is_set():
             peer.sends(frame(TEXT, b"message"))
             received = peer.frame()
+            while received is not None and received.opcode == PING:
+                peer.sends(frame(PONG, received.payload))
+                received = peer.frame()
             if received is not None and received.opcode == TEXT:
                 self._count()
                 self._stopping.wait(0.01)
