@@ -180,10 +180,11 @@ class TestScope:
         ] * 2
 
     def test_path_below_a_root(self, start: Start) -> None:
-        """uvicorn adds the root path in front of the client's path; here it stays as it came."""
-        pair = Pair("uvicorn", ["--root-path", "/api"], ["--root-path", "/api"])
-        paths = [server.ask("/api/x")[1]["path"] for server in both(start, pair)]
-        assert paths == ["/api/api/x", "/api/x"]
+        """uvicorn adds the root path in front of the client's path; here an option does so."""
+        root = ["--root-path", "/api"]
+        for server in both(start, Pair("uvicorn", root, [*root, "--root-path-stripped"])):
+            assert server.ask("/x")[1]["path"] == "/api/x"
+        assert start("ours", root).ask("/api/x")[1]["path"] == "/api/x"
 
     @pairs(
         ("uvicorn", "", "--proxy-headers"),
@@ -441,6 +442,19 @@ class TestLog:
             server.ask("/here")
             server.stop()
             assert "/here" in server.log
+
+    def test_format(self, start: Start) -> None:
+        """--access-logformat of gunicorn: the same names of the parts."""
+        form = "<%(m)s %(U)s %(q)s %(s)s %(H)s>"
+        pair = Pair(
+            "gunicorn",
+            ["--access-logfile", "-", "--access-logformat", form],
+            ["--access-log-format", form],
+        )
+        for server in both(start, pair):
+            server.ask("/here?a=b")
+            server.stop()
+            assert "<GET /here a=b 200 HTTP/1.1>" in server.log
 
     @pairs(
         ("uvicorn", "--log-level warning --uds S", "-v 0 -u S"),
