@@ -136,7 +136,7 @@ class TestNever:
         """Everybody is still there, serves, and the log accuses nobody."""
         assert running.workers == before
         assert running.serving(len(before)) == {row.pid for row in before}
-        assert "has been blocked" not in running.log
+        assert ": replacing it" not in running.log
         assert "ERROR" not in running.log
 
 
