@@ -389,6 +389,11 @@ class Options:
         kind=int,
         choices=(0, 1, 2, 3),
     )
+    metrics: tuple[str, ...] = option(
+        (), "endpoint string of a port that serves metrics to Prometheus at /metrics, for example "
+        "tcp:9464:interface=127.0.0.1; may be given several times", "--metrics", group=LOG,
+        metavar="STRING", repeated=True,
+    )  # fmt: skip
     access_log: str | None = option(
         None,
         "file to append one line per request to, or - for standard output (the default with -v 1 "

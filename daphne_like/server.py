@@ -21,6 +21,8 @@ from daphne_like.exceptions import ConfigurationError
 from daphne_like.http.factory import HTTPFactory
 from daphne_like.listening.all_ports import AllPorts
 from daphne_like.listening.ports import CANNOT_LISTEN_STATUS, Address
+from daphne_like.metrics.one_process import metrics_page
+from daphne_like.metrics.side_server import SideServer, side_options
 from daphne_like.observe import access, refusals
 from daphne_like.observe.action_logger import ActionLogger
 from daphne_like.observe.descriptors import descriptors
@@ -114,6 +116,9 @@ class Server:
         )
         self.lifecycle = Lifecycle(context, checks)
         self._startup = Startup(context, self.lifecycle)
+        self._side: SideServer | None = None
+        if options.metrics:
+            self._side = make_side_server(options.metrics, metrics_page(self), options)
         ports = (self.ports.serving, self.ports.redirecting)
         self.drainer = Drain(context, self.connections, ports, self.lifecycle, self.end_lifespan)
         self.loop: asyncio.AbstractEventLoop
@@ -239,6 +244,13 @@ class Server:
         self.ports.parse(self.reactor)
         self.lifecycle.enter(Stage.BOUND)
         yield self.ports.bind(self.http_factory, self.listen_success, self._factory_for)
+        if self._side is not None:
+            try:
+                yield self._side.bind(self.reactor)
+            except Exception:
+                yield self.ports.serving.unbind()
+                yield self.ports.redirecting.unbind()
+                raise
 
     def _factory_for(self, application: Any) -> HTTPFactory:
         """Return a factory that differs from `http_factory` only in its application."""
@@ -249,6 +261,8 @@ class Server:
 
     async def startup(self) -> None:
         """Start the periodic checks and the application's lifespan; see Startup.run."""
+        if self._side is not None:
+            await self._side.open(self.reactor)
         await self._startup.run()
 
     def accept(self) -> None:
@@ -282,7 +296,11 @@ class Server:
         """
         if plan is not None:
             self.drainer.plan = plan
-        await self.drainer.run()
+        try:
+            await self.drainer.run()
+        finally:
+            if self._side is not None:
+                await self._side.close()
 
     async def end_lifespan(self, timeout: float | None = None) -> None:
         """Send lifespan shutdown, the last step of a stop; see Startup.end."""
@@ -389,6 +407,18 @@ class Server:
         """Call the action logger, if there is one."""
         if self.action_logger is not None:
             self.action_logger(protocol, action, details)
+
+
+def make_side_server(endpoints: Iterable[str], application: Any, options: Options) -> SideServer:
+    """Return a small server for pages about this process.
+
+    Args:
+        endpoints: Twisted endpoint strings.
+        application: the pages, an ASGI 3 application.
+        options: those of the application's server.
+    """
+    small = Server(application, endpoints, signal_handlers=False, options=side_options(options))
+    return SideServer(small)
 
 
 OWN = {

@@ -19,7 +19,7 @@ LOW = {
     "exceptions", "bounded_cache", "transport_interfaces", "wording", "observe.connection_log",
 }  # fmt: skip
 RUNNING = LOW | {"asgi", "options", "observe", "runtime"}
-BELOW_THE_SERVER = RUNNING | {"tls", "reactor", "listening", "process"}
+BELOW_THE_SERVER = RUNNING | {"tls", "reactor", "listening", "metrics", "process"}
 FRONT_DOOR = BELOW_THE_SERVER | {"server"}
 MAY_IMPORT: dict[str, set[str]] = {
     "exceptions": set(),
@@ -35,7 +35,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "options": LOW | {"asgi"},
     "observe": LOW | {"asgi", "options"},
     "runtime": LOW | {"asgi", "options", "observe"},
-    "process": RUNNING | {"reactor", "listening"},
+    "metrics": RUNNING | {"listening"},
+    "process": RUNNING | {"reactor", "listening", "metrics"},
     "process.worker": FRONT_DOOR | {"launch"},
     "listening": RUNNING | {"tls"},
     "endpoints": {"listening"},

@@ -541,6 +541,11 @@ class Exchange:
         self.refuse(PeerError(503, "Application failed to respond within time limit."))
 
     @property
+    def is_waiting_for_response(self) -> bool:
+        """True until the response is complete or was given up."""
+        return self.state is not COMPLETE and self.state is not CLOSED
+
+    @property
     def is_cut(self) -> bool:
         """True if the response was cut off after a part of it was sent."""
         return self.state is CLOSED and bool(self.status) and not self.error_sent

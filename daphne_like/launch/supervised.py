@@ -13,6 +13,7 @@ from daphne_like import reactor as reactors
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.launch import configuration as launch_configuration
 from daphne_like.launch.banner import banner
+from daphne_like.launch.supervisor_metrics import SupervisorMetrics
 from daphne_like.listening.strings import endpoint_strings
 from daphne_like.options import AUTO, Options
 from daphne_like.process.configuration import Configuration
@@ -128,6 +129,8 @@ class SupervisedCommand:
                 self.supervisor, load, self._status.reloading, self._status.reloaded
             )
 
+        self._metrics = SupervisorMetrics(self.supervisor)
+
     def run(self) -> int:
         """Run the reactor until all workers have ended.
 
@@ -147,6 +150,8 @@ class SupervisedCommand:
 
     def _start(self) -> None:
         bound = self.supervisor.bind()
+        bound.addCallback(lambda _none: self._metrics.bind())
+        bound.addCallback(lambda _none: self._metrics.open())
         bound.addCallback(lambda _none: self.supervisor.start())
         bound.addCallback(lambda _none: self._status.start())
         bound.addErrback(self._not_bound)
@@ -157,7 +162,7 @@ class SupervisedCommand:
         else:
             self._error = ConfigurationError(failure.getErrorMessage(), exit_status=1)
             log.critical("Cannot start: %s", failure.getTraceback())
-        stop_reactor(self._reactor)
+        self.supervisor.sockets.close().addBoth(lambda _result: stop_reactor(self._reactor))
 
     # What the supervisor calls.
 
@@ -169,7 +174,7 @@ class SupervisedCommand:
         self._status.stopping()
         if self.supervisor.ever_ready:
             log.info("Stopped")
-        stop_reactor(self._reactor)
+        self._metrics.close().addBoth(lambda _result: stop_reactor(self._reactor))
 
     def _report(self, error: WorkerFailed) -> None:
         detail = f"{error.detail}\n" if error.detail else ""

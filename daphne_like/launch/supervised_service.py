@@ -13,6 +13,7 @@ from daphne_like.exceptions import ConfigurationError
 from daphne_like.launch import configuration as launch_configuration
 from daphne_like.launch.command import CommandLineInterface
 from daphne_like.launch.supervised import announce, to_configuration
+from daphne_like.launch.supervisor_metrics import SupervisorMetrics
 from daphne_like.process.main_loop import stop_reactor
 from daphne_like.process.operations import Operations
 from daphne_like.process.supervisor import Supervisor
@@ -63,8 +64,11 @@ class SupervisedService(Service):
 
         supervisor = Supervisor(reactor, load(), self._ready, self._ended, self._report)
         self._operations = Operations(supervisor, load, lambda: None, lambda _reason: None)
+        self._metrics = metrics = SupervisorMetrics(supervisor)
         errors: list[Any] = []
-        supervisor.bind().addErrback(errors.append)
+        bound = supervisor.bind()
+        bound.addCallback(lambda _none: metrics.bind())
+        bound.addErrback(errors.append)
         if errors:
             errors[0].raiseException()
         self.supervisor = supervisor
@@ -85,6 +89,7 @@ class SupervisedService(Service):
             },
         )
         supervisor.reactor.callWhenRunning(self._signals.install)
+        supervisor.reactor.callWhenRunning(self._metrics.open)
         supervisor.reactor.callWhenRunning(supervisor.start)
 
     def stopService(self) -> Deferred[None]:
@@ -109,6 +114,9 @@ class SupervisedService(Service):
         announce(self.supervisor)
 
     def _ended(self, _status: int) -> None:
+        self._metrics.close().addBoth(lambda _result: self._closed())
+
+    def _closed(self) -> None:
         stopped = self._stopped
         if stopped is not None:
             stopped.callback(None)

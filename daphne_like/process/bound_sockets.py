@@ -79,6 +79,14 @@ class BoundSockets:
         """Return the addresses of these strings."""
         return [address for key in to_keys(strings) for address in self._bound[key][0].addresses]
 
+    def listening(self) -> list[tuple[Address, int]]:
+        """Return each address with the descriptor of its socket."""
+        return [
+            (address, port.fileno())
+            for ports, recording in self._bound.values()
+            for address, port in zip(ports.addresses, recording.ports, strict=False)
+        ]
+
     @inlineCallbacks
     def close(self, keep: Sequence[str] = ()) -> Generator[Deferred[Any], Any, None]:
         """Close the sockets of all other strings; files of UNIX sockets are removed.

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from twisted.internet.interfaces import IPushProducer, ISystemHandle
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from daphne_like.exceptions import DaphneLikeError
 
@@ -36,12 +40,14 @@ FROM_WORKER: Kinds = {
     "failed": {"sentence": (str,), "detail": (str,), "status": (int,)},
     "replace": {"reason": (str,)},
     "leaving": {"reason": (str,)},
+    "counts": {"series": (dict,)},
 }
 """Messages of a worker: the fields of each kind with the types of their values.
 
 hello: the process runs. bound: it has adopted its sockets. ready: it serves. failed: it cannot
 serve, because of the sentence. replace: it asks for a successor and serves until then. leaving: it
-stops by itself.
+stops by itself. counts: what it has counted for the metrics (metrics/counts.py), once a second and
+after its last request.
 """
 FROM_SUPERVISOR: Kinds = {
     "configuration": {"options": (dict,), "application": (str,), "command": (str,)},
@@ -103,6 +109,7 @@ def _is_finite(value: object) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
+@implementer(IPushProducer)
 class ControlProtocol(LineOnlyReceiver):
     """One end of the channel.
 
@@ -126,11 +133,52 @@ class ControlProtocol(LineOnlyReceiver):
         self._received = received
         self._closed = closed
         self._error = ""
+        self._paused = False
 
     def send(self, kind: str, /, **fields: Any) -> None:
         """Send a message; it is dropped if the channel is closed."""
         if self.transport is not None and self.connected:
             self.transport.write(to_line(kind, **fields))
+
+    def send_if_room(self, kind: str, /, **fields: Any) -> None:
+        """Send a message that a later one replaces, unless the other side does not read."""
+        if not self._paused:
+            self.send(kind, **fields)
+
+    def read_rest(self) -> None:
+        """Read what is in the socket: the other process has ended, and the channel is closed now.
+
+        A process of the application may have the other end as well, so there may be no end of file.
+        """
+        transport: Any = self.transport
+        if not self.connected or not ISystemHandle.providedBy(transport):
+            return
+        handle: Any = transport.getHandle()
+        with socket.socket(fileno=os.dup(handle.fileno())) as channel:
+            try:
+                while data := channel.recv(MAX_LINE, socket.MSG_DONTWAIT):
+                    self.dataReceived(data)  # type: ignore[no-untyped-call] # not typed
+            except OSError:
+                pass  # it is empty
+
+    # IPushProducer.
+
+    def pauseProducing(self) -> None:
+        """See `send_if_room`."""
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        """See `send_if_room`."""
+        self._paused = False
+
+    def stopProducing(self) -> None:
+        """Do nothing: `connectionLost` follows."""
+
+    # LineOnlyReceiver.
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        transport.registerProducer(self, True)
 
     def lineReceived(self, line: bytes) -> None:
         try:
@@ -151,4 +199,5 @@ class ControlProtocol(LineOnlyReceiver):
         transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.connected = 0  # Twisted leaves this to its protocols
         self._closed(self._error)

@@ -132,6 +132,7 @@ class Operations:
         await supervisor.sockets.close(keep=configuration.strings)
         log.info("Restarted: %s of generation %d",
                  counted(len(supervisor.slots), "worker"), generation)  # fmt: skip
+        supervisor.tallies.restarted("")
         self._reloaded("")
 
     def _restart_failed(self, reason: str, detail: str) -> None:
@@ -139,6 +140,7 @@ class Operations:
             "The restart has failed, and the workers before it go on serving: %s%s",
             reason, detail and f"\n{detail}",
         )  # fmt: skip
+        self._supervisor.tallies.restarted(reason)
         self._reloaded(reason)
 
     def _batches(self) -> list[list[Slot]]:

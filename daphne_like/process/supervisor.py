@@ -23,6 +23,7 @@ from daphne_like.process.recycling import Limits
 from daphne_like.process.scoreboard import Scoreboard, create_memory
 from daphne_like.process.slot import Slot
 from daphne_like.process.spawning import working_directory
+from daphne_like.process.tallies import Tallies
 from daphne_like.process.worker_process import Phase, WorkerFailed, WorkerProcess
 from daphne_like.wording import counted
 
@@ -87,6 +88,7 @@ class Supervisor:
         self.has_ended = False
         self._tick: Any = None
         self._liveness = Liveness(TICK_SECONDS)
+        self.tallies = Tallies()
         self.replace: Callable[[WorkerProcess, str], None]
 
     # The start.
@@ -180,11 +182,13 @@ class Supervisor:
         """See WorkerEvents."""
         if not self.stopping:
             log.info("%s asks for a successor: %s", worker, reason)
+            worker.leaves_for = "signal"
             self.replace(worker, "limit")
 
     def worker_leaves(self, worker: WorkerProcess, reason: str) -> None:
         """See WorkerEvents."""
         log.warning("%s stops by itself: %s", worker, reason)
+        worker.leaves_for = "signal"
         slot = self.slots.get(worker.slot)
         self.let_leave(worker, "restart")
         if slot is not None and slot.successor is worker:
@@ -194,8 +198,13 @@ class Supervisor:
             if slot.successor is None:
                 self.start_worker(slot)
 
+    def worker_counts(self, worker: WorkerProcess, counts: dict[str, Any]) -> None:
+        """See WorkerEvents."""
+        self.tallies.update(worker, counts)
+
     def worker_ended(self, worker: WorkerProcess) -> None:
         """See WorkerEvents."""
+        self.tallies.ended(worker)
         self._scoreboard.free(worker.entry)
         if worker.pid is not None:
             self._liveness.forget(worker.pid)
@@ -285,6 +294,7 @@ class Supervisor:
         slot.cancel_start()
         for worker in (slot.worker, slot.successor):
             if worker is not None:
+                worker.leaves_for = "scale"
                 self.let_leave(worker, "restart")
 
     def let_leave(self, worker: WorkerProcess, kind: str) -> None:
@@ -300,6 +310,7 @@ class Supervisor:
             + options.shutdown_delay + 2 * MARGIN_SECONDS
         )  # fmt: skip
         self.leavers.append(worker)
+        worker.leaves_for = worker.leaves_for or ("restart" if kind == "restart" else "stop")
         worker.drain(kind, seconds)
         leaving = [each for each in self.leavers if not each.killed]
         if kind == "restart" and len(leaving) > max(1, 2 * len(self.slots)):
@@ -333,10 +344,12 @@ class Supervisor:
             log.critical("The event loop of %s has been blocked for %.0f seconds: replacing it",
                          str(worker).replace("W", "w", 1), now - beat)  # fmt: skip
             worker.replacing = True
+            worker.leaves_for = "wedged"
             self.replace(worker, "blocked")
         elif limit := worker.exceeded_limit():
             log.info("%s is replaced: %s", worker, limit)
             worker.replacing = True
+            worker.leaves_for = limit.rpartition("--")[2].rstrip(")").replace("-", "_")
             self.replace(worker, "limit")
 
     def _deadline_over(self, worker: WorkerProcess) -> None:

@@ -16,6 +16,7 @@ if "LISTEN_FDNAMES" in os.environ:
 
 import dataclasses
 import faulthandler
+import itertools
 import logging
 import signal
 import socket
@@ -27,6 +28,8 @@ from daphne_like import __version__
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.launch.command import CommandLineInterface, open_standard_descriptors
 from daphne_like.listening.inherited import InheritedReactor
+from daphne_like.metrics.counts import to_message
+from daphne_like.metrics.one_process import count
 from daphne_like.options import Options
 from daphne_like.process import control, group_signals, parent_death, process_name
 from daphne_like.process.balance import Balance, watch_connections
@@ -49,6 +52,8 @@ PLANS = {
 }
 """The plan for each kind of drain in the supervisor's message."""
 
+TICKS_PER_COUNTS = 2
+"""Ticks of half a second between two messages with counts."""
 REMOVED = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_PID",
            "WATCHDOG_USEC")  # fmt: skip
 """Environment variables of systemd that the application and its processes do not get."""
@@ -120,13 +125,15 @@ class Worker:
             The exit status.
         """
         signal.signal(signal.SIGTERM, self._terminated)
-        command.options = dataclasses.replace(options, workers=None)
+        command.options = dataclasses.replace(options, workers=None, metrics=())
         command.announce = self._accepts  # type: ignore[method-assign] # told when it serves
         command.start_logging(options)
         server = command.make_server(application, command.options)
         server.signal_handlers = False
         server.give_up = self._give_up  # type: ignore[method-assign] # the supervisor reports it
         self._adopt_sockets(server, options)
+        if options.metrics:
+            self._count(server)
         limit = server.drainer.limit
         parent_death.exit_when_orphaned(self._descriptors.control, limit, self._files.remove)
         self._server = server
@@ -137,20 +144,42 @@ class Worker:
 
     def fail(self, error: ConfigurationError) -> None:
         """Tell the supervisor why this worker cannot serve; the event loop does not run."""
+        # If it does not arrive, the exit status tells it as well.
+        self._say_at_last(
+            "failed",
+            sentence=str(error),
+            detail=error.detail[-control.MAX_TEXT :],
+            status=error.exit_status,
+        )
+
+    def _say_at_last(self, kind: str, /, **fields: Any) -> None:
+        """Send a message without the event loop, which does not run or is about to stop."""
         with socket.socket(fileno=os.dup(self._descriptors.control)) as channel:
             channel.setblocking(True)
             channel.settimeout(1.0)
             try:
-                channel.sendall(
-                    control.to_line(
-                        "failed",
-                        sentence=str(error),
-                        detail=error.detail[-control.MAX_TEXT :],
-                        status=error.exit_status,
-                    )
-                )
+                channel.sendall(control.to_line(kind, **fields))
             except OSError:
-                pass  # the exit status tells it as well
+                pass  # the supervisor is gone
+
+    def _count(self, server: Server) -> None:
+        """Count for the metrics of the supervisor, and send the counts once a second."""
+        counters = count(server)
+        ticks = itertools.count()
+
+        def send() -> None:
+            if next(ticks) % TICKS_PER_COUNTS == 0:
+                self._protocol.send_if_room("counts", series=to_message(counters.counts()))
+
+        server.lifecycle.add_check(send)
+        drain = server.drain
+
+        async def drain_and_tell(plan: DrainPlan | None = None) -> None:
+            await drain(plan)
+            # Not later: the reactor shuts the socket down when it stops, with what it has not sent.
+            self._say_at_last("counts", series=to_message(counters.counts()))
+
+        server.drain = drain_and_tell  # type: ignore[method-assign] # the end of a worker
 
     def _adopt_sockets(self, server: Server, options: Options) -> None:
         """Prepare a server to listen on the inherited sockets when it starts."""

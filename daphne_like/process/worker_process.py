@@ -70,6 +70,9 @@ class WorkerEvents(Protocol):
     def worker_leaves(self, worker: WorkerProcess, reason: str) -> None:
         """Handle that the worker stops by itself."""
 
+    def worker_counts(self, worker: WorkerProcess, counts: dict[str, Any]) -> None:
+        """Handle what the worker has counted for the metrics; not checked yet."""
+
     def worker_ended(self, worker: WorkerProcess) -> None:
         """Handle the end of the process."""
 
@@ -92,6 +95,7 @@ class WorkerProcess(ProcessProtocol):
         deadline: time at which the present phase must be over; None without one.
         expected: its end is wanted; otherwise it is a crash.
         replacing: a successor is wanted or starts.
+        leaves_for: why it is to end, a word of tallies.EXIT_REASONS, or "".
         killed: the supervisor has sent SIGKILL.
         became_ready: fires when it serves; fails with WorkerFailed if it ends before.
         error: the reason of a failed start.
@@ -118,6 +122,7 @@ class WorkerProcess(ProcessProtocol):
         self.deadline: float | None = None
         self.expected = False
         self.replacing = False
+        self.leaves_for = ""
         self.killed = False
         self.became_ready: Deferred[WorkerProcess] = Deferred()
         self.error: WorkerFailed | None = None
@@ -298,6 +303,8 @@ class WorkerProcess(ProcessProtocol):
             self.error = self.error or WorkerFailed(
                 message["sentence"], status if 0 < status <= MAX_STATUS else 1, message["detail"]
             )
+        elif kind == "counts":
+            self._events.worker_counts(self, message["series"])
         elif kind == "replace" and self.phase == Phase.READY and not self.replacing:
             self.replacing = True
             self._events.worker_asks(self, message["reason"])
@@ -363,6 +370,7 @@ class WorkerProcess(ProcessProtocol):
         if self._stacks:
             text = readable(self._stacks.decode("utf-8", "replace"))
             log.critical("%s was executing:\n%s", self, text)
+        self.control.read_rest()
         if self.control.transport is not None:
             self.control.transport.loseConnection()
         if not self.became_ready.called:
