@@ -71,10 +71,12 @@ class H2Load:
     def result(self) -> Counted:
         """Wait for its end."""
         output = self._process.communicate()[0]
-        found = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", output)
+        found = re.search(r"(\d+) started, \d+ done, (\d+) succeeded, ", output)
         if found is None:
             raise RuntimeError(f"h2load said:\n{output}")
-        return Counted(int(found[1]), int(found[2]))
+        # "failed" also counts the requests that it gives up without having sent them.
+        started, succeeded = int(found[1]), int(found[2])
+        return Counted(succeeded, started - succeeded)
 
 
 def start(name: str, package: str, words: list[str]) -> subprocess.Popen[str]:
