@@ -24,6 +24,7 @@ MIN_REQUEST_LINE = 128
 """The smallest --max-request-line. http/h1/request_line.py caches shorter targets for all servers
 of the process, because no server's limit can refuse them."""
 AUTO = "auto"
+WEB_CONCURRENCY = "WEB_CONCURRENCY"
 MAX_WORKERS = 256
 LOG_FORMATS = ("text", "json", "ecs")
 LOG_LINE = "%(asctime)-15s %(levelname)-8s %(message)s"
@@ -321,7 +322,7 @@ class Options:
         None, "worker processes that serve the application, with a supervisor that restarts them; "
         "auto starts one per available CPU; without the option one process serves",
         "--workers", group=WORKERS, kind=worker_number, metavar="N|auto",
-        environment="WEB_CONCURRENCY",
+        environment=WEB_CONCURRENCY,
     )  # fmt: skip
     worker_timeout: float | None = option(
         30, "seconds that a worker's event loop may be blocked before the worker is replaced, with "

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import faulthandler
 import gc
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -106,7 +108,11 @@ class CommandLineInterface:
         open_standard_descriptors()
         command = cls()
         command.notifier = Notifier.from_environment(os.environ)
-        status = command.run(sys.argv[1:])
+        stacks_at_quit()
+        try:
+            status = command.run(sys.argv[1:])
+        except KeyboardInterrupt:  # before the server handles Ctrl-C: the application is imported
+            status = 128 + signal.SIGINT
         if not wait_for_threads():
             logging.shutdown()
             sys.stdout.flush()
@@ -247,6 +253,12 @@ def open_standard_descriptors() -> None:
             os.set_inheritable(number, True)
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def stacks_at_quit() -> None:
+    """Let SIGQUIT write the stacks of all threads to standard error before it ends the process."""
+    if hasattr(signal, "SIGQUIT"):
+        faulthandler.register(signal.SIGQUIT, chain=True)
 
 
 def to_sentence(error: ConfigurationError, name: str) -> str:

@@ -100,6 +100,11 @@ def announce(supervisor: Supervisor) -> None:
     log.info("%s", banner(supervisor, supervisor.configuration.application, workers))
 
 
+def refuse_upgrade() -> None:
+    """Handle SIGUSR2, with which nginx and gunicorn start a second main process."""
+    log.warning("SIGUSR2: the supervisor does not replace itself; SIGHUP restarts the workers")
+
+
 class SupervisedCommand:
     """A process whose reactor runs a supervisor.
 
@@ -196,6 +201,7 @@ class SupervisedCommand:
                 "SIGTTIN": operations.more,
                 "SIGTTOU": operations.fewer,
                 "SIGUSR1": supervisor.reopen_logs,
+                "SIGUSR2": refuse_upgrade,
                 "SIGWINCH": lambda: None,
             },
         ).install()

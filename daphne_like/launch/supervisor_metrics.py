@@ -13,7 +13,6 @@ from daphne_like.metrics.exposition import Registry, require_client
 from daphne_like.metrics.page import MetricsPage
 from daphne_like.metrics.side_server import SideServer
 from daphne_like.process.supervisor import Supervisor
-from daphne_like.server import make_side_server
 
 
 class SupervisorMetrics:
@@ -33,6 +32,8 @@ class SupervisorMetrics:
         options = supervisor.configuration.options
         if not options.metrics:
             return
+        from daphne_like.server import make_side_server  # the protocols: not loaded otherwise
+
         require_client()
         files = supervisor.tallies.files = own_files()
         if files is not None:

@@ -296,6 +296,7 @@ class Supervisor:
             if worker is not None:
                 worker.leaves_for = "scale"
                 self.let_leave(worker, "restart")
+        self._announce_once_ready()
 
     def let_leave(self, worker: WorkerProcess, kind: str) -> None:
         """Let a worker drain; one that is not ready yet is killed.

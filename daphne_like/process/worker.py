@@ -216,6 +216,7 @@ class Worker:
     def _give_up(self, sentence: str, exit_status: int) -> None:
         """Stop without having served; see Server.give_up."""
         assert self._server is not None
+        self._leaving = True
         self._protocol.send("failed", sentence=sentence, detail="", status=exit_status)
         self._server.abort_start = True
         self._server.exit_status = exit_status
