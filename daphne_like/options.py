@@ -416,10 +416,20 @@ class Options:
         (), "path whose requests have no line in the access log, for example /health; may be "
         "given several times", "--access-log-exclude", group=LOG, metavar="PATH", repeated=True,
     )  # fmt: skip
+    log_config: str | None = option(
+        None, "file that configures Python's logging, for logging.config.dictConfig: TOML, or JSON "
+        "if its name ends in .json", "--log-config", group=LOG, metavar="FILE",
+    )  # fmt: skip
     log_format: str = option(
         "text", "format of all log lines: text as --log-fmt says, json with the names of "
         "OpenTelemetry, or ecs with those of the Elastic Common Schema", "--log-format",
         group=LOG, choices=LOG_FORMATS,
+    )  # fmt: skip
+    request_id: str = option(
+        "auto", "give each request an id, from X-Request-ID of a trusted proxy or made: on puts it "
+        "into scope[\"state\"] and the log, response also into the response, off does neither; "
+        "auto is on if the format of a log shows it", "--request-id",
+        group=LOG, choices=("auto", "on", "response", "off"),
     )  # fmt: skip
     log_fmt: str = option(
         LOG_LINE,
@@ -544,6 +554,10 @@ class Options:
     stall_warning: int | None = option(
         5, "warn when the event loop is blocked for this many seconds, and show where; 0 disables",
         "--stall-warning", group=TIMES, kind=whole_seconds, least=1, forever=True,
+    )  # fmt: skip
+    slow_request: float | None = option(
+        None, "log a request that still runs after this many seconds, once, and show where it "
+        "waits", "--slow-request", group=TIMES, kind=seconds, forever=True,
     )  # fmt: skip
     h2_ping_interval: float | None = option(
         30, "seconds without data from an HTTP/2 client with open requests before it is pinged; "

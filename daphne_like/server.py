@@ -27,6 +27,7 @@ from daphne_like.observe import access, refusals
 from daphne_like.observe.action_logger import ActionLogger
 from daphne_like.observe.descriptors import descriptors
 from daphne_like.observe.observer import Observer, combine
+from daphne_like.observe.request_identity import are_wanted
 from daphne_like.options import Options, without_limits
 from daphne_like.process.main_loop import run_reactor
 from daphne_like.process.systemd import Notifier
@@ -38,6 +39,8 @@ from daphne_like.runtime.drain import Drain
 from daphne_like.runtime.drain_plan import DrainPlan
 from daphne_like.runtime.executor import use_asgi_threads
 from daphne_like.runtime.lifecycle import Lifecycle, Stage
+from daphne_like.runtime.request_ids import RequestIds
+from daphne_like.runtime.slow_requests import SlowRequests
 from daphne_like.runtime.startup import Startup
 from daphne_like.websocket.factory import WebSocketFactory
 
@@ -102,6 +105,8 @@ class Server:
         self.connections = Connections(options.max_connections)
         self.applications = Applications(options.application_close_timeout)
         self.context = context = self._make_context()
+        if are_wanted(options):
+            RequestIds(options, context, self.applications)
         self.set_application(application)
         self.ws_factory = context.websockets
         self.http_factory = HTTPFactory(context)
@@ -205,6 +210,10 @@ class Server:
         use_asgi_threads(loop)
         self.applications.use_loop(loop, clock)
         self.context.use_loop(loop, clock)
+        if self.options.slow_request is not None:
+            slow = SlowRequests(self.options.slow_request, self.applications, clock)
+            self.lifecycle.add_check(slow.check)
+            self._observers.append(slow)
         self._observe()
         self.default_fields.use_clock(wall_clock)
 

@@ -225,7 +225,7 @@ class TestKeys:
             ("[tls]\ncertficate = 'x'",
              "there is no option 'tls.certficate'; did you mean tls-certificate?"),
             ("[metrics]", "there is no option 'metrics'"),
-            ("config = 'x'", "there is no option 'config'"),
+            ("config = 'x'", "there is no option 'config'; did you mean log-config?"),
             ("tls-key = 'a'\ntls.key = 'b'",
              "tls-key and tls.key set the same option; leave one out"),
             ("server-name = 'a'\nno-server-name = true",
