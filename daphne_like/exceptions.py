@@ -41,6 +41,12 @@ class PeerError(DaphneLikeError):
         self.text = text
         self.lines = lines + RETRY_LATER if status == 503 else lines
 
+    def with_line(self, line: bytes) -> PeerError:
+        """Return the same error with one more field line."""
+        other = PeerError(self.status, self.text, reason=self.reason)
+        other.lines = self.lines + line
+        return other
+
 
 def too_many_connections() -> PeerError:
     """Return the error of a connection over --max-connections."""

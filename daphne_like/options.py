@@ -24,6 +24,7 @@ MIN_REQUEST_LINE = 128
 """The smallest --max-request-line. http/h1/request_line.py caches shorter targets for all servers
 of the process, because no server's limit can refuse them."""
 AUTO = "auto"
+WEB_CONCURRENCY = "WEB_CONCURRENCY"
 MAX_WORKERS = 256
 LOG_FORMATS = ("text", "json", "ecs")
 LOG_LINE = "%(asctime)-15s %(levelname)-8s %(message)s"
@@ -321,7 +322,7 @@ class Options:
         None, "worker processes that serve the application, with a supervisor that restarts them; "
         "auto starts one per available CPU; without the option one process serves",
         "--workers", group=WORKERS, kind=worker_number, metavar="N|auto",
-        environment="WEB_CONCURRENCY",
+        environment=WEB_CONCURRENCY,
     )  # fmt: skip
     worker_timeout: float | None = option(
         30, "seconds that a worker's event loop may be blocked before the worker is replaced, with "
@@ -394,24 +395,6 @@ class Options:
         "tcp:9464:interface=127.0.0.1; may be given several times", "--metrics", group=LOG,
         metavar="STRING", repeated=True,
     )  # fmt: skip
-    status: str | None = option(
-        None, "endpoint string of a port that serves the status page, its data and probes, for "
-        "example unix:/run/mysite/status.sock or tcp:9100:interface=127.0.0.1", "--status",
-        group=PROCESS, metavar="STRING",
-    )  # fmt: skip
-    status_token: str | None = option(
-        None, "token that requests to --status need: env:NAME or file:PATH; required where other "
-        "machines can reach it", "--status-token", group=PROCESS, metavar="SOURCE", secret=True,
-    )  # fmt: skip
-    ready_workers: int | None = option(
-        None, "workers that must be ready for /readyz of --status to answer 200; 1 by default",
-        "--ready-workers", group=WORKERS, kind=int, least=1,
-    )  # fmt: skip
-    readiness_path: str | None = option(
-        None, "path that the server answers itself, before the application: 200, or 503 from the "
-        "first moment of a stop; for load balancers that can only ask on the application's port",
-        "--readiness-path", group=PROCESS, metavar="PATH",
-    )  # fmt: skip
     access_log: str | None = option(
         None,
         "file to append one line per request to, or - for standard output (the default with -v 1 "
@@ -433,10 +416,20 @@ class Options:
         (), "path whose requests have no line in the access log, for example /health; may be "
         "given several times", "--access-log-exclude", group=LOG, metavar="PATH", repeated=True,
     )  # fmt: skip
+    log_config: str | None = option(
+        None, "file that configures Python's logging, for logging.config.dictConfig: TOML, or JSON "
+        "if its name ends in .json", "--log-config", group=LOG, metavar="FILE",
+    )  # fmt: skip
     log_format: str = option(
         "text", "format of all log lines: text as --log-fmt says, json with the names of "
         "OpenTelemetry, or ecs with those of the Elastic Common Schema", "--log-format",
         group=LOG, choices=LOG_FORMATS,
+    )  # fmt: skip
+    request_id: str = option(
+        "auto", "give each request an id, from X-Request-ID of a trusted proxy or made: on puts it "
+        "into scope[\"state\"] and the log, response also into the response, off does neither; "
+        "auto is on if the format of a log shows it", "--request-id",
+        group=LOG, choices=("auto", "on", "response", "off"),
     )  # fmt: skip
     log_fmt: str = option(
         LOG_LINE,
@@ -561,6 +554,10 @@ class Options:
     stall_warning: int | None = option(
         5, "warn when the event loop is blocked for this many seconds, and show where; 0 disables",
         "--stall-warning", group=TIMES, kind=whole_seconds, least=1, forever=True,
+    )  # fmt: skip
+    slow_request: float | None = option(
+        None, "log a request that still runs after this many seconds, once, and show where it "
+        "waits", "--slow-request", group=TIMES, kind=seconds, forever=True,
     )  # fmt: skip
     h2_ping_interval: float | None = option(
         30, "seconds without data from an HTTP/2 client with open requests before it is pinged; "
@@ -791,9 +788,7 @@ class Options:
         return self.max_request_line + self.max_field_section
 
 
-ONLY_WITH_WORKERS = (
-    "max_requests", "max_rss", "max_lifetime", "reuse_port", "restart_surge", "ready_workers",
-)  # fmt: skip
+ONLY_WITH_WORKERS = ("max_requests", "max_rss", "max_lifetime", "reuse_port", "restart_surge")
 ONLY_WITH_RELOAD = ("reload_dir", "reload_include", "reload_exclude")
 
 
@@ -813,9 +808,6 @@ def check_workers(options: Options) -> None:
         if getattr(options, name) and options.workers is None:
             flag = f"--{name.replace('_', '-')}"
             raise ConfigurationError(f"{flag} needs --workers; 1 is enough")
-    for name in ("status_token", "ready_workers"):
-        if getattr(options, name) and not options.status:
-            raise ConfigurationError(f"--{name.replace('_', '-')} needs --status")
     if options.reuse_port and not hasattr(socket, "SO_REUSEPORT"):
         raise ConfigurationError("--reuse-port: this system has no SO_REUSEPORT")
     if options.max_requests_jitter and options.max_requests is None:

@@ -19,7 +19,7 @@ LOW = {
     "exceptions", "bounded_cache", "transport_interfaces", "wording", "observe.connection_log",
 }  # fmt: skip
 RUNNING = LOW | {"asgi", "options", "observe", "runtime"}
-BELOW_THE_SERVER = RUNNING | {"tls", "reactor", "listening", "metrics", "process", "status"}
+BELOW_THE_SERVER = RUNNING | {"tls", "reactor", "listening", "metrics", "process"}
 FRONT_DOOR = BELOW_THE_SERVER | {"server"}
 MAY_IMPORT: dict[str, set[str]] = {
     "exceptions": set(),
@@ -36,8 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "observe": LOW | {"asgi", "options"},
     "runtime": LOW | {"asgi", "options", "observe"},
     "metrics": RUNNING | {"listening"},
-    "status": RUNNING,
-    "process": RUNNING | {"reactor", "listening", "metrics", "status"},
+    "process": RUNNING | {"reactor", "listening", "metrics"},
     "process.worker": FRONT_DOOR | {"launch"},
     "listening": RUNNING | {"tls"},
     "endpoints": {"listening"},

@@ -29,7 +29,9 @@ from daphne_like.http.response_state import (
 )
 
 if TYPE_CHECKING:
+    from daphne_like.observe.request_identity import Identity
     from daphne_like.runtime.context import ServerContext
+from daphne_like.wording import counted
 
 log = logging.getLogger("daphne_like.http")
 
@@ -156,7 +158,8 @@ class Exchange:
         method, client, target, scheme, version, started, ended: for the observer, if there is one;
             times by the context's clock. The scope is the application's to change.
         fields: the request's fields, if the access log shows some of them.
-        identity: ids of the request, of its trace and of the span above it, if they are wanted.
+        identity: ids of the request and of its trace, if they are wanted.
+        sends_request_id: the response has the id.
         queue_time: seconds that the request waited before it reached this server, by a trusted
             proxy's X-Request-Start, for the observer; None if that is unknown.
         disconnect_sent: http.disconnect has been queued.
@@ -203,7 +206,8 @@ class Exchange:
     scheme = ""
     version = ""
     fields: Sequence[tuple[bytes, bytes]] = ()
-    identity: Sequence[str] | None = None
+    identity: Identity | None = None
+    sends_request_id = False
     started = 0.0
     ended = 0.0
     queue_time: float | None = None
@@ -521,12 +525,20 @@ class Exchange:
         if self.context.observer is not None:
             self.head_sent = self.context.clock()
 
-    def end_with_error(self, error: PeerError) -> None:
-        """End the exchange with an error response of the server."""
+    def end_with_error(self, error: PeerError) -> PeerError:
+        """End the exchange with an error response of the server.
+
+        Returns:
+            The error, with the id of the request if the response has it.
+        """
         self.error_sent = True
         self.status = error.status
         self.body_octets_sent = 0 if self.head_only else len(error.text) + 1  # a line feed
+        if self.sends_request_id and self.identity is not None:
+            request_id = self.identity.request_id.encode("ascii")
+            error = error.with_line(b"X-Request-ID: %b\r\n" % request_id)
         self.close()
+        return error
 
     def refuse(self, error: PeerError) -> None:
         """Send an error response if nothing has been written, otherwise abort the response."""
@@ -638,7 +650,8 @@ class Exchange:
         self._fail(excused=True)
 
     def application_failed(self, exception: BaseException) -> None:
-        log.error("%s raised %s", self, type(exception).__name__, exc_info=exception)
+        name = type(exception).__name__
+        log.error("%s raised %s %s", self, name, self.progress, exc_info=exception)
         self._fail()
 
     def application_cancelled(self) -> None:
@@ -683,4 +696,23 @@ class Exchange:
         """Return a description for log lines, with control characters escaped (S06)."""
         scope = self.scope  # the application may have changed it
         request = f"{scope.get('method')!s:.20} {scope.get('path')!r:.200}"
-        return f"{self.log_label()} Application for {request}"
+        return f"{self.log_label()} Application for {request}{self._id_text()}"
+
+    def _id_text(self) -> str:
+        return f" (request {self.identity.request_id})" if self.identity is not None else ""
+
+    @property
+    def progress(self) -> str:
+        """The end of a log line: how far the response has come."""
+        state, size = self.state, counted(self.body_octets_sent, "byte", "d")
+        if state is AWAITING_START:
+            return "before its response began"
+        if state is HEAD_BUFFERED:
+            return f"before anything of its response {self.status} was sent"
+        if state is COMPLETE:
+            return f"after its complete response {self.status}"
+        if state is not CLOSED:
+            return f"after {size} of its response {self.status}"
+        if self.error_sent:
+            return f"after the server had sent {self.status}"
+        return f"after its connection was closed; {size} of its response were sent"

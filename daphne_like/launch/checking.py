@@ -8,6 +8,7 @@ from typing import Any
 
 from daphne_like import reactor as reactors
 from daphne_like.exceptions import ConfigurationError
+from daphne_like.launch import log_config
 from daphne_like.launch.configuration import Configuration, with_origins
 from daphne_like.launch.log_setup import make_access_log
 from daphne_like.launch.trial_import import try_import
@@ -50,6 +51,8 @@ def check_options(options: Options) -> None:
     check_workers(options)
     make_formatter(options.log_fmt)
     make_access_log(options)
+    if options.log_config is not None:
+        log_config.read(options.log_config)
     _check_access_log(options.access_log)
     ownership(options.unix_owner, options.unix_group)
     ProxyHeaders.from_options(options)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import faulthandler
 import gc
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -31,9 +33,6 @@ from daphne_like.process.systemd import Notifier
 if TYPE_CHECKING:
     from daphne_like.server import Server
 
-QUESTIONS = ("status", "stacks")
-"""First arguments that ask a running server. An application in a module of such a name is served
-under its full name, as in `status:application`."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 KEPT_OCTETS = 33554432  # the maximum that glibc accepts for M_MMAP_THRESHOLD on 64 bits
 
@@ -109,7 +108,11 @@ class CommandLineInterface:
         open_standard_descriptors()
         command = cls()
         command.notifier = Notifier.from_environment(os.environ)
-        status = command.run(sys.argv[1:])
+        stacks_at_quit()
+        try:
+            status = command.run(sys.argv[1:])
+        except KeyboardInterrupt:  # before the server handles Ctrl-C: the application is imported
+            status = 128 + signal.SIGINT
         if not wait_for_threads():
             logging.shutdown()
             sys.stdout.flush()
@@ -123,8 +126,6 @@ class CommandLineInterface:
             The exit status: 0 after a stop, 1 for a port in use, 2 for a bad option or import,
             3 when the application's startup failed.
         """
-        if args and args[0] in QUESTIONS:
-            return self._ask(args[0], args[1:])
         parsed = self.parser.parse_args(with_dashes(args))
         configure = partial(load, vars(parsed), os.environ)
         if not (parsed.check or parsed.print_config):
@@ -136,14 +137,6 @@ class CommandLineInterface:
         except ConfigurationError as error:
             return self._report(error)
         return 0
-
-    def _ask(self, name: str, args: list[str]) -> int:
-        from daphne_like.launch.asking import ask  # not loaded by a server
-
-        try:
-            return ask(name, self.name, args)
-        except ConfigurationError as error:
-            return self._report(error)
 
     def serve(self, configure: Callable[[], Configuration]) -> int:
         """Serve until a signal arrives, or print one sentence that explains the failure.
@@ -260,6 +253,12 @@ def open_standard_descriptors() -> None:
             os.set_inheritable(number, True)
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def stacks_at_quit() -> None:
+    """Let SIGQUIT write the stacks of all threads to standard error before it ends the process."""
+    if hasattr(signal, "SIGQUIT"):
+        faulthandler.register(signal.SIGQUIT, chain=True)
 
 
 def to_sentence(error: ConfigurationError, name: str) -> str:

@@ -14,7 +14,7 @@ from daphne_like.exceptions import ConfigurationError
 from daphne_like.launch.configuration_file import find_file, read_file
 from daphne_like.launch.environment import read_environment
 from daphne_like.launch.settings import APPLICATION, Setting, get_flag
-from daphne_like.options import Options, without_limits
+from daphne_like.options import ONLY_WITH_WORKERS, WEB_CONCURRENCY, Options, without_limits
 
 DEMO = "daphne_like.demo:application"
 FLAG = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
@@ -103,12 +103,31 @@ def load(
     if given.get(APPLICATION) is not None:
         values[APPLICATION] = given[APPLICATION]
         origins[APPLICATION] = Origin(Source.ARGUMENT)
+    _leave_out_workers(values, origins)
     application = values.pop(APPLICATION, DEMO)
     try:
         options = Options(**without_limits(values))
     except ConfigurationError as error:
         raise with_origins(error, origins)
     return Configuration(options, application, origins, path and os.path.abspath(path))
+
+
+def _leave_out_workers(values: dict[str, Any], origins: dict[str, Origin]) -> None:
+    """Remove options of workers that --reload overrides.
+
+    A developer gives --reload beside the file of the production, and some platforms set
+    WEB_CONCURRENCY everywhere. Both from the same source contradict each other.
+    """
+    if not values.get("reload"):
+        return
+    order = [*Source]
+    reloads = order.index(origins["reload"].source) if "reload" in origins else 0
+    for name in ("workers", "max_requests_jitter", *ONLY_WITH_WORKERS):
+        origin = origins.get(name)
+        if origin is not None and (
+            order.index(origin.source) < reloads or origin.name == WEB_CONCURRENCY
+        ):
+            del values[name], origins[name]
 
 
 def _collect(

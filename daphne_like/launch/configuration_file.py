@@ -67,7 +67,7 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 def _get_options(path: str) -> dict[str, Any]:
     """Return the table of options; a pyproject.toml keeps it in [tool.daphne-like]."""
-    table = _parse(path)
+    table = parse_toml(path)
     if os.path.basename(path) != PYPROJECT:
         return table
     for name in TABLE:
@@ -78,7 +78,15 @@ def _get_options(path: str) -> dict[str, Any]:
     return table
 
 
-def _parse(path: str) -> dict[str, Any]:
+def parse_toml(path: str, what: str = "The configuration file") -> dict[str, Any]:
+    """Return the content of a TOML file.
+
+    Args:
+        path: of the file.
+        what: names it in the sentence if it cannot be read.
+    Raises:
+        ConfigurationError: the file cannot be read, or is no TOML.
+    """
     # Imported here: most starts read no file.
     if sys.version_info >= (3, 11):
         import tomllib
@@ -89,7 +97,7 @@ def _parse(path: str) -> dict[str, Any]:
         with open(path, "rb") as file:
             table: dict[str, Any] = tomllib.load(file)
     except OSError as error:
-        raise ConfigurationError(f"The configuration file {path}: {error.strerror}")
+        raise ConfigurationError(f"{what} {path}: {error.strerror}")
     except UnicodeDecodeError:
         raise ConfigurationError(f"{path}: expected TOML in UTF-8, found other bytes")
     except tomllib.TOMLDecodeError as error:

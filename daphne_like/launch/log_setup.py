@@ -10,7 +10,8 @@ from typing import Any
 from twisted.python import log as twisted_log
 
 from daphne_like.exceptions import ConfigurationError
-from daphne_like.observe import access, access_formats, journal, loggers
+from daphne_like.launch import log_config
+from daphne_like.observe import access, access_formats, journal, loggers, request_identity
 from daphne_like.observe.access_json import json_line
 from daphne_like.observe.escaping import make_formatter
 from daphne_like.observe.handlers import FileHandler, handler_for
@@ -29,8 +30,10 @@ def start_logging(options: Options, prefix: str = "") -> None:
         prefix: put in front of each message, to name the process.
 
     Raises:
-        ConfigurationError: --log-fmt is not a valid format.
+        ConfigurationError: --log-fmt is not a valid format, or the file of --log-config is wrong.
     """
+    if options.log_config is not None:
+        log_config.configure(options.log_config)
     handler = _error_handler(options, prefix)
     logging.basicConfig(level=LEVELS[options.verbosity], handlers=[handler])
     loggers.enable()
@@ -38,6 +41,7 @@ def start_logging(options: Options, prefix: str = "") -> None:
     loggers.leave_out_internals(options.verbosity)
     if options.log_format != TEXT:
         logging.captureWarnings(True)  # otherwise they would be the only lines that are no JSON
+    identify(options)
     if options.verbosity >= 2:
         twisted_log.PythonLoggingObserver(loggerName="twisted").start()
 
@@ -47,6 +51,13 @@ def keep_a_handler(options: Options, prefix: str = "") -> None:
     logger = logging.getLogger("daphne_like")
     if logger.propagate and not logger.hasHandlers():
         logging.getLogger().addHandler(_error_handler(options, prefix))
+    identify(options)
+
+
+def identify(options: Options) -> None:
+    """Let all handlers, the application's too, know the ids of requests, if they are wanted."""
+    if request_identity.are_wanted(options):
+        request_identity.identify_records()
 
 
 def _error_handler(options: Options, prefix: str) -> logging.Handler:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ from daphne_like.exceptions import ConfigurationError
 from daphne_like.launch import configuration as launch_configuration
 from daphne_like.launch.command import CommandLineInterface
 from daphne_like.launch.supervised import announce, to_configuration
-from daphne_like.launch.supervisor_pages import SupervisorPages
+from daphne_like.launch.supervisor_metrics import SupervisorMetrics
 from daphne_like.process.main_loop import stop_reactor
 from daphne_like.process.operations import Operations
 from daphne_like.process.supervisor import Supervisor
@@ -27,11 +28,12 @@ class SupervisedService(Service):
     """Serves an application with worker processes.
 
     `privilegedStartService` binds the sockets, and `startService` starts the workers, which have
-    the user that twistd has changed to. Signals of twistd stop it, SIGHUP restarts the workers.
+    the user that twistd has changed to. It waits until they are ready, so that twistd can tell
+    whether it starts. Signals of twistd stop it, SIGHUP restarts the workers.
 
     Args:
         configure: returns options and application; called again for each restart.
-        failed: called if no worker can start.
+        failed: called if no worker can start and the reactor runs already.
 
     Attributes:
         supervisor: the Supervisor while the service runs, otherwise None.
@@ -46,6 +48,8 @@ class SupervisedService(Service):
         self._failed = failed
         self._stopped: Deferred[None] | None = None
         self._signals: SupervisorSignals | None = None
+        self._starting: asyncio.Future[None] | None = None
+        self._error: ConfigurationError | None = None
         self.supervisor: Supervisor | None = None
 
     def privilegedStartService(self) -> None:
@@ -64,17 +68,10 @@ class SupervisedService(Service):
 
         supervisor = Supervisor(reactor, load(), self._ready, self._ended, self._report)
         self._operations = Operations(supervisor, load, lambda: None, lambda _reason: None)
-        self._pages = pages = SupervisorPages(
-            supervisor,
-            {
-                "restart": self._operations.restart,
-                "reopen": supervisor.reopen_logs,
-                "drain": lambda: stop_reactor(reactor),
-            },
-        )
+        self._metrics = metrics = SupervisorMetrics(supervisor)
         errors: list[Any] = []
         bound = supervisor.bind()
-        bound.addCallback(lambda _none: pages.bind())
+        bound.addCallback(lambda _none: metrics.bind())
         bound.addErrback(errors.append)
         if errors:
             errors[0].raiseException()
@@ -93,12 +90,19 @@ class SupervisedService(Service):
                 "SIGTTIN": self._operations.more,
                 "SIGTTOU": self._operations.fewer,
                 "SIGUSR1": supervisor.reopen_logs,
-                "SIGUSR2": supervisor.log_stacks,
             },
         )
         supervisor.reactor.callWhenRunning(self._signals.install)
-        supervisor.reactor.callWhenRunning(self._pages.open)
-        supervisor.reactor.callWhenRunning(supervisor.start)
+        supervisor.reactor.callWhenRunning(self._metrics.open)
+        supervisor.start()
+        if supervisor.loop.is_running() or supervisor.reactor.running:
+            return
+        self._starting = supervisor.loop.create_future()
+        try:
+            supervisor.loop.run_until_complete(self._starting)
+        except BaseException:
+            self.supervisor = None
+            raise
 
     def stopService(self) -> Deferred[None]:
         """Let the workers drain.
@@ -120,16 +124,26 @@ class SupervisedService(Service):
     def _ready(self) -> None:
         assert self.supervisor is not None
         announce(self.supervisor)
+        if self._starting is not None:
+            self._starting.set_result(None)
 
-    def _ended(self, _status: int) -> None:
-        self._pages.close().addBoth(lambda _result: self._closed())
+    def _ended(self, status: int) -> None:
+        self._metrics.close().addBoth(lambda _result: self._closed(status))
 
-    def _closed(self) -> None:
-        stopped = self._stopped
+    def _closed(self, status: int) -> None:
+        starting, stopped = self._starting, self._stopped
         if stopped is not None:
             stopped.callback(None)
+        elif starting is not None and not starting.done():
+            starting.set_exception(
+                self._error or ConfigurationError("No worker can start", exit_status=status)
+            )
         elif self.supervisor is not None:  # it has given up by itself
             stop_reactor(self.supervisor.reactor)
 
     def _report(self, error: WorkerFailed) -> None:
-        self._failed(ConfigurationError(str(error), exit_status=error.status, detail=error.detail))
+        failure = ConfigurationError(str(error), exit_status=error.status, detail=error.detail)
+        if self._starting is None:
+            self._failed(failure)
+        else:
+            self._error = failure

@@ -17,6 +17,7 @@ from twisted.python.components import Componentized
 
 from daphne_like import reactor as reactors
 from daphne_like.exceptions import ConfigurationError
+from daphne_like.launch import log_config
 from daphne_like.launch.arguments import make_parser, with_dashes
 from daphne_like.launch.command import announce_and_freeze, to_sentence, tune_malloc
 from daphne_like.launch.configuration import Configuration, load
@@ -162,11 +163,13 @@ class OfTwistd(Service):
     """
 
     _command: Options
+    _log_config: str | None
     _stderr: int | None
 
     def set_command(self, command: Options) -> None:
         """Set the parsed options, and keep standard error for the cause of a failed start."""
         self._command = command
+        self._log_config = command.options.log_config
         # A daemon's own standard error is the null device, and twistd passes at most 100 bytes
         # of an error message on to the parent.
         self._stderr = os.dup(2) if sys.__stderr__ is not None else None
@@ -182,14 +185,21 @@ class OfTwistd(Service):
         """Run a step of the start; end the process with one sentence if it fails."""
         # This command owns the process, so the application's log records go to Twisted too.
         level = LEVELS[self._command.options.verbosity]
-        to_twisted_log("", level)
-        loggers.use_level(level)
-        loggers.leave_out_internals(self._command.options.verbosity)
         try:
+            self._configure_log()
+            to_twisted_log("", level)
+            loggers.use_level(level)
+            loggers.leave_out_internals(self._command.options.verbosity)
             step()
         except ConfigurationError as error:
             self._report_failure(error)
             raise NotStarted(error) from None
+
+    def _configure_log(self) -> None:
+        """Configure logging from --log-config, once."""
+        path, self._log_config = self._log_config, None
+        if path is not None:
+            log_config.configure(path)
 
     def _report_failure(self, error: ConfigurationError) -> None:
         if not self._command.of_twist:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from daphne_like.exceptions import ConfigurationError
+from daphne_like.observe.request_identity import NOTHING
 from daphne_like.wording import escaped
 
 
@@ -22,6 +23,6 @@ def make_formatter(log_format: str) -> SafeFormatter:
         ConfigurationError: it is not a valid format.
     """
     try:
-        return SafeFormatter(log_format)
+        return SafeFormatter(log_format, defaults=NOTHING)
     except ValueError as error:
         raise ConfigurationError(f"--log-fmt: {error}")

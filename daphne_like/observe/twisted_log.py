@@ -8,6 +8,7 @@ from typing import Any
 from twisted.logger import FileLogObserver, Logger, LogLevel, formatEvent
 from twisted.python.failure import Failure
 
+from daphne_like.observe.request_identity import only_filter
 from daphne_like.observe.structured import StructuredFormatter
 from daphne_like.wording import escaped
 
@@ -65,6 +66,7 @@ def to_twisted_log(name: str, level: int) -> None:
     if not any(isinstance(handler, TwistedLogHandler) for handler in logger.handlers):
         handler = TwistedLogHandler()
         handler.setFormatter(MessageAlone())
+        handler.addFilter(only_filter)
         logger.addHandler(handler)
     logger.setLevel(level)
 

@@ -6,7 +6,7 @@ import asyncio
 import copy
 import logging
 from collections.abc import Callable
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,7 +15,9 @@ from weakref import WeakKeyDictionary
 from daphne_like.asgi.instance import run_instance
 from daphne_like.asgi.queue import InputQueue
 from daphne_like.exceptions import ConnectionClosed
+from daphne_like.observe import slow_callbacks
 from daphne_like.observe.observer import Observer
+from daphne_like.observe.request_identity import within
 from daphne_like.observe.stacks import threads
 from daphne_like.observe.stacks.waiting import executor_kept_by, stuck_at
 from daphne_like.wording import counted
@@ -85,7 +87,7 @@ class Applications:
         self._close_timeout = close_timeout
         self._clock: Callable[[], float]
         self._create_task: Callable[..., asyncio.Task[None]]
-        self._run_in_context: Callable[..., asyncio.Task[None]]
+        self._run_in_context: Callable[..., Any]
         # Weak references, so that an exchange whose application ends in time is not kept alive
         # until its deadline.
         self._disconnected: WeakKeyDictionary[Any, DisconnectGrace] = WeakKeyDictionary()
@@ -99,6 +101,9 @@ class Applications:
             # A task with a given name does not format one ("Task-4711"). An eager task would run
             # before its exchange has the application's input queue.
             self._create_task = partial(asyncio.Task, loop=loop, name="application")
+        if loop.get_debug():
+            self._create_task = partial(slow_callbacks.create_named, loop)
+            slow_callbacks.explain(self.running)
 
     def sibling(self, application: Any) -> Applications:
         """Return a copy for another application; both share the register of instances."""
@@ -113,6 +118,10 @@ class Applications:
         works on Python 3.10, where tasks accept no context.
         """
         self._run_in_context = copy_context().run
+
+    def set_in_context(self, variable: ContextVar[Any], value: Any) -> None:
+        """Set a variable in the context that the next instances start with a copy of."""
+        self._run_in_context(variable.set, value)
 
     def create(
         self, protocol: Any, scope: dict[str, Any], input_type: type[InputQueue] = InputQueue
@@ -182,12 +191,13 @@ class Applications:
 
     def response_too_slow(self, exchange: Any) -> None:
         """Log that `--http-timeout` passed without a complete response; start the grace period."""
-        log.warning(
-            "%s took longer than %s for its response%s",
-            exchange,
-            counted(exchange.time_limit or 0, "second"),
-            self.describe_stuck(exchange),
-        )
+        with within(exchange):
+            log.warning(
+                "%s took longer than %s for its response%s",
+                exchange,
+                counted(exchange.time_limit or 0, "second"),
+                self.describe_stuck(exchange),
+            )
         self.peer_gone(exchange)
 
     def reap(self) -> None:
@@ -201,7 +211,8 @@ class Applications:
                 self._disconnected.pop(protocol, None)
                 self.running.pop(protocol, None)
             else:
-                self._cancel(protocol, task, grace, now)
+                with within(protocol):
+                    self._cancel(protocol, task, grace, now)
 
     def _cancel(
         self, protocol: Any, task: asyncio.Task[None], grace: DisconnectGrace, now: float

@@ -228,7 +228,7 @@ class WebCarrier(SendPacing):
 
     def send_error(self, exchange: Exchange, error: PeerError) -> None:
         """See Carrier; the connection closes after it."""
-        exchange.end_with_error(error)
+        error = exchange.end_with_error(error)
         exchange.keep_alive = False
         self._respond_with_error(error)
 

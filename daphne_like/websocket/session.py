@@ -313,7 +313,18 @@ class Session(Exchange):
 
     def __str__(self) -> str:
         """Return a description for log lines, with control characters escaped (S06)."""
-        return f"{self.log_label()} Application for WebSocket {self.scope.get('path')!r:.200}"
+        path = f"{self.scope.get('path')!r:.200}"
+        return f"{self.log_label()} Application for WebSocket {path}{self._id_text()}"
+
+    @property
+    def progress(self) -> str:
+        """The end of a log line: how far the WebSocket has come."""
+        if self.protocol is not None:
+            is_open = self.protocol.can_send
+            return "while its WebSocket was open" if is_open else "after its WebSocket was closed"
+        if self.state is AWAITING_START:
+            return "before its WebSocket was accepted"
+        return super().progress if self.status else "after its WebSocket was closed"
 
 
 def accept_lines(headers: Any) -> tuple[list[bytes], int]:

@@ -137,7 +137,7 @@ class TestBeforeTheHead:
         (record,) = caplog.records
         assert (
             unlabelled(record.getMessage())
-            == f"Application for GET '/' raised {type(error).__name__}"
+            == f"Application for GET '/' raised {type(error).__name__} before its response began"
         )
         assert record.exc_info[1] is error
         assert memory.connect().sends(GET).take() == ERROR_500
@@ -181,7 +181,7 @@ class TestBeforeTheHead:
         assert serve(application).connect().sends(GET).take() == ERROR_500
         assert (
             unlabelled(caplog.records[0].getMessage())
-            == "Application for None None raised ValueError"
+            == "Application for None None raised ValueError before its response began"
         )
 
     def test_log_line_is_plain(self, serve: Serve, caplog: Any) -> None:

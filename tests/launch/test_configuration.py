@@ -13,7 +13,7 @@ from daphne_like.launch.arguments import make_parser
 from daphne_like.launch.configuration import DEMO, Configuration, load
 from daphne_like.launch.printing import to_toml
 from daphne_like.launch.settings import SETTINGS, Setting
-from daphne_like.options import Options
+from daphne_like.options import Options, check_workers
 
 EVERYTHING = {
     "host": "::1",
@@ -115,6 +115,18 @@ class TestPrecedence:
         both = configure(WEB_CONCURRENCY="2", DAPHNE_LIKE_WORKERS="auto")
         assert both.options.workers == "auto"
 
+    def test_reload_beside_the_options_of_production(self, folder: Path) -> None:
+        """--reload wins over workers of a lower source, and over WEB_CONCURRENCY of any."""
+        write(folder, "workers = 4\nmax-requests = 9\nmax-requests-jitter = 1\nbacklog = 7")
+        assert configure("--reload").options == Options(reload=True, backlog=7)
+        assert configure(DAPHNE_LIKE_RELOAD="on").options == Options(reload=True, backlog=7)
+        assert configure("--reload", DAPHNE_LIKE_WORKERS="2").options.workers is None
+        write(folder, "reload = true")
+        assert configure(WEB_CONCURRENCY="2").options == Options(reload=True)
+        for contradictory in ({"DAPHNE_LIKE_WORKERS": "2"}, {"DAPHNE_LIKE_MAX_REQUESTS": "2"}):
+            with pytest.raises(ConfigurationError, match="with --reload|--reload runs one worker"):
+                check_workers(configure(**contradictory).options)
+
     def test_flag_that_removes_a_value(self, folder: Path) -> None:
         """--no-server-name is a value of the command line."""
         write(folder, 'server-name = "x"')
@@ -213,7 +225,7 @@ class TestKeys:
             ("[tls]\ncertficate = 'x'",
              "there is no option 'tls.certficate'; did you mean tls-certificate?"),
             ("[metrics]", "there is no option 'metrics'"),
-            ("config = 'x'", "there is no option 'config'"),
+            ("config = 'x'", "there is no option 'config'; did you mean log-config?"),
             ("tls-key = 'a'\ntls.key = 'b'",
              "tls-key and tls.key set the same option; leave one out"),
             ("server-name = 'a'\nno-server-name = true",

@@ -270,3 +270,27 @@ class TestPidFile:
         path = tmp_path / "site.pid"
         assert command("--pid-file", str(path), "missing_module").returncode == 2
         assert not path.exists()
+
+
+class TestSignalsDuringTheImport:
+    """Signals that come while the application is imported."""
+
+    def importing(self, program: Start) -> Running:
+        """A command within an import that takes long."""
+        running = program("contained:application", environment={"SLOW_IMPORT": "1"})
+        running.wait_for("importing")
+        return running
+
+    def test_interrupt(self, program: Start) -> None:
+        """Ctrl-C: the end, without a traceback of the import."""
+        running = self.importing(program)
+        running.signal(signal.SIGINT)
+        assert running.ended(10) == 128 + signal.SIGINT
+        assert running.log == "importing\n"
+
+    def test_quit(self, program: Start) -> None:
+        """SIGQUIT: the stacks, then the end."""
+        running = self.importing(program)
+        running.signal(signal.SIGQUIT)
+        assert running.ended(10) == -signal.SIGQUIT
+        assert re.search(r'contained\.py", line \d+ in <module>', running.log)

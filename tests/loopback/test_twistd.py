@@ -339,7 +339,9 @@ class TestPrivileges:
 class TestFailures:
     """A start that fails: an exit status, and why, on standard error and in the log."""
 
-    @pytest.fixture(params=["port", "import", "lifespan"])
+    @pytest.fixture(
+        params=["port", "import", "lifespan", "import in workers", "lifespan in workers"]
+    )
     def failure(self, request: pytest.FixtureRequest) -> Iterator[tuple[list[str], str, int]]:
         """Arguments that fail, the sentence, and the command's exit status."""
         with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -357,6 +359,16 @@ class TestFailures:
                 ),
                 "lifespan": (
                     ["-p", "0", "stopping:unstartable"],
+                    "Application startup failed: no database",
+                    3,
+                ),
+                "import in workers": (
+                    ["-p", "0", "--workers", "2", "broken_import:application"],
+                    "Importing 'broken_import' failed with RuntimeError: no settings",
+                    2,
+                ),
+                "lifespan in workers": (
+                    ["-p", "0", "--workers", "2", "stopping:unstartable"],
                     "Application startup failed: no database",
                     3,
                 ),

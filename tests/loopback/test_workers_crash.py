@@ -126,6 +126,7 @@ class TestFirstStart:
         running = supervised(application="stopping:unstartable", ready=False)
         assert running.ended() == 3
         assert len(re.findall("daphne-like: .*no database", running.log)) == 1
+        assert "CRITICAL" not in running.log
 
     def test_port_in_use(self, supervised: Start) -> None:
         """Status 1, and no worker is started."""

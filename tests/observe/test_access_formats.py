@@ -154,7 +154,7 @@ class TestJSON:
             "url.scheme": "https",
             "http.response.status_code": 200,
             "http.response.body.size": 81920,
-            "http.server.request.duration": 2.351457,
+            "http.server.request.duration": 2.351,
             "client.address": "192.0.2.7",
             "client.port": 40310,
             "network.protocol.version": "1.1",

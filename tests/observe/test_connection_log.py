@@ -197,7 +197,9 @@ class TestHTTP1:
             raise ValueError
 
         serve(application).connect().sends(get())
-        assert texts(log)[0] == "Application for GET '/' raised ValueError"
+        assert texts(log)[0] == (
+            "Application for GET '/' raised ValueError before its response began"
+        )
 
     def test_client_of_a_proxy(self, serve: Serve, log: Log) -> None:
         """The client that a trusted proxy names stands in the lines of its request."""
@@ -212,7 +214,10 @@ class TestHTTP1:
             action_logger=lambda *entry: None,
         )
         memory.connect().sends(get(b"/", b"X-Forwarded-For: 192.0.2.77"))
-        assert parts(log)[0][2:] == ("192.0.2.77:0", "Application for GET '/' raised ValueError")
+        assert parts(log)[0][2:] == (
+            "192.0.2.77:0",
+            "Application for GET '/' raised ValueError before its response began",
+        )
 
     def test_unix_socket(self, serve: Serve, log: Log) -> None:
         """A peer without an address."""

@@ -3,7 +3,7 @@
 The others are taken from a virtual environment that is made by hand:
 
     python -m venv peers
-    peers/bin/pip install "gunicorn>=27" uvicorn uvloop httptools h2corn
+    peers/bin/pip install "gunicorn>=27" uvicorn uvloop httptools watchfiles h2corn
 
 wrk and h2load (Debian: wrk, nghttp2-client) make the load.
 """
@@ -14,10 +14,10 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.operations import measures
+from tests.operations import measures, reload_speed
 from tests.operations.contenders import OURS, PEERS, Contender, interpreter, version
 
-PARTS = ("restarts", "limits", "balance", "speed", "sizes", "blocked")
+PARTS = ("restarts", "fresh", "limits", "balance", "speed", "sizes", "blocked", "reload")
 Each = Callable[[Contender, Path], list[str]]
 
 
@@ -45,6 +45,10 @@ def main() -> None:
             show(lambda: measures.balance(interpreter(None)))
         elif part == "speed":
             show(lambda: measures.speed(interpreter(None)))
+        elif part == "reload":
+            for contender, python in contenders:
+                if contender.name in reload_speed.COMMANDS:
+                    show(lambda: reload_speed.reload(contender, python))  # noqa: B023
         elif part == "blocked":
             for contender, python in contenders:
                 option = {"daphne-like": "--worker-timeout", "gunicorn": "--timeout"}.get(

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.operations.contenders import (
@@ -31,6 +32,7 @@ WRK_SECONDS = 20
 H2_REQUESTS = 20_000
 BLOCKED_TIMEOUT = 2
 WORK_SECONDS = 0.002
+FRESH = 100
 RESTART_SECONDS = 60.0
 Enough = Callable[[], bool]
 
@@ -145,6 +147,31 @@ def limits(contender: Contender, python: Path) -> list[str]:
         ),
         *(f"    {reason}: {times}" for reason, times in load.failures.most_common(5)),
     ]
+
+
+def fresh(contender: Contender, python: Path) -> list[str]:
+    """Send requests on connections that are older than a SIGTERM, 200 ms after it."""
+    with running(contender, python) as server, ExitStack() as stack:
+        connections = [
+            stack.enter_context(socket.create_connection(server.address, RESTART_SECONDS))
+            for _ in range(FRESH)
+        ]
+        time.sleep(1)  # they are accepted
+        os.kill(server.pid, signal.SIGTERM)
+        time.sleep(0.2)
+        answered = sum(map(is_answered, connections))
+    return [
+        f"{contender.name}: connect, SIGTERM, 200 ms, request: {answered} of {FRESH} are answered"
+    ]
+
+
+def is_answered(connection: socket.socket) -> bool:
+    """Send a request, and tell whether an answer begins."""
+    try:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        return connection.recv(100).startswith(b"HTTP/1.1 200")
+    except OSError:
+        return False
 
 
 def balance(python: Path) -> list[str]:

@@ -1,9 +1,4 @@
-"""Measures the time from a save to the first answer of the new code, beside uvicorn's.
-
-    python -m tests.operations.reload_speed [PYTHON]
-
-PYTHON is an interpreter with uvicorn and watchfiles, by default this one.
-"""
+"""The time from a save to the first answer of the new code."""
 
 from __future__ import annotations
 
@@ -13,13 +8,19 @@ import signal
 import socket
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.operations.contenders import Contender
+
+COMMANDS = {
+    "daphne-like": ["-v", "0", "--reload", "-p"],
+    "uvicorn": ["--log-level", "error", "--reload", "--port"],
+}
+"""Arguments of the servers that reload, before the port."""
 ROUNDS = 7
 SETTLE_SECONDS = 3.0
 """Pause before each save, as of a person: a worker that waits for the next save has started."""
@@ -39,22 +40,19 @@ async def application(scope, receive, send):
 """
 
 
-def print_reload_times(uvicorn_python: str = sys.executable) -> None:
-    """Print a table: for each server the median and the longest time, in seconds."""
-    ours = [sys.executable, "-m", "daphne_like", "-v", "0", "--reload", "-p"]
-    theirs = [uvicorn_python, "-m", "uvicorn", "--log-level", "error", "--reload", "--port"]
-    print(f"{'':24}{'median':>10}{'longest':>10}")
-    for name, command, target in (
-        ("daphne-like", ours, "main:application"),
-        ("uvicorn", theirs, "main:application"),
-    ):
-        for with_stream in (False, True):
-            times = measure(command, target, with_stream=with_stream)
-            label = f"{name}{', open stream' if with_stream else ''}"
-            if times:
-                print(f"{label:24}{statistics.median(times):10.2f}{max(times):10.2f}")
-            else:
-                print(f"{label:24}   no answer within {DEADLINE:.0f} s")
+def reload(contender: Contender, python: Path) -> list[str]:
+    """Save another answer several times, with and without an open stream of events."""
+    lines = []
+    for with_stream in (False, True):
+        command = [str(python), "-m", contender.module, *COMMANDS[contender.name]]
+        times = measure(command, "main:application", with_stream=with_stream)
+        name = f"{contender.name}{' with an open stream' if with_stream else ''}"
+        if times:
+            median, longest = statistics.median(times), max(times)
+            lines.append(f"{name}: median {median:.2f} s, longest {longest:.2f} s")
+        else:
+            lines.append(f"{name}: no answer of the new code within {DEADLINE:.0f} s")
+    return lines
 
 
 def measure(command: Sequence[str], target: str, *, with_stream: bool) -> list[float]:
@@ -140,7 +138,3 @@ def wait_for(port: int, text: str) -> float | None:
             connection.close()
         time.sleep(0.005)
     return None
-
-
-if __name__ == "__main__":
-    print_reload_times(*sys.argv[1:2])

@@ -301,7 +301,7 @@ class ResponseWriter(SendPacing):
 
     def send_error(self, exchange: Exchange, error: PeerError) -> None:
         """Send an error response instead of the application's, and close after it."""
-        exchange.end_with_error(error)
+        error = exchange.end_with_error(error)
         self._out = None
         exchange.keep_alive = False
         defaults = self.context.default_fields[0]

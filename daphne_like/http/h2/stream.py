@@ -530,7 +530,7 @@ class HTTP2Stream(Timeouts):
 
     def send_error(self, exchange: Exchange, error: PeerError) -> None:
         """See Carrier."""
-        exchange.end_with_error(error)
+        error = exchange.end_with_error(error)
         body = error.text.encode("ascii") + b"\n"
         fields = [
             (b":status", b"%d" % error.status),

@@ -1,1 +1,0 @@
-"""The status page: what a server does, who does it, and where its applications wait."""
