@@ -203,7 +203,7 @@ class TestFiles:
         upstream = block(PAGE, "nginx")
         (seconds,) = re.findall(r"keepalive_timeout (\d+)s;", upstream)
         assert int(seconds) < Options().drain_idle
-        site = block(ROOT / "docs" / "howto" / "proxy.rst", "nginx")
+        site = block(ROOT / "docs" / "howto" / "nginx.rst", "nginx")
         site, count = re.subn(r"upstream site \{[^}]*\}\n", lambda _match: upstream, site)
         assert count == 1
         (tmp_path / "nginx.conf").write_text(

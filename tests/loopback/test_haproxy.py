@@ -1,4 +1,4 @@
-"""docs/howto/haproxy.rst with Debian's HAProxy in front."""
+"""The PROXY protocol of docs/howto/haproxy.rst, with Debian's HAProxy in front."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.support.websocket_peer import Peer
 
 PAGE = ROOT / "docs" / "howto" / "haproxy.rst"
 COMMANDS = [found[1] for found in COMMAND.finditer(PAGE.read_text())]
-TCP, UNIX, TLS = COMMANDS[0], COMMANDS[1], COMMANDS[2]
-HTTP_MODE, TCP_MODE, PASSTHROUGH = blocks(PAGE, "text")
+_, TCP, UNIX, TLS, *_ = COMMANDS
+HTTP_MODE, TCP_MODE, PASSTHROUGH = blocks(PAGE, "text")[3:]
 SENDS = ["send-proxy-v2", "send-proxy"]
 
 
