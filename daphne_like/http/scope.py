@@ -88,6 +88,8 @@ def open_exchange(
             exchange.scheme = scope["scheme"]
             if request_start is not None:
                 exchange.queue_time = queue_time(request_start, time())
+                if exchange.queue_time is not None:
+                    context.observer.request_queued(exchange.queue_time)
         exchange.started = context.clock()
         context.observer.exchange_opened(exchange)
     return exchange

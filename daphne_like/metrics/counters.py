@@ -23,6 +23,7 @@ from daphne_like.metrics.series import (
     HANDSHAKES_FAILED,
     LOOP_DELAY,
     LOOP_STALLS,
+    QUEUE_TIME,
     REFUSALS,
     REQUEST_BODY,
     REQUEST_DURATION,
@@ -94,6 +95,9 @@ class Counters(Observer):
         put(self._add(series, *labels), series.bounds, value)
 
     # Requests.
+
+    def request_queued(self, seconds: float) -> None:
+        self._measure(QUEUE_TIME, seconds)
 
     def exchange_ended(self, exchange: Any) -> None:
         # Flat, because this runs for every request.

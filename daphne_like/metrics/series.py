@@ -53,6 +53,10 @@ REQUEST_DURATION = Series(
     "http_server_request_duration_seconds", HISTOGRAM,
     "Seconds from the head of a request to the end of its response.", HTTP, DURATIONS,
 )  # fmt: skip
+QUEUE_TIME = Series(
+    "daphne_like_request_queue_seconds", HISTOGRAM,
+    "Seconds that requests waited in a trusted proxy, by its X-Request-Start.", (), DURATIONS,
+)  # fmt: skip
 REQUEST_BODY = Series(
     "http_server_request_body_size_bytes", HISTOGRAM, "Bytes of request bodies that arrived.",
     HTTP, SIZES,
@@ -133,7 +137,7 @@ CPU = Series(
 )  # fmt: skip
 
 OF_A_PROCESS = (
-    REQUEST_DURATION, REQUEST_BODY, RESPONSE_BODY, ACTIVE_REQUESTS, ACTIVE_CONNECTIONS,
+    REQUEST_DURATION, QUEUE_TIME, REQUEST_BODY, RESPONSE_BODY, ACTIVE_REQUESTS, ACTIVE_CONNECTIONS,
     CONNECTIONS, CONNECTION_DURATION, REFUSALS, HANDSHAKE_DURATION, HANDSHAKES_FAILED,
     ACTIVE_WEBSOCKETS, WEBSOCKETS, WEBSOCKET_MESSAGES, WEBSOCKET_BYTES, WEBSOCKET_CLOSES,
     BACKPRESSURE, APPLICATIONS, APPLICATION_CLOSE, APPLICATIONS_CANCELLED, LOOP_DELAY, LOOP_STALLS,

@@ -200,7 +200,7 @@ class FormattedAccessLog(AccessLog):
                     details.get("size"),
                     details["time_taken"],
                     "cut" in details,
-                    *("", "", (), (), None, code),
+                    *("", "", (), (), None, code, None),
                 )
             )
 
@@ -246,6 +246,7 @@ class FormattedAccessLog(AccessLog):
                 lines if self._keeps_fields else (),
                 exchange.identity,
                 code,
+                exchange.queue_time,
             )
         )
 

@@ -23,6 +23,7 @@ class Entry(NamedTuple):
         lines: field lines of the response.
         identity: ids of the request; None if they are not wanted.
         close_code: of a WebSocket that was open.
+        queue_time: seconds that the request waited in a proxy; None if that is unknown.
     """
 
     time: float
@@ -39,6 +40,7 @@ class Entry(NamedTuple):
     lines: Any = ()
     identity: Any = None
     close_code: int | None = None
+    queue_time: float | None = None
 
     @property
     def host(self) -> str:

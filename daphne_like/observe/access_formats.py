@@ -77,6 +77,10 @@ def _seconds(entry: Entry, factor: int) -> int:
     return int((entry.seconds or 0) * factor)
 
 
+def _queue_time(entry: Entry) -> str:
+    return "-" if entry.queue_time is None else f"{entry.queue_time:.6f}"
+
+
 ATOMS: dict[str, Getter] = {
     "h": lambda entry: entry.host,
     "l": lambda _entry: "-",
@@ -97,11 +101,12 @@ ATOMS: dict[str, Getter] = {
     "D": lambda entry: _seconds(entry, 1000000),
     "L": lambda entry: f"{entry.seconds or 0:.6f}",
     "p": lambda _entry: f"<{os.getpid()}>",
+    "queue_time": _queue_time,
     "request_id": lambda entry: _identity(entry, 0),
     "trace_id": lambda entry: _identity(entry, 1),
     "span_id": lambda entry: _identity(entry, 2),
 }
-"""gunicorn's atoms with its meanings, and three of our own."""
+"""gunicorn's atoms with its meanings, and four others."""
 
 
 def compile_format(text: str) -> Line:

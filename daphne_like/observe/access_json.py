@@ -43,7 +43,7 @@ def json_line(style: str, process: str = "") -> Callable[[Any], str]:
         # Flat on purpose: this code runs for every request.
         nonlocal last_second, last_stamp
         (now, client, method, target, status, size, seconds, is_cut, version, scheme, fields, _,
-         identity, close_code) = entry  # fmt: skip
+         identity, close_code, queue_time) = entry  # fmt: skip
         second = int(now)
         if second != last_second:
             last_stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
@@ -74,6 +74,8 @@ def json_line(style: str, process: str = "") -> Callable[[Any], str]:
             if name == b"user-agent":
                 text += f',"user_agent.original":{quote(value.decode("latin-1"))}'
                 break
+        if queue_time is not None:
+            text += f',"daphne_like.queue_time":{queue_time:.6f}'
         if is_cut:
             text += ',"daphne_like.cut":true'
         if close_code is not None:

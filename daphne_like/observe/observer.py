@@ -46,6 +46,9 @@ class Observer:
             reason: see PeerError; the name of the error code, in lower case, for HTTP/2.
         """
 
+    def request_queued(self, seconds: float) -> None:
+        """Note how long a request has waited in a proxy, by its X-Request-Start."""
+
     def exchange_opened(self, exchange: Any) -> None:
         """Note a request whose head has arrived and is valid.
 

@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from daphne_like.observe.access import FormattedAccessLog
+from daphne_like.observe.access_formats import compile_format
 from tests.support.applications import Script
 from tests.support.h2_peer import H2Peer
 from tests.support.h2_websocket import Opened
 from tests.support.http_clients import HTTP1Client, HTTP2Client
 from tests.support.memory import Memory
+from tests.support.peers import answer_at_once
 from tests.support.websocket_frames import opening
 
 Field = tuple[bytes, bytes]
@@ -381,3 +384,20 @@ class TestQueueTime:
         assert waited(fields, **observed) == [None]
         settings = {"proxy_headers": True, "trusted_proxies": "192.0.2.99"}
         assert waited(fields, **settings, **observed) == [None]
+
+    @pytest.mark.parametrize("on", [on_http1, on_http2])
+    def test_access_log(
+        self,
+        serve: Serve,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        on: Any,
+    ) -> None:
+        """The access log has it."""
+        monkeypatch.setattr("daphne_like.http.scope.time", lambda: 1_700_000_002.5)
+        caplog.set_level("INFO", "daphne_like.access")
+        log = FormattedAccessLog(compile_format("%(s)s %(queue_time)s"))
+        memory = serve(answer_at_once, action_logger=log, **X_FORWARDED)
+        on(memory, b"/", [(b"X-Request-Start", b"t=1700000002.0")])
+        log.flush()
+        assert caplog.messages[-1] == "200 0.500000"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from daphne_like.metrics.counters import MAX_KEYS, Counters
 from daphne_like.metrics.counts import MAX_ROWS, from_message, to_message
 from daphne_like.metrics.one_process import count
@@ -18,6 +20,7 @@ from daphne_like.metrics.series import (
     CONNECTIONS,
     LOOP_DELAY,
     LOOP_STALLS,
+    QUEUE_TIME,
     REFUSALS,
     REQUEST_BODY,
     REQUEST_DURATION,
@@ -95,6 +98,20 @@ class TestRequests:
         counted = Counted(serve(Script()))
         counted.memory.connect().sends(GET).vanishes()
         assert sum(counted.row(REQUEST_DURATION, "GET", "", "http", "1.1")[1:]) == 1
+
+    @pytest.mark.parametrize("request_", [GET, OPENING], ids=["http", "websocket"])
+    def test_queue_time(
+        self, serve: Serve, monkeypatch: pytest.MonkeyPatch, request_: bytes
+    ) -> None:
+        """The time in a trusted proxy, of requests that have it."""
+        monkeypatch.setattr("daphne_like.http.scope.time", lambda: 1_700_000_002.5)
+        counted = Counted(serve(hello, proxy_headers=True, trusted_proxies="*"))
+        field = b"\r\nX-Request-Start: t=%b\r\n"
+        for stamp in (b"1700000002.25", b"1700000002250", b"never"):
+            counted.memory.connect().sends(request_.replace(b"\r\n", field % stamp, 1))
+        counted.memory.connect().sends(request_)
+        seconds, *buckets = counted.row(QUEUE_TIME)
+        assert (seconds, sum(buckets), buckets[6]) == (0.5, 2, 2)
 
     def test_unknown_methods(self, serve: Serve) -> None:
         """Methods are the client's to invent, so those that are not known are one label."""

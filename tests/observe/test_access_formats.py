@@ -34,6 +34,7 @@ ENTRY = Entry(
     fields=((b"host", b"x"), (b"user-agent", b'curl "8"'), (b"referer", b"https://e.org/\x1b\n\\")),
     lines=[b"X-Cache: hit\r\n", b"content-length: 81920\r\n"],
     identity=("0af7", "", ""),
+    queue_time=0.25,
 )
 BARE = Entry(1796000000.5, None, "POST", b"/", None, None, None, True)
 
@@ -61,6 +62,7 @@ class TestAtoms:
             ("M", "2351", "0"),
             ("D", "2351456", "0"),
             ("L", "2.351457", "0.000000"),
+            ("queue_time", "0.250000", "-"),
             ("request_id", "0af7", "-"),
             ("trace_id", "-", "-"),
             ("span_id", "-", "-"),
@@ -159,6 +161,7 @@ class TestJSON:
             "client.port": 40310,
             "network.protocol.version": "1.1",
             "user_agent.original": 'curl "8"',
+            "daphne_like.queue_time": 0.25,
             "request_id": "0af7",
         }
 
