@@ -16,7 +16,7 @@ from daphne_like.launch.banner import banner
 from daphne_like.launch.supervisor_metrics import SupervisorMetrics
 from daphne_like.listening.strings import endpoint_strings
 from daphne_like.options import AUTO, Options
-from daphne_like.process.configuration import Configuration
+from daphne_like.process.configuration import WorkerConfiguration
 from daphne_like.process.cpus import available_cpus
 from daphne_like.process.main_loop import stop_reactor
 from daphne_like.process.operations import Operations
@@ -55,7 +55,7 @@ def supervise(
         ConfigurationError: an option is wrong, or an endpoint cannot be bound.
     """
 
-    def load() -> Configuration:
+    def load() -> WorkerConfiguration:
         configured = configure()
         return to_configuration(command, configured.application, configured.options)
 
@@ -65,7 +65,7 @@ def supervise(
 
 def to_configuration(
     command: type, path: str, options: Options, *, captures_output: bool = False
-) -> Configuration:
+) -> WorkerConfiguration:
     """Return the configuration of workers.
 
     Args:
@@ -82,7 +82,7 @@ def to_configuration(
             f"--{option}: {command.__qualname__} must be in a module that workers can import"
         )
     workers = available_cpus() if options.workers == AUTO else int(options.workers or 1)
-    return Configuration(
+    return WorkerConfiguration(
         application=path,
         options=options,
         command=f"{command.__module__}:{command.__qualname__}",
@@ -114,7 +114,9 @@ class SupervisedCommand:
         notifier: reports the state of the process to systemd.
     """
 
-    def __init__(self, reactor: Any, load: Callable[[], Configuration], notifier: Notifier) -> None:
+    def __init__(
+        self, reactor: Any, load: Callable[[], WorkerConfiguration], notifier: Notifier
+    ) -> None:
         self._reactor = reactor
         self._error: ConfigurationError | None = None
         self._had_terminal = has_terminal()

@@ -11,7 +11,7 @@ from daphne_like.process.worker_process import WorkerFailed
 
 
 @dataclass(frozen=True)
-class Configuration:
+class WorkerConfiguration:
     """The configuration with which workers are started.
 
     Attributes:

@@ -12,7 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, First
 
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.options import MAX_WORKERS
-from daphne_like.process.configuration import Configuration
+from daphne_like.process.configuration import WorkerConfiguration
 from daphne_like.process.memory import room_for
 from daphne_like.process.slot import Slot
 from daphne_like.process.spawning import enter_directory
@@ -39,7 +39,7 @@ class Operations:
     def __init__(
         self,
         supervisor: Supervisor,
-        load: Callable[[], Configuration],
+        load: Callable[[], WorkerConfiguration],
         reloading: Callable[[], None],
         reloaded: Callable[[str], None],
     ) -> None:
@@ -153,7 +153,7 @@ class Operations:
         return [slots[start : start + surge] for start in range(0, len(slots), surge)]
 
     async def _roll(
-        self, slots: Sequence[Slot], configuration: Configuration, generation: int
+        self, slots: Sequence[Slot], configuration: WorkerConfiguration, generation: int
     ) -> None:
         """Start successors, and let the workers before them leave when all are ready.
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from daphne_like.options import Options
-from daphne_like.process.configuration import Configuration
+from daphne_like.process.configuration import WorkerConfiguration
 from daphne_like.process.slot import Slot
 from daphne_like.process.supervisor import Supervisor
 from daphne_like.process.watching import SourceFiles, Watcher, describe
@@ -211,7 +211,7 @@ def _kill(worker: WorkerProcess) -> None:
         worker.kill()
 
 
-def without_limits_of_workers(configuration: Configuration) -> Configuration:
+def without_limits_of_workers(configuration: WorkerConfiguration) -> WorkerConfiguration:
     """Return a configuration in which a worker may be blocked, for example by a debugger."""
     options: Options = dataclasses.replace(configuration.options, worker_timeout=None)
     return dataclasses.replace(configuration, options=options, workers=1)

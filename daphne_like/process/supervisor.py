@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 
 from daphne_like.listening.ports import Address
 from daphne_like.process.bound_sockets import BoundSockets
-from daphne_like.process.configuration import Configuration
+from daphne_like.process.configuration import WorkerConfiguration
 from daphne_like.process.liveness import Liveness
 from daphne_like.process.recycling import Limits
 from daphne_like.process.scoreboard import Scoreboard, create_memory
@@ -62,7 +62,7 @@ class Supervisor:
     def __init__(
         self,
         reactor: Any,
-        configuration: Configuration,
+        configuration: WorkerConfiguration,
         on_ready: Callable[[], None],
         on_end: Callable[[int], None],
         report: Callable[[WorkerFailed], None],
@@ -133,14 +133,19 @@ class Supervisor:
             slot.worker = self._spawn(slot, self.configuration, self.generation)
 
     def start_successor(
-        self, slot: Slot, configuration: Configuration, generation: int
+        self, slot: Slot, configuration: WorkerConfiguration, generation: int
     ) -> WorkerProcess:
         """Start the worker that will take the place of a slot's worker."""
         slot.successor = self._spawn(slot, configuration, generation)
         return slot.successor
 
     def _spawn(
-        self, slot: Slot, configuration: Configuration, generation: int, *, waits: bool = False
+        self,
+        slot: Slot,
+        configuration: WorkerConfiguration,
+        generation: int,
+        *,
+        waits: bool = False,
     ) -> WorkerProcess:
         options = configuration.options
         entry = self._scoreboard.allocate()

@@ -17,7 +17,7 @@ from daphne_like.cli import CommandLineInterface
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.options import Options
 from daphne_like.process import process_name
-from daphne_like.process.configuration import Configuration
+from daphne_like.process.configuration import WorkerConfiguration
 from daphne_like.process.control import FROM_WORKER, parse, to_line
 from daphne_like.process.descriptors import VARIABLE, WorkerDescriptors
 from daphne_like.process.scoreboard import create_memory
@@ -38,7 +38,7 @@ class TestOptions:
     )
     def test_round_trip(self, options: Options) -> None:
         """A worker has the supervisor's options, lists and missing limits included."""
-        configuration = Configuration("main:app", options, "a:b", (), (), 1)
+        configuration = WorkerConfiguration("main:app", options, "a:b", (), (), 1)
         message = json.loads(json.dumps(configuration.to_message()))
         assert to_options(message["options"]) == options
 

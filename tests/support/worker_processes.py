@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.options import Options
-from daphne_like.process.configuration import Configuration
+from daphne_like.process.configuration import WorkerConfiguration
 from daphne_like.process.control import to_line
 from daphne_like.process.descriptors import VARIABLE, WorkerDescriptors
 from daphne_like.process.operations import Operations
@@ -192,10 +192,10 @@ class Supervision:
         self.supervisor.bind()
         self.supervisor.start()
 
-    def _load(self) -> Configuration:
+    def _load(self) -> WorkerConfiguration:
         if self.problem:
             raise ConfigurationError(self.problem)
-        return Configuration("main:app", self.options, "a:b", (), (), self.workers)
+        return WorkerConfiguration("main:app", self.options, "a:b", (), (), self.workers)
 
     def _count_ready(self) -> None:
         self.ready += 1
