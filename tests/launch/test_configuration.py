@@ -224,7 +224,7 @@ class TestKeys:
             ("uds = 'x'", "there is no option 'uds': -u PATH"),
             ("[tls]\ncertficate = 'x'",
              "there is no option 'tls.certficate'; did you mean tls-certificate?"),
-            ("[metrics]", "there is no option 'metrics'"),
+            ("[nothing]", "there is no option 'nothing'"),
             ("config = 'x'", "there is no option 'config'; did you mean log-config?"),
             ("tls-key = 'a'\ntls.key = 'b'",
              "tls-key and tls.key set the same option; leave one out"),
