@@ -26,7 +26,7 @@ from daphne_like.metrics.side_server import SideServer, side_options
 from daphne_like.observe import access, refusals
 from daphne_like.observe.action_logger import ActionLogger
 from daphne_like.observe.descriptors import descriptors
-from daphne_like.observe.observer import Observer, combine
+from daphne_like.observe.observer import Observer, combine, overridden
 from daphne_like.observe.request_identity import are_wanted
 from daphne_like.options import Options, without_limits
 from daphne_like.process.main_loop import run_reactor
@@ -232,6 +232,7 @@ class Server:
         observer = combine([*([logger] if logger else []), *self._observers])
         self.context.observer = self.applications.observer = observer
         self.connections.observer = observer
+        self.context.exchange_opened = overridden(observer, "exchange_opened")
 
     async def start(self) -> None:
         """Bind the ports, start the application, then accept, on a running event loop.

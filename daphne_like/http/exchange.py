@@ -516,8 +516,11 @@ class Exchange:
             # Without this reference, exchange, queue and task do not form a cycle.
             self.queue = None
             queue.end(self.disconnect)
-        if self.context.observer is not None:
-            self.finish()
+        context = self.context
+        if context.observer is not None and not self.is_over:  # as `finish`, without the call
+            self.is_over = True
+            self.ended = context.clock()
+            context.observer.exchange_ended(self)
 
     def begin_body(self) -> None:
         """Enter SENDING_BODY: the carrier writes the head of a response in several parts."""

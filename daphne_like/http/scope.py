@@ -91,5 +91,6 @@ def open_exchange(
                 if exchange.queue_time is not None:
                     context.observer.request_queued(exchange.queue_time)
         exchange.started = context.clock()
-        context.observer.exchange_opened(exchange)
+        if context.exchange_opened is not None:
+            context.exchange_opened(exchange)
     return exchange

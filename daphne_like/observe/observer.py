@@ -113,13 +113,15 @@ class Observers(Observer):
     def __init__(self, observers: Sequence[Observer]) -> None:
         self.observers = tuple(observers)
         for name in EVENTS:
-            heard = [
-                getattr(each, name)
-                for each in observers
-                if getattr(type(each), name) is not getattr(Observer, name)
-            ]
+            heard = [method for each in observers if (method := overridden(each, name)) is not None]
             if heard:
                 setattr(self, name, heard[0] if len(heard) == 1 else _in_turn(heard))
+
+
+def overridden(observer: Observer | None, name: str) -> Callable[..., None] | None:
+    """Return the method of an observer for an event; None if it does nothing."""
+    method: Callable[..., None] | None = getattr(observer, name, None)
+    return None if getattr(method, "__func__", None) is getattr(Observer, name) else method
 
 
 def combine(observers: Sequence[Observer]) -> Observer | None:

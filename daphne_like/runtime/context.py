@@ -36,6 +36,8 @@ class ServerContext:
         writes: the batch of writes of the current iteration of the event loop.
         applications: the running application instances.
         observer: is told what happens; None if nobody listens.
+        exchange_opened: the observer's method of that name; None if it does nothing, because every
+            request passes it.
         websockets: the server's WebSocketFactory.
         http2: creates the protocol of a connection whose peer speaks HTTP/2.
         create_application: runs an application instance; the method of the server where a
@@ -62,6 +64,7 @@ class ServerContext:
         "default_fields",
         "disconnected",
         "draining",
+        "exchange_opened",
         "fast_path_head",
         "http2",
         "idle_grace_over",
@@ -92,6 +95,7 @@ class ServerContext:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.observer: Observer | None = None
+        self.exchange_opened: Callable[[Any], None] | None = None
         self.default_fields: dict[int, bytes] = {}
         self.proxy_headers = ProxyHeaders.from_options(options)
         self.lifespan_state: dict[str, Any] = {}

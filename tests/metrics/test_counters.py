@@ -136,6 +136,7 @@ class TestRequests:
         for number in range(2 * MAX_KEYS):
             counted.counters.exchange_ended(Ended(f"M{number}", 200))
             counted.counters.exchange_ended(Ended("GET", number))
+            counted.counters.tick()
         rows = counted.rows(REQUEST_DURATION)
         assert len(rows) == MAX_ROWS + 1
         assert len(counted.counters._exchanges) == MAX_KEYS
