@@ -395,6 +395,24 @@ class Options:
         "tcp:9464:interface=127.0.0.1; may be given several times", "--metrics", group=LOG,
         metavar="STRING", repeated=True,
     )  # fmt: skip
+    status: str | None = option(
+        None, "endpoint string of a port that serves the status page, its data and probes, for "
+        "example unix:/run/mysite/status.sock or tcp:9100:interface=127.0.0.1", "--status",
+        group=PROCESS, metavar="STRING",
+    )  # fmt: skip
+    status_token: str | None = option(
+        None, "token that requests to --status need: env:NAME or file:PATH; required where other "
+        "machines can reach it", "--status-token", group=PROCESS, metavar="SOURCE", secret=True,
+    )  # fmt: skip
+    ready_workers: int | None = option(
+        None, "workers that must be ready for /readyz of --status to answer 200; 1 by default",
+        "--ready-workers", group=WORKERS, kind=int, least=1,
+    )  # fmt: skip
+    readiness_path: str | None = option(
+        None, "path that the server answers itself, before the application: 200, or 503 from the "
+        "first moment of a stop; for load balancers that can only ask on the application's port",
+        "--readiness-path", group=PROCESS, metavar="PATH",
+    )  # fmt: skip
     access_log: str | None = option(
         None,
         "file to append one line per request to, or - for standard output (the default with -v 1 "
@@ -788,7 +806,9 @@ class Options:
         return self.max_request_line + self.max_field_section
 
 
-ONLY_WITH_WORKERS = ("max_requests", "max_rss", "max_lifetime", "reuse_port", "restart_surge")
+ONLY_WITH_WORKERS = (
+    "max_requests", "max_rss", "max_lifetime", "reuse_port", "restart_surge", "ready_workers",
+)  # fmt: skip
 ONLY_WITH_RELOAD = ("reload_dir", "reload_include", "reload_exclude")
 
 
@@ -808,6 +828,9 @@ def check_workers(options: Options) -> None:
         if getattr(options, name) and options.workers is None:
             flag = f"--{name.replace('_', '-')}"
             raise ConfigurationError(f"{flag} needs --workers; 1 is enough")
+    for name in ("status_token", "ready_workers"):
+        if getattr(options, name) and not options.status:
+            raise ConfigurationError(f"--{name.replace('_', '-')} needs --status")
     if options.reuse_port and not hasattr(socket, "SO_REUSEPORT"):
         raise ConfigurationError("--reuse-port: this system has no SO_REUSEPORT")
     if options.max_requests_jitter and options.max_requests is None:

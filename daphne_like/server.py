@@ -21,6 +21,7 @@ from daphne_like.exceptions import ConfigurationError
 from daphne_like.http.factory import HTTPFactory
 from daphne_like.listening.all_ports import AllPorts
 from daphne_like.listening.ports import CANNOT_LISTEN_STATUS, Address
+from daphne_like.metrics.exposition import has_client
 from daphne_like.metrics.one_process import metrics_page
 from daphne_like.metrics.side_server import SideServer, side_options
 from daphne_like.observe import access, refusals
@@ -28,8 +29,10 @@ from daphne_like.observe.action_logger import ActionLogger
 from daphne_like.observe.descriptors import descriptors
 from daphne_like.observe.observer import Observer, combine, overridden
 from daphne_like.observe.request_identity import are_wanted
+from daphne_like.observe.stacks.report import describe_instances
 from daphne_like.options import Options, without_limits
 from daphne_like.process.main_loop import run_reactor
+from daphne_like.process.recycling import resident_memory
 from daphne_like.process.systemd import Notifier
 from daphne_like.runtime.applications import Applications
 from daphne_like.runtime.connections import Connection, Connections
@@ -39,9 +42,14 @@ from daphne_like.runtime.drain import Drain
 from daphne_like.runtime.drain_plan import DrainPlan
 from daphne_like.runtime.executor import use_asgi_threads
 from daphne_like.runtime.lifecycle import Lifecycle, Stage
+from daphne_like.runtime.readiness import Readiness
 from daphne_like.runtime.request_ids import RequestIds
 from daphne_like.runtime.slow_requests import SlowRequests
 from daphne_like.runtime.startup import Startup
+from daphne_like.status.application import StatusApplication
+from daphne_like.status.guard import Guard, read_token, require_privacy
+from daphne_like.status.one_process import OneProcess, status_options
+from daphne_like.status.service import Service
 from daphne_like.websocket.factory import WebSocketFactory
 
 log = logging.getLogger("daphne_like.server")
@@ -121,9 +129,14 @@ class Server:
         )
         self.lifecycle = Lifecycle(context, checks)
         self._startup = Startup(context, self.lifecycle)
-        self._side: SideServer | None = None
+        self._sides: list[SideServer] = []
+        counts = bool(options.metrics) or (bool(options.status) and has_client())
+        metrics = metrics_page(self) if counts else None
         if options.metrics:
-            self._side = make_side_server(options.metrics, metrics_page(self), options)
+            self._sides.append(make_side_server(options.metrics, metrics, options))
+        if options.status:
+            service = OneProcess(self, resident_memory)
+            self._sides.append(make_status_server(service, metrics, options))
         ports = (self.ports.serving, self.ports.redirecting)
         self.drainer = Drain(context, self.connections, ports, self.lifecycle, self.end_lifespan)
         self.loop: asyncio.AbstractEventLoop
@@ -157,9 +170,10 @@ class Server:
     def set_application(self, application: Any) -> None:
         """Set the application, adapted to ASGI 3 as `interface` says; only before `startup`."""
         options = self.options
-        self.application = self.applications.application = as_asgi3(
-            application, options.interface, options.wsgi_threads
-        )
+        adapted = as_asgi3(application, options.interface, options.wsgi_threads)
+        if options.readiness_path:
+            adapted = Readiness(adapted, options.readiness_path, lambda: self.lifecycle.is_ready)
+        self.application = self.applications.application = adapted
 
     def __getattr__(self, name: str) -> Any:
         """Return an option: Daphne's Server has every option as an attribute."""
@@ -254,13 +268,13 @@ class Server:
         self.ports.parse(self.reactor)
         self.lifecycle.enter(Stage.BOUND)
         yield self.ports.bind(self.http_factory, self.listen_success, self._factory_for)
-        if self._side is not None:
-            try:
-                yield self._side.bind(self.reactor)
-            except Exception:
-                yield self.ports.serving.unbind()
-                yield self.ports.redirecting.unbind()
-                raise
+        try:
+            for side in self._sides:
+                yield side.bind(self.reactor)
+        except Exception:
+            yield self.ports.serving.unbind()
+            yield self.ports.redirecting.unbind()
+            raise
 
     def _factory_for(self, application: Any) -> HTTPFactory:
         """Return a factory that differs from `http_factory` only in its application."""
@@ -271,8 +285,8 @@ class Server:
 
     async def startup(self) -> None:
         """Start the periodic checks and the application's lifespan; see Startup.run."""
-        if self._side is not None:
-            await self._side.open(self.reactor)
+        for side in self._sides:
+            await side.open(self.reactor)
         await self._startup.run()
 
     def accept(self) -> None:
@@ -296,6 +310,10 @@ class Server:
         """Reopen the file of the access log."""
         access.reopen()
 
+    def log_stacks(self) -> None:
+        """Log where all application instances wait."""
+        log.warning("%s", describe_instances(self.instances, self.clock()))
+
     async def drain(self, plan: DrainPlan | None = None) -> None:
         """Stop gracefully: accept nothing, finish open requests, then send lifespan shutdown.
 
@@ -309,8 +327,8 @@ class Server:
         try:
             await self.drainer.run()
         finally:
-            if self._side is not None:
-                await self._side.close()
+            for side in self._sides:
+                await side.close()
 
     async def end_lifespan(self, timeout: float | None = None) -> None:
         """Send lifespan shutdown, the last step of a stop; see Startup.end."""
@@ -429,6 +447,26 @@ def make_side_server(endpoints: Iterable[str], application: Any, options: Option
     """
     small = Server(application, endpoints, signal_handlers=False, options=side_options(options))
     return SideServer(small)
+
+
+def make_status_server(service: Service, metrics: Any, options: Options) -> SideServer:
+    """Return a small server for the status page.
+
+    Args:
+        service: what the page is about.
+        metrics: the application that serves /metrics; None without metrics.
+        options: those of the application's server.
+    Raises:
+        ConfigurationError: the token cannot be read.
+    """
+    token = None if options.status_token is None else read_token(options.status_token)
+    small = Server(
+        StatusApplication(service, Guard(token), metrics),
+        [str(options.status)],
+        signal_handlers=False,
+        options=status_options(side_options(options)),
+    )
+    return SideServer(small, lambda: require_privacy(small.listening_addresses, token))
 
 
 OWN = {

@@ -19,7 +19,7 @@ LOW = {
     "exceptions", "bounded_cache", "transport_interfaces", "wording", "observe.connection_log",
 }  # fmt: skip
 RUNNING = LOW | {"asgi", "options", "observe", "runtime"}
-BELOW_THE_SERVER = RUNNING | {"tls", "reactor", "listening", "metrics", "process"}
+BELOW_THE_SERVER = RUNNING | {"tls", "reactor", "listening", "metrics", "process", "status"}
 FRONT_DOOR = BELOW_THE_SERVER | {"server"}
 MAY_IMPORT: dict[str, set[str]] = {
     "exceptions": set(),
@@ -36,7 +36,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "observe": LOW | {"asgi", "options"},
     "runtime": LOW | {"asgi", "options", "observe"},
     "metrics": RUNNING | {"listening"},
-    "process": RUNNING | {"reactor", "listening", "metrics"},
+    "status": RUNNING,
+    "process": RUNNING | {"reactor", "listening", "metrics", "status"},
     "process.worker": FRONT_DOOR | {"launch"},
     "listening": RUNNING | {"tls"},
     "endpoints": {"listening"},

@@ -75,6 +75,11 @@ class InputQueue(asyncio.Queue):  # type: ignore[type-arg] # Queue[dict] is no b
         """Tell whether the queue has no event."""
         return not self._queue and not self.bodiless
 
+    @property
+    def is_awaited(self) -> bool:
+        """True while the application waits for an event."""
+        return any(not waiter.done() for waiter in self._getters)
+
     def put_nowait(self, item: dict[str, Any]) -> None:
         """Add an event; dropped when the input has ended."""
         if self._last is None:

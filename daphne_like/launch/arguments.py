@@ -22,6 +22,8 @@ EPILOG = """examples:
   daphne-like -b 0.0.0.0 -p 80 main:app          every IPv4 address, port 80
   daphne-like -u /run/site.sock main:app         a UNIX socket, for nginx
   daphne-like -e tcp:80 -e unix:/run/s main:app  several endpoints at once
+  daphne-like status /run/status.sock            what a server with --status does
+  daphne-like stacks /run/status.sock            where its application instances wait
 """
 
 CONFIGURATION = """

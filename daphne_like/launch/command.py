@@ -33,6 +33,9 @@ from daphne_like.process.systemd import Notifier
 if TYPE_CHECKING:
     from daphne_like.server import Server
 
+QUESTIONS = ("status", "stacks")
+"""First arguments that ask a running server. An application in a module of such a name is served
+under its full name, as in `status:application`."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 KEPT_OCTETS = 33554432  # the maximum that glibc accepts for M_MMAP_THRESHOLD on 64 bits
 
@@ -126,6 +129,8 @@ class CommandLineInterface:
             The exit status: 0 after a stop, 1 for a port in use, 2 for a bad option or import,
             3 when the application's startup failed.
         """
+        if args and args[0] in QUESTIONS:
+            return self._ask(args[0], args[1:])
         parsed = self.parser.parse_args(with_dashes(args))
         configure = partial(load, vars(parsed), os.environ)
         if not (parsed.check or parsed.print_config):
@@ -137,6 +142,14 @@ class CommandLineInterface:
         except ConfigurationError as error:
             return self._report(error)
         return 0
+
+    def _ask(self, name: str, args: list[str]) -> int:
+        from daphne_like.launch.asking import ask  # not loaded by a server
+
+        try:
+            return ask(name, self.name, args)
+        except ConfigurationError as error:
+            return self._report(error)
 
     def serve(self, configure: Callable[[], Configuration]) -> int:
         """Serve until a signal arrives, or print one sentence that explains the failure.

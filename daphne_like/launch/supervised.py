@@ -13,7 +13,7 @@ from daphne_like import reactor as reactors
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.launch import configuration as launch_configuration
 from daphne_like.launch.banner import banner
-from daphne_like.launch.supervisor_metrics import SupervisorMetrics
+from daphne_like.launch.supervisor_pages import SupervisorPages
 from daphne_like.listening.strings import endpoint_strings
 from daphne_like.options import AUTO, Options
 from daphne_like.process.configuration import WorkerConfiguration
@@ -100,11 +100,6 @@ def announce(supervisor: Supervisor) -> None:
     log.info("%s", banner(supervisor, supervisor.configuration.application, workers))
 
 
-def refuse_upgrade() -> None:
-    """Handle SIGUSR2, with which nginx and gunicorn start a second main process."""
-    log.warning("SIGUSR2: the supervisor does not replace itself; SIGHUP restarts the workers")
-
-
 class SupervisedCommand:
     """A process whose reactor runs a supervisor.
 
@@ -136,7 +131,14 @@ class SupervisedCommand:
                 self.supervisor, load, self._status.reloading, self._status.reloaded
             )
 
-        self._metrics = SupervisorMetrics(self.supervisor)
+        self._pages = SupervisorPages(
+            self.supervisor,
+            {
+                "restart": self._operations.restart,
+                "reopen": self.supervisor.reopen_logs,
+                "drain": lambda: self._stop("stop"),
+            },
+        )
 
     def run(self) -> int:
         """Run the reactor until all workers have ended.
@@ -157,8 +159,8 @@ class SupervisedCommand:
 
     def _start(self) -> None:
         bound = self.supervisor.bind()
-        bound.addCallback(lambda _none: self._metrics.bind())
-        bound.addCallback(lambda _none: self._metrics.open())
+        bound.addCallback(lambda _none: self._pages.bind())
+        bound.addCallback(lambda _none: self._pages.open())
         bound.addCallback(lambda _none: self.supervisor.start())
         bound.addCallback(lambda _none: self._status.start())
         bound.addErrback(self._not_bound)
@@ -181,7 +183,7 @@ class SupervisedCommand:
         self._status.stopping()
         if self.supervisor.ever_ready:
             log.info("Stopped")
-        self._metrics.close().addBoth(lambda _result: stop_reactor(self._reactor))
+        self._pages.close().addBoth(lambda _result: stop_reactor(self._reactor))
 
     def _report(self, error: WorkerFailed) -> None:
         detail = f"{error.detail}\n" if error.detail else ""
@@ -203,10 +205,18 @@ class SupervisedCommand:
                 "SIGTTIN": operations.more,
                 "SIGTTOU": operations.fewer,
                 "SIGUSR1": supervisor.reopen_logs,
-                "SIGUSR2": refuse_upgrade,
+                "SIGUSR2": self._tell_stacks,
                 "SIGWINCH": lambda: None,
             },
         ).install()
+
+    def _tell_stacks(self) -> None:
+        """Handle SIGUSR2, with which nginx and gunicorn start a second main process."""
+        log.warning(
+            "SIGUSR2: the supervisor does not replace itself (SIGHUP restarts the workers); "
+            "the workers log where application instances wait"
+        )
+        self.supervisor.log_stacks()
 
     def _hang_up(self) -> None:
         """Handle SIGHUP: restart, or stop if it tells that the terminal has been closed."""

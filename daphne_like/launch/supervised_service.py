@@ -14,7 +14,7 @@ from daphne_like.exceptions import ConfigurationError
 from daphne_like.launch import configuration as launch_configuration
 from daphne_like.launch.command import CommandLineInterface
 from daphne_like.launch.supervised import announce, to_configuration
-from daphne_like.launch.supervisor_metrics import SupervisorMetrics
+from daphne_like.launch.supervisor_pages import SupervisorPages
 from daphne_like.process.main_loop import stop_reactor
 from daphne_like.process.operations import Operations
 from daphne_like.process.supervisor import Supervisor
@@ -68,10 +68,17 @@ class SupervisedService(Service):
 
         supervisor = Supervisor(reactor, load(), self._ready, self._ended, self._report)
         self._operations = Operations(supervisor, load, lambda: None, lambda _reason: None)
-        self._metrics = metrics = SupervisorMetrics(supervisor)
+        self._pages = pages = SupervisorPages(
+            supervisor,
+            {
+                "restart": self._operations.restart,
+                "reopen": supervisor.reopen_logs,
+                "drain": lambda: stop_reactor(reactor),
+            },
+        )
         errors: list[Any] = []
         bound = supervisor.bind()
-        bound.addCallback(lambda _none: metrics.bind())
+        bound.addCallback(lambda _none: pages.bind())
         bound.addErrback(errors.append)
         if errors:
             errors[0].raiseException()
@@ -90,10 +97,11 @@ class SupervisedService(Service):
                 "SIGTTIN": self._operations.more,
                 "SIGTTOU": self._operations.fewer,
                 "SIGUSR1": supervisor.reopen_logs,
+                "SIGUSR2": supervisor.log_stacks,
             },
         )
         supervisor.reactor.callWhenRunning(self._signals.install)
-        supervisor.reactor.callWhenRunning(self._metrics.open)
+        supervisor.reactor.callWhenRunning(self._pages.open)
         supervisor.start()
         if supervisor.loop.is_running() or supervisor.reactor.running:
             return
@@ -128,7 +136,7 @@ class SupervisedService(Service):
             self._starting.set_result(None)
 
     def _ended(self, status: int) -> None:
-        self._metrics.close().addBoth(lambda _result: self._closed(status))
+        self._pages.close().addBoth(lambda _result: self._closed(status))
 
     def _closed(self, status: int) -> None:
         starting, stopped = self._starting, self._stopped

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -28,6 +29,11 @@ def require_client() -> None:
         import prometheus_client  # noqa: F401
     except ImportError:
         raise ConfigurationError(MISSING) from None
+
+
+def has_client() -> bool:
+    """Tell whether prometheus_client is installed."""
+    return importlib.util.find_spec("prometheus_client") is not None
 
 
 class Registry:

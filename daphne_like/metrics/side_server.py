@@ -7,11 +7,12 @@ and its requests are neither counted nor logged with those of the application.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, inlineCallbacks
 
+from daphne_like.listening.all_ports import AllPorts
 from daphne_like.options import Options
 from daphne_like.runtime.drain_plan import DrainPlan
 
@@ -21,6 +22,8 @@ TIMEOUT_SECONDS = 10.0
 
 class SmallServer(Protocol):
     """The interface of a Server that is used here."""
+
+    ports: AllPorts
 
     def attach(self, reactor: Any) -> None:
         """Set the reactor."""
@@ -43,10 +46,13 @@ class SideServer:
 
     Args:
         server: a new Server.
+        check: called when the ports are bound; raises a ConfigurationError if others may reach them
+            who must not.
     """
 
-    def __init__(self, server: SmallServer) -> None:
+    def __init__(self, server: SmallServer, check: Callable[[], None] = lambda: None) -> None:
         self._server = server
+        self._check = check
         self._is_bound = False
         self._is_open = False
 
@@ -63,6 +69,12 @@ class SideServer:
             self._server.attach(reactor)
             yield self._server.bind()
             self._is_bound = True
+            try:
+                self._check()
+            except Exception:
+                # Without waiting for the end: the reactor may not run yet.
+                self._server.ports.serving.unbind()
+                raise
 
     async def open(self, reactor: Any) -> None:
         """Accept connections, on ports that `bind` has bound or that are bound now.

@@ -41,21 +41,30 @@ FROM_WORKER: Kinds = {
     "replace": {"reason": (str,)},
     "leaving": {"reason": (str,)},
     "counts": {"series": (dict,)},
+    "sample": {"values": (dict,)},
+    "listing": {"number": (int,), "rows": (list,), "omitted": (int,)},
 }
 """Messages of a worker: the fields of each kind with the types of their values.
 
 hello: the process runs. bound: it has adopted its sockets. ready: it serves. failed: it cannot
 serve, because of the sentence. replace: it asks for a successor and serves until then. leaving: it
 stops by itself. counts: what it has counted for the metrics (metrics/counts.py), once a second and
-after its last request.
+after its last request. sample: the same for the status page (status/sample.py). listing: its
+connections and instances, as the answer to the `list` with that number.
 """
 FROM_SUPERVISOR: Kinds = {
     "configuration": {"options": (dict,), "application": (str,), "command": (str,)},
     "drain": {"kind": (str,), "seconds": NUMBER},
     "force": {},
     "reopen": {},
+    "list": {"number": (int,), "query": (dict,)},
+    "stacks": {},
 }
-"""Messages of the supervisor: see FROM_WORKER."""
+"""Messages of the supervisor: see FROM_WORKER.
+
+list: the worker is to send a listing (status/rows.py). stacks: it is to log where its instances
+wait.
+"""
 
 
 class ControlError(DaphneLikeError):
@@ -139,6 +148,11 @@ class ControlProtocol(LineOnlyReceiver):
         """Send a message; it is dropped if the channel is closed."""
         if self.transport is not None and self.connected:
             self.transport.write(to_line(kind, **fields))
+
+    @property
+    def has_room(self) -> bool:
+        """True unless messages wait because the other side does not read."""
+        return not self._paused
 
     def send_if_room(self, kind: str, /, **fields: Any) -> None:
         """Send a message that a later one replaces, unless the other side does not read."""

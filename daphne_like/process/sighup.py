@@ -1,4 +1,7 @@
-"""Signals that do not stop the server: SIGHUP reloads it, SIGUSR1 reopens its log."""
+"""Signals that do not stop the server: SIGHUP reloads, SIGUSR1 reopens logs.
+
+SIGUSR2 logs where the application instances wait.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,9 @@ class Reloadable(Protocol):
 
     def reopen_logs(self) -> None:
         """Open the file of the access log again."""
+
+    def log_stacks(self) -> None:
+        """Log where all application instances wait."""
 
     def stop(self) -> None:
         """Begin a graceful stop."""
@@ -64,12 +70,16 @@ def install_sighup_reload(server: Reloadable) -> Callable[[], None]:
         server.reactor.callFromThread(server.reopen_logs)
         _pass_on(before[number], number, frame)
 
+    def log_stacks(number: int, frame: FrameType | None) -> None:
+        server.reactor.callFromThread(server.log_stacks)
+        _pass_on(before[number], number, frame)
+
     def forget() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)  # type: ignore[arg-type] # the value of getsignal
 
-    for name, handler in (("SIGHUP", hang_up), ("SIGUSR1", reopen)):
-        number = getattr(signal, name, None)  # Windows has neither
+    for name, handler in (("SIGHUP", hang_up), ("SIGUSR1", reopen), ("SIGUSR2", log_stacks)):
+        number = getattr(signal, name, None)  # Windows has none of them
         if number is not None:
             before[number] = signal.getsignal(number)
             signal.signal(number, handler)

@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -18,6 +19,7 @@ from twisted.internet.defer import Deferred
 from daphne_like.listening.ports import Address
 from daphne_like.process.bound_sockets import BoundSockets
 from daphne_like.process.configuration import WorkerConfiguration
+from daphne_like.process.control import Message
 from daphne_like.process.liveness import Liveness
 from daphne_like.process.recycling import Limits
 from daphne_like.process.scoreboard import Scoreboard, create_memory
@@ -32,6 +34,8 @@ log = logging.getLogger("daphne_like.server")
 TICK_SECONDS = 0.5
 MAX_FAILED_STARTS = 5
 """Failed starts in a row, while no worker is ready, after which the supervisor gives up."""
+SILENT_SECONDS = 2.0
+"""Seconds without a beat after which a worker cannot answer at once."""
 MARGIN_SECONDS = 6.0
 """Seconds that a worker has beyond the limit of its own stop before it is killed."""
 
@@ -55,6 +59,8 @@ class Supervisor:
         has_ended: no process is left.
         exit_status: exit status of the supervisor.
         event_level: level of log lines about single workers that start and end as they should.
+        report_listeners: called with each message of a worker for the status page.
+        tick_listeners: called twice a second.
     """
 
     event_level = logging.INFO
@@ -89,6 +95,8 @@ class Supervisor:
         self._tick: Any = None
         self._liveness = Liveness(TICK_SECONDS)
         self.tallies = Tallies()
+        self.report_listeners: list[Callable[[WorkerProcess, Message], None]] = []
+        self.tick_listeners: list[Callable[[], None]] = []
         self.replace: Callable[[WorkerProcess, str], None]
 
     # The start.
@@ -206,6 +214,11 @@ class Supervisor:
     def worker_counts(self, worker: WorkerProcess, counts: dict[str, Any]) -> None:
         """See WorkerEvents."""
         self.tallies.update(worker, counts)
+
+    def worker_reports(self, worker: WorkerProcess, message: Message) -> None:
+        """See WorkerEvents."""
+        for listener in self.report_listeners:
+            listener(worker, message)
 
     def worker_ended(self, worker: WorkerProcess) -> None:
         """See WorkerEvents."""
@@ -335,6 +348,8 @@ class Supervisor:
                 self._deadline_over(worker)
             elif worker.phase == Phase.READY and not worker.replacing and not self.stopping:
                 self._check(worker, snapshot.beat / 1e9, now)
+        for listener in self.tick_listeners:
+            listener()
 
     def is_blocked(self, worker: WorkerProcess) -> bool:
         """Tell whether the event loop of a worker is blocked at present."""
@@ -429,6 +444,17 @@ class Supervisor:
         """Let every worker open its log files again."""
         for worker in self.workers:
             worker.reopen()
+
+    def log_stacks(self) -> None:
+        """Let every worker log where its instances wait; log the threads of a blocked one."""
+        for worker in self.workers:
+            if not worker.serves:
+                continue
+            if self._clock() - worker.entry.read().beat / 1e9 > SILENT_SECONDS:
+                written = worker.write_threads()
+                written.addCallback(partial(log.warning, "%s is blocked:\n%s", worker))
+            else:
+                worker.control.send("stacks")
 
     def _finish_when_empty(self) -> None:
         # A leaver stays in the list until its end has been logged.

@@ -22,6 +22,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from daphne_like import __version__
@@ -29,6 +30,7 @@ from daphne_like.exceptions import ConfigurationError
 from daphne_like.launch.command import CommandLineInterface, open_standard_descriptors
 from daphne_like.listening.inherited import InheritedReactor
 from daphne_like.metrics.counts import to_message
+from daphne_like.metrics.exposition import has_client
 from daphne_like.metrics.one_process import count
 from daphne_like.options import Options
 from daphne_like.process import control, group_signals, parent_death, process_name
@@ -39,8 +41,12 @@ from daphne_like.process.exit import wait_for_threads
 from daphne_like.process.orphaned_files import OrphanedFiles
 from daphne_like.process.scoreboard import Scoreboard, WorkerState
 from daphne_like.process.spawning import enter_directory
+from daphne_like.process.thread_stacks import THREADS_SIGNAL
 from daphne_like.runtime.drain_plan import DrainPlan
 from daphne_like.server import Server
+from daphne_like.status.listing import Listing
+from daphne_like.status.recorder import Recorder
+from daphne_like.status.rows import Query
 
 log = logging.getLogger("daphne_like.server")
 
@@ -84,6 +90,7 @@ class Worker:
         self._supervisor = os.getppid()
         self._balance: Balance
         self._requests = 0
+        self._listing: Listing | None = None
         self._asked = False
         self._leaving = False
 
@@ -125,15 +132,17 @@ class Worker:
             The exit status.
         """
         signal.signal(signal.SIGTERM, self._terminated)
-        command.options = dataclasses.replace(options, workers=None, metrics=())
+        command.options = dataclasses.replace(options, workers=None, metrics=(), status=None)
         command.announce = self._accepts  # type: ignore[method-assign] # told when it serves
         command.start_logging(options)
         server = command.make_server(application, command.options)
         server.signal_handlers = False
         server.give_up = self._give_up  # type: ignore[method-assign] # the supervisor reports it
         self._adopt_sockets(server, options)
-        if options.metrics:
+        if options.metrics or (options.status and has_client()):
             self._count(server)
+        if options.status:
+            self._record(server)
         limit = server.drainer.limit
         parent_death.exit_when_orphaned(self._descriptors.control, limit, self._files.remove)
         self._server = server
@@ -172,14 +181,38 @@ class Worker:
                 self._protocol.send_if_room("counts", series=to_message(counters.counts()))
 
         server.lifecycle.add_check(send)
+        self._say_after_drain(
+            server, lambda: self._say_at_last("counts", series=to_message(counters.counts()))
+        )
+
+    @staticmethod
+    def _say_after_drain(server: Server, say: Callable[[], None]) -> None:
+        """Say something as the last act of a worker.
+
+        Not later: the reactor shuts the socket down when it stops, with what it has not sent.
+        """
         drain = server.drain
 
-        async def drain_and_tell(plan: DrainPlan | None = None) -> None:
+        async def drain_and_say(plan: DrainPlan | None = None) -> None:
             await drain(plan)
-            # Not later: the reactor shuts the socket down when it stops, with what it has not sent.
-            self._say_at_last("counts", series=to_message(counters.counts()))
+            say()
 
-        server.drain = drain_and_tell  # type: ignore[method-assign] # the end of a worker
+        server.drain = drain_and_say  # type: ignore[method-assign] # the end of a worker
+
+    def _record(self, server: Server) -> None:
+        """Record for the status page of the supervisor, and send a sample once a second."""
+        recorder = Recorder.of(server)
+        self._listing = Listing(recorder)
+        ticks = itertools.count()
+
+        def send() -> None:
+            if next(ticks) % TICKS_PER_COUNTS == 0 and self._protocol.has_room:
+                self._protocol.send("sample", values=recorder.take().to_message())
+
+        server.lifecycle.add_check(send)
+        self._say_after_drain(
+            server, lambda: self._say_at_last("sample", values=recorder.take().to_message())
+        )
 
     def _adopt_sockets(self, server: Server, options: Options) -> None:
         """Prepare a server to listen on the inherited sockets when it starts."""
@@ -293,6 +326,12 @@ class Worker:
             server.force_stop()
         elif kind == "reopen":
             server.reopen_logs()
+        elif kind == "stacks":
+            server.log_stacks()
+        elif kind == "list" and self._listing is not None:
+            rows, omitted = self._listing.rows(Query.from_message(message["query"]))
+            number = message["number"]
+            self._protocol.send("listing", number=number, rows=rows, omitted=omitted)
 
 
 class OneProtocolFactory:
@@ -337,6 +376,8 @@ def main() -> int:
     parent_death.signal_at_parent_death()
     group_signals.disregard()
     faulthandler.enable(descriptors.stacks, all_threads=True)
+    if THREADS_SIGNAL:
+        faulthandler.register(THREADS_SIGNAL, descriptors.stacks, all_threads=True)
     open_standard_descriptors()
     slot = sys.argv[1].removeprefix("slot=").partition("/")[0]
     worker = Worker(descriptors, slot, sys.argv[2].removeprefix("generation="))

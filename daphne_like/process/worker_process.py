@@ -21,6 +21,7 @@ from daphne_like.process.recycling import Limits, resident_memory
 from daphne_like.process.scoreboard import Entry, Snapshot
 from daphne_like.process.spawning import Inheritance, spawn
 from daphne_like.process.stacks import readable
+from daphne_like.process.thread_stacks import THREADS_SIGNAL, ThreadStacks
 from daphne_like.process.worker_output import WorkerOutput
 
 log = logging.getLogger("daphne_like.server")
@@ -72,6 +73,9 @@ class WorkerEvents(Protocol):
 
     def worker_counts(self, worker: WorkerProcess, counts: dict[str, Any]) -> None:
         """Handle what the worker has counted for the metrics; not checked yet."""
+
+    def worker_reports(self, worker: WorkerProcess, message: control.Message) -> None:
+        """Handle a message for the status page; its content is not checked yet."""
 
     def worker_ended(self, worker: WorkerProcess) -> None:
         """Handle the end of the process."""
@@ -137,6 +141,7 @@ class WorkerProcess(ProcessProtocol):
         self._resident: int | None = None
         self._stacks = b""
         self._stacks_size = 0
+        self._threads = ThreadStacks()
         self._memory_kills = endings.count_memory_kills()
         self._configuration: dict[str, Any] | None = None
         self._has_greeted = False
@@ -195,6 +200,16 @@ class WorkerProcess(ProcessProtocol):
     def age(self) -> float:
         """Seconds since the start of the process."""
         return self._clock() - self.started_at
+
+    @property
+    def resident(self) -> int | None:
+        """Octets of its resident memory at the last look; None if not known."""
+        return self._resident
+
+    @property
+    def serves(self) -> bool:
+        """True from its being ready until its end."""
+        return Phase.STARTING < self.phase < Phase.ENDED
 
     @property
     def is_alive(self) -> bool:
@@ -269,6 +284,16 @@ class WorkerProcess(ProcessProtocol):
         self._signal(signal.SIGABRT)
         self._reactor.callLater(STACK_SECONDS, self._kill_if_alive)
 
+    def write_threads(self) -> Deferred[str]:
+        """Let the process write the stacks of its threads, which it does even while it is blocked.
+
+        Returns:
+            A Deferred with the stacks.
+        """
+        if not self._threads.is_expected:
+            self._signal(THREADS_SIGNAL)
+        return self._threads.expect(self._reactor)
+
     def fail(self, sentence: str, status: int) -> None:
         """Give the start up: the worker takes too long, or is not wanted any more."""
         self.error = self.error or WorkerFailed(sentence, status)
@@ -305,6 +330,8 @@ class WorkerProcess(ProcessProtocol):
             )
         elif kind == "counts":
             self._events.worker_counts(self, message["series"])
+        elif kind in ("sample", "listing"):
+            self._events.worker_reports(self, message)
         elif kind == "replace" and self.phase == Phase.READY and not self.replacing:
             self.replacing = True
             self._events.worker_asks(self, message["reason"])
@@ -326,6 +353,8 @@ class WorkerProcess(ProcessProtocol):
         """Receive what the process prints, or stacks of faulthandler."""
         if childFD in self._outputs:
             self._outputs[childFD].received(data)
+            return
+        if not self._stacks and self._threads.take(data):
             return
         room = MAX_STACKS - self._stacks_size
         self._stacks_size += len(data)

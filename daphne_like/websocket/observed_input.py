@@ -18,16 +18,17 @@ class ObservedQueue(MessageQueue):
 
     Attributes:
         observer: is told of messages; None until the events before the first message are queued.
+        received: octets of the peer's messages so far.
     """
 
     observer: Observer | None = None
+    received = 0
 
     def put_sized(self, item: dict[str, Any], size: int) -> None:
         """See MessageQueue; a message that the application cannot receive any more is not told."""
         if self.observer is not None and self._last is None:
             text = item.get("text")
-            if text is not None and not text.isascii():
-                self.observer.message_received(len(text.encode()))
-            else:
-                self.observer.message_received(size)
+            octets = size if text is None or text.isascii() else len(text.encode())
+            self.received += octets
+            self.observer.message_received(octets)
         super().put_sized(item, size)

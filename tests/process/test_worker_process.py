@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -33,12 +34,45 @@ class TestStacks:
     ) -> None:
         """They name the worker; octets that are no text do no harm."""
         supervision = serving(1)
-        protocol(supervision).childDataReceived(STACKS, b"Current thread 0x1 (most recent call ")
+        protocol(supervision).childDataReceived(STACKS, b"Fatal Python error: Aborted\n\nCurrent ")
+        protocol(supervision).childDataReceived(STACKS, b"thread 0x1 (most recent call ")
         protocol(supervision).childDataReceived(STACKS, b'first):\n  File "/app/main.py", line ')
         protocol(supervision).childDataReceived(STACKS, b"7 in wait\xff\n")
         supervision.started[0].exit(None, ABORT)
         assert "Worker 1 (process 4194305, generation 1) was executing:" in caplog.text
         assert '  File "/app/main.py", line 7 in wait\ufffd' in caplog.text
+
+    def test_on_demand(
+        self, serving: Callable[..., Supervision], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A signal makes the worker write them; everybody who asks meanwhile gets the same."""
+        supervision = serving(1)
+        worker = protocol(supervision)
+        supervision.started[0].ignores = {signal.SIGUSR2}
+        written: list[str] = []
+        for _ in range(2):
+            worker.write_threads().addCallback(written.append)
+        assert supervision.started[0].signals == [signal.SIGUSR2]
+        worker.childDataReceived(STACKS, b"Current thread 0x1 (most recent call first):\n")
+        worker.childDataReceived(STACKS, b'  File "/app/main.py", line 7 in wait\n')
+        supervision.pass_time(1)
+        assert len(written) == 2
+        assert all("line 7 in wait" in text for text in written)
+        supervision.started[0].exit(None, signal.SIGTERM)
+        assert "was executing" not in caplog.text
+
+    def test_nobody_has_asked(
+        self, serving: Callable[..., Supervision], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The signal was for the whole group: it is no crash, but one may follow."""
+        supervision = serving(1)
+        worker = protocol(supervision)
+        worker.childDataReceived(STACKS, b"Thread 0x2 (most recent call first):\n  File ")
+        worker.childDataReceived(STACKS, b'"/app/main.py", line 7 in wait\n')
+        worker.childDataReceived(STACKS, b"Fatal Python error: Aborted\n\nThread 0x1 (most recent)")
+        supervision.started[0].exit(None, ABORT)
+        assert "line 7 in wait" not in caplog.text
+        assert "Thread 0x1" in caplog.text
 
     def test_a_flood(
         self, serving: Callable[..., Supervision], caplog: pytest.LogCaptureFixture

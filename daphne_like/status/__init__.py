@@ -1,0 +1,1 @@
+"""The status page: what a server does, who does it, and where its applications wait."""
