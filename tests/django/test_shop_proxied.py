@@ -110,6 +110,21 @@ class TestRootPath:
         assert (told["path_info"], told["prefix"]) == ("/facts/a", "/shop/")
         assert told["link"] == "/shop/session"
 
+    @pytest.mark.parametrize("by", ["option", "header"])
+    def test_stripped(self, tmp_path: Path, by: str) -> None:
+        """--root-path-stripped: the same behind a proxy that removes the prefix."""
+        options = ["--root-path", "/shop"]
+        fields = {}
+        if by == "header":
+            options = ["--proxy-headers", "--proxy-headers-prefix", "X-Forwarded-Prefix"]
+            fields = {"X-Forwarded-Prefix": "/shop"}
+        with open_shop(tmp_path, *options, "--root-path-stripped") as running:
+            url = f"{running.url}/facts/a"
+            told = httpx.get(url, headers=fields, timeout=SECONDS).json()
+        assert told["path"] == "/shop/facts/a"
+        assert (told["path_info"], told["prefix"]) == ("/facts/a", "/shop/")
+        assert told["link"] == "/shop/session"
+
     def test_field(self, client: Any) -> None:
         """Daphne-Root-Path of a trusted proxy does the same."""
         told = client.get("/shop/facts/a", headers={"Daphne-Root-Path": "/shop"}).json()
