@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.http2.workloads import HTTP2_WORKLOADS
+from benchmarks.http_workloads import HELLO_LOGGED, HELLO_METRICS
 from benchmarks.tls.credentials import Credentials
 from benchmarks.tls.workloads import TLS_WORKLOADS
 from benchmarks.websocket.workloads import WEBSOCKET_WORKLOADS
@@ -38,6 +39,8 @@ class Contender:
     """Names of the workloads that it takes part in; None for all."""
     tls_command: tuple[str, ...] = ()
     """The command for TLS."""
+    commands: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Commands for single workloads (by name), which need other options."""
 
     @property
     def is_ours(self) -> bool:
@@ -49,11 +52,16 @@ class Contender:
         return self.only is None or workload.name in self.only
 
     def command_line(
-        self, peers: Path, port: int | str, credentials: Credentials | None = None
+        self,
+        peers: Path,
+        port: int | str,
+        credentials: Credentials | None = None,
+        workload: str = "",
     ) -> list[str]:
         """Return the command with this interpreter, the peers' programs, the folder and the port.
 
         With "{port}" as the port, the placeholder stays. With credentials, it is the TLS command.
+        A workload may have a command of its own.
         """
         values = {
             "ours": sys.executable,
@@ -62,7 +70,8 @@ class Contender:
             "port": str(port),
         }
         if credentials is None:
-            return [part.format_map(values) for part in self.command]
+            command = self.commands.get(workload, self.command)
+            return [part.format_map(values) for part in command]
         values["certificate"] = str(credentials.certificate)
         values["key"] = str(credentials.key)
         return [part.format_map(values) for part in self.tls_command]
@@ -75,10 +84,17 @@ def _contender(
     refusals: Mapping[str, str] | None = None,
     only: tuple[str, ...] | None = None,
     tls: str = "",
+    commands: Mapping[str, str] | None = None,
 ) -> Contender:
     # Split first, because a path that is filled in may contain blanks.
     return Contender(
-        name, tuple(command.split()), distribution, refusals or {}, only, tuple(tls.split())
+        name,
+        tuple(command.split()),
+        distribution,
+        refusals or {},
+        only,
+        tuple(tls.split()),
+        {workload: tuple(other.split()) for workload, other in (commands or {}).items()},
     )
 
 
@@ -111,6 +127,12 @@ _SSL_STRING = "ssl:{port}:interface=127.0.0.1:privateKey={key}:certKey={certific
 _NO_HTTP2 = {one.name: "it has no HTTP/2" for one in HTTP2_WORKLOADS}
 _HTTP2_BY_ALPN = {one.name: "it has HTTP/2 over TLS only" for one in HTTP2_WORKLOADS if not one.tls}
 
+_NO_METRICS = {HELLO_METRICS.name: "it serves no metrics"}
+# All access logs go to standard output, which is a file. Levels are those that show its lines.
+_UVICORN_LOGGED = _UVICORN_COMMAND.replace("--no-access-log --log-level warning", "--access-log")
+_GRANIAN_LOGGED = _GRANIAN_COMMAND.replace("--no-access-log --log-level warning", "--access-log")
+_GRANIAN_MEASURED = f"{_GRANIAN_COMMAND} --metrics --metrics-port 29464"
+
 CONTENDERS = (
     _contender(
         OURS,
@@ -118,6 +140,11 @@ CONTENDERS = (
         OURS,
         tls=f"{_OURS} -b 127.0.0.1 -p {{port}} --tls-certificate {{certificate}} --tls-key {{key}}"
         f" {APPLICATION}",
+        commands={
+            HELLO_LOGGED.name: f"{_OURS} -b 127.0.0.1 -p {{port}} --access-log - {APPLICATION}",
+            HELLO_METRICS.name: f"{_OURS} -b 127.0.0.1 -p {{port}}"
+            f" --metrics tcp:0:interface=127.0.0.1 {APPLICATION}",
+        },
     ),
     _contender(
         # The same with Twisted's TLS, as in Twisted's own endpoint strings.
@@ -131,33 +158,46 @@ CONTENDERS = (
         "uvicorn",
         _UVICORN_COMMAND,
         "uvicorn",
-        refusals=_NO_HTTP2,
+        refusals={**_NO_HTTP2, **_NO_METRICS},
         tls=f"{_UVICORN_COMMAND} --ssl-certfile {{certificate}} --ssl-keyfile {{key}}",
+        commands={HELLO_LOGGED.name: _UVICORN_LOGGED},
     ),
     _contender(
         "granian",
         _GRANIAN_COMMAND,
         "granian",
         tls=f"{_GRANIAN_COMMAND} --ssl-certificate {{certificate}} --ssl-keyfile {{key}}",
+        commands={HELLO_LOGGED.name: _GRANIAN_LOGGED, HELLO_METRICS.name: _GRANIAN_MEASURED},
     ),
     _contender(
         "hypercorn",
         _HYPERCORN_COMMAND,
         "hypercorn",
+        refusals=_NO_METRICS,
         tls=f"{_HYPERCORN_COMMAND} --certfile {{certificate}} --keyfile {{key}}",
+        commands={HELLO_LOGGED.name: f"{_HYPERCORN_COMMAND} --access-logfile -"},
     ),
     _contender(
         "Daphne",
         f"{{bin}}/daphne -v 0 -b 127.0.0.1 -p {{port}} {APPLICATION}",
         "daphne",
-        refusals=_HTTP2_BY_ALPN,
+        refusals={**_HTTP2_BY_ALPN, **_NO_METRICS},
+        commands={
+            HELLO_LOGGED.name: f"{{bin}}/daphne -v 0 -b 127.0.0.1 -p {{port}} --access-log -"
+            f" {APPLICATION}"
+        },
         tls=f"{{bin}}/daphne -v 0 -e {_SSL_STRING} {APPLICATION}",
     ),
     _contender(
         "fastpysgi",
         _FASTPYSGI_COMMAND,
         "fastpysgi",
-        refusals={**_NO_HTTP2, **{one.name: "it has no WebSocket" for one in WEBSOCKET_WORKLOADS}},
+        refusals={
+            **_NO_HTTP2,
+            **_NO_METRICS,
+            **{one.name: "it has no WebSocket" for one in WEBSOCKET_WORKLOADS},
+            HELLO_LOGGED.name: "it has no access log",
+        },
         tls=f"{_FASTPYSGI_COMMAND} --certfile {{certificate}} --keyfile {{key}}",
     ),
     _contender(

@@ -58,6 +58,12 @@ ORDER_ANSWER = b'{"customer": "Ada", "total": 39}'
 UPLOAD_BODY = b"u" * 1_000_000
 
 HELLO = HTTPWorkload("hello", "bare GET", Unit.REQUEST, "/", applications.HELLO_BODY)
+HELLO_LOGGED = HTTPWorkload(
+    "hello-logged", "hello with an access log", Unit.REQUEST, "/", applications.HELLO_BODY
+)
+HELLO_METRICS = HTTPWorkload(
+    "hello-metrics", "hello with metrics", Unit.REQUEST, "/", applications.HELLO_BODY
+)
 BROWSER = HTTPWorkload(
     "browser",
     "11 fields, a query, an escaped path",
@@ -148,6 +154,8 @@ SLOW_APPLICATION = HTTPWorkload(
 
 HTTP_WORKLOADS = (
     HELLO,
+    HELLO_LOGGED,
+    HELLO_METRICS,
     BROWSER,
     VARIED,
     JSON,

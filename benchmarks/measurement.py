@@ -139,4 +139,6 @@ class Trial:
     def _serving(self, contender: Contender) -> AbstractContextManager[Server]:
         settings = self._settings
         credentials = settings.credentials if self._workload.tls else None
-        return serving(contender, settings.peers, settings.server_core, credentials)
+        return serving(
+            contender, settings.peers, settings.server_core, credentials, self._workload.name
+        )

@@ -75,7 +75,11 @@ def free_port() -> int:
 
 @contextmanager
 def serving(
-    contender: Contender, peers: Path, core: int, credentials: Credentials | None = None
+    contender: Contender,
+    peers: Path,
+    core: int,
+    credentials: Credentials | None = None,
+    workload: str = "",
 ) -> Iterator[Server]:
     """Run a contender on one core while the context lasts; with TLS, if there are credentials.
 
@@ -87,7 +91,7 @@ def serving(
         for attempt in range(ATTEMPTS):
             port = free_port()
             log = folder / f"{attempt}.log"
-            command = contender.command_line(peers, port, credentials)
+            command = contender.command_line(peers, port, credentials, workload)
             process = _start(contender, command, core, folder, log)
             try:
                 if wait_until_listening(process, port):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -17,8 +18,10 @@ from typing import Any
 
 import pytest
 
+from daphne_like.metrics.series import SERIES
 from tests.support import needed
 from tests.support.constant_load import Load
+from tests.support.documentation import COMMAND, ROOT
 from tests.support.live_endpoints import free_port
 from tests.support.real_server import DEADLINE, Running, fetched
 from tests.support.scraping import OPENMETRICS, Scrape, scrape
@@ -26,11 +29,26 @@ from tests.support.supervised import Supervised
 
 needed.module("prometheus_client")
 
-DASHBOARD = Path(__file__).parents[2] / "docs" / "_static" / "grafana.json"
+HOWTO = ROOT / "docs" / "howto" / "metrics.rst"
+DASHBOARD = ROOT / "docs" / "_static" / "grafana.json"
 REQUESTS = "http_server_request_duration_seconds_count"
 MESSAGES = "daphne_like_websocket_messages_total"
 RESTARTS = int(os.environ.get("METRICS_RESTARTS", "2"))
 """Restarts under load; each replaces two workers."""
+
+
+OWN_METRICS = """
+from prometheus_client import Counter
+
+orders = Counter("orders", "Orders.")
+
+async def application(scope, receive, send):
+    if scope["type"] == "lifespan":
+        raise RuntimeError
+    orders.inc()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"ordered"})
+"""
 
 
 @pytest.fixture
@@ -219,3 +237,38 @@ def _listens(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+class TestPage:
+    """docs/howto/metrics.rst."""
+
+    def test_commands(self, tmp_path: Path) -> None:
+        """The commands as they stand serve the page, with the application's own metrics."""
+        (tmp_path / "mysite").mkdir()
+        (tmp_path / "mysite" / "asgi.py").write_text(OWN_METRICS)
+        commands = COMMAND.findall(HOWTO.read_text())
+        assert len(commands) == 1
+        (with_workers,) = re.findall(r"\$ (PROMETHEUS_\w+)=\S+ (daphne-like .*)", HOWTO.read_text())
+        for environment, command in ((None, commands[0]), with_workers):
+            own = free_port()
+            words = shlex.split(command.replace("9464", str(own)))[1:]
+            how = {} if environment is None else {environment: str(tmp_path / "files")}
+            running = Running("-p", "0", *words, cwd=tmp_path, environment=how)
+            try:
+                running.wait_until_ready()
+                assert fetched(running.port, "/")
+                found = needed.until(lambda: _with(scrape(own), "orders_total", 1), DEADLINE)  # noqa: B023
+                assert found.value("orders_total") == 1
+            finally:
+                log = running.stop()
+            assert "Traceback" not in log
+
+    def test_series(self) -> None:
+        """Every series is on the page, and no other."""
+        shown = set(re.findall(r"^``(\w+)``  ", HOWTO.read_text(), re.MULTILINE))
+        names = {
+            series.name.removeprefix("daphne_like_")
+            + ("_total" if series.kind == "counter" else "")
+            for series in SERIES.values()
+        }
+        assert shown == names
