@@ -18,6 +18,7 @@ from daphne_like.runtime.trusted_proxies import TrustedProxies
 
 TWISTED_KINDS = {"tcp", "tcp6", "ssl", "tls", "unix"}
 """Kinds that Twisted's own parsers handle and that accept `backlog=`."""
+MAX_PORT = 65535
 NAMES_BACKLOG = re.compile(r"\bbacklog\\*=")
 """An argument `backlog=`, also inside a nested endpoint string, where it is escaped."""
 
@@ -126,11 +127,19 @@ def _parse_with_defaults(reactor: Any, kind: str, defaults: list[str], rest: str
     from twisted.internet.endpoints import serverFromString
 
     if not defaults:
-        return serverFromString(reactor, f"{kind}:{rest}")
+        return _with_valid_port(serverFromString(reactor, f"{kind}:{rest}"))
     try:
         # The defaults come first, because the last of two arguments with one name wins.
-        return serverFromString(reactor, ":".join([kind, *defaults, rest]))
+        return _with_valid_port(serverFromString(reactor, ":".join([kind, *defaults, rest])))
     except TypeError:
         # The string gives the first default as a positional argument, or is wrong. If it is wrong,
         # the last attempt, without defaults, raises the error.
         return _parse_with_defaults(reactor, kind, defaults[1:], rest)
+
+
+def _with_valid_port(endpoint: Any) -> Any:
+    """Return an endpoint of Twisted, which looks at the number of its port only when it listens."""
+    port = getattr(endpoint, "_port", 0)  # of TCP and TLS; private (twisted 24.7 to 26.10)
+    if isinstance(port, int) and not 0 <= port <= MAX_PORT:
+        raise ValueError(f"expected a port from 0 to {MAX_PORT}, got {port}")
+    return endpoint

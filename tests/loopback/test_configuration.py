@@ -220,6 +220,7 @@ class TestCheck:
             (["-u", "s", "--unix-group", "nobodyhere"], "there is no group 'nobodyhere'"),
             (["-e", "tcp:x"], "The endpoint 'tcp:x' is not usable: expected a number"),
             (["-e", "nokind:1"], "Unknown endpoint type: 'nokind'"),
+            (["-e", "tcp:70000"], "expected a port from 0 to 65535, got 70000"),
             (["--https-redirect", "tcp:x"], "The endpoint 'tcp:x' is not usable"),
             (["--access-log", "nothere/log"], "there is no directory nothere"),
             (["--access-log", "."], "cannot append to .: it is a directory"),
