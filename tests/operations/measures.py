@@ -174,9 +174,19 @@ def is_answered(connection: socket.socket) -> bool:
         return False
 
 
+def until_ready(server: Server) -> None:
+    """Wait until all workers of our server are ready, as the list of processes shows."""
+    wait_until(
+        lambda: all(
+            Path(f"/proc/{pid}/comm").read_text().endswith(" ready\n") for pid in server.workers
+        )
+    )
+
+
 def balance(python: Path) -> list[str]:
     """Open 1 000 WebSockets over 4 workers."""
     with running(OURS, python, workers=4) as server:
+        until_ready(server)
         counts = asyncio.run(count_by_worker(server.address, 1000))
     numbers = sorted(counts.values())
     share = numbers[-1] / numbers[0]
@@ -190,6 +200,7 @@ def speed(python: Path, rounds: int = 3) -> list[str]:
     for _ in range(rounds):
         for workers in best:
             with running(OURS, python, workers=workers, environment=environment) as server:
+                until_ready(server)
                 rate = Wrk(server.url, 5, 32).result().per_second
                 best[workers] = max(best[workers], rate)
     return [
