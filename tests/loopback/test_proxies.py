@@ -15,7 +15,7 @@ from websockets.sync.client import connect
 
 from daphne_like.options import size
 from tests.support import needed
-from tests.support.fronts import CLIENT, FRONTS, HOST, Front
+from tests.support.fronts import CLIENT, FRONTS, HOST, Front, NginxBelowPath, NginxWholePath
 from tests.support.real_server import DEADLINE
 
 UPLOAD_SIZE = size(os.environ.get("UPLOAD_SIZE", "48M"))
@@ -170,3 +170,17 @@ def test_continue(front: Front) -> None:
     # Caddy sends a second 100 (Continue), the one of the server.
     assert re.sub(rb"HTTP/1\.1 100 .*\r\n(.+\r\n)*\r\n", b"", received).startswith(b"HTTP/1.1 200 ")
     assert b"[5, %d]" % zlib.crc32(b"hello") in received
+
+
+@pytest.mark.parametrize("kind", [NginxBelowPath, NginxWholePath])
+def test_below_a_path(kind: type[Front]) -> None:
+    """H08: the scope has the whole path, whether nginx removes the prefix or not."""
+    front = kind("unix")
+    try:
+        told = front.ask("/app/app/%C3%A9")
+        assert (told["root_path"], told["path"]) == ("/app", "/app/app/é")
+        with connect(f"ws://{HOST}/app/chat", sock=front.dial(), proxy=None) as websocket:
+            told = json.loads(websocket.recv(DEADLINE))
+            assert (told["root_path"], told["path"]) == ("/app", "/app/chat")
+    finally:
+        front.close()

@@ -66,10 +66,9 @@ class Front:
 
     def server_command(self) -> str:
         """The command of the page."""
-        (command,) = [
+        return next(
             command for command in self.commands if ("-u " in command) == (self.over == "unix")
-        ]
-        return command
+        )
 
     def _start_server(self) -> Running:
         command = self.server_command().replace("/run/site", str(self.folder))
@@ -170,6 +169,39 @@ class Nginx(Front):
             f"daemon off; pid {self.folder}/pid; error_log stderr; user root;\n"
             f"events {{}}\nhttp {{ access_log off;\n{site}}}\n"
         )
+
+
+class NginxBelowPath(Nginx):
+    """nginx that removes /app from the path of each request."""
+
+    def server_command(self) -> str:
+        return self.commands[-1]
+
+    def configuration(self) -> str:
+        below = self.blocks[2].replace("\n", "\n    ").strip()
+        text, count = re.subn(
+            r"location / \{\s+proxy_pass \S+", lambda _: below, super().configuration()
+        )
+        assert count == 1
+        return text
+
+    def _is_up(self) -> bool:
+        try:
+            return bool(self.ask("/app/"))
+        except (ConnectionError, AssertionError):
+            return False
+
+
+class NginxWholePath(NginxBelowPath):
+    """nginx that passes on the whole path."""
+
+    def server_command(self) -> str:
+        return super().server_command().replace(" --root-path-stripped", "")
+
+    def configuration(self) -> str:
+        text, count = re.subn("http://site/;", "http://site;", super().configuration())
+        assert count == 1
+        return text
 
 
 class HAProxy(Front):
