@@ -105,12 +105,32 @@ class SupervisedService(Service):
         supervisor.start()
         if supervisor.loop.is_running() or supervisor.reactor.running:
             return
+        self._wait_until_ready(supervisor)
+
+    def _wait_until_ready(self, supervisor: Supervisor) -> None:
+        """Run the event loop until all workers are ready; the reactor does not run yet.
+
+        Raises:
+            ConfigurationError: they cannot start, or a signal has stopped them.
+        """
         self._starting = supervisor.loop.create_future()
+        actions = {"SIGTERM": self._interrupt, "SIGINT": self._interrupt}
+        signals = SupervisorSignals(supervisor.reactor, actions)  # twistd has no handlers yet
+        signals.install()
         try:
             supervisor.loop.run_until_complete(self._starting)
         except BaseException:
             self.supervisor = None
             raise
+        finally:
+            signals.restore()
+
+    def _interrupt(self) -> None:
+        assert self.supervisor is not None
+        self._error = ConfigurationError(
+            "A signal has ended the start before the workers were ready", exit_status=1
+        )
+        self.supervisor.stop("quick")
 
     def stopService(self) -> Deferred[None]:
         """Let the workers drain.

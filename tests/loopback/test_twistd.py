@@ -22,6 +22,7 @@ from websockets.sync.client import connect
 from daphne_like.options import DEVELOPMENT, PROCESS, Options
 from tests.support import needed
 from tests.support.real_server import PROJECTS, TWIST, TWISTD, URL, Running, fetched
+from tests.support.supervised import is_alive, workers
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="twistd makes daemons on POSIX")
 
@@ -390,6 +391,20 @@ class TestFailures:
         assert ended.returncode == status
         assert ended.stderr.endswith(f"daphne-like: {sentence}\n")
         assert ended.stderr.count(sentence) == 1
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_signal_while_workers_start(self, program: Start, number: int) -> None:
+        """The workers end, and no traceback tells of it."""
+        running = program(
+            "daphne-like", "-p", "0", "--workers", "2", "contained:application",
+            program=FOREGROUND, environment={"SLOW_IMPORT": "1"},
+        )  # fmt: skip
+        running.wait_for("importing")
+        rows = workers(running.process.pid)
+        running.signal(number)
+        assert running.ended(20) == 1
+        assert "A signal has ended the start before the workers were ready" in running.log
+        assert not any(is_alive(row.pid) for row in rows)
 
     def test_daemon(
         self, daemon: Callable[..., Daemon], failure: tuple[list[str], str, int]
