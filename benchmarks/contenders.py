@@ -119,6 +119,10 @@ _HYPERCORN_COMMAND = (
     f"{{bin}}/hypercorn -k uvloop -w 1 --log-level warning --keep-alive {KEEP_ALIVE_SECONDS}"
     f" -b 127.0.0.1:{{port}} {APPLICATION}"
 )
+_GUNICORN = (
+    f"{{bin}}/gunicorn -k asgi -w 1 --log-level warning --keep-alive {KEEP_ALIVE_SECONDS}"
+    " -b 127.0.0.1:{port}"
+)
 _FASTPYSGI_COMMAND = f"{{bin}}/fastpysgi --host 127.0.0.1 --port {{port}} {APPLICATION}"
 _FLOOR_COMMAND = "{bin}/python {here}/floor.py {port}"
 _ASGI_FLOOR_COMMAND = "{bin}/python {here}/asgi_floor.py {port}"
@@ -141,7 +145,8 @@ CONTENDERS = (
         tls=f"{_OURS} -b 127.0.0.1 -p {{port}} --tls-certificate {{certificate}} --tls-key {{key}}"
         f" {APPLICATION}",
         commands={
-            HELLO_LOGGED.name: f"{_OURS} -b 127.0.0.1 -p {{port}} --access-log - {APPLICATION}",
+            HELLO_LOGGED.name: f"{_OURS} -b 127.0.0.1 -p {{port}} --access-log -"
+            f" --access-log-format json {APPLICATION}",
             HELLO_METRICS.name: f"{_OURS} -b 127.0.0.1 -p {{port}}"
             f" --metrics tcp:0:interface=127.0.0.1 {APPLICATION}",
         },
@@ -187,6 +192,13 @@ CONTENDERS = (
             f" {APPLICATION}"
         },
         tls=f"{{bin}}/daphne -v 0 -e {_SSL_STRING} {APPLICATION}",
+    ),
+    _contender(
+        "gunicorn",
+        f"{_GUNICORN} {APPLICATION}",
+        "gunicorn",
+        only=(HELLO_LOGGED.name,),
+        commands={HELLO_LOGGED.name: f"{_GUNICORN} --access-logfile - {APPLICATION}"},
     ),
     _contender(
         "fastpysgi",

@@ -16,6 +16,7 @@ REQUIREMENTS = (
     "granian==2.8.7",
     "hypercorn==0.18.0",
     "daphne==4.2.3",
+    "gunicorn==27.0.1",
     "fastpysgi==0.6",
     "httptools==0.9.0",
     "uvloop==0.23.0",

@@ -15,6 +15,9 @@ Every cache whose entries peers or applications bring about is an instance. Kept
 ``runtime/forwarded_nodes.py``
     ``nodes``: addresses of clients and proxies in forwarded fields, at most MAX_NODE octets.
 
+Kept for an access log in JSON (``observe/access_json.py``): ``requests`` and ``agents``, the texts
+of requests and of values of User-Agent of at most MAX_CACHED_OCTETS octets.
+
 Kept for a server: ``sections`` (``runtime/context.py``), the field sections with which connections
 began, checked; of requests of at most MAX_CACHED_REQUEST octets. ``_trusted``
 (``runtime/trusted_proxies.py``), whether addresses are those of trusted proxies; at most

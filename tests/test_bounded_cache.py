@@ -25,6 +25,8 @@ CACHES = {
     ("sections", "runtime/context.py"),
     ("_trusted", "runtime/trusted_proxies.py"),
     ("_known", "http/h2/hpack_cache.py"),
+    ("requests", "observe/access_json.py"),
+    ("agents", "observe/access_json.py"),
 }
 
 

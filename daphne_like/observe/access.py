@@ -12,6 +12,7 @@ from typing import Any, TextIO
 from daphne_like.observe.access_entry import Entry, client_name
 from daphne_like.observe.handlers import DescriptorHandler, FileHandler
 from daphne_like.observe.observer import Observer
+from daphne_like.observe.request_identity import only_filter
 from daphne_like.observe.structured import parse_line
 from daphne_like.observe.terminal import coloured
 
@@ -251,8 +252,7 @@ class FormattedAccessLog(AccessLog):
         )
 
     def _lines(self, held: Sequence[Any], *, has_colours: bool) -> list[str]:
-        entries = held if self._raw else map(Entry._make, held)
-        return [self._line(entry) for entry in entries]
+        return list(map(self._line, held if self._raw else map(Entry._make, held)))
 
 
 def only_handler(logger: logging.Logger) -> DescriptorHandler | None:
@@ -263,7 +263,7 @@ def only_handler(logger: logging.Logger) -> DescriptorHandler | None:
         and logger.handlers == [_own]
         and not logger.propagate
         and not logger.filters
-        and not _own.filters
+        and set(_own.filters) <= {only_filter}
         and not logger.disabled
         and logger.isEnabledFor(max(logging.INFO, _own.level))
     ):

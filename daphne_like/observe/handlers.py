@@ -79,16 +79,19 @@ class DescriptorHandler(logging.Handler):
         """
         self.acquire()
         try:
-            for line in lines:
-                self._append(line)
+            if self._poll is None and not self._pending:
+                self._append("\n".join(lines), len(lines))  # a file takes any number of octets
+            else:
+                for line in lines:
+                    self._append(line)
             self._write(0.0)
         finally:
             self.release()
 
-    def _append(self, text: str) -> None:
+    def _append(self, text: str, lines: int = 1) -> None:
         line = f"{text}\n".encode("utf-8", "backslashreplace")
         if self._size + len(line) > MAX_PENDING_OCTETS:
-            self._drop(1, "nobody reads it")
+            self._drop(lines, "nobody reads it")
         else:
             self._pending.append(line)
             self._size += len(line)
@@ -114,7 +117,7 @@ class DescriptorHandler(logging.Handler):
             except BlockingIOError:
                 break
             except OSError as error:
-                lines = piece.count(b"\n") + len(self._pending)
+                lines = piece.count(b"\n") + sum(each.count(b"\n") for each in self._pending)
                 self._drop(lines, error.strerror or str(error))
                 self._pending.clear()
                 self._size = 0

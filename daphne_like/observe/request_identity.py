@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, NamedTuple
 
 from daphne_like.observe.access_formats import needs_identity
@@ -27,6 +28,7 @@ NOTHING = {"request_id": "-", "trace_id": "-", "span_id": "-"}
 
 # Not `random` itself: an application may have seeded that. SystemRandom costs a system call.
 _random = random.Random()  # noqa: S311 # an id is no secret
+_getrandbits = _random.getrandbits
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_random.seed)
 
@@ -56,12 +58,15 @@ class Identity(NamedTuple):
     span_id: str
 
 
+make_identity = partial(tuple.__new__, Identity)
+"""Returns an Identity of a tuple, without the call of a Python function."""
+
 current: ContextVar[Identity | None] = ContextVar("daphne_like_request", default=None)
 
 
 def new_request_id() -> str:
     """Return an id of 128 random bits."""
-    return f"{_random.getrandbits(128):032x}"
+    return f"{_getrandbits(128):032x}"
 
 
 def parse_traceparent(value: bytes) -> tuple[str, str] | None:

@@ -9,6 +9,7 @@ from daphne_like.observe.request_identity import (
     REQUEST_ID,
     Identity,
     current,
+    make_identity,
     new_request_id,
     parse_traceparent,
 )
@@ -47,7 +48,8 @@ class RequestIds:
     def create_application(self, owner: Any, scope: dict[str, Any], *more: Any) -> Any:
         """Set the ids of an exchange or session and run its application."""
         owner.identity = identity = self.identify(owner, scope["headers"])
-        owner.sends_request_id = self._in_response
+        if self._in_response:
+            owner.sends_request_id = True
         scope["state"]["request_id"] = identity.request_id
         self._applications.set_in_context(current, identity)
         return self._create(owner, scope, *more)
@@ -60,7 +62,7 @@ class RequestIds:
                 trace_id, span_id = parse_traceparent(value) or ("", "")
             elif name == FIELD and not request_id and self._is_trusted(owner):
                 request_id = value.decode("ascii") if REQUEST_ID.fullmatch(value) else ""
-        return Identity(request_id or new_request_id(), trace_id, span_id)
+        return make_identity((request_id or new_request_id(), trace_id, span_id))
 
     def _is_trusted(self, owner: Any) -> bool:
         peer = owner.carrier.client  # not the client that the peer names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import signal
 import sys
 import termios
@@ -13,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.real_server import Running, fetched
+from tests.support import needed
+from tests.support.live_endpoints import free_port
+from tests.support.real_server import DEADLINE, Running, fetched
 
 Start = Callable[..., Running]
 
@@ -90,3 +93,64 @@ class TestHangup:
         os.close(master)
         assert running.ended() == 0
         assert "lifespan.shutdown" in running.log
+
+
+class TestJournal:
+    """systemd's journal on standard error."""
+
+    def test_priorities(self, tmp_path: Path) -> None:
+        """$JOURNAL_STREAM names standard error: each line has its priority and no date."""
+        path = tmp_path / "journal"
+        with path.open("wb") as stream:
+            status = os.fstat(stream.fileno())
+            script = (
+                f"import os, runpy; os.environ['JOURNAL_STREAM'] = "
+                f"'{status.st_dev}:{status.st_ino}'; os.dup2({stream.fileno()}, 2); "
+                "runpy.run_module('daphne_like', run_name='__main__', alter_sys=True)"
+            )
+            running = Running(
+                "-p", "0", "--access-log", "/dev/null", "bare:application",
+                program=(sys.executable, "-c", script), pass_fds=(stream.fileno(),),
+            )  # fmt: skip
+        try:
+            needed.until(lambda: " serves " in path.read_text(), DEADLINE)
+            running.signal()
+            assert running.ended() == 0
+        finally:
+            running.stop()
+        lines = path.read_text().splitlines()
+        assert lines[0].startswith("<6>daphne-like ")
+        assert lines[-1] == "<6>Stopped"
+
+
+def test_log_config(tmp_path: Path) -> None:
+    """--log-config: the server's records go where the file says, with ids if they are wanted."""
+    config, path = tmp_path / "log.toml", tmp_path / "out.log"
+    config.write_text(
+        f"""
+        [formatters.own]
+        format = "%(name)s %(request_id)s %(message)s"
+        [handlers.file]
+        class = "logging.FileHandler"
+        filename = "{path}"
+        formatter = "own"
+        [root]
+        handlers = ["file"]
+        level = "INFO"
+        """
+    )
+    options = ("--log-config", str(config), "--request-id", "on", "--access-log", "/dev/null")
+    port = free_port()
+    running = Running("-p", str(port), *options, "bare:application")
+    try:
+        needed.until(lambda: path.exists() and " serves " in path.read_text(), DEADLINE)
+        assert b"500 Internal" in fetched(port, "/raises")
+        found = re.search(
+            r"daphne_like\.http ([0-9a-f]{32}) \[.*\(request \1\) raised", path.read_text()
+        )
+        assert found is not None
+        running.signal()
+        assert running.ended() == 0
+    finally:
+        running.stop()
+    assert running.log == ""
