@@ -57,8 +57,8 @@ class StatusClient:
         target = self.target.removeprefix("unix:")
         if "://" not in target and (target[:1] in "/.@" or os.sep in target):
             return UNIXConnection(target)
-        url = urlsplit(target if "://" in target else f"http://{target}")
         try:
+            url = urlsplit(target if "://" in target else f"http://{target}")
             if url.hostname is None or url.scheme not in ("http", "https"):
                 raise ValueError
             kind = (

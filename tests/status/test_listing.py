@@ -206,6 +206,8 @@ class TestQuery:
         found = seen(Held())
         found.memory.connect().sends(GET)
         assert found.rows(match="no response")
+        assert found.rows(match="held.hold")
+        assert found.rows(match="self.free.wait()")
         assert not found.rows(match="idle")
 
     def test_a_message_has_room(self) -> None:
