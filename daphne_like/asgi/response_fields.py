@@ -23,6 +23,9 @@ KINDS = {
     b"server": SERVER,
 }
 
+SECRETS = (b"set-cookie", b"authorization", b"proxy-authorization", b"cookie")
+"""Fields whose values no error names, because errors are logged."""
+
 MAX_DIGITS = 18
 MAX_CACHED_LINES = 4096
 MAX_CACHED_LINE = 512
@@ -40,6 +43,12 @@ class Line(NamedTuple):
 lines: BoundedCache[tuple[bytes, bytes], Line] = BoundedCache(MAX_CACHED_LINES)
 """Checked and joined field lines, because most responses repeat the lines of earlier ones."""
 known_lines = lines.entries
+
+
+def is_secret(name: Any) -> bool:
+    """Tell whether the value of a field must not be in the log; the name may be of any type."""
+    octets = name.encode("latin-1", "replace") if isinstance(name, str) else name
+    return isinstance(octets, bytes) and octets.lower() in SECRETS
 
 
 def to_field_line(pair: Any, index: int, event: str) -> Line:
@@ -64,9 +73,10 @@ def to_field_line(pair: Any, index: int, event: str) -> Line:
         )
     for what, part in (("name", name), ("value", value)):
         if type(part) is not bytes:
+            shown = "" if is_secret(name) else f" {part!r:.80}"
             raise ApplicationError(
                 f"{event}: expected bytes as {what} of header {index}, "
-                f"got {type(part).__name__} {part!r:.80}"
+                f"got {type(part).__name__}{shown}"
             )
     known = lines.get((name, value))  # a tuple, because `pair` may be a list, which is not hashable
     if known is not None:
@@ -77,8 +87,9 @@ def to_field_line(pair: Any, index: int, event: str) -> Line:
             f"got {name!r:.80}"
         )
     if FORBIDDEN_IN_VALUE.search(value) is not None:
+        shown = "" if is_secret(name) else f": {value!r:.80}"
         raise ApplicationError(
-            f"{event}: control character in the value of header {index} {name!r:.80}: {value!r:.80}"
+            f"{event}: control character in the value of header {index} {name!r:.80}{shown}"
         )
     kind = KINDS.get(name.lower(), PLAIN)
     if kind == CONTENT_LENGTH and not (value.isdigit() and len(value) <= MAX_DIGITS):
