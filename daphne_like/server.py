@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable, Generator, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.python.failure import Failure
@@ -21,9 +21,6 @@ from daphne_like.exceptions import ConfigurationError
 from daphne_like.http.factory import HTTPFactory
 from daphne_like.listening.all_ports import AllPorts
 from daphne_like.listening.ports import CANNOT_LISTEN_STATUS, Address
-from daphne_like.metrics.exposition import has_client
-from daphne_like.metrics.one_process import metrics_page
-from daphne_like.metrics.side_server import SideServer, side_options
 from daphne_like.observe import access, refusals
 from daphne_like.observe.action_logger import ActionLogger
 from daphne_like.observe.descriptors import descriptors
@@ -32,7 +29,6 @@ from daphne_like.observe.request_identity import are_wanted
 from daphne_like.observe.stacks.report import describe_instances
 from daphne_like.options import Options, without_limits
 from daphne_like.process.main_loop import run_reactor
-from daphne_like.process.recycling import resident_memory
 from daphne_like.process.systemd import Notifier
 from daphne_like.runtime.applications import Applications
 from daphne_like.runtime.connections import Connection, Connections
@@ -46,11 +42,11 @@ from daphne_like.runtime.readiness import Readiness
 from daphne_like.runtime.request_ids import RequestIds
 from daphne_like.runtime.slow_requests import SlowRequests
 from daphne_like.runtime.startup import Startup
-from daphne_like.status.application import StatusApplication
-from daphne_like.status.guard import Guard, read_token, require_privacy
-from daphne_like.status.one_process import OneProcess, status_options
-from daphne_like.status.service import Service
 from daphne_like.websocket.factory import WebSocketFactory
+
+if TYPE_CHECKING:
+    from daphne_like.metrics.side_server import SideServer
+    from daphne_like.status.service import Service
 
 log = logging.getLogger("daphne_like.server")
 
@@ -130,17 +126,27 @@ class Server:
         self.lifecycle = Lifecycle(context, checks)
         self._startup = Startup(context, self.lifecycle)
         self._sides: list[SideServer] = []
-        counts = bool(options.metrics) or (bool(options.status) and has_client())
-        metrics = metrics_page(self) if counts else None
+        if options.metrics or options.status:
+            self._add_sides(options)
+        ports = (self.ports.serving, self.ports.redirecting)
+        self.drainer = Drain(context, self.connections, ports, self.lifecycle, self.end_lifespan)
+        self.loop: asyncio.AbstractEventLoop
+        self.clock: Callable[[], float]
+
+    def _add_sides(self, options: Options) -> None:
+        """Make the servers of --metrics and --status."""
+        # Not loaded without these options: a megabyte of memory.
+        from daphne_like.metrics.exposition import has_client
+        from daphne_like.metrics.one_process import metrics_page
+        from daphne_like.process.recycling import resident_memory
+        from daphne_like.status.one_process import OneProcess
+
+        metrics = metrics_page(self) if options.metrics or has_client() else None
         if options.metrics:
             self._sides.append(make_side_server(options.metrics, metrics, options))
         if options.status:
             service = OneProcess(self, resident_memory)
             self._sides.append(make_status_server(service, metrics, options))
-        ports = (self.ports.serving, self.ports.redirecting)
-        self.drainer = Drain(context, self.connections, ports, self.lifecycle, self.end_lifespan)
-        self.loop: asyncio.AbstractEventLoop
-        self.clock: Callable[[], float]
 
     def _make_context(self) -> ServerContext:
         """Make what connections may know; the methods of subclasses are bound into it."""
@@ -445,6 +451,8 @@ def make_side_server(endpoints: Iterable[str], application: Any, options: Option
         application: the pages, an ASGI 3 application.
         options: those of the application's server.
     """
+    from daphne_like.metrics.side_server import SideServer, side_options
+
     small = Server(application, endpoints, signal_handlers=False, options=side_options(options))
     return SideServer(small)
 
@@ -459,6 +467,11 @@ def make_status_server(service: Service, metrics: Any, options: Options) -> Side
     Raises:
         ConfigurationError: the token cannot be read.
     """
+    from daphne_like.metrics.side_server import SideServer, side_options
+    from daphne_like.status.application import StatusApplication
+    from daphne_like.status.guard import Guard, read_token, require_privacy
+    from daphne_like.status.one_process import status_options
+
     token = None if options.status_token is None else read_token(options.status_token)
     small = Server(
         StatusApplication(service, Guard(token), metrics),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging.config
 from typing import Any
 
 from daphne_like.exceptions import ConfigurationError
@@ -20,6 +19,8 @@ def configure(path: str) -> None:
     Raises:
         ConfigurationError: the file cannot be read, or logging cannot be configured so.
     """
+    import logging.config  # with logging.handlers and socketserver, which few servers need
+
     content = read(path)
     content.setdefault("version", 1)
     content.setdefault("disable_existing_loggers", False)
