@@ -49,6 +49,7 @@ class DescriptorHandler(logging.Handler):
         self._pending: deque[bytes] = deque()
         self._size = 0
         self._dropped = 0
+        self._within_line = False
         self._reason = ""
         self._next_tell = 0.0
         self._retry: asyncio.TimerHandle | None = None
@@ -90,6 +91,8 @@ class DescriptorHandler(logging.Handler):
 
     def _append(self, text: str, lines: int = 1) -> None:
         line = f"{text}\n".encode("utf-8", "backslashreplace")
+        if self._within_line and not self._pending:
+            line = b"\n" + line  # the rest of the last line was dropped
         if self._size + len(line) > MAX_PENDING_OCTETS:
             self._drop(lines, "nobody reads it")
         else:
@@ -123,6 +126,7 @@ class DescriptorHandler(logging.Handler):
                 self._size = 0
                 break
             self._size -= count
+            self._within_line = piece[count - 1 : count] != b"\n"
             if count < len(piece):
                 self._pending.appendleft(piece[count:])
         if self._pending:
@@ -221,6 +225,7 @@ class FileHandler(DescriptorHandler):
             descriptor = _opened(self._path)
             os.dup2(descriptor, self._descriptor, inheritable=False)
             os.close(descriptor)
+            self._within_line = False
             self._watch()
         except OSError as error:
             self._next_check = time.monotonic() + TELL_SECONDS

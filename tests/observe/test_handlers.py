@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Iterator
@@ -94,6 +95,30 @@ def test_a_full_disk(caplog: pytest.LogCaptureFixture) -> None:
     assert [(record.getMessage(), record.exc_info) for record in caplog.records] == [
         ("Lost 1 line(s) of /dev/full: No space left on device", None)
     ]
+
+
+def test_a_line_that_is_cut_by_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The next line that can be written begins a line of its own."""
+    path = tmp_path / "log"
+    handler = FileHandler(str(path))
+    write, room = os.write, [50]
+
+    def on_a_small_disk(descriptor: int, octets: bytes) -> int:
+        if not room[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = write(descriptor, octets[: room[0]])
+        room[0] -= written
+        return written
+
+    monkeypatch.setattr(os, "write", on_a_small_disk)
+    handler.write_lines([LINE, LINE])
+    room[0] = 1000
+    handler.write_lines([LINE])
+    emit(handler)
+    assert path.read_text() == f"{LINE[:50]}\n{LINE}\n{LINE}\n"
+    assert caplog.messages == [f"Lost 2 line(s) of {path}: No space left on device"]
 
 
 class TestRotation:
