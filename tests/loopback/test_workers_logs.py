@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import signal
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.support import needed
+from tests.support.constant_load import Load
 from tests.support.real_server import DEADLINE
 from tests.support.supervised import Supervised
+from tests.support.websocket_opcodes import CLOSE
+from tests.support.websocket_peer import Peer, frame
 
 Start = Callable[..., Supervised]
 
@@ -39,6 +43,30 @@ class TestAccessLog:
         assert sorted(map(int, numbers)) == list(range(asked))
         assert {line["daphne_like.process"] for line in lines} == {"worker 1", "worker 2"}
         assert len({line["request_id"] for line in lines}) == len(lines)
+
+    def test_agrees_with_a_load(self, supervised: Start, tmp_path: Path) -> None:
+        """Over HTTP/1.1, HTTP/2 and WebSockets the lines are as many as what clients have seen."""
+        path = tmp_path / "access.log"
+        running = supervised("--access-log-format", "json", "--access-log", str(path))
+        running.until_workers(2)
+        with Load(("127.0.0.1", running.port), streams=2) as load:
+            needed.until(lambda: load.answered >= 300, DEADLINE)
+        for _ in range(3):
+            with running.connect() as connection:
+                peer = Peer(connection).open()
+                peer.frame()  # the process that serves
+                peer.sends(frame(CLOSE, b"\x03\xe8"))
+                assert peer.frame().opcode == CLOSE
+        running.signal()
+        assert running.ended() == 0
+        assert load.failures == {}
+        lines = objects(path)
+        by_version = Counter(line["network.protocol.version"] for line in lines)
+        sockets = [line for line in lines if line["http.response.status_code"] == 101]
+        assert len(lines) - len(sockets) == load.answered
+        assert [line["daphne_like.close_code"] for line in sockets] == [1000] * 3
+        assert by_version["2"] > 0
+        assert by_version["1.1"] > 0
 
     def test_rotation_by_signal(self, supervised: Start, tmp_path: Path) -> None:
         """SIGUSR1 to the supervisor reaches every worker."""
