@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import platform
+import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Any, Protocol
 
+import twisted
 from daphne_like import __version__
 from daphne_like.listening.strings import behind_proxies, speaks_tls
 
@@ -56,9 +56,12 @@ def banner(server: Announced, application: str, workers: str = "") -> str:
         application: the application's name.
         workers: number of workers with its unit, under a supervisor.
     """
+    # Not by importlib.metadata, which loads a megabyte of modules that nothing else needs.
+    import httptools  # here, because a supervisor has no other use for it
+
     loop = type(server.loop).__module__.partition(".")[0]
     if loop != "asyncio":
-        loop = f"{loop} {version(loop)}"
+        loop = f"{loop} {getattr(sys.modules[loop], '__version__', '')}".rstrip()
     where = format_addresses(server)
     if server.redirect_addresses:
         redirected = ", ".join(format_url(*a) for a in server.redirect_addresses)
@@ -70,7 +73,7 @@ def banner(server: Announced, application: str, workers: str = "") -> str:
     served = f"{application} with {workers}" if workers else application
     return (
         f"daphne-like {__version__} serves {served} at {where}\n"
-        f"  Python {platform.python_version()}, Twisted {version('twisted')} "
-        f"({type(server.reactor).__name__}), {loop}, httptools {version('httptools')}. "
+        f"  Python {sys.version.split()[0]}, Twisted {twisted.__version__} "
+        f"({type(server.reactor).__name__}), {loop}, httptools {httptools.__version__}. "
         "Ctrl-C stops."
     )
