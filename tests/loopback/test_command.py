@@ -43,7 +43,7 @@ class TestRefusals:
             (["stopping:asyncio"], "'stopping:asyncio' is no ASGI application"),
             (["-e", "foo:1", "stopping:hello"], "Unknown endpoint type: 'foo'"),
             (["-e", "ssl:1:privateKey=/nope", "stopping:hello"], "No such file or directory"),
-            (["--proxy-headers-port", "X", "stopping:hello"], "need --proxy-headers"),
+            (["--proxy-headers-port", "X", "stopping:hello"], "needs --proxy-headers"),
             (["--access-log", "/nope/x", "stopping:hello"], "--access-log: cannot append"),
             (["--log-fmt", "%(nope", "stopping:hello"], "--log-fmt"),
             (["--fd", "999", "stopping:hello"], "--fd 999 is not usable"),
