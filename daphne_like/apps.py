@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.core import checks
 
-from daphne_like.checks import check_daphne_beside, check_order
+from daphne_like.checks import check_channel_layer, check_daphne_beside, check_order
 
 
 class DaphneLikeConfig(AppConfig):  # type: ignore[misc] # Django has no types
@@ -17,3 +17,4 @@ class DaphneLikeConfig(AppConfig):  # type: ignore[misc] # Django has no types
     def ready(self) -> None:
         checks.register(check_order, checks.Tags.staticfiles)
         checks.register(check_daphne_beside, checks.Tags.compatibility)
+        checks.register(check_channel_layer, checks.Tags.compatibility)

@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": RUNNING | {"listening"},
     "status": RUNNING,
     "process": RUNNING | {"reactor", "listening", "metrics", "status"},
-    "process.worker": FRONT_DOOR | {"launch"},
+    "process.worker": FRONT_DOOR | {"launch", "checks"},
     "listening": RUNNING | {"tls"},
     "endpoints": {"listening"},
     "http": RUNNING,

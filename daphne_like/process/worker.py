@@ -257,6 +257,8 @@ class Worker:
 
     def _accepts(self, path: str) -> None:
         """Tell the supervisor, after one more turn of the event loop, that this worker serves."""
+        if "django.conf" in sys.modules:
+            warn_of_channel_layers(self.slot)
         server_reactor().loop.call_soon(self._tell_ready)
 
     def _tell_ready(self) -> None:
@@ -342,6 +344,19 @@ class OneProtocolFactory:
 
     def buildProtocol(self, _address: Any) -> Any:
         return self._protocol
+
+
+def warn_of_channel_layers(slot: str) -> None:
+    """Warn if Channels' layer exists once per worker: outside manage.py Django checks nothing.
+
+    One worker of a generation warns: the first, or the one that SIGTTIN adds to a single one.
+    """
+    from daphne_like import checks  # imports Django, which the application has imported before
+
+    first = "2" if sys.argv[1].endswith("/1") else "1"
+    aliases = checks.in_memory_layers() if slot == first else []
+    if aliases:
+        log.warning("%s; use channels_redis", checks.in_memory_sentence(aliases))
 
 
 def server_reactor() -> Any:

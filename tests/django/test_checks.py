@@ -1,4 +1,4 @@
-"""System checks of where the app stands in INSTALLED_APPS."""
+"""System checks: where the app stands in INSTALLED_APPS, and a channel layer for all workers."""
 
 from __future__ import annotations
 
@@ -11,22 +11,31 @@ import pytest
 
 from daphne_like import checks
 from tests.support.manage import environment
+from tests.support.supervised import Supervised
 
 Project = Callable[..., Path]
-STAND_IN = "import sys, types\n"
+WORKER = f"/site-packages/{checks.WORKER_FILE}"
+LAYERS = "CHANNEL_LAYERS = {'default': {'BACKEND': 'channels.layers.%s'}}"
+SITE = """
+from django.conf import settings
+from django.core.asgi import get_asgi_application
+settings.configure(SECRET_KEY="tests", CHANNEL_LAYERS={"default": {"BACKEND": %r}})
+application = get_asgi_application()
+"""
 
 
 @pytest.fixture
 def check(project: Project) -> Callable[..., str]:
-    """check(*apps): what `manage.py check` says about a project of these apps."""
+    """check(*apps, settings=, **variables): what `manage.py check` says about such a project."""
 
-    def run(*apps: str) -> str:
-        folder = project(f"INSTALLED_APPS = {list(apps)!r}")
+    def run(*apps: str, settings: str = "", **variables: str) -> str:
+        folder = project(f"INSTALLED_APPS = {list(apps)!r}", settings)
         (folder / "daphne").mkdir()
         (folder / "daphne" / "__init__.py").write_text("")
         ended = subprocess.run(
             [sys.executable, "manage.py", "check"],
-            cwd=folder, env=environment(), capture_output=True, text=True, timeout=30, check=False,
+            cwd=folder, env=environment() | variables, capture_output=True, text=True, timeout=30,
+            check=False,
         )  # fmt: skip
         return ended.stdout + ended.stderr
 
@@ -73,3 +82,65 @@ class TestDaphneBeside:
         said = check(*apps)
         assert "(daphne_like.W001)" in said
         assert winner in said
+
+
+class TestChannelLayer:
+    """A layer in the memory of one process does not reach the consumers of other workers."""
+
+    @pytest.mark.parametrize("name", checks.WORKERS_VARIABLES)
+    @pytest.mark.parametrize("workers", ["2", "auto"])
+    def test_several_workers(self, check: Callable[..., str], name: str, workers: str) -> None:
+        """daphne_like.E002 names the layer and the variable, and says what to do."""
+        said = check("daphne_like", settings=LAYERS % "InMemoryChannelLayer", **{name: workers})
+        assert "(daphne_like.E002)" in said
+        assert f"('default') reaches the consumers of one worker only, and {name}={workers}" in said
+        assert "pip install channels_redis" in said
+
+    def test_one_worker(self, check: Callable[..., str]) -> None:
+        """DAPHNE_LIKE_WORKERS counts before WEB_CONCURRENCY, and one worker is no mistake."""
+        layers = LAYERS % "InMemoryChannelLayer"
+        variables = {"DAPHNE_LIKE_WORKERS": "1", "WEB_CONCURRENCY": "4"}
+        assert "no issues" in check("daphne_like", settings=layers, **variables)
+
+    def test_another_layer(self, check: Callable[..., str]) -> None:
+        """Any other layer may serve several workers."""
+        layers = LAYERS % "Other"
+        assert "no issues" in check("daphne_like", settings=layers, WEB_CONCURRENCY="4")
+
+    @pytest.mark.parametrize(
+        ("arguments", "source"),
+        [
+            ((WORKER, "slot=1/2"), "--workers"),
+            ((WORKER, "slot=2/1"), "--workers"),
+            ((WORKER, "slot=1/1"), ""),
+            (("manage.py", "slot=1/2"), ""),
+            ((), ""),
+        ],
+    )
+    def test_in_a_worker(self, arguments: tuple[str, ...], source: str) -> None:
+        """The command line of a worker says how many there are; that of others does not."""
+        assert checks.source_of_workers({}, arguments) == source
+
+    def test_a_worker_knows_better(self) -> None:
+        """In a worker the environment does not count: the command line may have overruled it."""
+        assert checks.source_of_workers({"WEB_CONCURRENCY": "4"}, (WORKER, "slot=1/1")) == ""
+
+    def test_wrong_number(self) -> None:
+        """A number that is none is the server's business."""
+        assert checks.source_of_workers({"WEB_CONCURRENCY": "many"}, ()) == ""
+
+    @pytest.mark.parametrize(
+        ("workers", "layer", "warnings"),
+        [("2", checks.IN_MEMORY, 1), ("1", checks.IN_MEMORY, 0), ("2", "other.Layer", 0)],
+    )
+    def test_log(self, tmp_path: Path, workers: str, layer: str, warnings: int) -> None:
+        """Django checks nothing in a worker, so the first of several workers warns, once."""
+        (tmp_path / "site_of_workers.py").write_text(SITE % layer)
+        application = "site_of_workers:application"
+        running = Supervised(workers=workers, application=application, cwd=tmp_path)
+        try:
+            running.wait_until_ready()
+        finally:
+            log = running.stop()
+        assert log.count("InMemoryChannelLayer ('default') reaches the consumers") == warnings, log
+        assert log.count("; use channels_redis") == warnings
