@@ -20,10 +20,10 @@ from daphne_like.asgi.response_fields import to_field_line
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.http.factory import HTTPFactory
 from daphne_like.listening.all_ports import AllPorts
+from daphne_like.listening.descriptor_reserve import DescriptorReserve
 from daphne_like.listening.ports import CANNOT_LISTEN_STATUS, Address
 from daphne_like.observe import access, refusals
 from daphne_like.observe.action_logger import ActionLogger
-from daphne_like.observe.descriptors import descriptors
 from daphne_like.observe.observer import Observer, combine, overridden
 from daphne_like.observe.request_identity import are_wanted
 from daphne_like.observe.stacks.report import describe_instances
@@ -75,6 +75,7 @@ class Server:
         instances: exchange or session -> the task of its application.
         context: the part of the server that connections use.
         exit_status: exit status for the process, after `run`.
+        descriptors: pauses the ports before the process runs out of file descriptors.
         notifier: reports the state of the process to systemd; silent unless it is replaced.
     """
 
@@ -115,12 +116,14 @@ class Server:
         self.ws_factory = context.websockets
         self.http_factory = HTTPFactory(context)
         self.ports = AllPorts(self.endpoints, options)
+        self.descriptors = DescriptorReserve(self.ports.accepting, self.ports.count)
+        self.ports.tell_accepted(self.descriptors.accepted)
         self.default_fields = DefaultFields(options.server_name, time.time, context.default_fields)
         checks = (
             self.default_fields.refresh,
             self.timeout_checker,
             self.application_checker,
-            descriptors.check,
+            self.descriptors.check,
             refusals.limit.sum_up,
         )
         self.lifecycle = Lifecycle(context, checks)
@@ -230,6 +233,7 @@ class Server:
         use_asgi_threads(loop)
         self.applications.use_loop(loop, clock)
         self.context.use_loop(loop, clock)
+        self.descriptors.use_loop(loop)
         if self.options.slow_request is not None:
             slow = SlowRequests(self.options.slow_request, self.applications, clock)
             self.lifecycle.add_check(slow.check)
@@ -335,6 +339,7 @@ class Server:
         finally:
             for side in self._sides:
                 await side.close()
+            self.descriptors.stop()
 
     async def end_lifespan(self, timeout: float | None = None) -> None:
         """Send lifespan shutdown, the last step of a stop; see Startup.end."""

@@ -45,6 +45,12 @@ class IDrainsQueue(Interface):
         """Accept every connection in the listen queue, then stop listening."""
 
 
+class ITellsAccepted(Interface):
+    """A listening port that tells of each connection that it has accepted."""
+
+    accepted = Attribute("Called without arguments, before a TLS handshake or a PROXY header.")
+
+
 class ITellsObserver(Interface):
     """A factory of the server's connections, through which layers below tell the observer."""
 

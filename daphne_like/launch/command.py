@@ -29,6 +29,7 @@ from daphne_like.process import init
 from daphne_like.process.exit import wait_for_threads
 from daphne_like.process.pid_file import PidFile
 from daphne_like.process.systemd import Notifier
+from daphne_like.runtime.descriptor_limit import raise_limit
 
 if TYPE_CHECKING:
     from daphne_like.server import Server
@@ -165,6 +166,7 @@ class CommandLineInterface:
             self.options = self.configuration.options
             check_workers(self.options)
             self.start_logging(self.options)
+            raise_limit()
             path = self.configuration.application
             with PidFile(self.options.pid_file):
                 if self.options.workers is not None or self.options.reload:

@@ -29,6 +29,7 @@ from daphne_like.observe.access import AccessLog
 from daphne_like.observe.structured import TEXT
 from daphne_like.observe.twisted_log import structured_observer, to_twisted_log
 from daphne_like.options import DEVELOPMENT, PROCESS, get_group
+from daphne_like.runtime.descriptor_limit import raise_limit
 from daphne_like.server import Server
 
 log = logging.getLogger("daphne_like.server")
@@ -239,6 +240,7 @@ class CommandService(OfTwistd, ASGIService):
     def startService(self) -> None:
         tune_malloc()
         self._or_end(super().startService)
+        raise_limit()
         self._say("")
 
     def _bind(self) -> Server:

@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, inlineCallbacks
 
 from daphne_like.exceptions import ConfigurationError
+from daphne_like.listening.accepting import Accepting
 from daphne_like.listening.https_redirect import RedirectToHTTPS, redirect_options
 from daphne_like.listening.ports import Ports
 from daphne_like.options import Options
@@ -23,12 +24,14 @@ class AllPorts:
     Attributes:
         serving: ports of the application.
         redirecting: ports of `--https-redirect`.
+        accepting: decides whether they accept.
     """
 
     def __init__(self, strings: list[str], options: Options) -> None:
         self.serving = Ports(strings, options)
         redirects = redirect_options(options) if options.https_redirect else options
         self.redirecting = Ports(list(options.https_redirect), redirects)
+        self.accepting = Accepting(self._resume, self._pause)
 
     def require(self) -> None:
         """Refuse to go on without an endpoint for the application.
@@ -79,12 +82,25 @@ class AllPorts:
             yield self.serving.unbind()
             raise
 
+    def tell_accepted(self, accepted: Callable[[], None]) -> None:
+        """Call a function after each accepted connection, before its TLS handshake; before `bind`.
+
+        Ports of Twisted's stock reactor and of third-party endpoints do not call it.
+        """
+        self.serving.accepted = self.redirecting.accepted = accepted
+
+    def count(self) -> int:
+        """Return the number of ports that listen."""
+        return len(self.serving.listeners) + len(self.redirecting.listeners)
+
     def open(self) -> None:
-        """Accept connections."""
+        """Accept connections, as soon as there is no reason to pause."""
+        self.accepting.open()
+
+    def _resume(self) -> None:
         self.serving.open()
         self.redirecting.open()
 
-    def pause(self) -> None:
-        """Accept no connections for the present; clients wait in the listen queues."""
+    def _pause(self) -> None:
         self.serving.pause()
         self.redirecting.pause()

@@ -20,7 +20,7 @@ from daphne_like.listening.https import IReloadable
 from daphne_like.listening.parse import endpoints_from
 from daphne_like.listening.strings import speaks_tls
 from daphne_like.options import Options
-from daphne_like.transport_interfaces import IDrainsQueue, IHandshakes
+from daphne_like.transport_interfaces import IDrainsQueue, IHandshakes, ITellsAccepted
 
 log = logging.getLogger("daphne_like.server")
 
@@ -43,12 +43,15 @@ class Ports:
     Attributes:
         listeners: Twisted's ports, while they are bound.
         addresses: (host, port) or (path, None) of each port.
+        accepted: called after each accepted connection; None if nobody needs to know.
     """
 
     def __init__(self, strings: list[str], options: Options) -> None:
         self.strings = strings
         self.listeners: list[Any] = []
         self.addresses: list[Address] = []
+        self.accepted: Callable[[], None] | None = None
+        self._draining = False
         self._options = options
         self._endpoints: list[Any] = []
 
@@ -92,20 +95,25 @@ class Ports:
 
     def add(self, port: Any) -> None:
         """Register a listening port."""
+        if self.accepted is not None and ITellsAccepted.providedBy(port):
+            port.accepted = self.accepted
         self.listeners.append(port)
         self.addresses.append(get_listening_address(port))
 
     def open(self) -> None:
-        """Accept connections."""
-        for port in self.listeners:
-            if IPushProducer.providedBy(port):
-                port.resumeProducing()
+        """Accept connections, unless the ports drain."""
+        for port in self._pausable():
+            port.resumeProducing()
 
     def pause(self) -> None:
         """Accept no connections for the present; clients wait in the listen queue."""
-        for port in self.listeners:
-            if IPushProducer.providedBy(port):
-                port.pauseProducing()
+        for port in self._pausable():
+            port.pauseProducing()
+
+    def _pausable(self) -> list[Any]:
+        if self._draining:
+            return []
+        return [port for port in self.listeners if IPushProducer.providedBy(port)]
 
     def find_tls_port(self) -> int | None:
         """Return the first TCP port that speaks TLS."""
@@ -131,6 +139,7 @@ class Ports:
 
     async def drain(self) -> None:
         """Accept every connection that the kernel has already completed (RFC 9112, 9.6)."""
+        self._draining = True
         await asyncio.gather(*map(_drain_port, list(self.listeners)))
 
     def unbind(self) -> Deferred[Any]:

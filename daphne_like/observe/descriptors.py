@@ -1,4 +1,4 @@
-"""Warns when the process has no free file descriptors.
+"""Warns when the process has hardly any free file descriptors.
 
 Nothing else reports this: libuv accepts such connections and closes them at once, and Twisted's
 reactor and asyncio's event loop leave them in the listen queue.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import time
 from collections.abc import Callable
 
@@ -18,48 +17,41 @@ TELL_SECONDS = 60.0
 """Minimum time between two warnings."""
 
 CAUSES = {
-    errno.EMFILE: "of this process are used up. Raise its limit (ulimit -n, or LimitNOFILE= of "
-    "systemd), or lower --max-connections",
+    errno.EMFILE: "of this process are used up, apart from a reserve for the application. Raise "
+    "its limit (ulimit -n, or LimitNOFILE= of systemd), or lower --max-connections",
     errno.ENFILE: "of this system are used up",
 }
 
 
-def take_one() -> None:
-    """Open a descriptor and close it again.
-
-    Raises:
-        OSError: EMFILE or ENFILE: no descriptor is free.
-    """
-    os.close(os.open(os.devnull, os.O_RDONLY))
-
-
 class DescriptorWatch:
-    """Checks whether a descriptor is free, and warns at most once a minute if not.
+    """Warns at most once a minute that no connection is accepted, and tells the end of that.
 
     Args:
         clock: returns monotonic seconds.
-        take: raises OSError if no descriptor is free.
     """
 
-    def __init__(
-        self, clock: Callable[[], float] = time.monotonic, take: Callable[[], None] = take_one
-    ) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._take = take
         self._told: float | None = None
+        self._is_over = True
 
-    def check(self) -> None:
-        """Check, and warn if necessary. May be called at any time; it makes two system calls."""
-        try:
-            self._take()
-        except OSError as error:
-            cause = CAUSES.get(error.errno or 0)
-            if cause is None:
-                return
-            now = self._clock()
-            if self._told is None or now - self._told >= TELL_SECONDS:
-                self._told = now
-                log.warning("The file descriptors %s: no connection can be accepted", cause)
+    def tell_shortage(self, cause: int) -> None:
+        """Warn, unless that was done within the last minute.
+
+        Args:
+            cause: EMFILE or ENFILE.
+        """
+        now = self._clock()
+        if self._told is None or now - self._told >= TELL_SECONDS:
+            self._told = now
+            self._is_over = False
+            log.warning("The file descriptors %s: no connection is accepted", CAUSES[cause])
+
+    def tell_end(self) -> None:
+        """Log that connections are accepted again, once for each warning."""
+        if not self._is_over:
+            self._is_over = True
+            log.info("There are free file descriptors again: accepting connections")
 
 
 descriptors = DescriptorWatch()

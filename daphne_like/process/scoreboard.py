@@ -18,7 +18,7 @@ ENTRIES = 2048
 FIELDS = 8
 """64-bit numbers per entry: a cache line, so that two workers never write to the same one."""
 SIZE = ENTRIES * FIELDS * 8
-STATE, BEAT, CONNECTIONS, REQUESTS, USED = range(5)
+STATE, BEAT, CONNECTIONS, REQUESTS, USED, FULL = range(6)
 
 
 class WorkerState(enum.IntEnum):
@@ -62,7 +62,7 @@ class Entry:
 
     def clear(self) -> None:
         """Set every number to 0, except that the entry has been used."""
-        for position in (STATE, BEAT, CONNECTIONS, REQUESTS):
+        for position in (STATE, BEAT, CONNECTIONS, REQUESTS, FULL):
             self._numbers[position] = 0
         self._numbers[USED] = 1
 
@@ -78,6 +78,10 @@ class Entry:
     def set_connections(self, number: int) -> None:
         """Record the number of open connections."""
         self._numbers[CONNECTIONS] = number
+
+    def set_full(self, full: bool) -> None:
+        """Record that the worker can accept no connection, however few it has."""
+        self._numbers[FULL] = full
 
     def read(self) -> Snapshot:
         """Return the present values. The worker may have written any of them: trust no sum."""
@@ -118,7 +122,7 @@ class Scoreboard:
         self._free.append(entry.index)
 
     def least_connections(self, since: int) -> int | None:
-        """Return the connections of the least loaded worker that is ready; None without one.
+        """Return the connections of the least loaded worker that accepts; None without one.
 
         Args:
             since: nanoseconds of CLOCK_MONOTONIC; a worker whose last beat is older is blocked, so
@@ -129,7 +133,9 @@ class Scoreboard:
             (
                 numbers[start + CONNECTIONS]
                 for start in self._used()
-                if numbers[start + STATE] == WorkerState.READY and numbers[start + BEAT] >= since
+                if numbers[start + STATE] == WorkerState.READY
+                and numbers[start + BEAT] >= since
+                and not numbers[start + FULL]
             ),
             default=None,
         )

@@ -23,11 +23,13 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from daphne_like import __version__
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.launch.command import CommandLineInterface, open_standard_descriptors
+from daphne_like.listening.accepting import PauseReason
 from daphne_like.listening.inherited import InheritedReactor
 from daphne_like.metrics.counts import to_message
 from daphne_like.metrics.exposition import has_client
@@ -42,6 +44,7 @@ from daphne_like.process.orphaned_files import OrphanedFiles
 from daphne_like.process.scoreboard import Scoreboard, WorkerState
 from daphne_like.process.spawning import enter_directory
 from daphne_like.process.thread_stacks import THREADS_SIGNAL
+from daphne_like.runtime.descriptor_limit import raise_limit
 from daphne_like.runtime.drain_plan import DrainPlan
 from daphne_like.server import Server
 from daphne_like.status.listing import Listing
@@ -135,6 +138,7 @@ class Worker:
         command.options = dataclasses.replace(options, workers=None, metrics=(), status=None)
         command.announce = self._accepts  # type: ignore[method-assign] # told when it serves
         command.start_logging(options)
+        raise_limit()  # if the supervisor, a part of another program, has not
         server = command.make_server(application, command.options)
         server.signal_handlers = False
         server.give_up = self._give_up  # type: ignore[method-assign] # the supervisor reports it
@@ -225,8 +229,13 @@ class Worker:
             os.environ.pop(name, None)
         ports = server.ports
         self._balance = Balance(
-            self._scoreboard, self._entry, reactor.loop, ports.pause, ports.open
+            self._scoreboard,
+            self._entry,
+            reactor.loop,
+            partial(ports.accepting.pause, PauseReason.BALANCE),
+            partial(ports.accepting.resume, PauseReason.BALANCE),
         )
+        server.descriptors.changed = self._entry.set_full
         watch_connections(server.context, self._balance, server.connections)
         self._count_requests(server.context)
         server.lifecycle.add_check(self._beat)

@@ -25,6 +25,8 @@ log = logging.getLogger("daphne_like.server")
 
 ACCEPT_FAILED = "socket.accept() out of system resource"
 """The message of asyncio's selector event loop (3.10 to 3.14) for EMFILE and similar errors."""
+RETRY_FAILED = "._start_serving("
+"""In its message if it accepts again, a second later, with a port that was paused meanwhile."""
 
 
 class NativeReactor(asyncioreactor.AsyncioSelectorReactor):
@@ -122,7 +124,8 @@ def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     log and ends the connection. When no file descriptor is left to accept a connection, asyncio
     reports that each second with a traceback; observe/descriptors.py warns of it instead.
     """
-    if context.get("message") == ACCEPT_FAILED:
+    message = context.get("message", "")
+    if message == ACCEPT_FAILED or RETRY_FAILED in message:
         log.debug("! accepting failed: %s", context.get("exception"))
         return
     if not isinstance(context.get("protocol"), NativeTransport):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.python import log
@@ -29,10 +30,12 @@ class AcceptingPort(Protocol):
     Attributes:
         connected: the port listens.
         factory: builds the protocol of each connection.
+        accepted: called after each accepted connection.
     """
 
     connected: Any
     factory: Any
+    accepted: Callable[[], None]
     reactor: LoopReactor
 
     def build_address(self, address: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from twisted.internet.protocol import connectionDone
 from zope.interface import implementer
 
 from daphne_like.reactor.transport import NativeTransport
-from daphne_like.transport_interfaces import IDrainsQueue
+from daphne_like.transport_interfaces import IDrainsQueue, ITellsAccepted
 
 if os.name == "posix":
     from twisted.internet import unix
@@ -31,6 +31,9 @@ DRAIN_ROUNDS = 8
 """Maximum passes over the listen queue before it closes; clients may keep connecting."""
 ACCEPT_TURNS = 4
 """Turns of the event loop in which it completes a connection that it has accepted."""
+ACCEPTED_AT_ONCE = 8
+"""Connections that asyncio's own event loop accepts in one turn; uvloop accepts one. Two turns pass
+until a protocol knows of the connection and may pause the port."""
 MAX_QUEUED = 4096
 """Connections accepted in one pass."""
 
@@ -51,7 +54,7 @@ def run_to_end(coroutine: Coroutine[Any, Any, Any]) -> Any:
         return stop.value
 
 
-@implementer(IDrainsQueue)
+@implementer(IDrainsQueue, ITellsAccepted)
 class NativePortMixin(tcp.Port):
     """Accepts connections through the event loop, for TCP and UNIX ports."""
 
@@ -59,6 +62,7 @@ class NativePortMixin(tcp.Port):
     reactor: Any  # a LoopReactor, which Twisted types as IReactorFDSet
     socket: socket.socket
     _server: asyncio.AbstractServer | None = None
+    accepted: Callable[[], None] = staticmethod(lambda: None)
 
     def startReading(self) -> None:
         # The loop closes its socket, and Twisted closes its own, so each gets one.
@@ -67,11 +71,15 @@ class NativePortMixin(tcp.Port):
         # The event loop calls `listen` again, and the kernel uses the latest backlog. Twisted does
         # not know the backlog of an adopted socket, which must not shrink: so use the maximum.
         backlog = self.backlog or socket.SOMAXCONN
+        is_asyncio = isinstance(self.reactor.loop, asyncio.BaseEventLoop)
+        at_once = min(backlog, ACCEPTED_AT_ONCE) if is_asyncio else backlog
         # An asyncio protocol by its methods, without inheritance.
         protocol: Any = partial(NativeTransport, self)
         self._server = run_to_end(
-            self.reactor.loop.create_server(protocol, sock=sock, backlog=backlog)
+            self.reactor.loop.create_server(protocol, sock=sock, backlog=at_once)
         )
+        if at_once < backlog:  # asyncio has one number for both
+            self.socket.listen(backlog)
 
     def stopReading(self) -> None:
         if self._server is not None:

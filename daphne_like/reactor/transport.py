@@ -47,6 +47,7 @@ class NativeTransport(SendfileTransport):
         if peername is None or not port.connected:
             transport.abort()
             return
+        port.accepted()
         self._peer = port.build_address(peername)
         try:
             protocol = port.factory.buildProtocol(self._peer)

@@ -17,7 +17,7 @@ import pytest
 
 from daphne_like.process.signals import TOGETHER_SECONDS
 from tests.support.certificates import Authority
-from tests.support.real_server import DEADLINE, Running, rest
+from tests.support.real_server import DEADLINE, WITHOUT_UVLOOP, Running, rest
 
 Start = Callable[..., Running]
 
@@ -27,11 +27,6 @@ FEW = 10
 IDLE = "2"
 """`--drain-idle`, in seconds."""
 STOCK = (sys.executable, "on_stock_reactor.py")
-SCRIPT = (
-    "import runpy, sys; sys.modules['uvloop'] = None; "
-    "runpy.run_module('daphne_like', run_name='__main__', alter_sys=True)"
-)
-WITHOUT_UVLOOP = (sys.executable, "-c", SCRIPT)
 AUTHORITY = Authority()
 
 

@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable
 
 import pytest
 from twisted.internet.task import Clock
 
-from daphne_like.observe.descriptors import DescriptorWatch, take_one
+from daphne_like.observe.descriptors import DescriptorWatch
 from daphne_like.reactor.core import report
 from tests.support.memory import Loop
 
-WARNED = "The file descriptors of this process are used up."
-
-
-def failing(number: int) -> Callable[[], None]:
-    """Takes no descriptor, for a reason."""
-
-    def take() -> None:
-        raise OSError(number, "on purpose")
-
-    return take
+WARNED = "The file descriptors of this process are used up"
 
 
 class TestDescriptorWatch:
@@ -31,10 +21,10 @@ class TestDescriptorWatch:
     def test_once_a_minute(self, caplog: pytest.LogCaptureFixture) -> None:
         """A shortage is told when it is found, and once a minute while it lasts."""
         clock = Clock()
-        watch = DescriptorWatch(clock.seconds, failing(errno.EMFILE))
+        watch = DescriptorWatch(clock.seconds)
         told = []
         for _ in range(300):
-            watch.check()
+            watch.tell_shortage(errno.EMFILE)
             clock.advance(0.5)
             told.append(len(caplog.messages))
         assert told[0] == 1
@@ -45,14 +35,18 @@ class TestDescriptorWatch:
 
     def test_whole_system(self, caplog: pytest.LogCaptureFixture) -> None:
         """A shortage of the whole system is another one."""
-        DescriptorWatch(take=failing(errno.ENFILE)).check()
+        DescriptorWatch().tell_shortage(errno.ENFILE)
         assert caplog.messages[0].startswith("The file descriptors of this system are used up")
 
-    @pytest.mark.parametrize("take", [take_one, failing(errno.ENOENT)])
-    def test_silent(self, caplog: pytest.LogCaptureFixture, take: Callable[[], None]) -> None:
-        """Where there are descriptors, or cannot be told, nothing is said."""
-        DescriptorWatch(take=take).check()
-        assert caplog.messages == []
+    def test_end(self, caplog: pytest.LogCaptureFixture) -> None:
+        """The end is told once for each warning, however often the shortage comes and goes."""
+        caplog.set_level(logging.INFO)
+        watch = DescriptorWatch(Clock().seconds)
+        watch.tell_end()
+        for _ in range(3):
+            watch.tell_shortage(errno.EMFILE)
+            watch.tell_end()
+        assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
 class TestReport:
@@ -64,6 +58,8 @@ class TestReport:
         loop = Loop()
         message = "socket.accept() out of system resource"
         report(loop, {"message": message, "exception": OSError(errno.EMFILE, "none left")})
+        retry = "Exception in callback BaseSelectorEventLoop._start_serving(...)"
+        report(loop, {"message": retry, "exception": ValueError("Invalid file object")})
         assert caplog.messages == []
         report(loop, {"message": "anything else"})
         assert caplog.messages == ["anything else"]

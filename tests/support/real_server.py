@@ -22,6 +22,11 @@ DEADLINE = 30.0
 URL = re.compile(r"https?://([^/\s]+?):(\d+)/")
 TRACEBACK = "Traceback (most recent call last)"
 COMMAND = (sys.executable, "-m", "daphne_like")
+SCRIPT = (
+    "import runpy, sys; sys.modules['uvloop'] = None; "
+    "runpy.run_module('daphne_like', run_name='__main__', alter_sys=True)"
+)
+WITHOUT_UVLOOP = (sys.executable, "-c", SCRIPT)
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
 TWIST = (sys.executable, "-m", "twisted")
 
