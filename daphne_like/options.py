@@ -569,6 +569,11 @@ class Options:
         60, "seconds a client may leave the response unread before the connection is dropped",
         "--write-timeout", group=TIMES, kind=seconds,
     )  # fmt: skip
+    tcp_keepalive: int | None = option(
+        60, "seconds after which a client whose system no longer acknowledges packets is taken to "
+        "be gone, as after a loss of network or power; 0 leaves that to the kernel (hours)",
+        "--tcp-keepalive", group=TIMES, kind=whole_seconds, least=4, most=32767, forever=True,
+    )  # fmt: skip
     stall_warning: int | None = option(
         5, "warn when the event loop is blocked for this many seconds, and show where; 0 disables",
         "--stall-warning", group=TIMES, kind=whole_seconds, least=1, forever=True,

@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IPushProducer
 from daphne_like.exceptions import ConfigurationError
 from daphne_like.listening.errors import cannot_listen
 from daphne_like.listening.https import IReloadable
+from daphne_like.listening.keepalive import keep_alive
 from daphne_like.listening.parse import endpoints_from
 from daphne_like.listening.strings import speaks_tls
 from daphne_like.options import Options
@@ -95,6 +96,8 @@ class Ports:
 
     def add(self, port: Any) -> None:
         """Register a listening port."""
+        if isinstance(port, tcp.Port) and self._options.tcp_keepalive is not None:
+            keep_alive(port.socket, self._options.tcp_keepalive)
         if self.accepted is not None and ITellsAccepted.providedBy(port):
             port.accepted = self.accepted
         self.listeners.append(port)
