@@ -519,6 +519,19 @@ class Options:
         None, "connections at the same time (503), without limit by default", "--max-connections",
         group=LIMITS, kind=int, least=1, forever=True,
     )  # fmt: skip
+    max_concurrent_requests: int | None = option(
+        None, "requests that the application handles at the same time in one process; further ones "
+        "wait (503); WebSockets do not count; without limit by default",
+        "--max-concurrent-requests", group=LIMITS, kind=int, least=1, forever=True,
+    )  # fmt: skip
+    max_queued_requests: int = option(
+        100, "requests that may wait because of --max-concurrent-requests (503 for others)",
+        "--max-queued-requests", group=LIMITS, kind=int, least=0,
+    )  # fmt: skip
+    request_queue_timeout: float = option(
+        10, "seconds that a request may wait because of --max-concurrent-requests (503)",
+        "--request-queue-timeout", group=TIMES, kind=seconds,
+    )  # fmt: skip
     http_timeout: float | None = option(
         None, "seconds for the application to finish its response (503), without limit by default",
         "-t", "--http-timeout", group=TIMES, kind=seconds, forever=True,
@@ -840,6 +853,11 @@ def check_workers(options: Options) -> None:
         raise ConfigurationError("--reuse-port: this system has no SO_REUSEPORT")
     if options.max_requests_jitter and options.max_requests is None:
         raise ConfigurationError("--max-requests-jitter needs --max-requests")
+    for name in ("max_queued_requests", "request_queue_timeout"):
+        is_given = getattr(options, name) != getattr(Options, name)
+        if is_given and options.max_concurrent_requests is None:
+            flag = f"--{name.replace('_', '-')}"
+            raise ConfigurationError(f"{flag} needs --max-concurrent-requests")
 
 
 def _check_reload(options: Options) -> None:

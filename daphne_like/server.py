@@ -40,6 +40,7 @@ from daphne_like.runtime.executor import use_asgi_threads
 from daphne_like.runtime.lifecycle import Lifecycle, Stage
 from daphne_like.runtime.readiness import Readiness
 from daphne_like.runtime.request_ids import RequestIds
+from daphne_like.runtime.request_queue import RequestQueue
 from daphne_like.runtime.slow_requests import SlowRequests
 from daphne_like.runtime.startup import Startup
 from daphne_like.websocket.factory import WebSocketFactory
@@ -76,6 +77,7 @@ class Server:
         context: the part of the server that connections use.
         exit_status: exit status for the process, after `run`.
         descriptors: pauses the ports before the process runs out of file descriptors.
+        request_queue: requests that wait for others to end; None if their number has no limit.
         notifier: reports the state of the process to systemd; silent unless it is replaced.
     """
 
@@ -113,6 +115,8 @@ class Server:
         if are_wanted(options):
             RequestIds(options, context, self.applications)
         self.set_application(application)
+        is_limited = options.max_concurrent_requests is not None
+        self.request_queue = RequestQueue(context) if is_limited else None
         self.ws_factory = context.websockets
         self.http_factory = HTTPFactory(context)
         self.ports = AllPorts(self.endpoints, options)
@@ -427,6 +431,8 @@ class Server:
     def timeout_checker(self) -> None:
         """Enforce the deadlines of all connections; may be called at any time and repeatedly."""
         self.context.timers.tick()
+        if self.request_queue is not None:
+            self.request_queue.check()
 
     def kill_all_applications(self) -> Deferred[None]:
         """Cancel every running application instance; the Deferred fires when all have ended."""

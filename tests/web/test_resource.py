@@ -364,6 +364,17 @@ class TestLife:
         (answer,) = read_answers(memory.connect().sends(get(b"/app")).take())
         assert (answer.status, answer.fields[b"retry-after"]) == (503, b"1")
 
+    def test_requests_that_wait(self, tree: Start) -> None:
+        """max_concurrent_requests: one request waits, and one more is refused."""
+        memory = tree(Script(), max_concurrent_requests=1, max_queued_requests=1)
+        memory.connect().sends(get(b"/app"))
+        waits = memory.connect().sends(get(b"/app"))
+        (answer,) = read_answers(memory.connect().sends(get(b"/app")).take())
+        assert (answer.status, answer.fields[b"retry-after"]) == (503, b"1")
+        memory.passes(11)
+        (answer,) = read_answers(waits.take())
+        assert answer.status == 503
+
 
 def test_recorder_sees_every_request(tree: Start) -> None:
     """Keep-alive and pipelining are twisted.web's."""
