@@ -19,7 +19,7 @@ from daphne_like.process import control
 from daphne_like.process.supervisor import Supervisor
 from daphne_like.process.worker_process import Phase, WorkerProcess
 from daphne_like.status.history import Gauges, History
-from daphne_like.status.one_process import about
+from daphne_like.status.one_process import about, written
 from daphne_like.status.rows import MAX_ROWS, Query, Row, checked
 from daphne_like.status.sample import Sample, SampleError
 
@@ -127,7 +127,7 @@ class SupervisedStatus:
             "started": round(self._started, 1),
             "pid": os.getpid(),
             "application": supervisor.configuration.application,
-            "endpoints": list(supervisor.endpoints),
+            "addresses": written(supervisor.listening_addresses),
             "supervised": True,
             "generation": supervisor.generation,
             "wanted": len(supervisor.slots),

@@ -9,7 +9,7 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from daphne_like import __version__
@@ -41,7 +41,10 @@ class Shown(Protocol):
     drainer: Drain
     options: Options
     application: Any
-    endpoints: list[str]
+
+    @property
+    def listening_addresses(self) -> list[tuple[str, int | None]]:
+        """Addresses on which the server listens."""
 
     def add_observer(self, observer: Observer) -> None:
         """Tell an observer what happens."""
@@ -119,7 +122,7 @@ class OneProcess:
             **about(),
             "started": round(self._started, 1),
             "application": name_of(self._server.application),
-            "endpoints": list(self._server.endpoints),
+            "addresses": written(self._server.listening_addresses),
             "supervised": False,
             "generation": 1,
             "wanted": 1,
@@ -153,6 +156,17 @@ class OneProcess:
         elif action == "drain":
             self._server.drainer.plan = DrainPlan.patient(self._server.options)
             self._server.stop()
+
+
+def written(addresses: Iterable[tuple[str, int | None]]) -> list[str]:
+    """Return addresses as host:port or the path of a UNIX socket.
+
+    Not the endpoint strings, which may contain the password of a key.
+    """
+    return [
+        host if port is None else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        for host, port in addresses
+    ]
 
 
 def name_of(application: Any) -> str:

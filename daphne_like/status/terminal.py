@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ BOLD, DIM, RED, YELLOW, GREEN, PLAIN = (
 )  # fmt: skip
 CLEAR = "\x1b[H\x1b[2J"
 MAX_SHOWN = 15
+WHERE = re.compile(r"(.*?) waits at (?:.*?/)?([^/:]*:\d+)(.*)")
 
 
 class Writer:
@@ -42,7 +44,7 @@ class Writer:
         """Write rows under a head; the last column takes the rest of the width."""
         cells = [[escaped(cell) for cell in row] for row in rows]
         widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
-        self.line("  ".join(map(str.ljust, head, widths)), DIM)
+        self.line("  ".join(map(str.ljust, head, widths)).rstrip(), DIM)
         for number, row in enumerate(cells):
             colour = colours[number] if number < len(colours) else ""
             self.line("  ".join(map(str.ljust, row, widths)).rstrip(), colour)
@@ -111,7 +113,7 @@ def _write_head(out: Writer, status: dict[str, Any]) -> None:
     out.line(f"daphne-like {status['version']}  {name}  up {up}", BOLD)
     out.line(
         f"{state}: {ready}/{counted(status['wanted'], 'worker')}, generation "
-        f"{status['generation']}  {', '.join(status['endpoints'])}",
+        f"{status['generation']}  {', '.join(status['addresses'])}",
         colour,
     )
     out.line()
@@ -156,7 +158,7 @@ def _write_rows(out: Writer, listing: dict[str, Any]) -> None:
         rows.append(
             (str(row["worker"]), short(row["age"] or 0), row["peer"],
              f"{row['method'] if row['kind'] == 'http' else 'WS'} {row['path']}"[:40],
-             row["state"], row["where"])
+             row["state"], place(row))
         )  # fmt: skip
         colours.append({"slow": YELLOW, "paused": YELLOW, "lingers": RED}.get(row["mood"], ""))
     if rows:
@@ -164,6 +166,14 @@ def _write_rows(out: Writer, listing: dict[str, Any]) -> None:
     more = len(instances) - len(rows) + listing["omitted"]
     if more:
         out.line(f"and {more} more", DIM)
+
+
+def place(row: dict[str, Any]) -> str:
+    """Return where an instance waits, without the folders: function, file:line: source line."""
+    if row["state"].startswith("open; the application waits"):
+        return "receive()"
+    found = WHERE.fullmatch(row["where"])
+    return row["where"] if found is None else f"{found[1]}, {found[2]}{found[3]}"
 
 
 def write_stacks(

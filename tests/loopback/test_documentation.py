@@ -56,6 +56,8 @@ RUN_ELSEWHERE = {
     "sudo install": "nowhere: it makes folders of the system",
     "sudo /srv/site/deploy": "tests/loopback/test_documentation_deploy.py",
     "grep -rn": "TestGrep",
+    "python -c 'import secrets": "tests/loopback/test_status.py",
+    "ssh -L": "nowhere: it needs another machine",
     "kill -HUP": "tests/loopback/test_documentation_workers.py",
     "ps -o": "tests/loopback/test_documentation_workers.py, test_documentation_deploy.py",
 }
@@ -66,6 +68,7 @@ SERVING = [
     for page in PAGES
     if page.stem != "configuration"  # see RUN_ELSEWHERE
     for found in COMMAND.finditer(page.read_text())
+    if found[1].split()[1] not in ("status", "stacks")  # tests/loopback/test_status.py
 ]
 TWISTED_COMMAND = re.compile(r"^    \$ (twistd? .*)$", re.MULTILINE)
 HOWTO = ROOT / "docs" / "howto"
@@ -82,7 +85,9 @@ def named(page: str) -> dict[str, str]:
 
 def elsewhere(text: str, project: Path) -> str:
     """The same with free ports, and files in the project."""
-    text = text.replace("/run/site", str(project)).replace(" 0.0.0.0", " 127.0.0.1")
+    for folder in ("/run/site", "/etc/site"):
+        text = text.replace(folder, str(project))
+    text = text.replace(" 0.0.0.0", " 127.0.0.1")
     text = re.sub(r"tcp:\d+(:interface=127\.0\.0\.1)?", "tcp:0:interface=127.0.0.1", text)
     text = re.sub(r"(ssl:|certificates:|-p )\d+\b", r"\g<1>0", text)
     return re.sub(r"port=\d+", "port=0", text)
@@ -98,6 +103,7 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "main.py").write_text(block(page, "python"))
     shutil.copytree(ROOT / "examples" / "chat", tmp_path, dirs_exist_ok=True)
     write_certificates(tmp_path)
+    (tmp_path / "status-token").write_text("a-token-of-enough-characters\n")
     (tmp_path / "mysite").mkdir()
     (tmp_path.parent / "library").mkdir(exist_ok=True)
     (tmp_path / "mysite" / "asgi.py").write_text("from hello import application\n")
@@ -244,13 +250,17 @@ class TestTLS:
 
 
 class TestPictures:
-    """docs/pictures.py."""
+    """docs/pictures.py and docs/status_pictures.py."""
 
     def test_pictures_are_small(self) -> None:
         """Everybody who clones the repository loads them."""
         pictures = sorted((ROOT / "docs" / "_static").glob("*.png"))
-        assert [path.name for path in pictures] == ["demo-dark.png", "demo-light.png"]
-        assert [path.name for path in pictures if path.stat().st_size >= 150_000] == []
+        assert [path.name for path in pictures] == [
+            "demo-dark.png", "demo-light.png", "status-desktop-dark.png",
+            "status-desktop-light.png", "status-phone-dark.png", "status-phone-light.png",
+            "status-stuck.png", "status-terminal.png",
+        ]  # fmt: skip
+        assert [path.name for path in pictures if path.stat().st_size >= 200_000] == []
 
     def test_they_can_be_taken_again(self, tmp_path: Path) -> None:
         """The script shows the demo of today to Chromium."""

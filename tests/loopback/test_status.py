@@ -9,13 +9,16 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from daphne_like.status.guard import read_token
 from tests.support import needed
+from tests.support.documentation import ROOT
 from tests.support.live_endpoints import free_port
 from tests.support.real_server import COMMAND, DEADLINE, PROJECTS, Running, fetched
 from tests.support.status_peer import Status, open_websocket, send_request
@@ -280,6 +283,16 @@ def _answers(status: Status) -> bool:
 
 class TestToken:
     """On an address that others can reach."""
+
+    def test_the_documented_command(self, tmp_path: Path) -> None:
+        """What docs/howto/observe.rst says makes a token of 256 bits, as its file holds it."""
+        page = (ROOT / "docs" / "howto" / "observe.rst").read_text()
+        (command,) = re.findall(r"\$ (python -c 'import secrets.*)", page)
+        path = tmp_path / "status-token"
+        command = command.replace("python", sys.executable, 1)
+        command = command.replace("/etc/site/status-token", str(path))
+        subprocess.run(command, shell=True, check=True)
+        assert len(read_token(f"file:{path}")) == 43
 
     def test_token(self, program: Callable[..., Running]) -> None:
         """Nothing but the probes answers without it, the commands take it, no log has it."""

@@ -19,7 +19,7 @@ WORKER: dict[str, Any] = {
 }  # fmt: skip
 STATUS: dict[str, Any] = {
     "version": "1", "application": "main:app", "now": 100.0, "started": 40.0, "ready": True,
-    "stopping": False, "wanted": 2, "generation": 2, "endpoints": ["tcp:80"],
+    "stopping": False, "wanted": 2, "generation": 2, "addresses": ["127.0.0.1:80"],
     "workers": [WORKER, {**WORKER, "slot": 2, "blocked": 12.0}], "last_minute": MINUTE,
 }  # fmt: skip
 ROW: dict[str, Any] = {
@@ -42,10 +42,10 @@ class TestStatus:
     def test_what_it_says(self) -> None:
         """Workers and instances; a blocked worker is named."""
         text = write_status(STATUS, LISTING, [POINT] * 100)
-        assert "ready: 2/2 workers, generation 2  tcp:80" in text
+        assert "ready: 2/2 workers, generation 2  127.0.0.1:80" in text
         assert "blocked for 12 s" in text
         assert "Worker 2 does not answer" in text
-        assert "f waits at a.py:3" in text
+        assert "f, a.py:3: await lock" in text
         assert "and 5 more" in text
         assert "\x1b" not in text
 
