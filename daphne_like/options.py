@@ -519,6 +519,11 @@ class Options:
         None, "connections at the same time (503), without limit by default", "--max-connections",
         group=LIMITS, kind=int, least=1, forever=True,
     )  # fmt: skip
+    max_connections_per_ip: int | None = option(
+        None, "connections at the same time from one address, or one /64 network of IPv6 (503); "
+        "for a client of a trusted proxy: requests; without limit by default",
+        "--max-connections-per-ip", group=LIMITS, kind=int, least=1, forever=True,
+    )  # fmt: skip
     max_concurrent_requests: int | None = option(
         None, "requests that the application handles at the same time in one process; further ones "
         "wait (503); WebSockets do not count; without limit by default",

@@ -38,6 +38,7 @@ from daphne_like.runtime.drain import Drain
 from daphne_like.runtime.drain_plan import DrainPlan
 from daphne_like.runtime.executor import use_asgi_threads
 from daphne_like.runtime.lifecycle import Lifecycle, Stage
+from daphne_like.runtime.per_address import PerAddress
 from daphne_like.runtime.readiness import Readiness
 from daphne_like.runtime.request_ids import RequestIds
 from daphne_like.runtime.request_queue import RequestQueue
@@ -115,6 +116,8 @@ class Server:
         if are_wanted(options):
             RequestIds(options, context, self.applications)
         self.set_application(application)
+        if options.max_connections_per_ip is not None:
+            PerAddress(context)
         is_limited = options.max_concurrent_requests is not None
         self.request_queue = RequestQueue(context) if is_limited else None
         self.ws_factory = context.websockets

@@ -25,6 +25,7 @@ class Wire:
     Args:
         memory: its server.
         factory: of the protocol; the server's HTTP by default.
+        peer: the client's address.
 
     Attributes:
         written: octets that the server has written.
@@ -33,13 +34,13 @@ class Wire:
         paused: it does not want to be given octets.
     """
 
-    def __init__(self, memory: Memory, factory: Any = None) -> None:
+    def __init__(self, memory: Memory, factory: Any = None, peer: Any = None) -> None:
         self.memory = memory
         self.written = b""
         self.writes: list[bytes] = []
         self.half_closed = self.closing = self.aborted = self.lost = self.paused = False
         self.producer: Any = None
-        self.peer: Any = IPv4Address("TCP", "192.0.2.1", 50000)
+        self.peer: Any = peer or IPv4Address("TCP", "192.0.2.1", 50000)
         self.host: Any = IPv4Address("TCP", "192.0.2.2", 80)
         self.protocol: Any = (factory or memory.server.http_factory).buildProtocol(self.peer)
         self.protocol.makeConnection(self)
@@ -184,9 +185,9 @@ class Memory:
         self.server = Server(application, **settings)
         self.server.use_loop(self.loop, lambda: self.now)
 
-    def connect(self, factory: Any = None) -> Wire:
-        """A new connection."""
-        return Wire(self, factory)
+    def connect(self, factory: Any = None, peer: Any = None) -> Wire:
+        """A new connection, from an address."""
+        return Wire(self, factory, peer)
 
     def settle(self) -> None:
         """Let everything happen that does not wait for time or for the peer."""
