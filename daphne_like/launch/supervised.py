@@ -82,6 +82,10 @@ def to_configuration(
             f"--{option}: {command.__qualname__} must be in a module that workers can import"
         )
     workers = available_cpus() if options.workers == AUTO else int(options.workers or 1)
+    if options.ready_workers is not None and options.ready_workers > workers:
+        raise ConfigurationError(
+            f"--ready-workers: expected at most {workers}, the number of workers"
+        )
     return WorkerConfiguration(
         application=path,
         options=options,

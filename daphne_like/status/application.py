@@ -126,6 +126,9 @@ class StatusApplication:
         """Send the present values, and each second as it ends, until the client goes."""
         headers = _headers(b"text/event-stream", ())
         await send({"type": "http.response.start", "status": 200, "headers": headers})
+        if scope["method"] == "HEAD":
+            await send({"type": "http.response.body"})
+            return
         history = self._service.history
         number = history.number
         gone = asyncio.ensure_future(_until_gone(receive))

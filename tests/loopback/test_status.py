@@ -234,6 +234,12 @@ class TestEnds:
         assert [worker["state"] for worker in workers] == ["ready", "ready"]
         running.wait_until_ready()
 
+    def test_more_ready_workers_than_there_are(self) -> None:
+        """A server that would never be ready does not start."""
+        options = ["--workers", "2", "--ready-workers", "3", "--status", "unix:nowhere.sock"]
+        ended = _command("-p", "0", *options, WATCHED)
+        assert (ended.returncode, "at most 2" in ended.stderr) == (2, True)
+
     def test_readiness_path(self, program: Callable[..., Running]) -> None:
         """On the application's port, answered before the application; 503 while it drains."""
         options = ["--readiness-path", "/ready", "--shutdown-delay", "2", WATCHED]

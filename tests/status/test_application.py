@@ -296,6 +296,11 @@ class TestEvents:
         assert [len(event["points"]) for event in events] == [0, 1, 1]
         assert events[-1]["status"]["totals"]["requests"] == 2
 
+    def test_head(self, service: Service) -> None:
+        """HEAD ends at once."""
+        answer = ask(service, "/events", "HEAD")
+        assert (answer.headers[b"content-type"], answer.body) == (b"text/event-stream", b"")
+
     def test_slow_client(self, service: Service) -> None:
         """A client that reads late gets the seconds that it has missed, in one event."""
         sent: list[Any] = []
