@@ -18,6 +18,7 @@ import pytest
 
 from daphne_like.status.guard import read_token
 from tests.support import needed
+from tests.support.constant_load import Load
 from tests.support.documentation import ROOT
 from tests.support.live_endpoints import free_port
 from tests.support.real_server import COMMAND, DEADLINE, PROJECTS, Running, fetched
@@ -67,6 +68,26 @@ class TestNumbers:
         needed.until(
             lambda: len(re.findall(r'"GET /(?:fail)? HTTP|"GET /(?:fail)?"', running.log)) == 23
         )
+
+    def test_agree_under_load(self, supervised: Callable[..., Supervised], status: Status) -> None:
+        """HTTP/1.1, HTTP/2 and WebSockets at the same time: the client's own count."""
+        running = supervised("-v", "1", *status.option)
+        running.wait_until_ready()
+        running.until_workers(2)
+        with Load(("127.0.0.1", running.port), streams=2, sockets=2) as load:
+            needed.until(lambda: load.answered > 500, DEADLINE)
+        assert load.failures == {}
+        found = needed.until(
+            lambda: (now := status.present()["totals"])["requests"] + now["messages_in"]
+            >= load.answered and now
+        )  # fmt: skip
+        assert found["requests"] + found["messages_in"] == load.answered
+        assert found["errors"] == 0
+        scraped = status.ask("/metrics").body.decode()
+        counted = re.findall(r"request_duration_seconds_count\{[^}]*\} ([\d.]+)", scraped)
+        assert sum(map(float, counted)) == found["requests"]
+        lines = re.compile(r'"GET / HTTP|"GET /" 200')
+        needed.until(lambda: len(lines.findall(running.log)) == found["requests"])
 
     def test_every_carrier(
         self, server: Callable[..., Running], status: Status, peers: contextlib.ExitStack
