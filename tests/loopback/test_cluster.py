@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -19,9 +20,11 @@ from daphne_like.options import Options
 from daphne_like.process.exit import LEAVE_SECONDS
 from daphne_like.server import Server
 from tests.support import needed
+from tests.support.cluster_clients import ROOMS
 from tests.support.namespaces import Network
 from tests.support.peers import answer_at_once
 from tests.support.real_server import COMMAND, DEADLINE, TRACEBACK, Running
+from tests.support.supervised import workers
 
 for name in ("channels", "channels_redis", "websockets", "httpx"):
     needed.module(name)
@@ -37,7 +40,7 @@ HAPROXY, REDIS, SERVER, UNIT, ENVIRONMENT, README = (
 HOSTS = dict(re.findall(r"server (\w+) ([\d.]+):8000", HAPROXY))
 FRONT, CLIENTS = "10.0.0.10", "10.0.0.20"
 CODE = "/srv/site/current"
-RESTARTED = "1012"
+RESTARTED, FAILED, NO_CODE = "1012", "1011", "None"
 
 
 class Cluster:
@@ -45,7 +48,13 @@ class Cluster:
 
     Args:
         folder: takes the place of the folders that the files name.
+
+    Attributes:
+        hosts: name of each host -> its server.
+        expects_tracebacks: the application fails on purpose.
     """
+
+    expects_tracebacks = False
 
     def __init__(self, folder: Path) -> None:
         self._using = ExitStack()
@@ -53,14 +62,13 @@ class Cluster:
         self._admin = folder / "admin.sock"
         redis = re.search(r"^bind (\S+)$", REDIS, re.MULTILINE)
         assert redis is not None
+        self._redis_address = redis[1]
         machines = {"front": FRONT, **HOSTS, "redis": redis[1], "clients": CLIENTS}
         self._network = Network(machines)
         self._using.callback(self._network.close)
         self.hosts: dict[str, Running] = {}
         try:
-            self._start_program(
-                "redis", "redis-server", "redis.conf", REDIS.replace("/var/lib/redis", str(folder))
-            )
+            self._redis = self._start_redis()
             (folder / "daphne-like.toml").write_text(SERVER.replace(CODE, str(CLUSTER)))
             for host in HOSTS:
                 self.start(host)
@@ -74,7 +82,7 @@ class Cluster:
 
     def _start_program(
         self, machine: str, program: str, name: str, configuration: str, *words: str
-    ) -> None:
+    ) -> subprocess.Popen[bytes]:
         (self._folder / name).write_text(configuration)
         output = self._using.enter_context((self._folder / f"{program}.log").open("w"))
         process = subprocess.Popen(
@@ -84,6 +92,26 @@ class Cluster:
         )  # fmt: skip
         self._using.callback(process.wait, DEADLINE)
         self._using.callback(process.terminate)
+        return process
+
+    def _start_redis(self) -> subprocess.Popen[bytes]:
+        configuration = REDIS.replace("/var/lib/redis", str(self._folder))
+        return self._start_program("redis", "redis-server", "redis.conf", configuration)
+
+    def restart_redis(self) -> None:
+        """`systemctl restart redis-server`."""
+        self._redis.terminate()
+        assert self._redis.wait(DEADLINE) == 0
+        self._redis = self._start_redis()
+
+    def kill(self, host: str) -> None:
+        """End all processes of a host at once, as if its power was cut, but for the network."""
+        supervisor = self.hosts[host].process
+        pids = [one.pid for one in workers(supervisor.pid)]
+        supervisor.kill()
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        supervisor.wait(DEADLINE)
 
     def start(self, host: str) -> None:
         """Start the server of a host, as its unit does, and wait until it serves."""
@@ -132,6 +160,23 @@ class Cluster:
         """Wait until HAProxy sends requests to a host."""
         needed.until(lambda: self.state(host) == "UP", DEADLINE)
 
+    def until_given_up(self, host: str) -> None:
+        """Wait until HAProxy sends a host nothing any more."""
+        needed.until(lambda: self.state(host) == "DOWN", DEADLINE)
+
+    def messages(self) -> int:
+        """How many messages the rooms have; 0 while Redis is away."""
+        password = re.search(r"^requirepass (\S+)$", REDIS, re.MULTILINE)
+        assert password is not None
+        program = needed.program("redis-cli", "redis-tools")
+        said = subprocess.run(
+            [*self._network.on("redis"), program, "--no-auth-warning",
+             "-h", self._redis_address, "-a", password[1],
+             "MGET", *(f"{{{room}}}:number" for room in ROOMS)],
+            capture_output=True, text=True, timeout=DEADLINE, check=False,
+        )  # fmt: skip
+        return sum(int(line) for line in said.stdout.split() if line.isdecimal())
+
     def clients(self) -> subprocess.Popen[str]:
         """The clients, all of them connected."""
         process = subprocess.Popen(
@@ -163,7 +208,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     yield made
     made.close()
     for running in made.hosts.values():
-        assert TRACEBACK not in running.log, running.log
+        assert made.expects_tracebacks or TRACEBACK not in running.log, running.log
 
 
 def result(clients: subprocess.Popen[str]) -> Any:
@@ -198,6 +243,34 @@ def test_rolling_deploy(cluster: Cluster, deploy: Any) -> None:
     rooms = figures["rooms"].values()
     assert figures["closed"][RESTARTED] >= sum(len(room["received"]) for room in rooms)
     for room in rooms:
+        check_room(room)
+
+
+def test_killed_host(cluster: Cluster) -> None:
+    """A host dies and comes back: HAProxy asks the other one again, and no message is lost."""
+    clients = cluster.clients()
+    cluster.kill("host1")
+    cluster.until_given_up("host1")
+    cluster.start("host1")
+    cluster.until_used("host1")
+    figures = result(clients)
+    assert figures["failures"] == {}
+    assert figures["closed"].keys() == {NO_CODE}
+    for room in figures["rooms"].values():
+        check_room(room)
+
+
+def test_redis_restarted(cluster: Cluster) -> None:
+    """The page is served on; members come back when Redis does, and no message is lost."""
+    cluster.expects_tracebacks = True
+    clients = cluster.clients()
+    before = cluster.messages()
+    cluster.restart_redis()
+    needed.until(lambda: cluster.messages() > before + 300, DEADLINE)
+    figures = result(clients)
+    assert figures["failures"].keys() <= {"handshake: 500"}
+    assert figures["closed"].keys() == {FAILED}
+    for room in figures["rooms"].values():
         check_room(room)
 
 

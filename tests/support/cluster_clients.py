@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 READERS, MEMBERS, ROOMS = 4, 6, ("garden", "kitchen")
 PAUSE = 0.05
@@ -41,8 +41,8 @@ async def read(address: str, figures: Figures, *, keeps: bool) -> None:
         while not figures.stopping.is_set():
             try:
                 answer = await client.get(f"http://{address}/", headers=fields)
-                assert "<ol" in answer.text
                 answer.raise_for_status()
+                assert "<ol" in answer.text
                 figures.answered += 1
             except (httpx.HTTPError, AssertionError) as error:
                 figures.failures[repr(error)] += 1
@@ -86,6 +86,8 @@ class Member:
                     await self._talk(connection)
             except ConnectionClosed as error:
                 self._figures.closed[str(error.rcvd.code if error.rcvd else None)] += 1
+            except InvalidStatus as error:
+                self._figures.failures[f"handshake: {error.response.status_code}"] += 1
             except (OSError, InvalidHandshake) as error:
                 self._figures.failures[f"handshake: {error!r}"] += 1
             await asyncio.sleep(random.uniform(0, MOST_JITTER))
