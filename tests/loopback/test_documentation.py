@@ -34,6 +34,7 @@ ANY_COMMAND = re.compile(r"^ +\$ (.*)$", re.MULTILINE)
 RUN_ELSEWHERE = {
     "daphne-like": "TestCommands, tests/loopback/test_configuration.py",
     "DAPHNE_LIKE_": "tests/loopback/test_configuration.py",
+    "PROMETHEUS_MULTIPROC_DIR": "tests/metrics/test_page.py, without the workers",
     "twist": "TestTwistd",
     "twistd": "TestTwistd",
     "openssl req": "TestTLS",
