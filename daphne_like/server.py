@@ -48,7 +48,6 @@ from daphne_like.websocket.factory import WebSocketFactory
 
 if TYPE_CHECKING:
     from daphne_like.metrics.side_server import SideServer
-    from daphne_like.status.service import Service
 
 log = logging.getLogger("daphne_like.server")
 
@@ -137,26 +136,15 @@ class Server:
         self._startup = Startup(context, self.lifecycle)
         self._sides: list[SideServer] = []
         if options.metrics or options.status:
-            self._add_sides(options)
+            # Not loaded without these options: a megabyte of memory.
+            from daphne_like.process.recycling import resident_memory
+            from daphne_like.status.side_servers import make_side_servers
+
+            self._sides = make_side_servers(self, Server, resident_memory)
         ports = (self.ports.serving, self.ports.redirecting)
         self.drainer = Drain(context, self.connections, ports, self.lifecycle, self.end_lifespan)
         self.loop: asyncio.AbstractEventLoop
         self.clock: Callable[[], float]
-
-    def _add_sides(self, options: Options) -> None:
-        """Make the servers of --metrics and --status."""
-        # Not loaded without these options: a megabyte of memory.
-        from daphne_like.metrics.exposition import has_client
-        from daphne_like.metrics.one_process import metrics_page
-        from daphne_like.process.recycling import resident_memory
-        from daphne_like.status.one_process import OneProcess
-
-        metrics = metrics_page(self) if options.metrics or has_client() else None
-        if options.metrics:
-            self._sides.append(make_side_server(options.metrics, metrics, options))
-        if options.status:
-            service = OneProcess(self, resident_memory)
-            self._sides.append(make_status_server(service, metrics, options))
 
     def _make_context(self) -> ServerContext:
         """Make what connections may know; the methods of subclasses are bound into it."""
@@ -455,45 +443,6 @@ class Server:
         """Call the action logger, if there is one."""
         if self.action_logger is not None:
             self.action_logger(protocol, action, details)
-
-
-def make_side_server(endpoints: Iterable[str], application: Any, options: Options) -> SideServer:
-    """Return a small server for pages about this process.
-
-    Args:
-        endpoints: Twisted endpoint strings.
-        application: the pages, an ASGI 3 application.
-        options: those of the application's server.
-    """
-    from daphne_like.metrics.side_server import SideServer, side_options
-
-    small = Server(application, endpoints, signal_handlers=False, options=side_options(options))
-    return SideServer(small)
-
-
-def make_status_server(service: Service, metrics: Any, options: Options) -> SideServer:
-    """Return a small server for the status page.
-
-    Args:
-        service: what the page is about.
-        metrics: the application that serves /metrics; None without metrics.
-        options: those of the application's server.
-    Raises:
-        ConfigurationError: the token cannot be read.
-    """
-    from daphne_like.metrics.side_server import SideServer, side_options
-    from daphne_like.status.application import StatusApplication
-    from daphne_like.status.guard import Guard, read_token, require_privacy
-    from daphne_like.status.one_process import status_options
-
-    token = None if options.status_token is None else read_token(options.status_token)
-    small = Server(
-        StatusApplication(service, Guard(token), metrics),
-        [str(options.status)],
-        signal_handlers=False,
-        options=status_options(side_options(options)),
-    )
-    return SideServer(small, lambda: require_privacy(small.listening_addresses, token))
 
 
 OWN = {

@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "observe": LOW | {"asgi", "options"},
     "runtime": LOW | {"asgi", "options", "observe"},
     "metrics": RUNNING | {"listening"},
-    "status": RUNNING,
+    "status": RUNNING | {"metrics"},
     "process": RUNNING | {"reactor", "listening", "metrics", "status"},
     "process.worker": FRONT_DOOR | {"launch", "checks"},
     "listening": RUNNING | {"tls"},

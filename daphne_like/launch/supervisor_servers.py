@@ -12,7 +12,8 @@ from daphne_like.metrics.page import MetricsPage
 from daphne_like.metrics.side_server import SideServer
 from daphne_like.process.supervised_status import SupervisedStatus
 from daphne_like.process.supervisor import Supervisor
-from daphne_like.server import make_side_server, make_status_server
+from daphne_like.server import Server
+from daphne_like.status.side_servers import make_metrics_server, make_status_server
 
 
 def make_servers(
@@ -25,10 +26,10 @@ def make_servers(
         require_client()
     metrics = make_metrics_page(supervisor) if has_client() else None
     if options.metrics:
-        servers.append(make_side_server(options.metrics, metrics, options))
+        servers.append(make_metrics_server(options.metrics, metrics, options, Server))
     if options.status:
         service = SupervisedStatus(supervisor, actions)
-        servers.append(make_status_server(service, metrics, options))
+        servers.append(make_status_server(service, metrics, options, Server))
     return servers
 
 
