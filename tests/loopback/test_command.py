@@ -290,7 +290,11 @@ class TestSignalsDuringTheImport:
 
     def test_quit(self, program: Start) -> None:
         """SIGQUIT: the stacks, then the end."""
-        running = self.importing(program)
+        before = signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # a shell's background ignores it
+        try:
+            running = self.importing(program)
+        finally:
+            signal.signal(signal.SIGQUIT, before)
         running.signal(signal.SIGQUIT)
         assert running.ended(10) == -signal.SIGQUIT
         assert re.search(r'contained\.py", line \d+ in <module>', running.log)

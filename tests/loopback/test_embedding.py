@@ -446,8 +446,8 @@ class TestRun:
             ("'stopping:hello', 'unix:/nope/s'", 1, "Cannot listen on unix:/nope/s: No such file"),
             (
                 "'stopping:hello', 'tcp:65536'",
-                1,
-                "Cannot listen on tcp:65536: bind(): port must be",
+                2,
+                "The endpoint 'tcp:65536' is not usable: expected a port from 0 to 65535",
             ),
         ],
     )

@@ -28,6 +28,11 @@ def restarted(running: Supervised, generation: int) -> None:
     running.wait_for(rf"Restarted: \d workers? of generation {generation}\n")
 
 
+def searched_first(folder: Path) -> str:
+    """A PYTHONPATH with this folder before the present ones."""
+    return os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+
+
 class TestRestart:
     """SIGHUP."""
 
@@ -83,7 +88,9 @@ class TestRestart:
         module.write_text("from operated import application\n")
         running = supervised(
             application="site_of_today:application",
-            environment={"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])},
+            environment={
+                "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+            },
             expects_traceback=True,
         )
         before = running.until_workers(2)
@@ -180,7 +187,7 @@ class TestLimits:
         module.write_text("from operated import application\n")
         running = supervised(
             "--max-requests", "50", workers="1", application="site_of_today:application",
-            environment={"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])},
+            environment={"PYTHONPATH": searched_first(tmp_path)},
             expects_traceback=True,
         )  # fmt: skip
         before = running.until_workers(1)

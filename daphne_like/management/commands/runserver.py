@@ -129,10 +129,11 @@ class Command(DjangoCommand):  # type: ignore[misc] # Django has no types
             help="seconds for the opening handshake of a WebSocket (the same as "
             "--websocket-connect-timeout; the smaller of the two applies)",
         )
+        ours = {"config", "reloads_with", *(field.name for field in FIELDS)}
         self._with_value = [
             spelling
             for action in parser._actions  # argparse's only list of options
-            if action.dest in {"config", *(field.name for field in FIELDS)} and action.nargs != 0
+            if action.dest in ours and action.nargs != 0
             for spelling in action.option_strings
         ]
 
