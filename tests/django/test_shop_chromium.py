@@ -65,6 +65,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 def admin(browser: Chrome, running: Running) -> Chrome:
     """The browser, logged in."""
     browser.get(f"{running.url}/admin/")
+    browser.delete_all_cookies()  # an attempt that was slow may have succeeded
+    browser.get(f"{running.url}/admin/")
     wait(lambda: browser.find_elements(By.NAME, "username"))
     browser.find_element(By.NAME, "username").send_keys("anna")
     browser.find_element(By.NAME, "password").send_keys("of the shop")
