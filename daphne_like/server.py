@@ -38,16 +38,12 @@ from daphne_like.runtime.drain import Drain
 from daphne_like.runtime.drain_plan import DrainPlan
 from daphne_like.runtime.executor import use_asgi_threads
 from daphne_like.runtime.lifecycle import Lifecycle, Stage
-from daphne_like.runtime.per_address import PerAddress
-from daphne_like.runtime.readiness import Readiness
-from daphne_like.runtime.request_ids import RequestIds
-from daphne_like.runtime.request_queue import RequestQueue
-from daphne_like.runtime.slow_requests import SlowRequests
 from daphne_like.runtime.startup import Startup
 from daphne_like.websocket.factory import WebSocketFactory
 
 if TYPE_CHECKING:
     from daphne_like.metrics.side_server import SideServer
+    from daphne_like.runtime.request_queue import RequestQueue
 
 log = logging.getLogger("daphne_like.server")
 
@@ -112,13 +108,21 @@ class Server:
         self.connections = Connections(options.max_connections)
         self.applications = Applications(options.application_close_timeout)
         self.context = context = self._make_context()
+        # What only an option needs is loaded with the option, because it takes memory.
         if are_wanted(options):
+            from daphne_like.runtime.request_ids import RequestIds
+
             RequestIds(options, context, self.applications)
         self.set_application(application)
         if options.max_connections_per_ip is not None:
+            from daphne_like.runtime.per_address import PerAddress
+
             PerAddress(context)
-        is_limited = options.max_concurrent_requests is not None
-        self.request_queue = RequestQueue(context) if is_limited else None
+        self.request_queue: RequestQueue | None = None
+        if options.max_concurrent_requests is not None:
+            from daphne_like.runtime.request_queue import RequestQueue
+
+            self.request_queue = RequestQueue(context)
         self.ws_factory = context.websockets
         self.http_factory = HTTPFactory(context)
         self.ports = AllPorts(self.endpoints, options)
@@ -176,6 +180,8 @@ class Server:
         options = self.options
         adapted = as_asgi3(application, options.interface, options.wsgi_threads)
         if options.readiness_path:
+            from daphne_like.runtime.readiness import Readiness
+
             adapted = Readiness(adapted, options.readiness_path, lambda: self.lifecycle.is_ready)
         self.application = self.applications.application = adapted
 
@@ -230,6 +236,8 @@ class Server:
         self.context.use_loop(loop, clock)
         self.descriptors.use_loop(loop)
         if self.options.slow_request is not None:
+            from daphne_like.runtime.slow_requests import SlowRequests
+
             slow = SlowRequests(self.options.slow_request, self.applications, clock)
             self.lifecycle.add_check(slow.check)
             self._observers.append(slow)
