@@ -183,7 +183,8 @@ def test_own_tls(tmp_path: Path, program: Callable[..., Running]) -> None:
     assert b'"pid"' in asks(first)
     make_certificate(tmp_path, "a.example")
     running.signal(signal.SIGHUP)
-    running.wait_for("Restarted")
+    # Until a worker of the first generation has ended it may accept a connection.
+    running.wait_for(r"(?s)generation 1\) has ended.*generation 1\) has ended")
     with pytest.raises(ssl.SSLCertVerificationError):
         asks(first)
     assert b'"pid"' in asks(ssl.create_default_context(cafile=str(trusted)))
