@@ -197,7 +197,7 @@ class TestStuck:
 
     def test_markup(self, page: Chrome, served: Served) -> None:
         """A peer's path stays text."""
-        with contextlib.suppress(TimeoutError), open_websocket(served.running.port, b"/chat/1/"):
+        with open_websocket(served.running.port, b"/chat/1/"):
             page.execute_script(
                 "rows = [{worker: 1, id: '1', kind: 'http', peer: arguments[0], method: 'GET', "
                 "path: arguments[0], state: arguments[0], mood: '', where: arguments[0], "

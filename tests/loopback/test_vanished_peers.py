@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.support import needed
 from tests.support.real_server import Running
 
 LIMIT = 4
@@ -36,8 +36,9 @@ def ip(*words: str) -> None:
 @pytest.fixture
 def namespace() -> Iterator[str]:
     """Return the name of a network namespace that is reached through a cable."""
-    if not sys.platform.startswith("linux") or shutil.which("ip") is None:
-        pytest.skip("network namespaces need Linux and ip: apt-get install iproute2")
+    if not sys.platform.startswith("linux"):
+        pytest.skip("network namespaces need Linux")
+    needed.program("ip", "iproute2")
     name = f"vanish{os.getpid()}"
     ours = f"va{os.getpid()}"[:15]
     try:
