@@ -121,7 +121,9 @@ class TestPage:
 
     def test_links_exist(self, service: Service) -> None:
         """What the page links to is served."""
-        for path in re.findall(r'href="([\w.]+)"', load_page().content.decode()):
+        paths = re.findall(r'href="([\w.]+)"', load_page().content.decode())
+        assert {"status.json", "livez"} <= set(paths)
+        for path in paths:
             assert ask(service, f"/{path}", metrics=_metrics).status == 200, path
 
 
