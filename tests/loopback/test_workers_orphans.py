@@ -179,10 +179,10 @@ class TestSignals:
     def test_log_rotation_at_the_start(self, supervised: Start) -> None:
         """SIGUSR1 before a worker has its configuration does not hurt it."""
         running = supervised(ready=False)
-        running.until_started(2)
+        before = running.until_started(2)
         running.signal(signal.SIGUSR1)
         running.wait_until_ready()
-        running.until_workers(2)
+        assert running.until_workers(2) == before
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_twice(self, supervised: Start, number: int) -> None:
