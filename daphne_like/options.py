@@ -444,9 +444,9 @@ class Options:
         group=LOG, choices=LOG_FORMATS,
     )  # fmt: skip
     request_id: str = option(
-        "auto", "give each request an id, from X-Request-ID of a trusted proxy or made: on puts it "
-        "into scope[\"state\"] and the log, response also into the response, off does neither; "
-        "auto is on if the format of a log shows it", "--request-id",
+        "auto", "give each request an id, that of a trusted proxy (X-Request-ID) or a new one: on "
+        "puts it into scope[\"state\"] and the log, response also into the response, off gives "
+        "no ids; auto means on if the format of a log shows the id, otherwise off", "--request-id",
         group=LOG, choices=("auto", "on", "response", "off"),
     )  # fmt: skip
     log_fmt: str = option(
@@ -554,9 +554,9 @@ class Options:
         "answered, at most --graceful-timeout", "--drain-idle", group=TIMES, kind=seconds, least=0,
     )  # fmt: skip
     drain_spread: float | None = option(
-        None, "seconds over which WebSockets and event streams are told of a SIGTERM, evenly; by "
-        "default one second for 1000 of them, at most half of --graceful-timeout",
-        "--drain-spread", group=TIMES, kind=seconds, least=0,
+        None, "seconds over which a stop by SIGTERM tells WebSockets and event streams to end, one "
+        "after the other; by default one second for 1000 of them, at most half of "
+        "--graceful-timeout", "--drain-spread", group=TIMES, kind=seconds, least=0,
     )  # fmt: skip
     shutdown_delay: float = option(
         0, "seconds after SIGTERM in which the server still accepts connections before it stops",
@@ -844,16 +844,15 @@ def check_workers(options: Options) -> None:
     """
     for name in ONLY_WITH_RELOAD:
         if getattr(options, name) and not options.reload:
-            raise ConfigurationError(f"--{name.replace('_', '-')} needs --reload")
+            raise ConfigurationError(f"{_flag(name)} needs --reload")
     if options.reload:
         _check_reload(options)
     for name in ONLY_WITH_WORKERS:
         if getattr(options, name) and options.workers is None:
-            flag = f"--{name.replace('_', '-')}"
-            raise ConfigurationError(f"{flag} needs --workers; 1 is enough")
+            raise ConfigurationError(f"{_flag(name)} needs --workers; 1 is enough")
     for name in ("status_token", "ready_workers"):
         if getattr(options, name) and not options.status:
-            raise ConfigurationError(f"--{name.replace('_', '-')} needs --status")
+            raise ConfigurationError(f"{_flag(name)} needs --status")
     if options.reuse_port and not hasattr(socket, "SO_REUSEPORT"):
         raise ConfigurationError("--reuse-port: this system has no SO_REUSEPORT")
     if options.max_requests_jitter and options.max_requests is None:
@@ -861,8 +860,11 @@ def check_workers(options: Options) -> None:
     for name in ("max_queued_requests", "request_queue_timeout"):
         is_given = getattr(options, name) != getattr(Options, name)
         if is_given and options.max_concurrent_requests is None:
-            flag = f"--{name.replace('_', '-')}"
-            raise ConfigurationError(f"{flag} needs --max-concurrent-requests")
+            raise ConfigurationError(f"{_flag(name)} needs --max-concurrent-requests")
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _check_reload(options: Options) -> None:
@@ -870,9 +872,8 @@ def _check_reload(options: Options) -> None:
         raise ConfigurationError("--reload runs one worker, so --workers must be left out")
     for name in ONLY_WITH_WORKERS:
         if getattr(options, name):
-            flag = f"--{name.replace('_', '-')}"
             raise ConfigurationError(
-                f"{flag} has no effect with --reload, so leave one of them out"
+                f"{_flag(name)} has no effect with --reload, so leave one of them out"
             )
 
 
