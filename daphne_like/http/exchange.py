@@ -27,16 +27,15 @@ from daphne_like.http.response_state import (
     START,
     check_message,
 )
+from daphne_like.wording import counted
 
 if TYPE_CHECKING:
     from daphne_like.observe.request_identity import Identity
     from daphne_like.runtime.context import ServerContext
-from daphne_like.wording import counted
 
 log = logging.getLogger("daphne_like.http")
 
 DISCONNECT: dict[str, Any] = {"type": "http.disconnect"}
-
 
 BODILESS = (204, 304)
 EVENT_STREAM = b"content-type: text/event-stream"

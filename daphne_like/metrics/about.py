@@ -15,10 +15,10 @@ from daphne_like.metrics.series import ACCEPT_QUEUE, INFO
 
 
 def versions(loop: Any) -> Counts:
-    """Return the versions.
+    """Return the versions of this package, Python, Twisted and the event loop, as labels.
 
     Args:
-        loop: the event loop.
+        loop: the event loop; the label is the name of its package.
     """
     words = (__version__, platform.python_version(), twisted.__version__,
              type(loop).__module__.partition(".")[0])  # fmt: skip

@@ -2,7 +2,7 @@
 
 In one process they are those of the default registry. With workers they are the files of
 prometheus_client's multiprocess mode, if the environment has PROMETHEUS_MULTIPROC_DIR. That mode
-keeps files for each process for ever, so that they become more with each worker that is replaced.
+keeps the files of each process for ever, so their number grows with each worker that is replaced.
 Here the supervisor knows which processes have ended, and merges their files into one of each kind.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 MERGED = "merged"
 """The place of the process id in the names of the files of all processes that have ended."""
 COMBINE: dict[str, Callable[[float, float], float]] = {
-    "sum": lambda one, other: one + other,
+    "sum": operator.add,
     "max": max,
     "min": min,
 }
@@ -71,7 +72,7 @@ class MultiprocessFiles:
         return families
 
     def process_ended(self, pid: int) -> None:
-        """Merge the files of a process that has ended; what fails is logged."""
+        """Merge the files of a process that has ended; log files that cannot be merged."""
         for path in sorted(self._folder.glob(f"*_{pid}.db")):
             try:
                 self._retire(path)
@@ -89,7 +90,7 @@ class MultiprocessFiles:
 
 
 def merge(path: Path, into: Path, how: str) -> None:
-    """Merge the values of a file of metrics into another file, which may be new.
+    """Merge the values of a file of metrics into another file, which is made if it is missing.
 
     Args:
         path: file of a process that does not write it any more.
@@ -105,7 +106,8 @@ def merge(path: Path, into: Path, how: str) -> None:
             if key in known:
                 before, before_time = target.read_value(key)  # type: ignore[no-untyped-call]
                 if how == "mostrecent":
-                    value, time = max((time, value), (before_time, before))[::-1]
+                    if (before_time, before) > (time, value):
+                        value, time = before, before_time
                 else:
                     value = COMBINE[how](before, value)
             target.write_value(key, value, time)  # type: ignore[no-untyped-call]
@@ -114,7 +116,7 @@ def merge(path: Path, into: Path, how: str) -> None:
 
 
 def _values(path: Path) -> Iterator[tuple[str, float, float]]:
-    """Yield key, value and time of each entry; an entry that is no key of a metric is left out."""
+    """Yield key, value and time of each entry; leave out entries whose key is not JSON."""
     from prometheus_client.mmap_dict import MmapedDict
 
     for key, value, time, _position in MmapedDict.read_all_values_from_file(str(path)):  # type: ignore[no-untyped-call]

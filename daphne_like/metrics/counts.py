@@ -30,7 +30,7 @@ class CountsError(DaphneLikeError):
 
 
 def add_row(series: Series, rows: dict[Labels, list[float]], labels: Labels) -> list[float]:
-    """Return the values of a label set, which may be new; bounded by MAX_ROWS."""
+    """Return the values of a label set; add zeros if it is new, or use OTHER after MAX_ROWS."""
     row = rows.get(labels)
     if row is None:
         if len(rows) >= MAX_ROWS:
@@ -94,7 +94,12 @@ def _is_count(value: float) -> bool:
 
 
 def never_falling(before: Counts, now: Counts) -> Counts:
-    """Return counts in which no counter is less than before, whatever the worker claims."""
+    """Correct counters that a worker reports too low: each keeps at least its earlier value.
+
+    Args:
+        before: the earlier counts of the worker.
+        now: its present counts; they are changed and returned.
+    """
     for name, rows in before.items():
         series = SERIES[name]
         if series.kind == GAUGE:

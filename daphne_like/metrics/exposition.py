@@ -23,12 +23,10 @@ def require_client() -> None:
     """Refuse to go on without prometheus_client.
 
     Raises:
-        ConfigurationError: it is not installed.
+        ConfigurationError: prometheus_client is not installed.
     """
-    try:
-        import prometheus_client  # noqa: F401
-    except ImportError:
-        raise ConfigurationError(MISSING) from None
+    if not has_client():
+        raise ConfigurationError(MISSING)
 
 
 def has_client() -> bool:

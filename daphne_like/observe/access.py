@@ -192,7 +192,7 @@ class FormattedAccessLog(AccessLog):
             code = details.get("code")
             status = details.get("status") if code is None else 101
             self._add(
-                (
+                Entry(
                     time.time(),
                     details.get("client"),
                     str(details.get("method") or "GET"),
@@ -201,7 +201,7 @@ class FormattedAccessLog(AccessLog):
                     details.get("size"),
                     details["time_taken"],
                     "cut" in details,
-                    *("", "", (), (), None, code, None),
+                    close_code=code,
                 )
             )
 

@@ -33,10 +33,8 @@ def json_line(style: str, process: str = "") -> Callable[[Any], str]:
     ends = f',"ecs.version":"{ECS_VERSION}"' if style == ECS else ""
     ends += f',"daphne_like.process":{quote(process)}}}' if process else "}"
     size_key = f',"{key("http.response.body.size", style)}":'
-    seconds_template = f',"{key("http.server.request.duration", style)}":%.3f'
-    if style == ECS:
-        seconds_template = f',"{key("http.server.request.duration", style)}":%.0f'
-    factor = 1e9 if style == ECS else 1  # ECS has nanoseconds
+    factor, digits = (1e9, 0) if style == ECS else (1, 3)  # ECS has whole nanoseconds
+    seconds_template = f',"{key("http.server.request.duration", style)}":%.{digits}f'
     version_key = key("network.protocol.version", style)
     request_key, trace_key, span_key = (
         key(name, style) for name in ("request_id", "trace_id", "span_id")
@@ -94,7 +92,7 @@ def json_line(style: str, process: str = "") -> Callable[[Any], str]:
 
 
 def describe_request(method: str, target: bytes | str, status: int | None) -> str:
-    """Return the end of the message, and the values that repeat when a request does."""
+    """Return the end of the message, and the keys that are the same for equal requests."""
     if isinstance(target, bytes):
         target = target.decode("ascii", "backslashreplace")
     path, mark, query = target.partition("?")
@@ -108,6 +106,6 @@ def describe_request(method: str, target: bytes | str, status: int | None) -> st
 
 
 def store_agent(agents: BoundedCache[bytes, str], value: bytes) -> str:
-    """Return the text of a User-Agent, and keep it unless it is long."""
+    """Return the text of a User-Agent; cache it unless it is long."""
     text = f',"user_agent.original":{quote(value.decode("latin-1"))}'
     return agents.store(value, text) if len(value) <= MAX_CACHED_OCTETS else text

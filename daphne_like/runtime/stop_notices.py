@@ -8,7 +8,7 @@ from typing import Any
 
 from daphne_like.runtime.drain_plan import DrainPlan
 
-LOOK_SECONDS = 0.5
+CHECK_INTERVAL_SECONDS = 0.5
 """Seconds between two checks for WebSockets and event streams that have begun since the stop."""
 
 
@@ -34,24 +34,24 @@ class StopNotices:
         self._interval = plan.spread_for(count) / count if count else 0.0
         now = clock()
         self._due = now
-        self._next_look = now
+        self._next_check = now
 
     def tell_due(self) -> None:
-        """Tell those whose turn has come, and now and then those that have begun since."""
+        """Tell the applications whose turn has come, and those that have begun since the stop."""
         now = self._clock()
         waiting = self._waiting
         while waiting and self._due <= now:
             waiting.popleft().server_stops()
             self._due += self._interval
-        if now >= self._next_look:
-            self._next_look = now + LOOK_SECONDS
+        if now >= self._next_check:
+            self._next_check = now + CHECK_INTERVAL_SECONDS
             later = set(waiting)
             for owner in list(self._running):
                 if owner not in later:
                     owner.server_stops()
 
     def tell_all(self) -> None:
-        """Tell everybody now."""
+        """Tell all applications now."""
         self._waiting.clear()
         for owner in list(self._running):
             owner.server_stops()

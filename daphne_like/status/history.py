@@ -15,6 +15,8 @@ from daphne_like.status.sample import COUNTED, PRESENT, Sample
 SECONDS = 900
 """Points that are kept, one a second."""
 MINUTE = 60
+DUE_SECONDS = 0.95
+"""Seconds after which a second counts as over, because ticks do not come at exact times."""
 SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
@@ -110,7 +112,7 @@ class History:
     @property
     def is_due(self) -> bool:
         """True if the present second is over."""
-        return self._clock() - self._since >= 0.95
+        return self._clock() - self._since >= DUE_SECONDS
 
     def close(
         self, samples: Mapping[Any, Sample], gauges: Mapping[str, tuple[Any, Gauges]]
@@ -164,7 +166,11 @@ class History:
             self._waiting.discard(future)
 
     def latest(self, after: int) -> list[dict[str, Any]]:
-        """Return the points after the first so many, as far as they are kept."""
+        """Return the points that follow a point, without those that are no longer kept.
+
+        Args:
+            after: number of that point, counted from 1; 0 for all points.
+        """
         missing = min(self.number - after, len(self._points))
         return (
             [] if missing <= 0 else [self._points[-i].to_message() for i in range(missing, 0, -1)]
