@@ -24,7 +24,7 @@ CAUSES = {
 
 
 class DescriptorWatch:
-    """Warns at most once a minute that no connection is accepted, and tells the end of that.
+    """Warns at most once a minute that no connection is accepted, and logs the end of a shortage.
 
     Args:
         clock: returns monotonic seconds.

@@ -27,7 +27,7 @@ class Observer:
         """Note that a connection speaks HTTP/2 or WebSocket now instead of HTTP/1.1."""
 
     def connection_closed(self, connection: Any) -> None:
-        """Note that a connection was lost, or only waits for its peer to close, uncounted."""
+        """Note that a connection was lost, or only lingers (http/lingering.py)."""
 
     def handshake_ended(self, seconds: float) -> None:
         """Note that a TLS handshake is complete."""
@@ -97,7 +97,7 @@ class Observer:
         """Note that an instance was cancelled, because it did not end after its peer had gone."""
 
     def application_left(self, owner: Any, seconds: float) -> None:
-        """Note that an instance has ended, so many seconds after its peer had gone."""
+        """Note that an instance has ended; `seconds` have passed since its peer had gone."""
 
 
 EVENTS = tuple(name for name in vars(Observer) if not name.startswith("_"))
@@ -125,7 +125,7 @@ def overridden(observer: Observer | None, name: str) -> Callable[..., None] | No
 
 
 def combine(observers: Sequence[Observer]) -> Observer | None:
-    """Return one observer for all; None if there is none."""
+    """Return one observer that tells all of them; None for an empty sequence."""
     if len(observers) > 1:
         return Observers(observers)
     return observers[0] if observers else None

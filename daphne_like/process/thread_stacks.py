@@ -1,4 +1,4 @@
-"""Stacks of the threads of a worker that goes on: it writes them when it gets a signal."""
+"""Stacks of the threads of a running worker, which writes them when it gets THREADS_SIGNAL."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from daphne_like.process.stacks import readable
 THREADS_SIGNAL = getattr(signal, "SIGUSR2", 0)
 """Signal at which a worker writes the stacks, in C, whatever its interpreter does."""
 FATAL = b"Fatal Python error"
-"""How faulthandler begins at a crash."""
+"""The first octets that faulthandler writes at a crash."""
 NOT_FATAL = (b"Current thread ", b"Thread 0x")
-"""How it begins at a signal for it."""
+"""The first octets that faulthandler writes when THREADS_SIGNAL arrives."""
 WRITE_SECONDS = 0.3
 """Seconds for a process to write them."""
 MAX_STACKS = 262144
@@ -22,7 +22,7 @@ MAX_STACKS = 262144
 
 
 class ThreadStacks:
-    """Collects what a process writes after it was asked."""
+    """Collects the stacks that a process writes after it was asked for them."""
 
     def __init__(self) -> None:
         self._waiting: list[Deferred[str]] = []

@@ -119,7 +119,7 @@ class RequestQueue:
                 self._start(waiting.exchange, waiting.scope, waiting.get_queue)
 
     def _forget_lost(self) -> None:
-        """Make room by forgetting requests whose clients have gone, if there is none."""
+        """If the queue is full, remove the requests whose clients have gone."""
         if len(self._waiting) >= self._most_waiting:
             self._waiting = deque(each for each in self._waiting if not each.is_over)
 

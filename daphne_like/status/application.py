@@ -1,4 +1,4 @@
-"""The ASGI application of the status page and of what belongs to it."""
+"""The ASGI application of --status: the page, its data, the probes and the actions."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class StatusApplication:
         else:
             await self._routes[path](scope, receive, send)
 
-    # Probes, which tell nothing but themselves and need no token.
+    # Probes. They need no token, because they tell only whether the server lives or is ready.
 
     async def _probe(self, send: Send, status: int, text: str) -> None:
         await _respond(send, status, TEXT, text)
@@ -161,7 +161,7 @@ class StatusApplication:
 
 
 def query_of(query_string: bytes) -> Query:
-    """Return the query of a request; what is wrong has its default."""
+    """Return the query of a request, with defaults for missing and invalid values."""
     limit = _first(query_string, "limit")
     return Query(
         _first(query_string, "sort"),

@@ -99,10 +99,10 @@ class Recorder(Observer):
         return number
 
     def is_slow(self, owner: Any, now: float) -> bool:
-        """Tell whether the peer of an instance waits for it.
+        """Tell whether the peer of an instance waits for the application.
 
-        That is a peer without a response after SLOW_SECONDS, and one whose message the application
-        of a WebSocket does not receive.
+        The peer of a request waits if it has no response after SLOW_SECONDS. The peer of a
+        WebSocket waits if the application does not receive a message that has arrived.
         """
         if owner in self.gone:
             return False

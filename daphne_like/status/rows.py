@@ -47,7 +47,7 @@ class Query:
 
     @classmethod
     def from_message(cls, message: Mapping[str, Any]) -> Query:
-        """Return the query of a message; what is wrong has its default."""
+        """Return the query of a message, with defaults for values of a wrong type."""
         sort, match, limit = (message.get(name) for name in ("sort", "match", "limit"))
         return cls(
             sort if isinstance(sort, str) else "age",

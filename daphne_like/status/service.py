@@ -42,7 +42,7 @@ class Service(Protocol):
         """Return connections and instances of all processes, and how many are left out."""
 
     async def threads(self, slot: int) -> str | None:
-        """Return the stacks of the threads of a worker, blocked or not; None if there is none."""
+        """Return the stacks of the threads of a worker; None if no worker has the slot."""
 
     def act(self, action: str) -> None:
-        """Carry one of the actions out, or begin to."""
+        """Begin one of the actions; return before it is complete."""
